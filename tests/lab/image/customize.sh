@@ -13,8 +13,8 @@ printf '127.0.0.1 localhost lab\n' >"$tree/etc/hosts"
 # A known id and stamps: otherwise every boot is a first boot, with presets, ldconfig and hwdb runs.
 echo 6461786d67722d6c61622d6775657374 >"$tree/etc/machine-id"
 
+# No line for the root: the initrd mounts it as it is to be, and systemd need not wait for udev to find it.
 cat >"$tree/etc/fstab" <<'END'
-/dev/vda /                ext4 rw,noatime                                                      0 0
 tmpfs    /tmp             tmpfs mode=1777                                                      0 0
 product  /run/lab/product 9p   ro,nofail,trans=virtio,version=9p2000.L,msize=262144            0 0
 out      /run/lab/out     9p   rw,nofail,trans=virtio,version=9p2000.L,msize=262144,cache=none 0 0
@@ -59,7 +59,7 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 	keyboard-setup.service console-setup.service getty@tty1.service serial-getty@ttyS0.service \
 	getty-static.service getty.target proc-sys-fs-binfmt_misc.automount \
 	sys-fs-fuse-connections.mount dev-hugepages.mount dev-mqueue.mount modprobe@fuse.service \
-	cxl-monitor.service ldconfig.service modprobe@drm.service modprobe@efi_pstore.service; do
+	cxl-monitor.service ldconfig.service systemd-logind.service systemd-user-sessions.service modprobe@drm.service modprobe@efi_pstore.service; do
 	ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$tree/etc/systemd/system/default.target"

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Saves what happened, independent of what the product says about itself."""
+
+import json
+from pathlib import Path
+
+from .errors import LabError
+from .guest import LAB_DIR, TRACE
+
+COMMANDS = {
+    "events.json": ["daxmgrctl", "events", "--json"],
+    "incidents.json": ["daxmgrctl", "incidents", "--json"],
+    "status.json": ["daxmgrctl", "status", "--json"],
+    "topology.json": ["daxmgrctl", "topology", "--json"],
+    "vms.json": ["daxmgrctl", "vm", "list", "--json"],
+}
+
+
+class Evidence:
+    """One directory of evidence about one scenario."""
+
+    def __init__(self, guest, path: Path):
+        self.guest = guest
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def _write(self, name: str, data):
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    def copy(self, name: str, source: str):
+        """Copies a file of the guest; what does not exist is left out."""
+        data = self.guest.channel.read_or_empty(source)
+        if data:
+            self._write(name, data)
+
+    def iomem(self, when: str):
+        self.copy(f"iomem-{when}.txt", "/proc/iomem")
+
+    def collect(self, mark: int, product: bool) -> list:
+        """Saves everything from a journal position on; returns what could not be saved."""
+        problems = []
+        for work in (self._lab, lambda: self._journal(mark), self._product if product else lambda: None):
+            try:
+                work()
+            except (LabError, OSError, ValueError) as error:
+                problems.append(str(error))
+        return problems
+
+    def _journal(self, mark: int):
+        journal = self.guest.journal
+        records = journal.since(mark)
+        self._write("journal.json", b"".join(json.dumps(r.fields).encode() + b"\n" for r in records))
+        self._write("kernel.log", "".join(f"[{r.boottime_ns / 1e9:12.6f}] {r.message}\n"
+                                          for r in records if r.kernel))
+
+    def _lab(self):
+        channel = self.guest.channel
+        self.iomem("after")
+        self.copy("trace.txt", f"{TRACE}/trace")
+        self.copy("samples.txt", f"{LAB_DIR}/samples.txt")
+        for path in channel.call("glob", pattern=f"{LAB_DIR}/serial/*.serial")["paths"]:
+            self.copy(f"serial/{Path(path).name}", path)
+        self._write("guest.txt", channel.run(
+            "cat /proc/cmdline; uname -a; systemctl list-units --all 'daxmgr*'; ls -l /dev/dax* /dev/daxmgr 2>&1; "
+            "grep . /sys/bus/cxl/devices/region*/{size,commit,resource,mode} 2>/dev/null; cat /proc/meminfo").out)
+
+    def _product(self):
+        for name, argv in COMMANDS.items():
+            result = self.guest.channel.run(argv, 15)
+            if result.rc == 0:
+                self._write(name, result.out)
+        self.guest.channel.run("rm -rf /run/daxmgr-lab/state.db && "
+                               "sqlite3 /var/lib/daxmgr/state.db '.backup /run/daxmgr-lab/state.db'")
+        self.copy("state.db", f"{LAB_DIR}/state.db")

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The guest: booting it, putting the product and VMs into it, and asking it things."""
+
+import errno
+import json
+import shlex
+import shutil
+import time
+from pathlib import Path
+
+from . import clock, payload
+from .agent import Agent
+from .channel import Channel, GuestOsError
+from .errors import LabError
+from .journal import Journal
+from .qemu import CHANNEL, Host
+from .samples import Samples
+
+BOOT_SECONDS = 240
+LAB_DIR = "/run/daxmgr-lab"
+CODE_DIR = "/usr/lib/daxmgr-lab"
+TRACE = "/sys/kernel/tracing/instances/lab"
+SOCKET = "/run/daxmgr/org.daxmgr.Manager"
+DAEMON = "daxmgrd.service"
+SYSUSERS = 'u daxlab-vm - "lab VMs" /run/daxmgr-vm\nm daxlab-vm kvm\n'
+
+PREPARE_TRACING = f"""
+mkdir -p {TRACE} && cd {TRACE} && echo boot > trace_clock && echo 4096 > buffer_size_kb
+for event in ras/aer_event ras/memory_failure_event mce/mce_record pci/pci_hp_event cxl sched/sched_process_exec; do
+    [ -e events/$event/enable ] && echo 1 > events/$event/enable
+done
+echo 'sig==9 || sig==7' > events/signal/signal_generate/filter && echo 1 > events/signal/signal_generate/enable
+echo 'comm ~ "qemu*"' > events/sched/sched_process_exit/filter && echo 1 > events/sched/sched_process_exit/enable
+true
+"""
+
+INSTALL = """
+cp -a /run/lab/product/. / || exit 1
+systemd-sysusers && systemd-tmpfiles --create >/dev/null 2>&1
+udevadm control --reload
+systemctl daemon-reload
+"""
+
+LIST_MOUNTS = "grep -v -e binfmt_misc -e ' /run/credentials/' -e ' /run/user/' /proc/self/mounts"
+
+CLEANERS = {
+    "processes": "pgrep -l -f '^/usr/bin/qemu-system'",
+    "mappings": "grep -l -e ' /dev/dax[0-9]' /proc/[0-9]*/maps 2>/dev/null",
+    "instances": "for d in /sys/bus/dax/devices/dax*; do [ -e $d/driver ] && echo ${d##*/}; done",
+    "regions": "ls -d /sys/bus/cxl/devices/region* 2>/dev/null",
+    "mounts": f"{LIST_MOUNTS} | diff {LAB_DIR}/mounts -",
+}
+
+
+class Guest:
+    def __init__(self, host: Host):
+        self.host = host
+        self.journal = Journal()
+        self.samples = Samples()
+        self.channel = None
+        self.clock = None
+        self.boot_seconds = 0.0
+        self.kernel = ""
+
+    # Boot
+
+    def boot(self):
+        """Starts the host and waits until the lab's channel into the guest works."""
+        code = self.host.keep / "out" / "lab"
+        code.mkdir(parents=True, exist_ok=True)
+        for source in (Path(__file__).parent / "guest").glob("*.py"):
+            shutil.copy(source, code)
+        payload.build(code / "beat.elf")
+        self.host.start()
+        agent = Agent(self.host.socket("agent"))
+        agent.wait(time.monotonic() + BOOT_SECONDS, self.host.check_alive)
+        self.channel = Channel(self.host.socket("channel"), self.journal.feed)
+        agent.run(f"mountpoint -q /run/lab/out || exit 9; mkdir -p {CODE_DIR} {LAB_DIR} && cp /run/lab/out/lab/* {CODE_DIR}/ && "
+                  f"systemd-run -q --unit=daxlab-channel --nice=-10 python3 {CODE_DIR}/labd.py "
+                  f"/dev/virtio-ports/{CHANNEL} && "
+                  f"systemd-run -q --unit=daxlab-sampler --nice=-10 python3 {CODE_DIR}/sampler.py "
+                  f"{payload.VM_RUN_DIR} {LAB_DIR}")
+        agent.close()
+        self.clock = clock.measure(self.channel)
+        self.boot_seconds = (time.monotonic_ns() - self.host.started_ns) / 1e9
+        self.kernel = self.channel.must("uname -r").strip()
+        self.channel.write("/etc/sysusers.d/daxmgr-lab.conf", SYSUSERS)
+        self.channel.must("systemd-sysusers; modprobe -q kvm_amd; modprobe -q kvm_intel; chmod 666 /dev/kvm; "
+                          f"{LIST_MOUNTS} > {LAB_DIR}/mounts; true")
+        self.channel.must(PREPARE_TRACING)
+
+    def wait_memdevs(self, seconds: float = 30):
+        """Waits until every plugged memdev is there, by serial number."""
+        wanted = sorted(m.serial for m in self.host.plugged.values())
+        deadline = time.monotonic() + seconds
+        while self.serials() != wanted:
+            if time.monotonic() > deadline:
+                raise LabError(f"memdevs in the guest: serials {self.serials()}, wanted {wanted}")
+            time.sleep(0.1)
+
+    def serials(self) -> list:
+        paths = self.channel.call("glob", pattern="/sys/bus/cxl/devices/mem*/serial")["paths"]
+        values = [self.channel.read_or_empty(path).strip() for path in paths]
+        return sorted(int(value, 0) for value in values if value)
+
+    # Product
+
+    def install_product(self, config: str, dropins: dict):
+        self.channel.must(INSTALL, 120)
+        if config:
+            self.channel.write("/etc/daxmgr/daxmgrd.conf", config)
+        for name, text in dropins.items():
+            self.channel.write(f"/etc/daxmgr/daxmgrd.conf.d/{name}", text)
+
+    def write_vm(self, vm):
+        command = shlex.join(payload.qemu_command(vm.name, vm.size))
+        options = " ".join(part for part in (f"--region {vm.region}" if vm.region else "",
+                                             "--restart" if vm.restart else "", vm.options) if part)
+        self.channel.write(f"/etc/daxmgr/vm/{vm.name}.conf",
+                           f"DAXMGR_USER={vm.user}\nDAXMGR_SIZE={vm.size}\n"
+                           f"DAXMGR_OPTIONS={options}\nQEMU_COMMAND={command}\n")
+        return command
+
+    def daemon(self, verb: str):
+        """Does a systemctl verb on the daemon, or kills its main process with SIGKILL."""
+        if verb != "kill":
+            self.channel.must(["systemctl", verb, DAEMON], 60)
+            return
+        self.kill_daemon(self.main_pid(DAEMON))
+
+    def kill_daemon(self, pid: int):
+        if pid <= 0:
+            raise LabError("the daemon does not run, so it cannot be killed")
+        self.channel.call("kill", pid=pid, signal=9)
+
+    def unit_property(self, unit: str, name: str) -> str:
+        return self.channel.must(["systemctl", "show", "-P", name, unit]).strip()
+
+    def main_pid(self, unit: str) -> int:
+        return int(self.unit_property(unit, "MainPID") or 0)
+
+    def ctl(self, argv: list, timeout: float = 60):
+        return self.channel.run(["daxmgrctl", *argv], timeout)
+
+    def varlink(self, method: str, parameters: dict, timeout: float = 5):
+        """One varlink call on the manager's socket, without starting a process."""
+        request = json.dumps({"method": method, "parameters": parameters}).encode() + b"\0"
+        data = self.channel.call("unix", timeout + 5, path=SOCKET, data=request, until=b"\0",
+                                 patience=timeout)["data"]
+        if not data:
+            raise LabError(f"{method}: the daemon closed the connection")
+        reply = json.loads(data.split(b"\0")[0])
+        if "error" in reply:
+            raise LabError(f'{method}: {reply["error"]} {json.dumps(reply.get("parameters", {}))}')
+        return reply.get("parameters", {})
+
+    # VMs
+
+    def vm_unit(self, name: str) -> str:
+        return f"daxmgr-vm@{name}.service"
+
+    def vm_qmp(self, name: str, command: str) -> dict:
+        """One command to a nested VM's own QMP socket."""
+        request = json.dumps({"execute": "qmp_capabilities"}) + "\n" + json.dumps({"execute": command, "id": 1}) + "\n"
+        data = self.channel.call("unix", 15, path=f"{payload.VM_RUN_DIR}/{name}.qmp", data=request.encode(),
+                                 until=b'"id": 1', patience=10)["data"]
+        for line in data.split(b"\n"):
+            message = json.loads(line) if line.strip() else {}
+            if message.get("id") == 1:
+                if "error" in message:
+                    raise LabError(f'{name}: {command}: {message["error"]["desc"]}')
+                return message["return"]
+        raise LabError(f"{name}: {command}: no answer")
+
+    def vm_qmp_state(self, name: str) -> str:
+        try:
+            return self.vm_qmp(name, "query-status")["status"]
+        except GuestOsError:
+            return "absent"
+        except (LabError, ValueError):
+            return "mute"
+
+    def refresh_samples(self):
+        data = self.channel.read_or_empty(f"{LAB_DIR}/samples.txt", self.samples.bytes_read)
+        self.samples.feed(data)
+
+    def serial(self, name: str) -> str:
+        """Everything a VM's payload ever printed, over all its runs."""
+        return self.channel.read_or_empty(f"{LAB_DIR}/serial/{name}.serial").decode(errors="replace")
+
+    # Evidence
+
+    def trace(self) -> str:
+        return self.channel.read_or_empty(f"{TRACE}/trace").decode(errors="replace")
+
+    def boottime_ns(self) -> int:
+        return self.clock.to_guest(time.monotonic_ns())
+
+    def leftovers(self, kind: str) -> str:
+        """What should not be there any more, as text; empty when clean."""
+        return self.channel.run(CLEANERS[kind]).out.strip()
+
+    def file_info(self, path: str):
+        try:
+            return self.channel.call("stat", path=path)
+        except GuestOsError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            raise
+
+    # Between scenarios
+
+    def reset(self) -> bool:
+        """Takes the product's state away; false when the guest is not as good as new."""
+        run = self.channel.run
+        run("systemctl stop 'daxmgr-vm@*.service'; systemctl reset-failed", 60)
+        listed = self.ctl(["region", "list", "--json"])
+        for name in _region_names(listed.out) if listed.rc == 0 else []:
+            self.ctl(["region", "destroy", name, "--yes"])
+        run(f"systemctl stop {DAEMON}; systemctl clean --what=fdstore {DAEMON} 2>/dev/null; "
+            "rm -rf /var/lib/daxmgr /etc/daxmgr /run/daxmgr-vm/* /dev/daxmgr", 60)
+        run(f"systemctl stop daxlab-sampler; rm -rf {LAB_DIR}/samples.txt {LAB_DIR}/serial; echo > {TRACE}/trace; "
+            f"systemd-run -q --unit=daxlab-sampler --nice=-10 python3 {CODE_DIR}/sampler.py "
+            f"{payload.VM_RUN_DIR} {LAB_DIR}")
+        self.samples = Samples()
+        same = all(self.host.plugged.get(m.name) == m for m in self.host.topology.memdevs if m.present)
+        dirty = [kind for kind in CLEANERS if self.leftovers(kind)]
+        return same and not dirty and not self.journal.bad_kernel_records()
+
+    def close(self):
+        if self.channel:
+            self.channel.close()
+        self.host.stop()
+
+
+def _region_names(text: str) -> list:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return []
+    items = value.get("regions", []) if isinstance(value, dict) else value
+    return [item["name"] for item in items if isinstance(item, dict) and item.get("name")]

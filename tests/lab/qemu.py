@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The emulated host: QEMU's command line from a topology, its process, and its faults."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from . import process
+from .errors import LabError
+from .formats import format_size
+from .qmp import Qmp, QmpError
+from .topology import Memdev, Topology
+
+PROGRAM = "qemu-system-x86_64"
+KERNEL_ARGUMENTS = ("root=/dev/vda rw console=ttyS0 loglevel=5 panic=1 mitigations=off "
+                    "memhp_default_state=offline systemd.show_status=0")
+CHANNEL = "org.daxmgr.lab"
+LSA_BYTES = 1 << 20
+UNPLUG_SECONDS = 30
+
+MEDIA_EVENTS = {
+    "general-media": ("cxl-inject-general-media-event", {
+        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 3, "type": 3,
+        "transaction-type": 192, "channel": 3, "rank": 17, "device": 4}),
+    "dram": ("cxl-inject-dram-event", {
+        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 3, "type": 3,
+        "transaction-type": 192, "channel": 3, "rank": 17, "nibble-mask": 37, "bank-group": 7,
+        "bank": 11, "row": 2, "column": 77}),
+    "memory-module": ("cxl-inject-memory-module-event", {
+        "log": "failure", "flags": 1, "type": 3, "health-status": 3, "media-status": 7,
+        "additional-status": 33, "life-used": 30, "temperature": 50, "dirty-shutdown-count": 4,
+        "corrected-volatile-error-count": 3233, "corrected-persistent-error-count": 1300}),
+}
+
+
+def backend(memdev: Memdev, generation: int) -> str:
+    return f"{memdev.name}-memory{generation}"
+
+
+def memdev_properties(memdev: Memdev, generation: int) -> dict:
+    """The device's properties; the label area of a pmem device lives in a second backend."""
+    which = "volatile-memdev" if memdev.kind == "volatile" else "persistent-memdev"
+    properties = {"driver": "cxl-type3", "id": memdev.name, "bus": memdev.port,
+                  which: backend(memdev, generation), "sn": memdev.serial}
+    if memdev.kind == "pmem":
+        properties["lsa"] = backend(memdev, generation) + "-lsa"
+    return properties
+
+
+def memdev_backends(memdev: Memdev, generation: int) -> list:
+    backends = [(backend(memdev, generation), memdev.size)]
+    if memdev.kind == "pmem":
+        backends.append((backend(memdev, generation) + "-lsa", LSA_BYTES))
+    return backends
+
+
+def _comma(properties: dict) -> str:
+    driver = properties.pop("driver")
+    return ",".join([driver, *(f"{key}={value}" for key, value in properties.items())])
+
+
+def topology_arguments(topology: Topology) -> list:
+    """Bridges, ports, switches and memdevs as QEMU arguments."""
+    arguments = []
+    slot = 1
+    for bridge in topology.bridges:
+        arguments += ["-device", f"pxb-cxl,bus_nr={bridge.bus_nr},bus=pcie.0,id={bridge.name}"]
+        for number, port in enumerate(bridge.ports):
+            slot += 1
+            arguments += ["-device",
+                          f"cxl-rp,port={number},bus={bridge.name},id={port},chassis=0,slot={slot}"]
+    for switch in topology.switches:
+        arguments += ["-device", f"cxl-upstream,bus={switch.port},id={switch.name}"]
+        for number, port in enumerate(switch.downstream):
+            slot += 1
+            arguments += ["-device", f"cxl-downstream,port={number},bus={switch.name},id={port},"
+                                     f"chassis=0,slot={slot}"]
+    for memdev in topology.memdevs:
+        if not memdev.present:
+            continue
+        for ident, size in memdev_backends(memdev, 0):
+            arguments += ["-object", f"memory-backend-ram,id={ident},size={size}"]
+        arguments += ["-device", _comma(memdev_properties(memdev, 0))]
+    return arguments
+
+
+def machine(topology: Topology) -> str:
+    """The machine with its windows; QEMU wants all cxl-fmw keys in one option."""
+    parts = ["q35", "cxl=on", "sata=off", "smbus=off"]
+    for number, window in enumerate(topology.windows):
+        parts += [f"cxl-fmw.{number}.targets.{i}={name}" for i, name in enumerate(window.targets)]
+        parts.append(f"cxl-fmw.{number}.size={window.size}")
+        if window.granularity:
+            parts.append(f"cxl-fmw.{number}.interleave-granularity={format_size(window.granularity).lower()}")
+    return ",".join(parts)
+
+
+def _share(tag: str, path: Path, readonly: bool) -> list:
+    mode = ",readonly=on" if readonly else ""
+    return ["-fsdev", f"local,id={tag},path={str(path).replace(',', ',,')},security_model=none,"
+                      f"multidevs=remap{mode}",
+            "-device", f"virtio-9p-pci,bus=pcie.0,fsdev={tag},mount_tag={tag}"]
+
+
+class Host:
+    """One running outer QEMU. Start it from the main thread: it dies with the thread that did."""
+
+    def __init__(self, topology: Topology, image: Path, run_dir: Path, keep: Path, product: Path):
+        self.topology = topology
+        self.image = image
+        self.run_dir = run_dir
+        self.keep = keep
+        self.product = product
+        self.qmp = None
+        self.child = None
+        self.started_ns = 0
+        self._generation = {m.name: 0 for m in topology.memdevs}
+        self.plugged = {m.name: m for m in topology.memdevs if m.present}
+
+    def socket(self, name: str) -> str:
+        return str(self.run_dir / name)
+
+    def arguments(self) -> list:
+        topology = self.topology
+        return [
+            PROGRAM, "-name", "daxmgr-lab", "-nodefaults", "-no-reboot",
+            "-M", machine(topology), "-m", str(topology.memory >> 20), "-smp", str(topology.cpus),
+            "-accel", "tcg,thread=multi", "-cpu", topology.cpu_model,
+            "-nic", "none", "-display", "none",
+            "-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd"),
+            "-append", KERNEL_ARGUMENTS,
+            "-drive", f"file={str(self.image / 'disk.img').replace(',', ',,')},if=none,id=root,format=raw,snapshot=on",
+            "-device", "virtio-blk-pci,bus=pcie.0,drive=root",
+            "-chardev", f"file,id=console,path={self.socket('console.log')}", "-serial", "chardev:console",
+            "-qmp", f"unix:{self.socket('qmp')},server=on,wait=off",
+            "-device", "virtio-serial-pci,bus=pcie.0,id=serial-bus",
+            "-chardev", f"socket,id=agent,path={self.socket('agent')},server=on,wait=off",
+            "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
+            "-chardev", f"socket,id=channel,path={self.socket('channel')},server=on,wait=off",
+            "-device", f"virtserialport,chardev=channel,name={CHANNEL}",
+            *_share("product", self.product, True),
+            *_share("out", self.keep / "out", False),
+            *topology_arguments(topology),
+        ]
+
+    def start(self):
+        if not shutil.which(PROGRAM):
+            raise LabError(f"{PROGRAM} is not installed here; run the lab through ./dev lab")
+        for name in ("disk.img", "vmlinuz", "initrd"):
+            if not (self.image / name).exists():
+                raise LabError(f"{self.image / name} does not exist: there is no guest image here")
+        (self.keep / "out").mkdir(parents=True, exist_ok=True)
+        console = self.keep / "console.log"
+        console.touch()
+        (self.run_dir / "console.log").symlink_to(console.resolve())
+        arguments = self.arguments()
+        (self.keep / "qemu-command.txt").write_text("\n".join(arguments) + "\n", encoding="utf-8")
+        with open(self.keep / "qemu-output.txt", "ab") as output:
+            self.started_ns = time.monotonic_ns()
+            self.child = process.spawn(arguments, stdout=output, stderr=output,
+                                       env={**os.environ, "TMPDIR": str(self.run_dir)})
+        self.qmp = Qmp(self.socket("qmp"), time.monotonic() + 20, self.check_alive)
+
+    def check_alive(self):
+        """A LabError with QEMU's own last words, when it has ended."""
+        if self.child is None or self.child.poll() is None:
+            return
+        said = (self.keep / "qemu-output.txt").read_text(errors="replace").strip()
+        console = (self.keep / "console.log").read_text(errors="replace").splitlines()[-12:]
+        raise LabError(f"the guest's QEMU ended with code {self.child.returncode}"
+                       + (f": {said[-800:]}" if said else "")
+                       + ("; the console ends:\n  " + "\n  ".join(console) if console else ""))
+
+    def stop(self):
+        if self.qmp:
+            try:
+                self.qmp.execute("quit", timeout=3)
+            except LabError:
+                pass
+            self.qmp.close()
+        if self.child:
+            process.stop(self.child)
+
+    # Faults. Each returns nothing and raises LabError in QEMU's own words.
+
+    def _monitor_silent(self, line: str):
+        """For monitor commands that say something only when they refuse."""
+        said = self.qmp.monitor(line).strip()
+        if said and not said.startswith("OK"):
+            raise LabError(f"{line}: {said}")
+
+    def inject_aer(self, device: str, error: str, correctable: bool = False):
+        self._monitor_silent(f"pcie_aer_inject_error {'-c ' if correctable else ''}{device} {error}")
+
+    def surprise_down(self, port: str):
+        self.inject_aer(port, "SDN")
+
+    def unplug(self, name: str):
+        """Presses the slot's button and waits until the guest has let the device go."""
+        since = len(self.qmp.events)
+        self.qmp.execute("device_del", {"id": name})
+        self.qmp.wait_event("DEVICE_DELETED", UNPLUG_SECONDS, since, device=name)
+        self.plugged.pop(name, None)
+
+    def plug(self, name: str, serial=None, size=None):
+        """Adds the memdev with fresh memory; QEMU keeps the old backend busy for ever."""
+        model = self.topology.memdev(name)
+        memdev = Memdev(name, model.port, model.serial if serial is None else serial,
+                        model.size if size is None else size, model.kind, True)
+        self._generation[name] += 1
+        generation = self._generation[name]
+        for ident, count in memdev_backends(memdev, generation):
+            self.qmp.execute("object-add", {"qom-type": "memory-backend-ram", "id": ident, "size": count})
+        self.qmp.execute("device_add", memdev_properties(memdev, generation))
+        self.plugged[name] = memdev
+
+    def inject_poison(self, memdev: str, start: int, length: int):
+        self.qmp.execute("cxl-inject-poison", {"path": f"/machine/peripheral/{memdev}",
+                                               "start": start, "length": length})
+
+    def media_event(self, memdev: str, kind: str, fields: dict):
+        command, defaults = MEDIA_EVENTS[kind]
+        self.qmp.execute(command, {"path": f"/machine/peripheral/{memdev}", **defaults, **fields})
+
+    def machine_check(self, cpu: int, bank: int, status: int, mcg_status: int, address: int, misc: int):
+        self._monitor_silent(f"mce -b {cpu} {bank} {status:#x} {mcg_status:#x} {address:#x} {misc:#x}")
+
+
+__all__ = ["Host", "QmpError", "MEDIA_EVENTS", "topology_arguments"]

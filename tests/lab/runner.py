@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Plays scenarios: boots guests as needed, runs the steps, keeps the evidence."""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from . import actions, expect, scenario as scenario_file
+from .errors import LabError, StepFailed
+from .evidence import Evidence
+from .guest import Guest
+from .qemu import Host
+
+
+def factor() -> float:
+    """LAB_TIMEOUT_FACTOR stretches every timeout on slow machines."""
+    return float(os.environ.get("LAB_TIMEOUT_FACTOR", "1"))
+
+
+class Progress:
+    """One line per step, with the time since the start."""
+
+    def __init__(self, verbose: bool = False):
+        self.begin = time.monotonic()
+        self.verbose = verbose
+
+    def line(self, text: str):
+        print(f"[{time.monotonic() - self.begin:7.1f} s] {text}", flush=True)
+
+    def detail(self, text: str):
+        if self.verbose:
+            self.line(f"        {text}")
+
+
+class Marks:
+    """Where in the journal and in the guest's time each step began."""
+
+    def __init__(self, guest):
+        self._guest = guest
+        self._marks = {}
+        self.now("start")
+
+    def now(self, name: str):
+        self._marks[name] = self._marks["step"] = (self._guest.journal.mark(), self._guest.boottime_ns())
+
+    def journal(self, since: str) -> int:
+        return self._marks[since][0]
+
+    def guest_ns(self, since: str) -> int:
+        return self._marks[since][1]
+
+
+class Session:
+    """A booted guest and the scenarios played on it."""
+
+    def __init__(self, topology, image: Path, product: Path, keep: Path, progress: Progress):
+        self.topology = topology
+        self.keep = keep
+        self.progress = progress
+        self._run_dir = Path(tempfile.mkdtemp(prefix="daxlab-"))
+        self.guest = Guest(Host(topology, image, self._run_dir, keep, product))
+        self.used = False
+
+    def boot(self):
+        name = Path(self.topology.path).stem
+        self.progress.line(f"boot    topology {name}, {self.topology.cpus} CPUs, {len(self.topology.memdevs)} memdevs")
+        self.guest.boot()
+        self.guest.wait_memdevs()
+        self.progress.line(f"booted  kernel {self.guest.kernel} in {self.guest.boot_seconds:.1f} s")
+
+    def close(self):
+        self.guest.close()
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+
+    def play(self, scenario) -> dict:
+        """Runs one scenario and returns its report; failures are in the report, not raised."""
+        return Play(self, scenario).run()
+
+
+class Play:
+    """One scenario on one guest."""
+
+    def __init__(self, session: Session, scenario):
+        self.guest = session.guest
+        self.scenario = scenario
+        self.progress = session.progress
+        self.path = session.keep / scenario.name
+        self.evidence = Evidence(self.guest, self.path)
+        self.journal_mark = self.guest.journal.mark() if session.used else 0
+        self.report = {"scenario": scenario.name, "description": scenario.description,
+                       "kernel": self.guest.kernel, "topology": session.topology.describe(),
+                       "held": False, "steps": [], "faults": [], "evidence": str(self.path)}
+        session.used = True
+
+    def run(self) -> dict:
+        begin = time.monotonic()
+        self.progress.line(f"play    {self.scenario.name}: {self.scenario.description}")
+        try:
+            self.evidence.iomem("before")
+            self._prepare()
+            self._steps()
+            self._no_warnings()
+            self.report["held"] = True
+        except StepFailed as failure:
+            self._failed(failure.what, failure.last)
+        except LabError as error:
+            self._failed(str(error), None)
+        finally:
+            problems = self._collect()
+        self.report["seconds"] = round(time.monotonic() - begin, 3)
+        if problems:
+            self.report["evidence_problems"] = problems
+        return self.report
+
+    def _collect(self) -> list:
+        try:
+            self.guest.host.check_alive()
+        except LabError as error:
+            return [str(error)]
+        return self.evidence.collect(self.journal_mark, self.scenario.product)
+
+    def _failed(self, what: str, last):
+        step = self.report["steps"][-1]["name"] if self.report["steps"] else "preparation"
+        self.report["broken"] = {"step": step, "expectation": what, "last_seen": last}
+        if self.report["steps"]:
+            self.report["steps"][-1]["held"] = False
+        self.progress.line(f'BROKEN  step "{step}": {what}')
+        if last is not None:
+            self.progress.line(f"        last seen: {last}")
+
+    def _prepare(self):
+        scenario, guest = self.scenario, self.guest
+        steps_dir = self.path / "steps"
+        steps_dir.mkdir(exist_ok=True)
+        self.actions = actions.Actions(guest, scenario, steps_dir)
+        self.report["faults"] = self.actions.faults
+        if scenario.product:
+            guest.install_product(scenario.config, scenario.dropins)
+        for vm in scenario.vms:
+            self.actions.variables[f"qemu.{vm.name}"] = guest.write_vm(vm)
+        self.marks = Marks(guest)
+        if scenario.start_daemon:
+            guest.daemon("start")
+
+    def _steps(self):
+        end = time.monotonic() + self.scenario.timeout * factor()
+        self.checker = expect.Checker(self.guest, self.marks)
+        for step in self.scenario.steps:
+            begin = time.monotonic()
+            entry = {"name": step.name, "held": False}
+            self.report["steps"].append(entry)
+            entry["boottime_ns"] = self.guest.boottime_ns()
+            self.marks.now(step.name)
+            self._step(step, min(end, begin + step.timeout * factor()), entry)
+            entry["seconds"] = round(time.monotonic() - begin, 3)
+            entry["held"] = True
+            self.progress.line(f"ok      {step.name} ({entry['seconds']:.1f} s)")
+
+    def _step(self, step, deadline: float, entry: dict):
+        self.actions.prepare(step)
+        for item in step.when:
+            expect.wait_for(self.checker, self._filled(item), deadline, poll=0.001)
+        if step.action:
+            self.progress.detail(f"{step.action} {step.args}")
+            entry |= self.actions.perform(step)
+        entry["seen"] = []
+        for item in step.expect:
+            item = self._filled(item)
+            limit = deadline if item.within is None else time.monotonic() + item.within * factor()
+            seen = expect.wait_for(self.checker, item, limit)
+            entry["seen"].append({"expectation": item.text, "seen": seen})
+            self.progress.detail(f"{item.text}: {seen}")
+
+    def _filled(self, item):
+        return scenario_file.Expectation(item.kind, self.actions.substitute(item.args), item.within,
+                                         item.hold, item.text)
+
+    def _no_warnings(self):
+        self.guest.channel.call("clock")
+        bad = self.guest.journal.bad_kernel_records(self.journal_mark, self.scenario.allow_kernel)
+        if bad:
+            raise StepFailed("no warning in the guest's kernel log", bad[0].message)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The VMs' counters over time, as guest/sampler.py writes them."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Sample:
+    boottime_ns: int
+    counter: int
+
+
+class Samples:
+    def __init__(self):
+        self.by_vm = {}
+        self._rest = ""
+        self.bytes_read = 0
+
+    def feed(self, data: bytes):
+        self.bytes_read += len(data)
+        lines = (self._rest + data.decode()).split("\n")
+        self._rest = lines.pop()
+        for line in lines:
+            stamp, name, counter = line.split(" ")
+            self.by_vm.setdefault(name, []).append(Sample(int(stamp), int(counter)))
+
+    def of(self, name: str, begin_ns: int = 0, end_ns: int = 1 << 62) -> list:
+        return [s for s in self.by_vm.get(name, []) if begin_ns <= s.boottime_ns <= end_ns]
+
+    def beating(self, name: str, window_ns: int = 1_500_000_000) -> bool:
+        """Whether the counter rose within the newest stretch of samples."""
+        samples = self.by_vm.get(name, [])
+        if len(samples) < 2:
+            return False
+        newest = samples[-1]
+        for sample in reversed(samples):
+            if newest.boottime_ns - sample.boottime_ns > window_ns:
+                return False
+            if sample.counter < newest.counter:
+                return True
+        return False
+
+    def max_gap_ns(self, name: str, begin_ns: int = 0, end_ns: int = 1 << 62):
+        """The longest time in which the counter did not rise, or None without two samples."""
+        samples = self.of(name, begin_ns, end_ns)
+        if len(samples) < 2:
+            return None
+        gap, last = 0, samples[0]
+        for sample in samples[1:]:
+            gap = max(gap, sample.boottime_ns - last.boottime_ns)
+            if sample.counter > last.counter:
+                last = sample
+            elif sample.counter < last.counter:
+                last = sample
+        return gap
