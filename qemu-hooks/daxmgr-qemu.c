@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Starts a VM on leased memory: waits for the lease as long as it takes, says
+ * to the manager "this process is the VM", gives up root and becomes QEMU.
+ *
+ * There is no state of its own: ending this process while it waits ends the
+ * request, because the connection that carries it closes.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "launch.h"
+#include "wish.h"
+
+enum {
+	EXIT_NEVER = 78, /* EX_CONFIG: trying again cannot help; the unit does not restart */
+	PAUSE_MIN_MS = 100,
+	PAUSE_MAX_MS = 2000,
+	NAME_IN_USE_TRIES = 20,
+};
+
+struct launcher {
+	struct wish wish;
+	const char *socket;
+	bool print;
+	unsigned int pause_ms;
+	unsigned int name_in_use;
+	char said[600]; /* last line, so that it is not repeated */
+};
+
+enum verdict { VERDICT_GO, VERDICT_AGAIN, VERDICT_GIVE_UP };
+
+static void usage(FILE *to)
+{
+	fputs("Usage: daxmgr-qemu --name NAME --size SIZE[@REGION] [OPTIONS] -- QEMU [ARGUMENTS]\n\n"
+	      "Leases memory from daxmgrd, waits until it is there, and becomes QEMU with one\n"
+	      "'-object memory-backend-file,id=memN,...' argument per size added.\n\n"
+	      "  --name NAME            name of the VM\n"
+	      "  --size SIZE[@REGION]   memory, e.g. 512M; repeat for more than one piece\n"
+	      "  --user USER            run QEMU as this user, who owns the memory's device nodes\n"
+	      "  --align 2M|1G          alignment (2M)\n"
+	      "  --no-restart           do not keep a place in the queue when the VM is killed\n"
+	      "  --keep TIME            keep the memory this long after a clean exit (0)\n"
+	      "  --print                print the command and exit; asks nothing of daxmgrd\n"
+	      "  --socket PATH          where daxmgrd listens (" CLIENT_SOCKET ")\n"
+	      "  --help, --version\n",
+	      to);
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct launcher *launcher, const char *format, ...)
+{
+	char line[sizeof(launcher->said)];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	if (!strcmp(line, launcher->said))
+		return;
+	memcpy(launcher->said, line, sizeof(line));
+	fprintf(stderr, "daxmgr-qemu: %s: %s\n", launcher->wish.name, line);
+	sd_notifyf(0, "STATUS=%s", line);
+}
+
+static void pause_before_retry(struct launcher *launcher)
+{
+	unsigned int ms = launcher->pause_ms;
+
+	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 }, NULL);
+	launcher->pause_ms = ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : ms * 2;
+}
+
+static enum verdict judge(struct launcher *launcher, const struct client_failure *failure)
+{
+	/* Errors that a later attempt may not see; all others need a person. */
+	static const char *const passing[] = { "GrantVoid", "Withdrawn", "NotGranted", "NoSuchName",
+					       "Fenced",    "TableFull", "NoCapacity" };
+
+	if (failure->not_ready || failure->status == CLIENT_UNREACHABLE ||
+	    failure->status == CLIENT_TIMED_OUT) {
+		say(launcher, "waiting for daxmgrd: %s", failure->text);
+		return VERDICT_AGAIN;
+	}
+	/* The last VM of that name may be gone for systemd before daxmgrd has seen it. */
+	if (!strcmp(failure->error, "NameInUse") && launcher->name_in_use++ < NAME_IN_USE_TRIES) {
+		say(launcher, "waiting for the end of the last VM of that name");
+		return VERDICT_AGAIN;
+	}
+	for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++)
+		if (!strcmp(failure->error, passing[i])) {
+			say(launcher, "asking again: %s", failure->text);
+			return VERDICT_AGAIN;
+		}
+	say(launcher, "%s", failure->text);
+	return VERDICT_GIVE_UP;
+}
+
+static const char *text_of(sd_json_variant *message, const char *key)
+{
+	sd_json_variant *value = sd_json_variant_by_key(message, key);
+
+	return sd_json_variant_is_string(value) ? sd_json_variant_string(value) : "";
+}
+
+static void on_progress(void *userdata, sd_json_variant *message, bool last)
+{
+	struct launcher *launcher = userdata;
+	const char *waits_for = text_of(message, "waitsFor");
+
+	launcher->pause_ms = PAUSE_MIN_MS;
+	if (last)
+		say(launcher, "memory leased");
+	else if (*waits_for)
+		say(launcher, "waiting for memory: %s", waits_for);
+	else
+		say(launcher, "lease is %s", text_of(message, "state"));
+}
+
+static enum verdict acquire(struct launcher *launcher)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
+	_cleanup_(client_close) sd_varlink *link = NULL;
+	struct client_failure failure;
+
+	if (wish_build(&launcher->wish, &parameters) < 0) {
+		say(launcher, "out of memory");
+		return VERDICT_GIVE_UP;
+	}
+	if (client_connect(launcher->socket, &link, &failure) != CLIENT_OK)
+		return judge(launcher, &failure);
+	if (client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_progress, launcher, &failure) !=
+	    CLIENT_OK)
+		return judge(launcher, &failure);
+	return VERDICT_GO;
+}
+
+/* The manager takes the pidfd of this process from the connection itself. */
+static enum verdict attach(struct launcher *launcher, bool *ret_same_grant)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL, *reply = NULL;
+	_cleanup_(client_close) sd_varlink *link = NULL;
+	struct client_failure failure;
+
+	*ret_same_grant = false;
+	if (sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("name", launcher->wish.name)) < 0) {
+		say(launcher, "out of memory");
+		return VERDICT_GIVE_UP;
+	}
+	if (client_connect(launcher->socket, &link, &failure) == CLIENT_OK &&
+	    client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, &failure) == CLIENT_OK)
+		return VERDICT_GO;
+	/* Without an answer this process may be attached: acquiring again would find the name in use. */
+	*ret_same_grant = !failure.error[0] || failure.not_ready;
+	return judge(launcher, &failure);
+}
+
+static enum verdict lease_and_attach(struct launcher *launcher)
+{
+	enum verdict verdict;
+	bool same_grant;
+
+	verdict = acquire(launcher);
+	while (verdict == VERDICT_GO) {
+		verdict = attach(launcher, &same_grant);
+		if (verdict != VERDICT_AGAIN)
+			return verdict;
+		if (!same_grant)
+			break;
+		pause_before_retry(launcher);
+		verdict = VERDICT_GO;
+	}
+	return verdict;
+}
+
+static int parse(struct launcher *launcher, int argc, char *argv[])
+{
+	enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, PRINT, SOCKET, HELP, VERSION };
+	static const struct option options[] = {
+		{ "name", required_argument, NULL, NAME },
+		{ "size", required_argument, NULL, SIZE },
+		{ "user", required_argument, NULL, USER },
+		{ "align", required_argument, NULL, ALIGN },
+		{ "no-restart", no_argument, NULL, NO_RESTART },
+		{ "keep", required_argument, NULL, KEEP },
+		{ "print", no_argument, NULL, PRINT },
+		{ "socket", required_argument, NULL, SOCKET },
+		{ "help", no_argument, NULL, HELP },
+		{ "version", no_argument, NULL, VERSION },
+		{ 0 },
+	};
+	struct wish *wish = &launcher->wish;
+	int option, index = 0;
+
+	while ((option = getopt_long(argc, argv, "+h", options, &index)) >= 0) {
+		const char *wrong = NULL;
+
+		switch (option) {
+		case NAME: wrong = wish_set_name(wish, optarg); break;
+		case SIZE: wrong = wish_add_size(wish, optarg); break;
+		case USER: wrong = wish_set_user(wish, optarg); break;
+		case ALIGN: wrong = wish_set_align(wish, optarg); break;
+		case KEEP: wrong = wish_set_keep(wish, optarg); break;
+		case NO_RESTART: wish->restart = false; break;
+		case PRINT: launcher->print = true; break;
+		case SOCKET: launcher->socket = optarg; break;
+		case 'h':
+		case HELP: usage(stdout); exit(EXIT_SUCCESS);
+		case VERSION: puts("daxmgr-qemu " DAXMGR_VERSION); exit(EXIT_SUCCESS);
+		default: return -EINVAL;
+		}
+		if (wrong) {
+			fprintf(stderr, "daxmgr-qemu: --%s %s: %s\n", options[index].name, optarg, wrong);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int become(struct launcher *launcher, char *const command[])
+{
+	int r;
+
+	r = launch_drop_privileges(&launcher->wish);
+	if (r < 0) {
+		fprintf(stderr, "daxmgr-qemu: %s: cannot become uid %u: %s\n", launcher->wish.name,
+			(unsigned int)launcher->wish.uid, strerror(-r));
+		return EXIT_FAILURE;
+	}
+	sd_notify(1, "STATUS=Running");
+	execvp(command[0], command);
+	fprintf(stderr, "daxmgr-qemu: %s: cannot run %s: %s\n", launcher->wish.name, command[0],
+		strerror(errno));
+	return EXIT_NEVER;
+}
+
+int main(int argc, char *argv[])
+{
+	struct launcher launcher = { .socket = CLIENT_SOCKET, .pause_ms = PAUSE_MIN_MS };
+	enum verdict verdict;
+	const char *wrong;
+	char **command;
+
+	wish_init(&launcher.wish);
+	if (parse(&launcher, argc, argv) < 0) {
+		fputs("Try 'daxmgr-qemu --help'.\n", stderr);
+		return EXIT_NEVER;
+	}
+	wrong = wish_check(&launcher.wish);
+	if (!wrong && optind == argc)
+		wrong = "what is to be run is missing: ... -- qemu-system-x86_64 ...";
+	if (wrong) {
+		fprintf(stderr, "daxmgr-qemu: %s\nTry 'daxmgr-qemu --help'.\n", wrong);
+		return EXIT_NEVER;
+	}
+	command = launch_command(&launcher.wish, argv + optind);
+	if (!command) {
+		fprintf(stderr, "daxmgr-qemu: out of memory\n");
+		return EXIT_FAILURE;
+	}
+	if (launcher.print) {
+		launch_print(command);
+		return EXIT_SUCCESS;
+	}
+	while ((verdict = lease_and_attach(&launcher)) == VERDICT_AGAIN)
+		pause_before_retry(&launcher);
+	if (verdict == VERDICT_GIVE_UP)
+		return launcher.name_in_use ? EXIT_FAILURE : EXIT_NEVER;
+	return become(&launcher, command);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "launch.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { GROUPS_MAX = 64 };
+
+char **launch_command(const struct wish *wish, char *const command[])
+{
+	size_t n = 0, at;
+	char **result;
+
+	while (command[n])
+		n++;
+	result = calloc(n + 2 * wish->n_parts + 1, sizeof(*result));
+	if (!result)
+		return NULL;
+	memcpy(result, command, n * sizeof(*result));
+	at = n;
+	for (size_t i = 0; i < wish->n_parts; i++) {
+		char *object = malloc(WISH_QEMU_BYTES);
+
+		if (!object)
+			return NULL;
+		wish_format_qemu(wish->name, i, wish->parts[i].bytes, wish->align, object);
+		result[at++] = (char *)"-object";
+		result[at++] = object;
+	}
+	return result;
+}
+
+static bool is_plain(const char *word)
+{
+	return *word && strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+				     "_-./:=,+@%") == strlen(word);
+}
+
+void launch_print(char *const command[])
+{
+	for (size_t i = 0; command[i]; i++) {
+		if (i)
+			putchar(' ');
+		if (is_plain(command[i])) {
+			fputs(command[i], stdout);
+			continue;
+		}
+		putchar('\'');
+		for (const char *c = command[i]; *c; c++) {
+			if (*c == '\'')
+				fputs("'\\''", stdout);
+			else
+				putchar(*c);
+		}
+		putchar('\'');
+	}
+	putchar('\n');
+}
+
+static int set_groups(const struct wish *wish)
+{
+	struct passwd *user = getpwuid(wish->uid);
+	struct group *kvm;
+	gid_t groups[GROUPS_MAX + 1];
+	int n = GROUPS_MAX;
+
+	if (!user) {
+		groups[0] = wish->gid;
+		n = 1;
+	} else if (getgrouplist(user->pw_name, wish->gid, groups, &n) < 0) {
+		return -E2BIG;
+	}
+	kvm = getgrnam("kvm");
+	if (kvm)
+		groups[n++] = kvm->gr_gid;
+	return setgroups((size_t)n, groups) < 0 ? -errno : 0;
+}
+
+int launch_drop_privileges(const struct wish *wish)
+{
+	int r;
+
+	if (wish->uid == 0)
+		return 0;
+	r = set_groups(wish);
+	if (r < 0)
+		return r;
+	if (setresgid(wish->gid, wish->gid, wish->gid) < 0 ||
+	    setresuid(wish->uid, wish->uid, wish->uid) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}

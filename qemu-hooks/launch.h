@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The last step before QEMU runs: its command line, and giving up root. */
+#ifndef QEMU_HOOKS_LAUNCH_H
+#define QEMU_HOOKS_LAUNCH_H
+
+#include "wish.h"
+
+/*
+ * `command` followed by one "-object" argument per part. Return: a NULL
+ * terminated vector, valid until the process ends, or NULL without memory.
+ */
+char **launch_command(const struct wish *wish, char *const command[]);
+
+/* Prints a command so that a shell reads it back as it is. */
+void launch_print(char *const command[]);
+
+/*
+ * Becomes the wish's user with that user's groups and the group kvm, for good:
+ * no program run from here on gains privileges. Does nothing for root.
+ * Return: 0 or negative errno; on failure the process must not go on.
+ */
+int launch_drop_privileges(const struct wish *wish);
+
+#endif
