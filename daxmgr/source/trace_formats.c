@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "trace_formats.h"
+
+#include <errno.h>
+#include <string.h>
+#include <traceevent/event-parse.h>
+
+struct event_kind {
+	const char *system;
+	const char *name; /* NULL: all of the system */
+	enum trace_kind kind;
+};
+
+static const struct event_kind event_kinds[] = {
+	{ "ras", "aer_event", TRACE_KIND_AER },
+	{ "pci", "pci_hp_event", TRACE_KIND_HOTPLUG },
+	{ "ras", "memory_failure_event", TRACE_KIND_MEMORY_FAILURE },
+	{ "mce", "mce_record", TRACE_KIND_MACHINE_CHECK },
+	{ "cxl", NULL, TRACE_KIND_CXL },
+};
+
+bool trace_formats_wants(const char *system, const char *name, enum trace_kind *ret_kind)
+{
+	for (size_t i = 0; i < sizeof(event_kinds) / sizeof(event_kinds[0]); i++) {
+		const struct event_kind *known = &event_kinds[i];
+
+		if (strcmp(known->system, system))
+			continue;
+		if (known->name && strcmp(known->name, name))
+			continue;
+		*ret_kind = known->kind;
+		return true;
+	}
+	return false;
+}
+
+/* How a text field is stored; false: not a shape that can be read as text. */
+static bool text_shape(const struct tep_format_field *field, enum trace_shape *ret)
+{
+	if (field->flags & TEP_FIELD_IS_RELATIVE)
+		*ret = TRACE_SHAPE_RELATIVE_LOCATION;
+	else if (field->flags & TEP_FIELD_IS_DYNAMIC)
+		*ret = TRACE_SHAPE_LOCATION;
+	else if ((field->flags & TEP_FIELD_IS_ARRAY) && field->elementsize == 1)
+		*ret = TRACE_SHAPE_CHARACTERS;
+	else
+		return false;
+	return *ret == TRACE_SHAPE_CHARACTERS || field->size == 4;
+}
+
+static bool number_shape(const struct tep_format_field *field, enum trace_shape *ret)
+{
+	if (field->flags & (TEP_FIELD_IS_ARRAY | TEP_FIELD_IS_DYNAMIC | TEP_FIELD_IS_STRING))
+		return false;
+	if (field->size != 1 && field->size != 2 && field->size != 4 && field->size != 8)
+		return false;
+	*ret = field->flags & TEP_FIELD_IS_SIGNED ? TRACE_SHAPE_SIGNED : TRACE_SHAPE_UNSIGNED;
+	return true;
+}
+
+static bool target_taken(const struct trace_format *format, uint32_t target)
+{
+	for (uint32_t i = 0; i < format->n_fields; i++)
+		if (format->fields[i].target == target)
+			return true;
+	return false;
+}
+
+/* A field of a shape nobody expected is left out: better missing than misread. */
+static int add_field(struct trace_format *format, const struct tep_format_field *field)
+{
+	enum trace_shape shape;
+	uint32_t target;
+	bool is_text;
+
+	if (!trace_wanted(format->kind, field->name, &is_text, &target))
+		return 0;
+	if (field->offset < 0 || field->size <= 0)
+		return -EINVAL;
+	if (is_text ? !text_shape(field, &shape) : !number_shape(field, &shape))
+		return 0;
+	/* cxl_memory_sparing has the header's flags first and then some of its own. */
+	if (target_taken(format, target))
+		return 0;
+	if (format->n_fields == TRACE_FIELDS_MAX)
+		return -ENOSPC;
+	format->fields[format->n_fields++] = (struct trace_field){
+		.offset = (uint32_t)field->offset,
+		.bytes = (uint32_t)field->size,
+		.shape = shape,
+		.target = target,
+	};
+	return 0;
+}
+
+static bool starts_with_type(const struct tep_event *event)
+{
+	const struct tep_format_field *field;
+
+	for (field = event->format.common_fields; field; field = field->next)
+		if (!strcmp(field->name, "common_type"))
+			return field->offset == 0 && field->size == 2;
+	return false;
+}
+
+static int fill_format(const struct tep_event *event, const char *system, struct trace_format *ret)
+{
+	const struct tep_format_field *field;
+	int r;
+
+	if (!trace_formats_wants(system, event->name, &ret->kind))
+		return -EOPNOTSUPP;
+	if (event->id < 0 || event->id > UINT16_MAX || !starts_with_type(event))
+		return -EINVAL;
+	if (strlen(system) >= sizeof(ret->system) || strlen(event->name) >= sizeof(ret->name))
+		return -EINVAL;
+
+	ret->type = (uint32_t)event->id;
+	strcpy(ret->system, system);
+	strcpy(ret->name, event->name);
+	for (field = event->format.fields; field; field = field->next) {
+		r = add_field(ret, field);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int trace_formats_add(struct trace_formats *formats, const char *system, const char *text,
+		      size_t bytes)
+{
+	struct trace_format format = { 0 };
+	const struct tep_event *event;
+	struct tep_handle *tep;
+	int r;
+
+	tep = tep_alloc();
+	if (!tep)
+		return -ENOMEM;
+
+	/*
+	 * Its return value also tells of print formats it cannot evaluate (the cxl events
+	 * call functions in theirs); the fields are complete all the same.
+	 */
+	tep_set_loglevel(TEP_LOG_NONE);
+	(void)tep_parse_event(tep, text, bytes, system);
+	event = tep_get_first_event(tep);
+	r = event && event->name ? fill_format(event, system, &format) : -EINVAL;
+	tep_free(tep);
+	if (r < 0)
+		return r;
+
+	for (uint32_t i = 0; i < formats->n; i++)
+		if (formats->formats[i].type == format.type)
+			return -EEXIST;
+	if (formats->n == TRACE_EVENTS_MAX)
+		return -ENOSPC;
+	formats->formats[formats->n++] = format;
+	return 0;
+}
