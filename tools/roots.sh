@@ -92,8 +92,9 @@ install_host_tools() {
 	((${#missing[@]})) || return 0
 	say "Installing on this machine: ${missing[*]}"
 	{
-		apt-get -qq update &&
-			DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}"
+		# A broken third-party source makes update fail although Debian's own lists are there.
+		apt-get -qq update || :
+		DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}"
 	} >"$cache_root/log/host-tools.log" 2>&1 ||
 		fail_with_log "$cache_root/log/host-tools.log" "cannot install ${missing[*]} with apt-get"
 }
