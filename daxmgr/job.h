@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the daemon asks of a worker process and what comes back. Both ends are
+ * the same binary, so the structs travel as they are, one SOCK_SEQPACKET
+ * message each. A job may sleep in the kernel for ever; the daemon does not
+ * wait for it, it has a deadline and the next worker.
+ */
+#ifndef DAXMGR_JOB_H
+#define DAXMGR_JOB_H
+
+#include <isolate/event.h>
+#include <isolate/types.h>
+
+enum job_kind {
+	JOB_OBSERVE,       /* reply carries a memfd, see snapshot_file.h */
+	JOB_CREATE_REGION,
+	JOB_CLEAR_REGION,
+	JOB_CARVE,
+	JOB_ZERO,
+	JOB_PROVE,
+	JOB_HAND_OVER,
+	JOB_RETRACT,
+	JOB_VERIFY,
+	JOB_REMOVE,
+	JOB_DETACH_PORT,
+	JOB_RESCAN_PORT,
+	JOB_GUARD,         /* keep kmem away; run before the first region is bound */
+	JOB_KINDS,
+};
+
+/* One dax device: daxX.Y is dax<region_kernel_id>.<kernel_id>. */
+struct job_instance {
+	uint32_t region_kernel_id;
+	uint32_t kernel_id;
+	uint32_t major, minor;
+	uint64_t bytes;
+	uint64_t align;
+	uint32_t part; /* N of /dev/daxmgr/vm/NAME/memN */
+};
+
+struct job_region {
+	struct iso_region_definition definition;
+	uint32_t window_kernel_id; /* create in decoder0.N */
+	uint64_t granularity;      /* effective */
+	uint32_t kernel_id;        /* CLEAR: regionN; ISO_NONE: only the legs' decoders */
+};
+
+struct job_request {
+	uint64_t id;
+	uint32_t kind;        /* enum job_kind */
+	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
+	union {
+		struct job_region region;     /* CREATE_REGION, CLEAR_REGION */
+		struct job_instance instance; /* CARVE (region_kernel_id, bytes, align), ZERO, PROVE, REMOVE */
+		struct {
+			char name[ISO_NAME_BYTES]; /* of the lease */
+			uint32_t uid, gid;
+			uint32_t n;
+			struct job_instance instances[ISO_LEASE_PARTS_MAX];
+		} lease; /* HAND_OVER, RETRACT, VERIFY */
+		struct iso_pci_address port;  /* DETACH_PORT, RESCAN_PORT */
+	};
+};
+
+struct job_reply {
+	struct iso_completion completion; /* .operation is the request's id */
+	uint64_t elapsed_ns;
+};
+
+/*
+ * Runs one job in the calling (worker) process and fills the reply; may block.
+ * `ret_snapshot_fd` is a memfd for JOB_OBSERVE, else -1. `root` is the prefix
+ * of /sys, /dev and /proc ("" on a real host; tests give a fake tree).
+ */
+void job_run(const char *root, const struct job_request *request, struct job_reply *ret,
+	     int *ret_snapshot_fd);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Everything that can happen to the engine. An event carries its own time
+ * (CLOCK_BOOTTIME nanoseconds); the engine reads no clock. Pointers inside an
+ * event are borrowed for the duration of iso_step().
+ */
+#ifndef ISOLATE_EVENT_H
+#define ISOLATE_EVENT_H
+
+#include <isolate/snapshot.h>
+#include <isolate/types.h>
+
+enum iso_event_kind {
+	ISO_EVENT_TIMER,          /* a deadline of iso_next_deadline() may have passed */
+	ISO_EVENT_FAULT,          /* something failed: contain it */
+	ISO_EVENT_SETTLED,        /* the kernel's own error recovery of a function has ended */
+	ISO_EVENT_CHANGED,        /* the world may have changed (uevent, gap): observe */
+	ISO_EVENT_COMPLETION,     /* an operation ended, well or badly */
+	ISO_EVENT_SNAPSHOT,       /* what OBSERVE found */
+	ISO_EVENT_VM_EXITED,      /* the pidfd of an attached VM became readable */
+	ISO_EVENT_REGION_DEFINE,  /* configuration or operator: this region shall exist */
+	ISO_EVENT_REGION_DESTROY, /* operator: it shall not */
+	ISO_EVENT_ACQUIRE,
+	ISO_EVENT_ATTACH,
+	ISO_EVENT_RELEASE,
+	ISO_EVENT_WITHDRAW,       /* the waiting client of a lease went away */
+	ISO_EVENT_ISOLATE,
+	ISO_EVENT_RECOVER,
+	ISO_EVENT_RESTORE_REGION, /* from the store, before the first snapshot */
+	ISO_EVENT_RESTORE_LEASE,
+	ISO_EVENT_RESTORE_INCIDENT,
+};
+
+enum iso_cause {
+	ISO_CAUSE_SURPRISE_DOWN,   /* AER: surprise down at a port */
+	ISO_CAUSE_FATAL_ERROR,     /* AER: another fatal uncorrectable error */
+	ISO_CAUSE_LINK_DOWN,       /* pci_hp_event LINK_DOWN or CARD_NOT_PRESENT */
+	ISO_CAUSE_DEVICE_GONE,     /* uevent or observation: the memdev left */
+	ISO_CAUSE_REGION_GONE,     /* observation: region or instance no longer works */
+	ISO_CAUSE_OPERATOR,        /* daxmgrctl isolate */
+};
+
+enum iso_unit_kind {
+	ISO_UNIT_PORT_ADDRESS,   /* PCI address of a port or of a memdev's function */
+	ISO_UNIT_MEMDEV_SERIAL,
+	ISO_UNIT_INSTANCE,       /* daxX.Y */
+};
+
+struct iso_fault {
+	uint32_t unit_kind; /* enum iso_unit_kind */
+	uint32_t cause;     /* enum iso_cause */
+	struct iso_pci_address address;
+	uint64_t serial;
+	uint32_t region_kernel_id; /* ISO_UNIT_INSTANCE */
+	uint32_t kernel_id;
+	uint64_t record_ns; /* the kernel's own timestamp of the first record, boottime */
+	uint64_t uevent_seqnum; /* of the uevent that told; 0: another source. Older than
+				 * what was observed since: ignored, the name has a new owner */
+};
+
+/* What a finished operation brought; which part is valid depends on its kind. */
+struct iso_completion {
+	uint64_t operation;
+	int32_t result; /* 0 or negative errno; -ETIME: the deadline passed */
+	char message[ISO_TEXT_BYTES]; /* why it failed, for people; may be empty */
+	uint32_t kernel_id;        /* CREATE_REGION: regionN; CARVE: Y of daxX.Y */
+	uint32_t region_kernel_id; /* CARVE: X of daxX.Y */
+	struct iso_hpa_range range; /* CREATE_REGION, CARVE (first range) */
+	uint32_t major;            /* CARVE */
+	uint32_t minor;
+	uint64_t uevent_seqnum;    /* CARVE: the kernel's counter when it was done */
+	uint64_t bytes;            /* ZERO, PROVE: how much */
+	uint32_t n_mappers;        /* VERIFY */
+	int32_t mappers[ISO_MAPPERS_MAX];
+};
+
+struct iso_region_definition {
+	char name[ISO_NAME_BYTES];
+	uint32_t ways;
+	uint32_t granularity;             /* bytes; 0: the window's */
+	uint64_t serials[ISO_WAYS_MAX];   /* in target order */
+	uint64_t bytes;                   /* 0: all there is */
+};
+
+struct iso_lease_part {
+	uint64_t bytes;
+	char region[ISO_NAME_BYTES]; /* empty: the planner chooses */
+};
+
+struct iso_acquire {
+	uint64_t request; /* token given back in the REPLY effect */
+	char name[ISO_NAME_BYTES];
+	uint32_t uid;     /* who will own the nodes */
+	uint32_t gid;
+	uint32_t n_parts;
+	struct iso_lease_part parts[ISO_LEASE_PARTS_MAX];
+	uint64_t align;      /* bytes; 0: 2 MiB */
+	uint64_t keep_ns;    /* keep the capacity this long after a clean exit */
+	uint64_t expires_ns; /* how long a grant lives without an attach; 0: default */
+	bool restart;        /* wants its capacity back after we killed it */
+	bool wait;           /* wait for capacity; else refuse at once */
+};
+
+/* A region as it was known when the daemon stopped. */
+struct iso_restore_region {
+	struct iso_region_definition definition;
+	uint32_t kernel_id; /* valid only within the same boot, else ISO_NONE */
+	struct iso_hpa last_hpa;
+	bool has_hpa;
+	bool from_operator;      /* made by `region create`, not by configuration */
+	bool creation_interrupted; /* an intent without an outcome was found */
+};
+
+struct iso_restore_part {
+	uint32_t region_kernel_id;
+	uint32_t kernel_id;
+	uint64_t bytes;
+	char region[ISO_NAME_BYTES];
+};
+
+/* A lease as it was known when the daemon stopped. */
+struct iso_restore_lease {
+	struct iso_acquire terms;
+	uint64_t sequence;   /* fairness order */
+	uint32_t state;      /* enum iso_lease_state as saved */
+	bool was_killed;     /* by us */
+	bool has_process;    /* the pidfd came back from the fd store and lives */
+	int32_t pid;
+	uint64_t incident;   /* 0: none */
+	uint32_t n_parts;
+	struct iso_restore_part parts[ISO_LEASE_PARTS_MAX];
+};
+
+struct iso_restore_incident {
+	uint64_t id;
+	uint32_t cause;
+	char unit[ISO_PATH_BYTES];
+	uint64_t record_ns;
+	uint64_t detected_ns;
+	uint64_t contained_ns; /* 0: not yet */
+	uint64_t capacity_before_bytes;
+	uint32_t n_killed, n_exited, n_records;
+	bool open; /* false: only keeps the numbering going */
+};
+
+struct iso_event {
+	uint32_t kind;   /* enum iso_event_kind */
+	uint64_t now_ns; /* CLOCK_BOOTTIME */
+	union {
+		struct iso_fault fault;
+		struct iso_pci_address settled;
+		struct iso_completion completion;
+		struct iso_snapshot snapshot;
+		struct { uint32_t lease; uint32_t lease_epoch; } exited;
+		struct {
+			uint64_t request;
+			struct iso_region_definition definition;
+			bool from_operator;
+		} define;
+		struct iso_acquire acquire;
+		struct { uint64_t request; char name[ISO_NAME_BYTES]; int32_t pid; } attach;
+		struct { uint64_t request; char name[ISO_NAME_BYTES]; } named; /* RELEASE, WITHDRAW, REGION_DESTROY */
+		struct { uint64_t request; char port[ISO_PATH_BYTES]; } port;  /* ISOLATE, RECOVER: path or address */
+		const struct iso_restore_region *restore_region;
+		const struct iso_restore_lease *restore_lease;
+		const struct iso_restore_incident *restore_incident;
+	};
+};
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Words and numbers shared by everything: address spaces, names, limits.
+ *
+ * Each address space is a type of its own, so that mixing a device physical
+ * address with a host physical one does not compile. Ranges are half open:
+ * {start, bytes}.
+ */
+#ifndef ISOLATE_TYPES_H
+#define ISOLATE_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct iso_dpa { uint64_t v; };        /* device physical address of one memdev */
+struct iso_hpa { uint64_t v; };        /* host physical address */
+struct iso_region_off { uint64_t v; }; /* offset in a region */
+struct iso_dax_off { uint64_t v; };    /* offset in the file of an instance */
+struct iso_gpa { uint64_t v; };        /* guest physical address */
+
+struct iso_hpa_range {
+	struct iso_hpa start;
+	uint64_t bytes;
+};
+
+/* A PCI function as the kernel names it now; valid for the epoch only. */
+struct iso_pci_address {
+	uint32_t segment;
+	uint8_t bus;
+	uint8_t device;
+	uint8_t function;
+	uint8_t known; /* 0: no address */
+};
+
+enum {
+	ISO_NAME_BYTES = 65,  /* VM and region names, NUL included */
+	ISO_PATH_BYTES = 96,  /* stable port path, NUL included */
+	ISO_TEXT_BYTES = 192, /* one line for a person, NUL included */
+	ISO_WAYS_MAX = 16,    /* CXL specification, HDM decoder interleave ways */
+	ISO_LEASE_PARTS_MAX = 4, /* instances of one lease */
+	ISO_MAPPERS_MAX = 8,  /* processes named in one answer */
+};
+
+/* Index of "nothing" in every table. */
+#define ISO_NONE UINT32_MAX
+
+/*
+ * Capacities, fixed at iso_engine_init(). iso_limits_default() is what the
+ * daemon uses and what docs/architecture.md states.
+ */
+struct iso_limits {
+	uint32_t host_bridges; /* 64 at most */
+	uint32_t ports;        /* root ports and switch ports together, 576 at most */
+	uint32_t memdevs;
+	uint32_t windows;
+	uint32_t regions;
+	uint32_t instances;
+	uint32_t leases;
+	uint32_t operations; /* outstanding effects that will complete */
+	uint32_t incidents;  /* open or recent, kept in memory */
+};
+
+static inline bool iso_pci_address_equal(struct iso_pci_address a, struct iso_pci_address b)
+{
+	return a.known && b.known && a.segment == b.segment && a.bus == b.bus &&
+	       a.device == b.device && a.function == b.function;
+}
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reading the engine: what the API shows and what the executor needs to run an
+ * effect. Pointers are borrowed until the next iso_step(). Getters of an index
+ * return NULL for a free or unknown one; loops run from 0 to iso_*_count().
+ */
+#ifndef ISOLATE_VIEW_H
+#define ISOLATE_VIEW_H
+
+#include <isolate/engine.h>
+#include <isolate/snapshot.h>
+
+enum iso_domain_state {
+	ISO_DOMAIN_UNKNOWN,     /* not observed yet */
+	ISO_DOMAIN_HEALTHY,
+	ISO_DOMAIN_CONTAINING,  /* VMs are being killed, mappings verified gone */
+	ISO_DOMAIN_RECOVERING,  /* regions and instances are being made again */
+	ISO_DOMAIN_WAITING,     /* for a named tenant, device or person */
+	ISO_DOMAIN_ISOLATED,    /* held by an operator */
+	ISO_DOMAIN_QUARANTINED, /* given up, with a reason */
+	ISO_DOMAIN_STATES,
+};
+
+enum iso_region_state {
+	ISO_REGION_ABSENT,
+	ISO_REGION_CREATING,
+	ISO_REGION_LIVE,
+	ISO_REGION_LOST,     /* a fault took it; tenants are being contained */
+	ISO_REGION_CLEARING, /* what the kernel left is being removed */
+	ISO_REGION_QUARANTINED,
+	ISO_REGION_STATES,
+};
+
+/* Why an absent region is not being created. */
+enum iso_region_wait {
+	ISO_WAIT_NOTHING,
+	ISO_WAIT_OBSERVATION,
+	ISO_WAIT_MEMDEV,        /* a memdev is missing or not bound */
+	ISO_WAIT_SETTLING,      /* the kernel is still resetting it */
+	ISO_WAIT_DECODER_ORDER, /* higher regions on the same bridge have tenants */
+	ISO_WAIT_OPERATOR,      /* isolated until `recover` */
+	ISO_WAIT_RETRY,
+	ISO_WAIT_OTHER_REGION,  /* another operation on the same bridge */
+	ISO_WAIT_WINDOW,        /* no window reaches its memdevs */
+};
+
+enum iso_instance_state {
+	ISO_INSTANCE_CARVING,
+	ISO_INSTANCE_ZEROING,
+	ISO_INSTANCE_PROVING,
+	ISO_INSTANCE_READY,    /* zero, proved, not handed over */
+	ISO_INSTANCE_HANDING,
+	ISO_INSTANCE_HELD,     /* node belongs to the lease's owner */
+	ISO_INSTANCE_DOOMED,   /* will be removed once nobody maps it */
+	ISO_INSTANCE_VERIFYING,/* an orphan: who maps it? */
+	ISO_INSTANCE_REMOVING,
+	ISO_INSTANCE_STATES,
+};
+
+enum iso_lease_state {
+	ISO_LEASE_WAITING,    /* wants capacity */
+	ISO_LEASE_PREPARING,  /* instances are being carved, zeroed, proved */
+	ISO_LEASE_ACQUIRED,   /* granted; expires unless attached */
+	ISO_LEASE_ATTACHED,
+	ISO_LEASE_KILLED,     /* SIGKILL sent, not gone yet */
+	ISO_LEASE_KEPT,       /* clean exit, capacity kept for a while */
+	ISO_LEASE_VERIFYING,  /* gone; who still maps its instances? */
+	ISO_LEASE_RETRACTING, /* nodes and links are taken back, instances removed */
+	ISO_LEASE_STUCK,      /* something still maps, or it does not exit */
+	ISO_LEASE_STATES,
+};
+
+struct iso_host_bridge_view {
+	const char *path;
+};
+
+struct iso_port_view {
+	const char *path;
+	struct iso_pci_address address;
+	uint32_t kind; /* enum iso_port_kind */
+	uint32_t host_bridge;
+	uint32_t parent;
+	uint32_t domain; /* index of the domain's first root port; its identity */
+	bool present;
+	bool held; /* by `isolate` */
+};
+
+struct iso_memdev_view {
+	const char *path;
+	const char *name; /* memN */
+	uint64_t serial;
+	struct iso_pci_address address;
+	uint32_t port;
+	uint64_t volatile_bytes;
+	uint64_t persistent_bytes;
+	bool present;
+	bool bound;
+	bool settling;
+	bool duplicate_serial;
+};
+
+struct iso_region_view {
+	const struct iso_region_definition *definition;
+	uint32_t state; /* enum iso_region_state */
+	uint32_t wait;  /* enum iso_region_wait, when absent */
+	uint32_t epoch;
+	uint32_t domain;
+	uint32_t kernel_id; /* N of regionN, ISO_NONE when there is none */
+	uint32_t window_kernel_id; /* N of decoder0.N to create it in, or ISO_NONE */
+	uint64_t window_granularity;
+	struct iso_hpa_range range; /* bytes 0 when not there */
+	bool has_hpa;        /* range.start is known from now or before */
+	uint64_t free_bytes; /* not held by any instance */
+	uint32_t n_instances;
+	bool from_operator;
+	bool desired;
+	bool draining; /* makes way for a lower region: no new leases */
+	const char *reason; /* last failure or why quarantined; empty when none */
+};
+
+struct iso_instance_view {
+	uint32_t state; /* enum iso_instance_state */
+	uint32_t region;
+	uint32_t lease; /* ISO_NONE: an orphan */
+	uint32_t part;  /* N of memN */
+	uint32_t epoch;
+	bool named;     /* region_kernel_id and kernel_id are known */
+	uint32_t region_kernel_id; /* X of daxX.Y */
+	uint32_t kernel_id;        /* Y */
+	uint32_t major, minor;
+	uint64_t bytes;
+	uint64_t align;
+	struct iso_hpa start;
+	bool lost; /* its region went away under it */
+};
+
+struct iso_lease_view {
+	const struct iso_acquire *terms;
+	uint32_t state; /* enum iso_lease_state */
+	uint32_t epoch;
+	uint64_t sequence; /* fairness order */
+	int32_t pid;       /* 0: none */
+	uint64_t incident; /* that killed it last, 0: none */
+	bool was_killed;
+	bool client_waits;
+	uint64_t killed_ns, exited_ns, attached_ns, expires_at_ns;
+	uint32_t n_instances;
+	uint32_t instances[ISO_LEASE_PARTS_MAX];
+	uint32_t n_mappers; /* STUCK: who */
+	int32_t mappers[ISO_MAPPERS_MAX];
+	const char *waits_for; /* one line for a person; empty when nothing */
+};
+
+struct iso_incident_view {
+	uint64_t id;
+	uint32_t cause; /* enum iso_cause */
+	const char *unit;
+	uint32_t domain;
+	uint64_t record_ns, detected_ns, contained_ns, recovered_ns; /* 0: not yet */
+	uint32_t n_killed, n_exited;
+	uint32_t n_records; /* correlated to it */
+	uint64_t capacity_before_bytes, capacity_after_bytes;
+	bool open;
+};
+
+uint32_t iso_host_bridge_count(const struct iso_engine *e);
+bool iso_host_bridge_get(const struct iso_engine *e, uint32_t i, struct iso_host_bridge_view *ret);
+uint32_t iso_port_count(const struct iso_engine *e);
+bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *ret);
+uint32_t iso_memdev_count(const struct iso_engine *e);
+bool iso_memdev_get(const struct iso_engine *e, uint32_t i, struct iso_memdev_view *ret);
+uint32_t iso_region_count(const struct iso_engine *e);
+bool iso_region_get(const struct iso_engine *e, uint32_t i, struct iso_region_view *ret);
+uint32_t iso_instance_count(const struct iso_engine *e);
+bool iso_instance_get(const struct iso_engine *e, uint32_t i, struct iso_instance_view *ret);
+uint32_t iso_lease_count(const struct iso_engine *e);
+bool iso_lease_get(const struct iso_engine *e, uint32_t i, struct iso_lease_view *ret);
+uint32_t iso_incident_count(const struct iso_engine *e);
+bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_incident_view *ret);
+
+/* Finds by name or, for a port, by path or PCI address text; ISO_NONE: no such. */
+uint32_t iso_region_find(const struct iso_engine *e, const char *name);
+uint32_t iso_lease_find(const struct iso_engine *e, const char *name);
+uint32_t iso_port_find(const struct iso_engine *e, const char *path_or_address);
+/* By serial ("0x10" or decimal), memN, path or PCI address text. */
+uint32_t iso_memdev_find(const struct iso_engine *e, const char *text);
+
+/* State of the domain whose first root port is `port`. */
+enum iso_domain_state iso_domain_state(const struct iso_engine *e, uint32_t port);
+/* Why it is in that state, one line; empty when healthy. */
+const char *iso_domain_reason(const struct iso_engine *e, uint32_t port);
+
+/* Capacity of regions that are live, and what of it no instance holds. */
+uint64_t iso_capacity_bytes(const struct iso_engine *e);
+uint64_t iso_free_bytes(const struct iso_engine *e);
+
+/* What the loss of a unit would mean. Arrays are the caller's; counts may exceed room. */
+struct iso_what_if {
+	uint32_t *regions;  uint32_t regions_room;  uint32_t n_regions;
+	uint32_t *leases;   uint32_t leases_room;   uint32_t n_leases;   /* that would be killed */
+	uint32_t *blockers; uint32_t blockers_room; uint32_t n_blockers; /* recovery waits for these */
+	uint64_t bytes; /* held by the victims' instances in lost regions */
+};
+
+/*
+ * Fills `what` for the loss of a port, or of a memdev when port is ISO_NONE.
+ * Return: false when the index names nothing.
+ */
+bool iso_what_if(const struct iso_engine *e, uint32_t port, uint32_t memdev,
+		 struct iso_what_if *what);
+
+/* Names of states for people and JSON: lower case, dashes. Never NULL. */
+const char *iso_domain_state_name(uint32_t state);
+const char *iso_region_state_name(uint32_t state);
+const char *iso_region_wait_name(uint32_t wait);
+const char *iso_instance_state_name(uint32_t state);
+const char *iso_lease_state_name(uint32_t state);
+const char *iso_cause_name(uint32_t cause);
+const char *iso_note_name(uint32_t note);
+const char *iso_reply_text(uint32_t reply);
+const char *iso_effect_name(uint32_t kind);
+const char *iso_port_kind_name(uint32_t kind);
+
+/* VM and region names: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}. */
+bool iso_name_valid(const char *name);
+/* "0000:0c:00.0" both ways; the buffer must hold 16 bytes. */
+bool iso_pci_address_parse(const char *text, struct iso_pci_address *ret);
+void iso_pci_address_format(struct iso_pci_address address, char text[16]);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The state of an isolation domain follows from its regions, leases and
+ * incident: it is derived after every step, never set by hand.
+ */
+#include <stdio.h>
+
+#include "state.h"
+
+struct verdict {
+	enum iso_domain_state state;
+	char reason[ISO_TEXT_BYTES];
+};
+
+static void judge(struct verdict *v, enum iso_domain_state state, const char *reason)
+{
+	/* Worst first: the order in which a person must hear of it. */
+	static const uint8_t weight[ISO_DOMAIN_STATES] = {
+		[ISO_DOMAIN_HEALTHY] = 0, [ISO_DOMAIN_RECOVERING] = 1, [ISO_DOMAIN_WAITING] = 2,
+		[ISO_DOMAIN_ISOLATED] = 3, [ISO_DOMAIN_QUARANTINED] = 4,
+		[ISO_DOMAIN_CONTAINING] = 5, [ISO_DOMAIN_UNKNOWN] = 6,
+	};
+
+	if (weight[state] <= weight[v->state])
+		return;
+	v->state = state;
+	copy_text(v->reason, sizeof(v->reason), reason);
+}
+
+/* Names who stands above: tenants keep a higher region, and so the order, in place. */
+static void name_tenants_above(const struct iso_engine *e, uint32_t r, char *to, size_t room)
+{
+	size_t length = 0;
+	uint32_t i, j, named = 0;
+
+	length += snprintf(to, room, "region %s waits for tenants above it:",
+			   e->regions[r].definition.name);
+	for (i = 0; i < e->n_regions; i++) {
+		const struct region *other = &e->regions[i];
+
+		if (i == r || !other->used || other->state != ISO_REGION_LIVE ||
+		    !order_above(e, i, r) || !order_shares_decoders(e, &e->regions[r], other))
+			continue;
+		for (j = other->first_instance; j != ISO_NONE; j = e->instances[j].next) {
+			uint32_t l = e->instances[j].lease;
+
+			if (length < room && named++ < 8)
+				length += snprintf(to + length, room - length, " %s",
+						   l == ISO_NONE ? "(orphan)" :
+						   e->leases[l].terms.name);
+		}
+	}
+	if (!named && length < room)
+		snprintf(to + length, room - length, " (leaving)");
+}
+
+static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
+{
+	const struct region *region = &e->regions[r];
+	char reason[ISO_TEXT_BYTES];
+
+	switch ((enum iso_region_wait)region->wait) {
+	case ISO_WAIT_DECODER_ORDER:
+		name_tenants_above(e, r, reason, sizeof(reason));
+		judge(v, ISO_DOMAIN_WAITING, reason);
+		break;
+	case ISO_WAIT_MEMDEV:
+		snprintf(reason, sizeof(reason), "region %s waits for a memdev to come back",
+			 region->definition.name);
+		judge(v, ISO_DOMAIN_WAITING, reason);
+		break;
+	case ISO_WAIT_WINDOW:
+		snprintf(reason, sizeof(reason), "no window reaches the memdevs of region %s",
+			 region->definition.name);
+		judge(v, ISO_DOMAIN_WAITING, reason);
+		break;
+	case ISO_WAIT_OPERATOR:
+		judge(v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
+		break;
+	case ISO_WAIT_NOTHING:
+	case ISO_WAIT_OBSERVATION:
+	case ISO_WAIT_SETTLING:
+	case ISO_WAIT_RETRY:
+	case ISO_WAIT_OTHER_REGION:
+		snprintf(reason, sizeof(reason), "region %s is being made again (%s)",
+			 region->definition.name, iso_region_wait_name(region->wait));
+		judge(v, ISO_DOMAIN_RECOVERING, reason);
+		break;
+	}
+}
+
+static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
+{
+	const struct region *region = &e->regions[r];
+	char reason[ISO_TEXT_BYTES];
+
+	switch ((enum iso_region_state)region->state) {
+	case ISO_REGION_LIVE:
+		if (region->draining)
+			judge(v, ISO_DOMAIN_RECOVERING, "makes way for a lower region");
+		break;
+	case ISO_REGION_QUARANTINED:
+		snprintf(reason, sizeof(reason), "region %.32s given up: %.130s",
+			 region->definition.name, region->reason);
+		judge(v, ISO_DOMAIN_QUARANTINED, reason);
+		break;
+	case ISO_REGION_ABSENT:
+		if (region->desired)
+			judge_absent(e, r, v);
+		break;
+	case ISO_REGION_CREATING:
+	case ISO_REGION_LOST:
+	case ISO_REGION_CLEARING:
+	case ISO_REGION_STATES:
+		snprintf(reason, sizeof(reason), "region %s: %s", region->definition.name,
+			 iso_region_state_name(region->state));
+		judge(v, ISO_DOMAIN_RECOVERING, reason);
+		break;
+	}
+}
+
+static void judge_incident(struct iso_engine *e, uint32_t d, struct verdict *v)
+{
+	const struct incident *incident = incident_of_domain(e, d);
+	char reason[ISO_TEXT_BYTES];
+
+	if (!incident)
+		return;
+	if (incident->n_pending) {
+		snprintf(reason, sizeof(reason), "%u VMs not yet gone and unmapped",
+			 incident->n_pending);
+		judge(v, ISO_DOMAIN_CONTAINING, reason);
+	}
+	if (incident->n_unrestored)
+		judge(v, ISO_DOMAIN_RECOVERING, "its VMs are coming back");
+}
+
+static void update_one(struct iso_engine *e, uint32_t d)
+{
+	struct verdict v = { .state = ISO_DOMAIN_HEALTHY };
+	uint32_t i;
+
+	if (!e->observed)
+		return;
+	for (i = 0; i < e->n_regions; i++)
+		if (e->regions[i].used && e->regions[i].domain == d)
+			judge_region(e, i, &v);
+	for (i = 0; i < e->n_ports; i++)
+		if (e->ports[i].held && e->ports[i].domain == d)
+			judge(&v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
+	judge_incident(e, d, &v);
+	domain_enter(e, d, v.state, v.reason);
+}
+
+void domain_update(struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_ports; i++)
+		if (e->ports[i].kind == ISO_PORT_ROOT && e->ports[i].domain == i)
+			update_one(e, i);
+}

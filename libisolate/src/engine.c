@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "state.h"
+
+void iso_limits_default(struct iso_limits *ret)
+{
+	*ret = (struct iso_limits){
+		.host_bridges = 64, .ports = 576, .memdevs = 256, .windows = 64,
+		.regions = 1024, .instances = 16384, .leases = 16384, .operations = 4096,
+		.incidents = 256,
+	};
+}
+
+void iso_policy_default(struct iso_policy *ret)
+{
+	const uint64_t second = 1000000000ull;
+
+	*ret = (struct iso_policy){
+		.settle_ns = 3 * second,
+		.exit_ns = 10 * second,
+		.retry_ns = second / 5,
+		.grant_ns = 300 * second,
+		.operation_ns = 30 * second,
+		.zero_ns_per_gib = 240 * second,
+		.observe_ns = second,
+		.attempts = 10,
+	};
+}
+
+/* Hands out aligned pieces of the caller's block; with no block it only counts. */
+struct arena {
+	char *at;
+	size_t used;
+};
+
+static void *arena_take(struct arena *arena, size_t n, size_t size)
+{
+	void *piece = arena->at ? arena->at + arena->used : NULL;
+
+	arena->used += (n * size + 63) / 64 * 64;
+	return piece;
+}
+
+static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct arena *arena)
+{
+	e->kills_room = l->leases;
+	/* A step that kills every VM also notes and saves each, and touches every region. */
+	e->others_room = 3 * l->leases + 2 * l->regions + l->operations + 1024;
+	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
+	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
+	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
+	e->windows = arena_take(arena, l->windows, sizeof(*e->windows));
+	e->regions = arena_take(arena, l->regions, sizeof(*e->regions));
+	e->instances = arena_take(arena, l->instances, sizeof(*e->instances));
+	e->leases = arena_take(arena, l->leases, sizeof(*e->leases));
+	e->operations = arena_take(arena, l->operations, sizeof(*e->operations));
+	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
+	e->domains = arena_take(arena, l->ports, sizeof(*e->domains));
+	e->memdev_down = arena_take(arena, l->memdevs, sizeof(*e->memdev_down));
+	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
+	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));
+	e->others = arena_take(arena, e->others_room, sizeof(*e->others));
+	e->texts = arena_take(arena, ISO_NOTE_TEXTS, sizeof(*e->texts));
+}
+
+static bool limits_valid(const struct iso_limits *l)
+{
+	return l->host_bridges && l->host_bridges <= 64 && l->ports && l->ports <= 576 &&
+	       l->memdevs && l->memdevs <= 1024 && l->windows && l->regions && l->instances &&
+	       l->leases && l->operations && l->operations <= 65535 && l->incidents;
+}
+
+size_t iso_engine_bytes(const struct iso_limits *limits)
+{
+	struct iso_engine scratch;
+	struct arena arena = { 0 };
+
+	arena_take(&arena, 1, sizeof(struct iso_engine));
+	lay_out(&scratch, limits, &arena);
+	return arena.used;
+}
+
+static void link_free_lists(struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->limits.instances; i++)
+		e->instances[i].next = i + 1 < e->limits.instances ? i + 1 : ISO_NONE;
+	for (i = 0; i < e->limits.leases; i++)
+		e->leases[i].next_dirty = i + 1 < e->limits.leases ? i + 1 : ISO_NONE;
+	for (i = 0; i < e->limits.operations; i++)
+		e->operations[i].next_free = i + 1 < e->limits.operations ? i + 1 : ISO_NONE;
+	for (i = 0; i < LEASE_BUCKETS; i++)
+		e->lease_buckets[i] = ISO_NONE;
+}
+
+struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_limits *limits,
+				   const struct iso_policy *policy)
+{
+	struct arena arena = { .at = memory };
+	struct iso_engine *e;
+
+	if (!limits_valid(limits) || bytes < iso_engine_bytes(limits) || (uintptr_t)memory % 64)
+		return NULL;
+	memset(memory, 0, iso_engine_bytes(limits));
+	e = arena_take(&arena, 1, sizeof(*e));
+	lay_out(e, limits, &arena);
+	e->limits = *limits;
+	e->policy = *policy;
+	link_free_lists(e);
+	e->dirty_head = e->dirty_tail = ISO_NONE;
+	e->next_operation = e->next_incident = e->next_sequence = 1;
+	e->wake_at_ns = UINT64_MAX;
+	e->observe_at_ns = UINT64_MAX;
+	e->observe_wanted = true;
+	return e;
+}
+
+void engine_arm(struct iso_engine *e, uint64_t at_ns)
+{
+	if (at_ns < e->wake_at_ns)
+		e->wake_at_ns = at_ns;
+}
+
+void engine_observe(struct iso_engine *e)
+{
+	e->observe_wanted = true;
+}
+
+uint64_t iso_next_deadline(const struct iso_engine *engine)
+{
+	return engine->wake_at_ns;
+}
+
+static void wake_leases(struct iso_engine *e)
+{
+	uint32_t l;
+
+	for (l = 0; l < e->n_leases; l++) {
+		struct lease *lease = &e->leases[l];
+		uint64_t at_ns[2] = { lease->deadline_ns, lease->retry_at_ns };
+		uint32_t i;
+
+		for (i = 0; lease->used && i < 2; i++) {
+			if (at_ns[i] && at_ns[i] <= e->now_ns)
+				lease_dirty(e, l);
+			else if (at_ns[i])
+				engine_arm(e, at_ns[i]);
+		}
+	}
+}
+
+static void wake_instances(struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_instances; i++) {
+		struct instance *instance = &e->instances[i];
+
+		if (!instance->used || instance->state != ISO_INSTANCE_DOOMED ||
+		    !instance->retry_at_ns)
+			continue;
+		if (instance->retry_at_ns > e->now_ns)
+			engine_arm(e, instance->retry_at_ns);
+		else if (instance->lease == ISO_NONE)
+			instance_advance(e, i);
+		else
+			lease_dirty(e, instance->lease);
+	}
+}
+
+/* Everything with a time attached is looked at again; what is not due re-arms. */
+static void wake(struct iso_engine *e)
+{
+	if (e->now_ns < e->wake_at_ns)
+		return;
+	e->wake_at_ns = UINT64_MAX;
+	wake_leases(e);
+	wake_instances(e);
+	operation_expire(e);
+	if (e->observe_at_ns <= e->now_ns)
+		engine_observe(e);
+	else if (e->observe_at_ns != UINT64_MAX)
+		engine_arm(e, e->observe_at_ns);
+	e->regions_dirty = true;
+	e->placement_dirty = true;
+	e->domains_dirty = true;
+}
+
+static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *snapshot)
+{
+	uint32_t r;
+
+	e->observed_seqnum = snapshot->uevent_seqnum;
+	topology_take_in(e, snapshot);
+	region_take_in(e, snapshot);
+	instance_take_in(e, snapshot);
+	for (r = 0; !e->observed && r < e->n_regions; r++)
+		if (e->regions[r].used && e->regions[r].state != ISO_REGION_LIVE &&
+		    e->regions[r].n_instances)
+			fault_restored(e, r);
+	if (!e->observed)
+		for (r = 0; r < e->n_leases; r++)
+			lease_dirty(e, r);
+	e->observed = true;
+	e->placement_dirty = true;
+	e->domains_dirty = true;
+}
+
+static uint32_t port_named(struct iso_engine *e, const struct iso_event *event)
+{
+	uint32_t port = iso_port_find(e, event->port.port);
+
+	if (port == ISO_NONE)
+		emit_reply(e, event->port.request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE, NULL);
+	return port;
+}
+
+static void isolate(struct iso_engine *e, const struct iso_event *event)
+{
+	uint32_t port = port_named(e, event);
+
+	if (port == ISO_NONE)
+		return;
+	if (e->ports[port].held) {
+		emit_reply(e, event->port.request, ISO_REPLY_ALREADY, ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	fault_isolate(e, port);
+	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
+}
+
+static void recover(struct iso_engine *e, const struct iso_event *event)
+{
+	uint32_t port = port_named(e, event), i;
+	struct operation_object object = { ISO_NONE, ISO_NONE, ISO_NONE, port };
+
+	if (port == ISO_NONE)
+		return;
+	for (i = 0; i < e->n_ports; i++)
+		if (topology_below(e, i, port) || topology_below(e, port, i)) {
+			e->ports[i].held = false;
+			e->ports[i].detach_wanted = false;
+		}
+	region_retry(e, port);
+	if (!e->ports[port].operation)
+		e->ports[port].operation = operation_start(e, ISO_EFFECT_RESCAN_PORT, object,
+							   e->ports[port].domain, 0);
+	engine_observe(e);
+	e->domains_dirty = true;
+	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
+}
+
+static void handle(struct iso_engine *e, const struct iso_event *event)
+{
+	switch ((enum iso_event_kind)event->kind) {
+	case ISO_EVENT_TIMER:
+		break;
+	case ISO_EVENT_FAULT:
+		fault_handle(e, &event->fault);
+		break;
+	case ISO_EVENT_SETTLED:
+		fault_settled(e, event->settled);
+		break;
+	case ISO_EVENT_CHANGED:
+		engine_observe(e);
+		break;
+	case ISO_EVENT_COMPLETION:
+		operation_complete(e, &event->completion);
+		break;
+	case ISO_EVENT_SNAPSHOT:
+		take_in_snapshot(e, &event->snapshot);
+		break;
+	case ISO_EVENT_VM_EXITED:
+		lease_exited(e, event->exited.lease, event->exited.lease_epoch);
+		break;
+	case ISO_EVENT_REGION_DEFINE:
+		region_define(e, event->define.request, &event->define.definition,
+			      event->define.from_operator);
+		break;
+	case ISO_EVENT_REGION_DESTROY:
+		region_destroy(e, event->named.request, event->named.name);
+		break;
+	case ISO_EVENT_ACQUIRE:
+		lease_acquire(e, &event->acquire);
+		break;
+	case ISO_EVENT_ATTACH:
+		lease_attach(e, event->attach.request, event->attach.name, event->attach.pid);
+		break;
+	case ISO_EVENT_RELEASE:
+		lease_release(e, event->named.request, event->named.name);
+		break;
+	case ISO_EVENT_WITHDRAW:
+		lease_withdraw(e, event->named.name);
+		break;
+	case ISO_EVENT_ISOLATE:
+		isolate(e, event);
+		break;
+	case ISO_EVENT_RECOVER:
+		recover(e, event);
+		break;
+	case ISO_EVENT_RESTORE_REGION:
+		region_restore(e, event->restore_region);
+		break;
+	case ISO_EVENT_RESTORE_LEASE:
+		lease_restore(e, event->restore_lease);
+		break;
+	case ISO_EVENT_RESTORE_INCIDENT:
+		incident_restore(e, event->restore_incident);
+		break;
+	}
+}
+
+static bool advance_leases(struct iso_engine *e)
+{
+	bool any = false;
+	uint32_t l;
+
+	while (e->dirty_head != ISO_NONE) {
+		l = e->dirty_head;
+		e->dirty_head = e->leases[l].next_dirty;
+		if (e->dirty_head == ISO_NONE)
+			e->dirty_tail = ISO_NONE;
+		e->leases[l].dirty = false;
+		lease_advance(e, l);
+		any = true;
+	}
+	return any;
+}
+
+/* An isolated port lets go of what is below it once no region stands on it. */
+static void advance_ports(struct iso_engine *e)
+{
+	uint32_t p, r;
+
+	for (p = 0; p < e->n_ports; p++) {
+		struct operation_object object = { ISO_NONE, ISO_NONE, ISO_NONE, p };
+		bool standing = false;
+
+		if (!e->ports[p].detach_wanted || e->ports[p].operation)
+			continue;
+		for (r = 0; r < e->n_regions; r++)
+			standing |= e->regions[r].used &&
+				    e->regions[r].state != ISO_REGION_ABSENT &&
+				    e->regions[r].state != ISO_REGION_QUARANTINED &&
+				    blast_region_on(e, &e->regions[r], p, ISO_NONE);
+		if (standing)
+			continue;
+		e->ports[p].operation = operation_start(e, ISO_EFFECT_DETACH_PORT, object,
+							e->ports[p].domain, 0);
+		e->ports[p].detach_wanted = e->ports[p].operation == 0;
+	}
+}
+
+/* Runs everything that can go on, until nothing more can. */
+static void advance(struct iso_engine *e)
+{
+	uint32_t rounds, r;
+
+	for (rounds = 0; rounds < 64; rounds++) {
+		bool any = advance_leases(e);
+
+		if (e->regions_dirty) {
+			e->regions_dirty = false;
+			for (r = 0; r < e->n_regions; r++)
+				region_advance(e, r);
+			advance_ports(e);
+			any = true;
+		}
+		if (e->placement_dirty && e->observed) {
+			e->placement_dirty = false;
+			plan_waiting(e);
+			any = true;
+		}
+		if (e->domains_dirty) {
+			e->domains_dirty = false;
+			domain_update(e);
+			incident_update(e);
+			any = true;
+		}
+		if (!any)
+			return;
+	}
+	engine_arm(e, e->now_ns); /* more next time: the loop outside goes on */
+}
+
+static bool all_healthy(const struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_ports; i++)
+		if (e->ports[i].kind == ISO_PORT_ROOT && e->ports[i].domain == i &&
+		    e->domains[i].state != ISO_DOMAIN_HEALTHY)
+			return false;
+	return true;
+}
+
+static void start_observation(struct iso_engine *e)
+{
+	struct operation_object nothing = { ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE };
+	uint32_t r;
+
+	if (!e->observe_wanted || e->observe_operation)
+		return;
+	e->observe_operation = operation_start(e, ISO_EFFECT_OBSERVE, nothing, ISO_NONE, 0);
+	if (!e->observe_operation)
+		return;
+	e->observe_wanted = false;
+	e->observe_at_ns = UINT64_MAX;
+	for (r = 0; r < e->n_regions; r++)
+		e->regions[r].observation_stale = e->regions[r].n_operations > 0;
+}
+
+/* Lost uevents must not stop a recovery: look again by the clock while it lasts. */
+static void schedule_observation(struct iso_engine *e)
+{
+	if (e->observe_operation || e->observe_at_ns != UINT64_MAX || all_healthy(e))
+		return;
+	e->observe_at_ns = e->now_ns + e->policy.observe_ns;
+	engine_arm(e, e->observe_at_ns);
+}
+
+struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
+{
+	e->now_ns = event->now_ns;
+	e->step++;
+	e->n_kills = e->n_others = e->n_texts = 0;
+	handle(e, event);
+	wake(e);
+	advance(e);
+	start_observation(e);
+	schedule_observation(e);
+	return (struct iso_effects){ e->kills, e->n_kills, e->others, e->n_others };
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From "something failed" to "these regions are lost, these VMs die": the part
+ * of the engine that runs between reading a record and sending the kills.
+ */
+#include "state.h"
+
+static uint32_t port_at(const struct iso_engine *e, struct iso_pci_address address)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_ports; i++)
+		if (e->ports[i].present && iso_pci_address_equal(e->ports[i].address, address))
+			return i;
+	return ISO_NONE;
+}
+
+static uint32_t memdev_at(const struct iso_engine *e, struct iso_pci_address address)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_memdevs; i++)
+		if (e->memdevs[i].present && iso_pci_address_equal(e->memdevs[i].address, address))
+			return i;
+	return ISO_NONE;
+}
+
+/* The kernel resets these devices by itself; what it does must end before regions are made. */
+static bool kernel_recovers(enum iso_cause cause)
+{
+	return cause == ISO_CAUSE_SURPRISE_DOWN || cause == ISO_CAUSE_FATAL_ERROR ||
+	       cause == ISO_CAUSE_LINK_DOWN;
+}
+
+static void mark_memdevs(struct iso_engine *e, enum iso_cause cause)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_memdevs; i++) {
+		struct memdev *memdev = &e->memdevs[i];
+
+		if (!e->memdev_down[i])
+			continue;
+		if (kernel_recovers(cause)) {
+			memdev->settling_until_ns = e->now_ns + e->policy.settle_ns;
+			engine_arm(e, memdev->settling_until_ns);
+		} else if (cause == ISO_CAUSE_DEVICE_GONE) {
+			memdev->present = false;
+			memdev->bound = false;
+		}
+	}
+}
+
+static bool region_can_lose(const struct region *region)
+{
+	if (region->state == ISO_REGION_LIVE)
+		return true;
+	return region->state == ISO_REGION_CREATING && !region->fault_while_busy;
+}
+
+static uint32_t count_hits(const struct iso_engine *e)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < e->n_regions; i++)
+		n += e->regions[i].used && region_can_lose(&e->regions[i]) &&
+		     blast_hits(e, &e->regions[i]);
+	return n;
+}
+
+static struct incident *correlate(struct iso_engine *e, enum iso_cause cause, const char *unit,
+				  uint32_t domain, uint64_t record_ns)
+{
+	struct incident *incident = incident_of_domain(e, domain);
+
+	if (!incident)
+		return incident_open(e, cause, unit, domain, record_ns);
+	incident->n_records++;
+	emit_note(e, ISO_NOTE_CORRELATED, incident->id, "%s: %s, same incident", unit,
+		  iso_cause_name(cause));
+	return incident;
+}
+
+/* The memdevs marked down are lost with everything on them. */
+static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *unit,
+		      uint32_t root_port, uint64_t record_ns)
+{
+	uint32_t domain = e->ports[root_port].domain;
+	struct incident *incident;
+	uint32_t i;
+
+	mark_memdevs(e, cause);
+	engine_observe(e);
+	e->regions_dirty = true;
+	e->domains_dirty = true;
+	if (!count_hits(e) && !incident_of_domain(e, domain))
+		return; /* no capacity was lost: the stored event is all there is to say */
+	incident = correlate(e, cause, unit, domain, record_ns);
+	for (i = 0; i < e->n_regions; i++)
+		if (e->regions[i].used && blast_hits(e, &e->regions[i]))
+			region_lose(e, i, incident ? incident->id : 0);
+	if (incident)
+		emit_save_incident(e, incident);
+}
+
+static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause,
+		      uint64_t record_ns)
+{
+	if (!blast_of_port(e, port))
+		return;
+	unit_lost(e, cause, e->ports[port].path, topology_root_port(e, port), record_ns);
+}
+
+static void memdev_lost(struct iso_engine *e, uint32_t memdev, enum iso_cause cause,
+			uint64_t record_ns)
+{
+	uint32_t root = topology_root_port(e, e->memdevs[memdev].port);
+
+	if (root == ISO_NONE)
+		return;
+	blast_of_memdev(e, memdev);
+	unit_lost(e, cause, e->memdevs[memdev].path, root, record_ns);
+}
+
+static void fault_at_address(struct iso_engine *e, const struct iso_fault *fault)
+{
+	uint32_t port = port_at(e, fault->address);
+	uint32_t memdev = memdev_at(e, fault->address);
+
+	if (port != ISO_NONE)
+		port_lost(e, port, fault->cause, fault->record_ns);
+	else if (memdev != ISO_NONE)
+		memdev_lost(e, memdev, fault->cause, fault->record_ns);
+	else
+		engine_observe(e); /* not ours as far as known: look again */
+}
+
+static void fault_at_instance(struct iso_engine *e, const struct iso_fault *fault)
+{
+	uint32_t i = instance_find(e, fault->region_kernel_id, fault->kernel_id);
+
+	engine_observe(e);
+	if (i == ISO_NONE || fault->uevent_seqnum <= e->instances[i].seqnum_floor)
+		return;
+	/* Our own removal looks the same from outside. */
+	if (e->instances[i].operation || e->regions[e->instances[i].region].operation)
+		return;
+	fault_instance_gone(e, i, fault->record_ns);
+}
+
+void fault_handle(struct iso_engine *e, const struct iso_fault *fault)
+{
+	uint32_t memdev;
+
+	if (fault->uevent_seqnum && fault->uevent_seqnum <= e->observed_seqnum) {
+		engine_observe(e);
+		return;
+	}
+	switch ((enum iso_unit_kind)fault->unit_kind) {
+	case ISO_UNIT_PORT_ADDRESS:
+		fault_at_address(e, fault);
+		return;
+	case ISO_UNIT_MEMDEV_SERIAL:
+		memdev = topology_memdev_by_serial(e, fault->serial);
+		if (memdev != ISO_NONE && e->memdevs[memdev].present)
+			memdev_lost(e, memdev, fault->cause, fault->record_ns);
+		return;
+	case ISO_UNIT_INSTANCE:
+		fault_at_instance(e, fault);
+		return;
+	}
+}
+
+void fault_memdev_gone(struct iso_engine *e, uint32_t memdev, enum iso_cause cause)
+{
+	memdev_lost(e, memdev, cause, e->now_ns);
+}
+
+/* Observation found a region broken although no unit was reported lost. */
+void fault_region_gone(struct iso_engine *e, uint32_t region)
+{
+	uint32_t domain = e->regions[region].domain;
+	struct incident *incident;
+
+	if (domain == ISO_NONE)
+		return;
+	incident = correlate(e, ISO_CAUSE_REGION_GONE, e->regions[region].definition.name, domain,
+			     e->now_ns);
+	region_lose(e, region, incident ? incident->id : 0);
+}
+
+void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
+{
+	struct instance *instance = &e->instances[i];
+	uint32_t domain = e->regions[instance->region].domain;
+	struct incident *incident;
+	char unit[ISO_PATH_BYTES];
+
+	if (instance->lost || instance->lease == ISO_NONE || domain == ISO_NONE)
+		return;
+	copy_text(unit, sizeof(unit), e->regions[instance->region].definition.name);
+	incident = correlate(e, ISO_CAUSE_REGION_GONE, unit, domain, record_ns);
+	instance->lost = true;
+	lease_fault(e, instance->lease, incident ? incident->id : 0);
+}
+
+/* Leases from before a restart stand on a region that is not there any more. */
+void fault_restored(struct iso_engine *e, uint32_t region)
+{
+	uint32_t domain = e->regions[region].domain;
+	struct incident *incident = NULL;
+
+	if (domain != ISO_NONE)
+		incident = correlate(e, ISO_CAUSE_REGION_GONE, e->regions[region].definition.name,
+				     domain, e->now_ns);
+	region_lose_instances(e, region, incident ? incident->id : 0);
+}
+
+/* The operator's own loss of a port: the same path, and the port stays away. */
+void fault_isolate(struct iso_engine *e, uint32_t port)
+{
+	e->ports[port].held = true;
+	e->ports[port].detach_wanted = true;
+	port_lost(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
+}
+
+void fault_settled(struct iso_engine *e, struct iso_pci_address address)
+{
+	uint32_t port = port_at(e, address);
+	uint32_t i;
+
+	for (i = 0; i < e->n_memdevs; i++) {
+		struct memdev *memdev = &e->memdevs[i];
+
+		if (iso_pci_address_equal(memdev->address, address) ||
+		    (port != ISO_NONE && topology_below(e, memdev->port, port)))
+			memdev->settling_until_ns = 0;
+	}
+	e->regions_dirty = true;
+	engine_observe(e);
+}

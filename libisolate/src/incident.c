@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Incidents: everything that follows from one cause in one domain, until its
+ * VMs are gone and unmapped (contained) and its capacity and tenants are back
+ * (recovered).
+ */
+#include "state.h"
+
+struct incident *incident_of_domain(struct iso_engine *e, uint32_t domain)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_incidents; i++) {
+		struct incident *incident = &e->incidents[i];
+
+		/* Domains grow when regions are defined: compare what they are now. */
+		if (incident->id && incident->open && incident->domain < e->n_ports &&
+		    e->ports[incident->domain].domain == e->ports[domain].domain)
+			return incident;
+	}
+	return NULL;
+}
+
+struct incident *incident_get(struct iso_engine *e, uint64_t id)
+{
+	uint32_t i;
+
+	for (i = 0; id && i < e->n_incidents; i++)
+		if (e->incidents[i].id == id)
+			return &e->incidents[i];
+	return NULL;
+}
+
+/* A free slot, else the oldest closed one; all of them stay in the store. */
+static struct incident *incident_slot(struct iso_engine *e)
+{
+	struct incident *oldest = NULL;
+	uint32_t i;
+
+	if (e->n_incidents < e->limits.incidents)
+		return &e->incidents[e->n_incidents++];
+	for (i = 0; i < e->n_incidents; i++)
+		if (!e->incidents[i].open && (!oldest || e->incidents[i].id < oldest->id))
+			oldest = &e->incidents[i];
+	return oldest;
+}
+
+/* Return: the incident, or NULL when all slots are open; containment goes on without. */
+struct incident *incident_open(struct iso_engine *e, enum iso_cause cause, const char *unit,
+			       uint32_t domain, uint64_t record_ns)
+{
+	struct incident *incident = incident_slot(e);
+
+	if (!incident)
+		return NULL;
+	*incident = (struct incident){
+		.id = e->next_incident++,
+		.cause = cause,
+		.domain = domain,
+		.record_ns = record_ns,
+		.detected_ns = e->now_ns,
+		.capacity_before_bytes = iso_capacity_bytes(e),
+		.n_records = 1,
+		.open = true,
+	};
+	copy_text(incident->unit, sizeof(incident->unit), unit);
+	emit_note(e, ISO_NOTE_FAULT, incident->id, "%s: %s", unit, iso_cause_name(cause))
+		->at_ns = record_ns;
+	e->domains_dirty = true;
+	return incident;
+}
+
+void incident_lease_contained(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	struct incident *incident = incident_get(e, lease->incident);
+
+	if (!lease->contain_pending)
+		return;
+	lease->contain_pending = false;
+	if (incident) {
+		assert(incident->n_pending > 0);
+		incident->n_pending--;
+	}
+	e->domains_dirty = true;
+	e->regions_dirty = true;
+}
+
+void incident_lease_restored(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	struct incident *incident = incident_get(e, lease->incident);
+
+	if (!lease->restore_pending)
+		return;
+	lease->restore_pending = false;
+	if (incident) {
+		assert(incident->n_unrestored > 0);
+		incident->n_unrestored--;
+	}
+	e->domains_dirty = true;
+}
+
+static void close_incident(struct iso_engine *e, struct incident *incident)
+{
+	incident->open = false;
+	incident->recovered_ns = e->now_ns;
+	incident->capacity_after_bytes = iso_capacity_bytes(e);
+	emit_note(e, ISO_NOTE_RECOVERED, incident->id, "%s: recovered", incident->unit);
+	emit_save_incident(e, incident);
+}
+
+/* After a restart the domain of an open incident follows from its unit. */
+static uint32_t unit_domain(const struct iso_engine *e, const char *unit)
+{
+	uint32_t i, port = iso_port_find(e, unit);
+
+	for (i = 0; port == ISO_NONE && i < e->n_memdevs; i++)
+		if (!strcmp(e->memdevs[i].path, unit))
+			port = topology_root_port(e, e->memdevs[i].port);
+	if (port != ISO_NONE)
+		return e->ports[port].domain;
+	i = iso_region_find(e, unit);
+	return i != ISO_NONE ? e->regions[i].domain : ISO_NONE;
+}
+
+void incident_update(struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_incidents; i++) {
+		struct incident *incident = &e->incidents[i];
+
+		if (!incident->id || !incident->open)
+			continue;
+		if (incident->domain == ISO_NONE)
+			incident->domain = unit_domain(e, incident->unit);
+		if (!incident->contained_ns && !incident->n_pending) {
+			incident->contained_ns = e->now_ns;
+			emit_note(e, ISO_NOTE_CONTAINED, incident->id,
+				  "%s: contained, %u killed, no mapping left", incident->unit,
+				  incident->n_killed);
+			emit_save_incident(e, incident);
+			e->domains_dirty = true;
+		}
+		if (incident->contained_ns && !incident->n_pending && !incident->n_unrestored &&
+		    e->observed && incident->domain < e->n_ports &&
+		    e->domains[e->ports[incident->domain].domain].state == ISO_DOMAIN_HEALTHY)
+			close_incident(e, incident);
+	}
+}
+
+/* Only open incidents are restored in full; a closed one keeps the numbering. */
+void incident_restore(struct iso_engine *e, const struct iso_restore_incident *restore)
+{
+	struct incident *incident;
+
+	if (restore->id >= e->next_incident)
+		e->next_incident = restore->id + 1;
+	if (!restore->open)
+		return;
+	incident = incident_slot(e);
+	if (!incident)
+		return;
+	*incident = (struct incident){
+		.id = restore->id,
+		.cause = restore->cause,
+		.domain = ISO_NONE, /* known again with the first snapshot, by the unit's path */
+		.record_ns = restore->record_ns,
+		.detected_ns = restore->detected_ns,
+		.contained_ns = restore->contained_ns,
+		.capacity_before_bytes = restore->capacity_before_bytes,
+		.n_killed = restore->n_killed,
+		.n_exited = restore->n_exited,
+		.n_records = restore->n_records,
+		.open = true,
+	};
+	copy_text(incident->unit, sizeof(incident->unit), restore->unit);
+}

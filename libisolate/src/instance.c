@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One dax device: made for one tenant, zeroed by one process, proved zero by
+ * another, handed over once, removed after it. Never bound a second time.
+ */
+#include "state.h"
+
+uint32_t instance_new(struct iso_engine *e, uint32_t r, uint32_t lease, uint32_t part,
+		      uint64_t bytes, uint64_t align)
+{
+	struct region *region = &e->regions[r];
+	uint32_t i = e->free_instances;
+	struct instance *instance;
+
+	if (i == ISO_NONE)
+		return ISO_NONE;
+	instance = &e->instances[i];
+	e->free_instances = instance->next;
+	if (i >= e->n_instances)
+		e->n_instances = i + 1;
+	*instance = (struct instance){
+		.state = ISO_INSTANCE_CARVING,
+		.region = r,
+		.lease = lease,
+		.part = part,
+		.epoch = region->epoch,
+		.region_kernel_id = ISO_NONE,
+		.kernel_id = ISO_NONE,
+		.bytes = bytes,
+		.align = align,
+		.next = region->first_instance,
+		.prev = ISO_NONE,
+		.used = true,
+	};
+	if (region->first_instance != ISO_NONE)
+		e->instances[region->first_instance].prev = i;
+	region->first_instance = i;
+	region->n_instances++;
+	region->held_bytes += bytes;
+	return i;
+}
+
+void instance_free(struct iso_engine *e, uint32_t i)
+{
+	struct instance *instance = &e->instances[i];
+	struct region *region = &e->regions[instance->region];
+
+	assert(instance->used && !instance->operation);
+	if (instance->prev != ISO_NONE)
+		e->instances[instance->prev].next = instance->next;
+	else
+		region->first_instance = instance->next;
+	if (instance->next != ISO_NONE)
+		e->instances[instance->next].prev = instance->prev;
+	assert(region->n_instances > 0 && region->held_bytes >= instance->bytes);
+	region->n_instances--;
+	region->held_bytes -= instance->bytes;
+	instance->used = false;
+	instance->next = e->free_instances;
+	e->free_instances = i;
+	e->regions_dirty = true;
+	e->placement_dirty = true;
+	e->domains_dirty = true;
+}
+
+uint32_t instance_find(const struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_instances; i++) {
+		const struct instance *instance = &e->instances[i];
+
+		if (instance->used && instance->named && instance->kernel_id == kernel_id &&
+		    instance->region_kernel_id == region_kernel_id)
+			return i;
+	}
+	return ISO_NONE;
+}
+
+static void instance_operate(struct iso_engine *e, uint32_t i, uint32_t kind)
+{
+	struct instance *instance = &e->instances[i];
+	struct operation_object object = { ISO_NONE, i, ISO_NONE, ISO_NONE };
+	uint64_t extra_ns = 0;
+
+	if (kind == ISO_EFFECT_ZERO || kind == ISO_EFFECT_PROVE)
+		extra_ns = e->policy.zero_ns_per_gib * ((instance->bytes >> 30) + 1);
+	instance->operation =
+		operation_start(e, kind, object, region_lane(e, instance->region), extra_ns);
+}
+
+static void instance_gone(struct iso_engine *e, uint32_t i)
+{
+	uint32_t lease = e->instances[i].lease;
+
+	if (lease != ISO_NONE)
+		lease_instance_gone(e, lease, i);
+	instance_free(e, i);
+}
+
+static void advance_doomed(struct iso_engine *e, uint32_t i)
+{
+	struct instance *instance = &e->instances[i];
+
+	/* Nothing to remove: never made, or its region takes it along. */
+	if (!instance->named || instance->lost) {
+		instance_gone(e, i);
+		return;
+	}
+	if (instance->retry_at_ns > e->now_ns) {
+		engine_arm(e, instance->retry_at_ns);
+		return;
+	}
+	/* A lease has shown that nobody maps its instances; an orphan has not. */
+	if (instance->lease == ISO_NONE) {
+		instance_operate(e, i, ISO_EFFECT_VERIFY);
+		if (instance->operation)
+			instance_enter(e, i, ISO_INSTANCE_VERIFYING);
+	} else {
+		instance_operate(e, i, ISO_EFFECT_REMOVE);
+		if (instance->operation)
+			instance_enter(e, i, ISO_INSTANCE_REMOVING);
+	}
+}
+
+/* Drives an instance whose operation has ended; the lease decides when it is doomed. */
+void instance_advance(struct iso_engine *e, uint32_t i)
+{
+	struct instance *instance = &e->instances[i];
+
+	if (!instance->used || instance->operation)
+		return;
+	switch ((enum iso_instance_state)instance->state) {
+	case ISO_INSTANCE_CARVING:
+		instance_operate(e, i, ISO_EFFECT_CARVE);
+		break;
+	case ISO_INSTANCE_ZEROING:
+		instance_operate(e, i, ISO_EFFECT_ZERO);
+		break;
+	case ISO_INSTANCE_PROVING:
+		instance_operate(e, i, ISO_EFFECT_PROVE);
+		break;
+	case ISO_INSTANCE_DOOMED:
+		advance_doomed(e, i);
+		break;
+	case ISO_INSTANCE_READY:
+	case ISO_INSTANCE_HANDING:
+	case ISO_INSTANCE_HELD:
+	case ISO_INSTANCE_VERIFYING:
+	case ISO_INSTANCE_REMOVING:
+	case ISO_INSTANCE_STATES:
+		break;
+	}
+}
+
+static void carved(struct iso_engine *e, struct instance *instance,
+		   const struct iso_completion *completion)
+{
+	uint32_t i = instance - e->instances;
+
+	instance->named = true;
+	instance->region_kernel_id = completion->region_kernel_id;
+	instance->kernel_id = completion->kernel_id;
+	instance->start = completion->range.start;
+	instance->major = completion->major;
+	instance->minor = completion->minor;
+	instance->seqnum_floor = completion->uevent_seqnum;
+	instance_enter(e, i, ISO_INSTANCE_ZEROING);
+}
+
+static void instance_failed(struct iso_engine *e, uint32_t i,
+			    const struct iso_completion *completion)
+{
+	struct instance *instance = &e->instances[i];
+	uint32_t shift = instance->failures < 5 ? instance->failures : 5;
+
+	instance->failures++;
+	instance->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
+	emit_note(e, ISO_NOTE_FAILED, 0, "instance of %s: %s",
+		  e->regions[instance->region].definition.name, completion->message)->instance = i;
+	if (instance->state == ISO_INSTANCE_VERIFYING || instance->state == ISO_INSTANCE_REMOVING ||
+	    instance->lease == ISO_NONE) {
+		instance_enter(e, i, ISO_INSTANCE_DOOMED);
+		instance_advance(e, i);
+		return;
+	}
+	/* The lease gives all of its parts back and tries again. */
+	e->leases[instance->lease].failures++;
+	copy_text(e->leases[instance->lease].waits_for, ISO_TEXT_BYTES, completion->message);
+	if (e->leases[instance->lease].state == ISO_LEASE_PREPARING)
+		lease_begin_end(e, instance->lease);
+	lease_dirty(e, instance->lease);
+}
+
+static void orphan_verified(struct iso_engine *e, uint32_t i,
+			    const struct iso_completion *completion)
+{
+	struct instance *instance = &e->instances[i];
+
+	if (completion->n_mappers == 0) {
+		instance_enter(e, i, ISO_INSTANCE_REMOVING);
+		instance_operate(e, i, ISO_EFFECT_REMOVE);
+		if (!instance->operation)
+			instance_enter(e, i, ISO_INSTANCE_DOOMED);
+		return;
+	}
+	instance_enter(e, i, ISO_INSTANCE_DOOMED);
+	instance->retry_at_ns = e->now_ns + e->policy.observe_ns;
+	engine_arm(e, instance->retry_at_ns);
+	emit_note(e, ISO_NOTE_STRANGER, 0, "dax%u.%u belongs to no lease but process %d maps it",
+		  instance->region_kernel_id, instance->kernel_id, completion->mappers[0])
+		->instance = i;
+}
+
+void instance_completed(struct iso_engine *e, const struct operation *op,
+			const struct iso_completion *completion)
+{
+	uint32_t i = op->instance;
+	struct instance *instance = &e->instances[i];
+
+	assert(instance->used && instance->operation == op->id);
+	instance->operation = 0;
+	if (op->kind == ISO_EFFECT_CARVE && completion->result == 0 &&
+	    instance->state == ISO_INSTANCE_DOOMED) {
+		/* Doomed while it was being made: it exists and must be removed. */
+		instance->named = true;
+		instance->region_kernel_id = completion->region_kernel_id;
+		instance->kernel_id = completion->kernel_id;
+	}
+	if (instance->state == ISO_INSTANCE_DOOMED) {
+		if (instance->lease != ISO_NONE)
+			lease_dirty(e, instance->lease);
+		else
+			instance_advance(e, i);
+		return;
+	}
+	if (completion->result < 0) {
+		instance_failed(e, i, completion);
+		return;
+	}
+	if (op->kind == ISO_EFFECT_CARVE)
+		carved(e, instance, completion);
+	else if (op->kind == ISO_EFFECT_ZERO)
+		instance_enter(e, i, ISO_INSTANCE_PROVING);
+	else if (op->kind == ISO_EFFECT_PROVE)
+		instance_enter(e, i, ISO_INSTANCE_READY);
+	else if (op->kind == ISO_EFFECT_VERIFY)
+		orphan_verified(e, i, completion);
+	else if (op->kind == ISO_EFFECT_REMOVE)
+		instance_gone(e, i);
+	if (e->instances[i].used && instance->lease != ISO_NONE)
+		lease_dirty(e, instance->lease);
+	if (e->instances[i].used)
+		instance_advance(e, i);
+}
+
+static uint32_t live_region_with(const struct iso_engine *e, uint32_t kernel_id)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (e->regions[r].used && e->regions[r].state == ISO_REGION_LIVE &&
+		    e->regions[r].kernel_id == kernel_id)
+			return r;
+	return ISO_NONE;
+}
+
+static bool believable(const struct region *region)
+{
+	return !region->observation_stale && !region->n_operations;
+}
+
+static void adopt_orphan(struct iso_engine *e, uint32_t r,
+			 const struct iso_observed_instance *seen)
+{
+	uint32_t i;
+
+	if (seen->kernel_id == 0 && seen->bytes == 0)
+		return; /* the placeholder every region keeps */
+	i = instance_new(e, r, ISO_NONE, 0, seen->bytes, seen->align);
+	if (i == ISO_NONE)
+		return;
+	e->instances[i].named = true;
+	e->instances[i].seen = true;
+	e->instances[i].region_kernel_id = seen->region_kernel_id;
+	e->instances[i].kernel_id = seen->kernel_id;
+	e->instances[i].start = seen->start;
+	e->instances[i].major = seen->major;
+	e->instances[i].minor = seen->minor;
+	e->instances[i].seqnum_floor = e->observed_seqnum;
+	instance_enter(e, i, ISO_INSTANCE_DOOMED);
+	emit_note(e, ISO_NOTE_REGION, 0, "dax%u.%u belongs to no lease: it will be removed",
+		  seen->region_kernel_id, seen->kernel_id)->instance = i;
+	instance_advance(e, i);
+}
+
+static void take_in_one(struct iso_engine *e, const struct iso_observed_instance *seen)
+{
+	uint32_t r = live_region_with(e, seen->region_kernel_id);
+	uint32_t i;
+
+	if (r == ISO_NONE || !believable(&e->regions[r]))
+		return;
+	if (seen->driver == ISO_DAX_KMEM)
+		emit_note(e, ISO_NOTE_GUARD, 0,
+			  "dax%u.%u of region %s was given to the kernel as System RAM",
+			  seen->region_kernel_id, seen->kernel_id,
+			  e->regions[r].definition.name)->region = r;
+	i = instance_find(e, seen->region_kernel_id, seen->kernel_id);
+	if (i == ISO_NONE) {
+		if (seen->driver != ISO_DAX_KMEM)
+			adopt_orphan(e, r, seen);
+		return;
+	}
+	e->instances[i].seen = seen->driver == ISO_DAX_DEVICE_DAX ||
+			       e->instances[i].state != ISO_INSTANCE_HELD;
+	e->instances[i].major = seen->major;
+	e->instances[i].minor = seen->minor;
+	e->instances[i].start = seen->start;
+}
+
+void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_instances; i++)
+		e->instances[i].seen = false;
+	for (i = 0; i < snapshot->n_instances; i++)
+		take_in_one(e, &snapshot->instances[i]);
+	for (i = 0; i < e->n_instances; i++) {
+		struct instance *instance = &e->instances[i];
+		struct region *region = &e->regions[instance->region];
+
+		if (!instance->used || instance->seen || !instance->named || instance->lost ||
+		    instance->operation || region->state != ISO_REGION_LIVE || !believable(region))
+			continue;
+		if (instance->lease == ISO_NONE)
+			instance_gone(e, i);
+		else
+			fault_instance_gone(e, i, e->now_ns);
+	}
+}

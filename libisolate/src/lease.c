@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The life of a lease and of its VM.
+ *
+ *  WAITING -> PREPARING -> ACQUIRED -> ATTACHED -> (exit) ----------.
+ *     ^          |            |           |  fault                  v
+ *     |          |            |           `-> KILLED -> (exit) -> VERIFYING -> RETRACTING
+ *     |          `------------`--- fault, expiry, release ----------^  |            |
+ *     |                                         KILLED/VERIFYING -> STUCK            |
+ *     `------------------ comes back, or a client asks again ------------------------'
+ */
+#include "state.h"
+
+static uint32_t bucket_of(const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619u;
+	return hash % LEASE_BUCKETS;
+}
+
+uint32_t iso_lease_find(const struct iso_engine *e, const char *name)
+{
+	uint32_t l;
+
+	for (l = e->lease_buckets[bucket_of(name)]; l != ISO_NONE; l = e->leases[l].hash_next)
+		if (!strcmp(e->leases[l].terms.name, name))
+			return l;
+	return ISO_NONE;
+}
+
+void lease_dirty(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+
+	if (lease->dirty || !lease->used)
+		return;
+	lease->dirty = true;
+	lease->next_dirty = ISO_NONE;
+	if (e->dirty_tail != ISO_NONE)
+		e->leases[e->dirty_tail].next_dirty = l;
+	else
+		e->dirty_head = l;
+	e->dirty_tail = l;
+}
+
+uint32_t lease_new(struct iso_engine *e, const char *name)
+{
+	uint32_t l = e->free_lease, bucket = bucket_of(name);
+	struct lease *lease;
+
+	if (l == ISO_NONE)
+		return ISO_NONE;
+	lease = &e->leases[l];
+	e->free_lease = lease->next_dirty;
+	if (l >= e->n_leases)
+		e->n_leases = l + 1;
+	*lease = (struct lease){
+		.state = ISO_LEASE_WAITING,
+		.epoch = lease->epoch + 1,
+		.sequence = e->next_sequence++,
+		.hash_next = e->lease_buckets[bucket],
+		.next_dirty = ISO_NONE,
+		.used = true,
+	};
+	copy_text(lease->terms.name, sizeof(lease->terms.name), name);
+	e->lease_buckets[bucket] = l;
+	return l;
+}
+
+static void unhash(struct iso_engine *e, uint32_t l)
+{
+	uint32_t *at = &e->lease_buckets[bucket_of(e->leases[l].terms.name)];
+
+	while (*at != l)
+		at = &e->leases[*at].hash_next;
+	*at = e->leases[l].hash_next;
+}
+
+static void undirty(struct iso_engine *e, uint32_t l)
+{
+	uint32_t *at = &e->dirty_head, before = ISO_NONE;
+
+	if (!e->leases[l].dirty)
+		return;
+	while (*at != l) {
+		before = *at;
+		at = &e->leases[*at].next_dirty;
+	}
+	*at = e->leases[l].next_dirty;
+	if (e->dirty_tail == l)
+		e->dirty_tail = before;
+}
+
+void lease_free(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+
+	assert(lease->used && !lease->n_instances && !lease->operation);
+	assert(lease->state == ISO_LEASE_WAITING || lease->state == ISO_LEASE_RETRACTING);
+	incident_lease_contained(e, l);
+	incident_lease_restored(e, l);
+	undirty(e, l);
+	unhash(e, l);
+	lease->used = false;
+	lease->dirty = false;
+	lease->saved_step = 0;
+	emit_save_lease(e, l); /* of a lease not used: its end */
+	emit_note(e, ISO_NOTE_LEASE, lease->incident, "%s: ended", lease->terms.name);
+	lease->next_dirty = e->free_lease;
+	e->free_lease = l;
+	e->placement_dirty = true;
+	e->domains_dirty = true;
+}
+
+static void doom_instances(struct iso_engine *e, const struct lease *lease)
+{
+	uint32_t p;
+
+	for (p = 0; p < lease->n_instances; p++)
+		if (e->instances[lease->instances[p]].state != ISO_INSTANCE_DOOMED &&
+		    e->instances[lease->instances[p]].state != ISO_INSTANCE_REMOVING)
+			instance_enter(e, lease->instances[p], ISO_INSTANCE_DOOMED);
+}
+
+/* From here on nobody gets these instances any more; they go once nobody maps them. */
+void lease_begin_end(struct iso_engine *e, uint32_t l)
+{
+	doom_instances(e, &e->leases[l]);
+	lease_enter(e, l, ISO_LEASE_VERIFYING);
+	e->leases[l].deadline_ns = e->now_ns + e->policy.exit_ns;
+	engine_arm(e, e->leases[l].deadline_ns);
+}
+
+static void count_victim(struct iso_engine *e, struct lease *lease, uint64_t incident_id)
+{
+	struct incident *incident = incident_get(e, incident_id);
+
+	lease->incident = incident_id;
+	lease->comes_back = lease->terms.restart && !lease->ending;
+	if (!incident)
+		return;
+	if (!lease->contain_pending) {
+		lease->contain_pending = true;
+		incident->n_pending++;
+	}
+	if ((lease->comes_back || lease->client_waits) && !lease->restore_pending) {
+		lease->restore_pending = true;
+		incident->n_unrestored++;
+	}
+}
+
+static void lease_kill(struct iso_engine *e, uint32_t l, uint64_t incident_id)
+{
+	struct lease *lease = &e->leases[l];
+	struct incident *incident = incident_get(e, incident_id);
+	struct iso_effect *note;
+
+	count_victim(e, lease, incident_id);
+	if (incident)
+		incident->n_killed++;
+	lease->was_killed = true;
+	lease->killed_ns = e->now_ns;
+	lease_enter(e, l, ISO_LEASE_KILLED);
+	lease->deadline_ns = e->now_ns + e->policy.exit_ns;
+	engine_arm(e, lease->deadline_ns);
+	emit_kill(e, l);
+	note = emit_note(e, ISO_NOTE_KILL, incident_id, "%s: SIGKILL to process %d",
+			 lease->terms.name, lease->pid);
+	note->lease = l;
+	note->lease_epoch = lease->epoch;
+	emit_save_lease(e, l);
+}
+
+/* After a restart: the kill was recorded but the process still lives. */
+void lease_kill_again(struct iso_engine *e, uint32_t l)
+{
+	struct incident *incident = incident_get(e, e->leases[l].incident);
+
+	if (incident && incident->n_killed) /* it was counted when it was killed first */
+		incident->n_killed--;
+	lease_kill(e, l, e->leases[l].incident);
+}
+
+void lease_restore_victim(struct iso_engine *e, uint32_t l, uint64_t incident)
+{
+	count_victim(e, &e->leases[l], incident);
+}
+
+/* An instance of this lease is lost. */
+void lease_fault(struct iso_engine *e, uint32_t l, uint64_t incident)
+{
+	struct lease *lease = &e->leases[l];
+
+	switch ((enum iso_lease_state)lease->state) {
+	case ISO_LEASE_ATTACHED:
+		lease_kill(e, l, incident);
+		break;
+	case ISO_LEASE_PREPARING:
+	case ISO_LEASE_ACQUIRED:
+	case ISO_LEASE_KEPT:
+		count_victim(e, lease, incident);
+		lease->voided = lease->state != ISO_LEASE_KEPT;
+		lease->comes_back &= lease->voided;
+		lease_begin_end(e, l);
+		break;
+	case ISO_LEASE_VERIFYING:
+		/* It died while nobody looked, after a restart of ours: by this fault. */
+		if (!lease->incident && lease->exited_ns)
+			count_victim(e, lease, incident);
+		lease_dirty(e, l);
+		break;
+	case ISO_LEASE_KILLED:
+	case ISO_LEASE_RETRACTING:
+	case ISO_LEASE_STUCK:
+		lease_dirty(e, l);
+		break;
+	case ISO_LEASE_WAITING:
+	case ISO_LEASE_STATES:
+		assert(!"a lease without instances cannot lose one");
+	}
+}
+
+void lease_exited(struct iso_engine *e, uint32_t l, uint32_t epoch)
+{
+	struct lease *lease = &e->leases[l];
+	struct incident *incident;
+	struct iso_effect *note;
+
+	if (l >= e->n_leases || !lease->used || lease->epoch != epoch)
+		return;
+	if (lease->state != ISO_LEASE_ATTACHED && lease->state != ISO_LEASE_KILLED &&
+	    lease->state != ISO_LEASE_STUCK)
+		return;
+	lease->exited_ns = e->now_ns;
+	note = emit_note(e, ISO_NOTE_EXIT, lease->was_killed ? lease->incident : 0,
+			 "%s: process %d is gone", lease->terms.name, lease->pid);
+	note->lease = l;
+	note->lease_epoch = epoch;
+	incident = incident_get(e, lease->incident);
+	if (lease->was_killed && incident)
+		incident->n_exited++;
+	if (lease->state == ISO_LEASE_ATTACHED && lease->terms.keep_ns) {
+		lease_enter(e, l, ISO_LEASE_KEPT);
+		lease->deadline_ns = e->now_ns + lease->terms.keep_ns;
+		engine_arm(e, lease->deadline_ns);
+		return;
+	}
+	lease_begin_end(e, l);
+}
+
+static bool instances_busy(const struct iso_engine *e, const struct lease *lease)
+{
+	uint32_t p;
+
+	for (p = 0; p < lease->n_instances; p++)
+		if (e->instances[lease->instances[p]].operation)
+			return true;
+	return false;
+}
+
+static bool any_instance_named(const struct iso_engine *e, const struct lease *lease)
+{
+	uint32_t p;
+
+	for (p = 0; p < lease->n_instances; p++)
+		if (e->instances[lease->instances[p]].named)
+			return true;
+	return false;
+}
+
+static void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind)
+{
+	struct lease *lease = &e->leases[l];
+	struct operation_object object = { ISO_NONE, ISO_NONE, l, ISO_NONE };
+	uint32_t lane = lease->n_instances ?
+		region_lane(e, e->instances[lease->instances[0]].region) : 0;
+
+	lease->operation = operation_start(e, kind, object, lane, 0);
+}
+
+static void advance_preparing(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	uint32_t p;
+
+	if (lease->operation)
+		return;
+	for (p = 0; p < lease->n_instances; p++)
+		if (e->instances[lease->instances[p]].state != ISO_INSTANCE_READY)
+			return;
+	lease_operate(e, l, ISO_EFFECT_HAND_OVER);
+	if (!lease->operation)
+		return;
+	lease->handed_over = true; /* perhaps only in part: taken back in any case */
+	for (p = 0; p < lease->n_instances; p++)
+		instance_enter(e, lease->instances[p], ISO_INSTANCE_HANDING);
+}
+
+static void advance_verifying(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+
+	/* Before the first observation it is not known which instances still stand. */
+	if (lease->operation || instances_busy(e, lease) || !e->observed)
+		return;
+	if (!any_instance_named(e, lease)) {
+		incident_lease_contained(e, l);
+		lease_enter(e, l, ISO_LEASE_RETRACTING);
+		return;
+	}
+	if (lease->retry_at_ns > e->now_ns) {
+		engine_arm(e, lease->retry_at_ns);
+		return;
+	}
+	lease_operate(e, l, ISO_EFFECT_VERIFY);
+}
+
+static void lease_ended(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	bool fresh = !lease->comes_back && !lease->voided;
+
+	lease->pid = 0;
+	lease->n_mappers = 0;
+	if (lease->client_waits && !lease->terms.wait && lease->failures) {
+		emit_reply(e, lease->request, ISO_REPLY_NO_CAPACITY, l, ISO_NONE, lease->waits_for);
+		lease_free(e, l);
+		return;
+	}
+	if ((!lease->comes_back && !lease->client_waits) || lease->ending) {
+		lease_free(e, l);
+		return;
+	}
+	if (fresh && !lease->failures)
+		lease->sequence = e->next_sequence++;
+	lease->epoch++;
+	lease->voided = false;
+	lease->exited_ns = 0;
+	lease_enter(e, l, ISO_LEASE_WAITING);
+	if (!lease->client_waits) {
+		lease->deadline_ns = e->now_ns + e->policy.grant_ns;
+		engine_arm(e, lease->deadline_ns);
+	}
+	e->placement_dirty = true;
+}
+
+static void advance_retracting(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	uint32_t p;
+
+	if (lease->operation)
+		return;
+	if (lease->handed_over) {
+		if (lease->retry_at_ns > e->now_ns)
+			engine_arm(e, lease->retry_at_ns);
+		else
+			lease_operate(e, l, ISO_EFFECT_RETRACT);
+		return;
+	}
+	for (p = lease->n_instances; p > 0; p--)
+		instance_advance(e, lease->instances[p - 1]);
+	if (!lease->n_instances)
+		lease_ended(e, l);
+}
+
+/* Every region it could stand on is there, and still nobody asks: let it go. */
+static void advance_waiting(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	uint32_t regions[ISO_LEASE_PARTS_MAX];
+
+	if (lease->ending) {
+		emit_reply(e, lease->request, ISO_REPLY_WITHDRAWN, l, ISO_NONE, NULL);
+		lease_free(e, l);
+		return;
+	}
+	if (lease->client_waits || !lease->deadline_ns || lease->deadline_ns > e->now_ns)
+		return;
+	if (plan_lease(e, l, regions) == PLAN_PLACED) {
+		lease_free(e, l);
+		return;
+	}
+	lease->deadline_ns = e->now_ns + e->policy.grant_ns;
+	engine_arm(e, lease->deadline_ns);
+}
+
+static void advance_stuck(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+
+	if (!lease->exited_ns)
+		return; /* its exit is an event */
+	if (lease->retry_at_ns > e->now_ns) {
+		engine_arm(e, lease->retry_at_ns);
+		return;
+	}
+	lease_enter(e, l, ISO_LEASE_VERIFYING);
+}
+
+void lease_advance(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	bool due = lease->deadline_ns && lease->deadline_ns <= e->now_ns;
+
+	switch ((enum iso_lease_state)lease->state) {
+	case ISO_LEASE_WAITING:
+		advance_waiting(e, l);
+		break;
+	case ISO_LEASE_PREPARING:
+		advance_preparing(e, l);
+		break;
+	case ISO_LEASE_ACQUIRED:
+	case ISO_LEASE_KEPT:
+		if (due)
+			lease_begin_end(e, l);
+		break;
+	case ISO_LEASE_KILLED:
+		if (due)
+			lease_enter(e, l, ISO_LEASE_STUCK);
+		break;
+	case ISO_LEASE_VERIFYING:
+		advance_verifying(e, l);
+		break;
+	case ISO_LEASE_RETRACTING:
+		advance_retracting(e, l);
+		break;
+	case ISO_LEASE_STUCK:
+		advance_stuck(e, l);
+		break;
+	case ISO_LEASE_ATTACHED:
+	case ISO_LEASE_STATES:
+		break;
+	}
+}
+
+void lease_instance_gone(struct iso_engine *e, uint32_t l, uint32_t i)
+{
+	struct lease *lease = &e->leases[l];
+	uint32_t p;
+
+	for (p = 0; p < lease->n_instances && lease->instances[p] != i; p++)
+		;
+	assert(p < lease->n_instances);
+	lease->instances[p] = lease->instances[--lease->n_instances];
+	lease_dirty(e, l);
+}
+
+static void granted(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	uint64_t life_ns = lease->terms.expires_ns ? lease->terms.expires_ns : e->policy.grant_ns;
+	uint32_t p;
+
+	for (p = 0; p < lease->n_instances; p++)
+		instance_enter(e, lease->instances[p], ISO_INSTANCE_HELD);
+	lease->failures = 0;
+	lease->waits_for[0] = '\0';
+	lease_enter(e, l, ISO_LEASE_ACQUIRED);
+	lease->deadline_ns = e->now_ns + life_ns;
+	engine_arm(e, lease->deadline_ns);
+	emit_reply(e, lease->request, ISO_REPLY_DONE, l, ISO_NONE, NULL);
+	lease->request = 0;
+	lease->client_waits = false;
+}
+
+static void verified(struct iso_engine *e, uint32_t l, const struct iso_completion *completion)
+{
+	struct lease *lease = &e->leases[l];
+	bool late = lease->deadline_ns && lease->deadline_ns <= e->now_ns;
+	uint64_t deadline_ns = lease->deadline_ns;
+
+	lease->n_mappers = completion->n_mappers;
+	memcpy(lease->mappers, completion->mappers, sizeof(lease->mappers));
+	if (!lease->n_mappers) {
+		incident_lease_contained(e, l);
+		lease->retry_at_ns = 0;
+		lease_enter(e, l, ISO_LEASE_RETRACTING);
+		return;
+	}
+	lease->retry_at_ns = e->now_ns + (late ? e->policy.observe_ns : e->policy.retry_ns / 4);
+	engine_arm(e, lease->retry_at_ns);
+	if (late) {
+		emit_note(e, ISO_NOTE_STRANGER, lease->incident,
+			  "%s: process %d still maps its memory", lease->terms.name,
+			  lease->mappers[0])->lease = l;
+		lease_enter(e, l, ISO_LEASE_STUCK);
+		return;
+	}
+	lease->deadline_ns = deadline_ns;
+}
+
+static void lease_failed(struct iso_engine *e, uint32_t l, const struct operation *op,
+			 const struct iso_completion *completion)
+{
+	struct lease *lease = &e->leases[l];
+
+	lease->failures++;
+	lease->retry_at_ns = e->now_ns + e->policy.retry_ns;
+	engine_arm(e, lease->retry_at_ns);
+	emit_note(e, ISO_NOTE_FAILED, lease->incident, "%s: %s: %s", lease->terms.name,
+		  iso_effect_name(op->kind), completion->message)->lease = l;
+	copy_text(lease->waits_for, sizeof(lease->waits_for), completion->message);
+	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
+		lease_begin_end(e, l);
+}
+
+void lease_completed(struct iso_engine *e, const struct operation *op,
+		     const struct iso_completion *completion)
+{
+	uint32_t l = op->lease;
+	struct lease *lease = &e->leases[l];
+
+	assert(lease->used && lease->operation == op->id);
+	lease->operation = 0;
+	lease_dirty(e, l);
+	if (completion->result < 0) {
+		lease_failed(e, l, op, completion);
+		return;
+	}
+	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
+		granted(e, l);
+	else if (op->kind == ISO_EFFECT_VERIFY && lease->state == ISO_LEASE_VERIFYING)
+		verified(e, l, completion);
+	else if (op->kind == ISO_EFFECT_RETRACT)
+		lease->handed_over = false;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What clients ask of leases, and leases known from before a restart. */
+#include "state.h"
+
+static const uint64_t default_align = 2ull << 20;
+
+static enum iso_reply check_terms(const struct iso_acquire *terms)
+{
+	uint64_t align = terms->align ? terms->align : default_align;
+	uint32_t p;
+
+	if (!iso_name_valid(terms->name))
+		return ISO_REPLY_BAD_NAME;
+	if (!terms->n_parts || terms->n_parts > ISO_LEASE_PARTS_MAX || (align & (align - 1)))
+		return ISO_REPLY_BAD_SIZE;
+	for (p = 0; p < terms->n_parts; p++)
+		if (!terms->parts[p].bytes || terms->parts[p].bytes % align)
+			return ISO_REPLY_BAD_SIZE;
+	return ISO_REPLY_DONE;
+}
+
+static bool same_parts(const struct iso_acquire *a, const struct iso_acquire *b)
+{
+	uint32_t p;
+
+	if (a->n_parts != b->n_parts || a->align != b->align)
+		return false;
+	for (p = 0; p < a->n_parts; p++)
+		if (a->parts[p].bytes != b->parts[p].bytes ||
+		    strcmp(a->parts[p].region, b->parts[p].region))
+			return false;
+	return true;
+}
+
+static void take_terms(struct iso_engine *e, uint32_t l, const struct iso_acquire *terms)
+{
+	struct lease *lease = &e->leases[l];
+
+	lease->terms = *terms;
+	if (!lease->terms.align)
+		lease->terms.align = default_align;
+	lease->request = terms->request;
+	lease->client_waits = true;
+	lease->ending = false;
+	lease->failures = 0;
+	lease->deadline_ns = lease->state == ISO_LEASE_WAITING ? 0 : lease->deadline_ns;
+	lease->waits_for[0] = '\0';
+	emit_save_lease(e, l);
+	lease_dirty(e, l);
+	e->placement_dirty = true;
+}
+
+static enum iso_reply plan_reply(enum plan_outcome outcome)
+{
+	switch (outcome) {
+	case PLAN_PLACED:
+		return ISO_REPLY_DONE;
+	case PLAN_NO_CAPACITY:
+		return ISO_REPLY_NO_CAPACITY;
+	case PLAN_FENCED:
+		return ISO_REPLY_FENCED;
+	case PLAN_NO_REGION:
+		break;
+	}
+	return ISO_REPLY_NO_SUCH_NAME;
+}
+
+static void acquire_new(struct iso_engine *e, const struct iso_acquire *terms)
+{
+	uint32_t regions[ISO_LEASE_PARTS_MAX];
+	uint32_t l = lease_new(e, terms->name);
+	enum plan_outcome outcome;
+
+	if (l == ISO_NONE) {
+		emit_reply(e, terms->request, ISO_REPLY_TABLE_FULL, ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	take_terms(e, l, terms);
+	outcome = plan_lease(e, l, regions);
+	if (outcome != PLAN_PLACED && (!terms->wait || outcome == PLAN_NO_REGION)) {
+		emit_reply(e, terms->request, plan_reply(outcome), ISO_NONE, ISO_NONE, NULL);
+		lease_free(e, l);
+		return;
+	}
+	if (terms->wait)
+		emit_reply(e, terms->request, ISO_REPLY_WAITING, l, ISO_NONE, NULL);
+}
+
+static void acquire_known(struct iso_engine *e, uint32_t l, const struct iso_acquire *terms)
+{
+	struct lease *lease = &e->leases[l];
+	bool in_use = lease->client_waits || lease->terms.uid != terms->uid ||
+		      lease->state == ISO_LEASE_ATTACHED;
+
+	/* A launcher that asks again for what it was granted gets the same answer. */
+	if (!in_use && lease->state == ISO_LEASE_ACQUIRED && same_parts(&lease->terms, terms)) {
+		emit_reply(e, terms->request, ISO_REPLY_DONE, l, ISO_NONE, NULL);
+		return;
+	}
+	if (in_use || lease->state == ISO_LEASE_ACQUIRED ||
+	    (!terms->wait && lease->state != ISO_LEASE_WAITING)) {
+		emit_reply(e, terms->request, ISO_REPLY_NAME_IN_USE, l, ISO_NONE,
+			   iso_lease_state_name(lease->state));
+		return;
+	}
+	take_terms(e, l, terms);
+	if (lease->state == ISO_LEASE_KEPT)
+		lease_begin_end(e, l);
+	if (terms->wait)
+		emit_reply(e, terms->request, ISO_REPLY_WAITING, l, ISO_NONE, NULL);
+}
+
+void lease_acquire(struct iso_engine *e, const struct iso_acquire *terms)
+{
+	enum iso_reply check = check_terms(terms);
+	uint32_t l;
+
+	if (check != ISO_REPLY_DONE || !e->observed) {
+		emit_reply(e, terms->request, check != ISO_REPLY_DONE ? check : ISO_REPLY_NOT_READY,
+			   ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	l = iso_lease_find(e, terms->name);
+	if (l == ISO_NONE)
+		acquire_new(e, terms);
+	else
+		acquire_known(e, l, terms);
+}
+
+static bool process_taken(const struct iso_engine *e, int32_t pid)
+{
+	uint32_t l;
+
+	for (l = 0; l < e->n_leases; l++)
+		if (e->leases[l].used && e->leases[l].pid == pid)
+			return true;
+	return false;
+}
+
+void lease_attach(struct iso_engine *e, uint64_t request, const char *name, int32_t pid)
+{
+	uint32_t l = iso_lease_find(e, name);
+	enum iso_reply reply = ISO_REPLY_DONE;
+	struct lease *lease;
+
+	if (l == ISO_NONE) {
+		emit_reply(e, request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	lease = &e->leases[l];
+	if (lease->state == ISO_LEASE_ATTACHED)
+		reply = ISO_REPLY_NAME_IN_USE;
+	else if (lease->state != ISO_LEASE_ACQUIRED)
+		reply = lease->incident ? ISO_REPLY_GRANT_VOID : ISO_REPLY_NOT_GRANTED;
+	else if (process_taken(e, pid))
+		reply = ISO_REPLY_PROCESS_TAKEN;
+	if (reply == ISO_REPLY_DONE) {
+		lease->pid = pid;
+		lease->attached_ns = e->now_ns;
+		lease->was_killed = false;
+		lease->comes_back = false;
+		incident_lease_restored(e, l);
+		lease_enter(e, l, ISO_LEASE_ATTACHED);
+		lease->incident = 0;
+	}
+	emit_reply(e, request, reply, l, ISO_NONE, NULL);
+}
+
+void lease_release(struct iso_engine *e, uint64_t request, const char *name)
+{
+	uint32_t l = iso_lease_find(e, name);
+	struct lease *lease;
+
+	if (l == ISO_NONE) {
+		emit_reply(e, request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	lease = &e->leases[l];
+	if (lease->state == ISO_LEASE_ATTACHED) {
+		emit_reply(e, request, ISO_REPLY_NOT_ATTACHED_GONE, l, ISO_NONE, NULL);
+		return;
+	}
+	emit_reply(e, request, ISO_REPLY_DONE, l, ISO_NONE, NULL);
+	lease->ending = true;
+	if (lease->state == ISO_LEASE_PREPARING || lease->state == ISO_LEASE_ACQUIRED ||
+	    lease->state == ISO_LEASE_KEPT)
+		lease_begin_end(e, l);
+	lease_dirty(e, l);
+}
+
+/* The client that waited has gone. What was granted already lives until it expires. */
+void lease_withdraw(struct iso_engine *e, const char *name)
+{
+	uint32_t l = iso_lease_find(e, name);
+	struct lease *lease;
+
+	if (l == ISO_NONE || !e->leases[l].client_waits)
+		return;
+	lease = &e->leases[l];
+	lease->client_waits = false;
+	lease->request = 0;
+	lease->comes_back = false;
+	lease->ending = true;
+	if (lease->state == ISO_LEASE_PREPARING)
+		lease_begin_end(e, l);
+	lease_dirty(e, l);
+}
+
+static uint32_t restore_instance(struct iso_engine *e, uint32_t l, uint32_t part,
+				 const struct iso_restore_part *restore, uint64_t align)
+{
+	uint32_t r = iso_region_find(e, restore->region);
+	uint32_t i;
+
+	if (r == ISO_NONE)
+		return ISO_NONE;
+	i = instance_new(e, r, l, part, restore->bytes, align);
+	if (i == ISO_NONE)
+		return ISO_NONE;
+	e->instances[i].state = ISO_INSTANCE_HELD;
+	e->instances[i].named = true;
+	e->instances[i].region_kernel_id = restore->region_kernel_id;
+	e->instances[i].kernel_id = restore->kernel_id;
+	return i;
+}
+
+static void restore_state(struct iso_engine *e, uint32_t l, const struct iso_restore_lease *restore)
+{
+	struct lease *lease = &e->leases[l];
+
+	if (restore->has_process) {
+		lease->state = ISO_LEASE_ATTACHED;
+		lease->pid = restore->pid;
+		if (restore->was_killed) /* a kill may be repeated; a forgotten one may not stay */
+			lease_kill_again(e, l);
+		return;
+	}
+	if (!lease->n_instances)
+		return; /* WAITING for its client to ask again */
+	if (restore->state == ISO_LEASE_ACQUIRED) {
+		lease->state = ISO_LEASE_ACQUIRED;
+		lease->deadline_ns = e->now_ns + e->policy.grant_ns;
+		engine_arm(e, lease->deadline_ns);
+		return;
+	}
+	lease->state = ISO_LEASE_ATTACHED;
+	lease->exited_ns = e->now_ns;
+	lease_begin_end(e, l);
+}
+
+void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore)
+{
+	struct lease *lease;
+	uint32_t l, p, i;
+
+	if (iso_lease_find(e, restore->terms.name) != ISO_NONE || !iso_name_valid(restore->terms.name))
+		return;
+	l = lease_new(e, restore->terms.name);
+	if (l == ISO_NONE)
+		return;
+	lease = &e->leases[l];
+	lease->terms = restore->terms;
+	lease->terms.request = 0;
+	lease->sequence = restore->sequence;
+	if (restore->sequence >= e->next_sequence)
+		e->next_sequence = restore->sequence + 1;
+	for (p = 0; p < restore->n_parts && p < ISO_LEASE_PARTS_MAX; p++) {
+		i = restore_instance(e, l, p, &restore->parts[p], lease->terms.align);
+		if (i != ISO_NONE)
+			lease->instances[lease->n_instances++] = i;
+	}
+	lease->handed_over = lease->n_instances > 0;
+	lease->was_killed = restore->was_killed;
+	if (restore->was_killed)
+		lease_restore_victim(e, l, restore->incident);
+	restore_state(e, l, restore);
+	if (lease->state == ISO_LEASE_WAITING) {
+		incident_lease_contained(e, l);
+		lease->deadline_ns = e->now_ns + e->policy.grant_ns;
+		engine_arm(e, lease->deadline_ns);
+	}
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "state.h"
+
+/* Callers check lengths where they matter; this only never overruns. */
+void copy_text(char *to, size_t room, const char *from)
+{
+	size_t length = strnlen(from, room - 1);
+
+	memcpy(to, from, length);
+	to[length] = '\0';
+}
+
+static bool is_alphanumeric(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool iso_name_valid(const char *name)
+{
+	size_t i;
+
+	if (!is_alphanumeric(name[0]))
+		return false;
+	for (i = 1; name[i]; i++)
+		if (i >= ISO_NAME_BYTES - 1 || (!is_alphanumeric(name[i]) && !strchr("_.-", name[i])))
+			return false;
+	return true;
+}
+
+static bool parse_hex(const char **text, size_t digits_min, size_t digits_max, uint32_t *ret)
+{
+	uint32_t value = 0;
+	size_t n;
+
+	for (n = 0; n < digits_max; n++) {
+		char c = (*text)[n];
+
+		if (c >= '0' && c <= '9')
+			value = value << 4 | (uint32_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value = value << 4 | (uint32_t)(c - 'a' + 10);
+		else if (c >= 'A' && c <= 'F')
+			value = value << 4 | (uint32_t)(c - 'A' + 10);
+		else
+			break;
+	}
+	if (n < digits_min)
+		return false;
+	*text += n;
+	*ret = value;
+	return true;
+}
+
+bool iso_pci_address_parse(const char *text, struct iso_pci_address *ret)
+{
+	uint32_t segment, bus, device, function;
+
+	if (!parse_hex(&text, 4, 8, &segment) || *text++ != ':' ||
+	    !parse_hex(&text, 2, 2, &bus) || *text++ != ':' ||
+	    !parse_hex(&text, 2, 2, &device) || *text++ != '.' ||
+	    !parse_hex(&text, 1, 1, &function) || *text || device > 31 || function > 7)
+		return false;
+	*ret = (struct iso_pci_address){
+		.segment = segment, .bus = (uint8_t)bus, .device = (uint8_t)device,
+		.function = (uint8_t)function, .known = 1,
+	};
+	return true;
+}
+
+void iso_pci_address_format(struct iso_pci_address address, char text[16])
+{
+	if (address.known)
+		snprintf(text, 16, "%04x:%02x:%02x.%x", address.segment & 0xffff, address.bus,
+			 address.device & 0x1f, address.function & 7);
+	else
+		text[0] = '\0';
+}
+
+#define NAME_TABLE(function, last, ...)                                     \
+	const char *function(uint32_t value)                                \
+	{                                                                   \
+		static const char *const names[] = { __VA_ARGS__ };         \
+		_Static_assert(sizeof(names) / sizeof(names[0]) == (last), \
+			       "a name for each value");                    \
+		return value < (last) ? names[value] : "unknown";           \
+	}
+
+NAME_TABLE(iso_domain_state_name, ISO_DOMAIN_STATES, "unknown", "healthy", "containing",
+	   "recovering", "waiting", "isolated", "quarantined")
+NAME_TABLE(iso_region_state_name, ISO_REGION_STATES, "absent", "creating", "live", "lost",
+	   "clearing", "quarantined")
+NAME_TABLE(iso_region_wait_name, ISO_WAIT_WINDOW + 1, "nothing", "observation", "memdev",
+	   "settling", "decoder-order", "operator", "retry", "other-region", "window")
+NAME_TABLE(iso_instance_state_name, ISO_INSTANCE_STATES, "carving", "zeroing", "proving", "ready",
+	   "handing-over", "held", "doomed", "verifying", "removing")
+NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acquired", "attached",
+	   "killed", "kept", "verifying", "retracting", "stuck")
+NAME_TABLE(iso_cause_name, ISO_CAUSE_OPERATOR + 1, "surprise-down", "fatal-error", "link-down",
+	   "device-gone", "region-gone", "operator")
+NAME_TABLE(iso_note_name, ISO_NOTE_GUARD + 1, "fault", "correlated", "domain", "region", "lease",
+	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard")
+NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
+	   "save-incident", "intent", "observe", "create-region", "clear-region", "carve", "zero",
+	   "prove", "hand-over", "retract", "verify", "remove", "detach-port", "rescan-port")
+NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
+	   "switch-downstream")
+NAME_TABLE(iso_reply_text, ISO_REPLY_NOT_READY + 1, "done", "waiting", "no such name",
+	   "the name must match [A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+	   "the size must be a positive multiple of the alignment",
+	   "the name is in use", "no region has enough free capacity",
+	   "the isolation domain is not healthy", "the lease is not waiting for an attach",
+	   "a fault came between acquire and attach; acquire again",
+	   "the process is already the VM of another lease", "the table is full",
+	   "leases still stand on it", "the VM is still running; stop it first",
+	   "there is nothing to do", "withdrawn",
+	   "ways, granularity or memdev serials make no sense",
+	   "the first observation has not ended yet; try again")

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Operations: effects that end with a completion.
+ *
+ * What destroys or hands out capacity is announced to the store first: the
+ * same operation then has two stages, the intent and the deed, and only a
+ * durable intent is followed by the deed.
+ */
+#include "state.h"
+
+/* How long after its deadline an operation is given up without hearing of it. */
+enum { GRACE_SECONDS = 5 };
+
+static bool needs_intent(uint32_t kind)
+{
+	switch ((enum iso_effect_kind)kind) {
+	case ISO_EFFECT_CREATE_REGION:
+	case ISO_EFFECT_CLEAR_REGION:
+	case ISO_EFFECT_CARVE:
+	case ISO_EFFECT_HAND_OVER:
+	case ISO_EFFECT_REMOVE:
+	case ISO_EFFECT_DETACH_PORT:
+	case ISO_EFFECT_RESCAN_PORT:
+		return true;
+	case ISO_EFFECT_OBSERVE:
+	case ISO_EFFECT_ZERO: /* a carved instance belongs to nobody until it is proved */
+	case ISO_EFFECT_PROVE:
+	case ISO_EFFECT_RETRACT: /* takes back, gives nothing away */
+	case ISO_EFFECT_VERIFY:
+		return false;
+	case ISO_EFFECT_KILL:
+	case ISO_EFFECT_REPLY:
+	case ISO_EFFECT_NOTE:
+	case ISO_EFFECT_SAVE_LEASE:
+	case ISO_EFFECT_SAVE_REGION:
+	case ISO_EFFECT_SAVE_INCIDENT:
+	case ISO_EFFECT_INTENT:
+	case ISO_EFFECT_KINDS:
+		break;
+	}
+	assert(!"not an operation");
+	return false;
+}
+
+static void emit_operation(struct iso_engine *e, const struct operation *op)
+{
+	uint32_t kind = op->intent_pending ? (uint32_t)ISO_EFFECT_INTENT : op->kind;
+	struct iso_effect *effect = emit(e, kind);
+
+	effect->operation = op->id;
+	effect->intent = op->kind;
+	effect->deadline_ns = op->deadline_ns;
+	effect->lane = op->lane;
+	effect->region = op->region;
+	effect->instance = op->instance;
+	effect->lease = op->lease;
+	effect->port = op->port;
+	if (op->lease != ISO_NONE)
+		effect->lease_epoch = e->leases[op->lease].epoch;
+}
+
+/* The region an operation touches, so that an overlapping observation is not believed. */
+static struct region *touched_region(struct iso_engine *e, const struct operation *op)
+{
+	if (op->region != ISO_NONE)
+		return &e->regions[op->region];
+	if (op->instance != ISO_NONE)
+		return &e->regions[e->instances[op->instance].region];
+	return NULL;
+}
+
+/* Return: the id, or 0 when the table is full: the object tries again later. */
+uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_object object,
+			 uint32_t lane, uint64_t extra_ns)
+{
+	uint32_t slot = e->free_operations;
+	struct operation *op;
+	struct region *region;
+
+	if (slot == ISO_NONE || e->n_others + 1 >= e->others_room) {
+		engine_arm(e, e->now_ns + e->policy.retry_ns);
+		return 0;
+	}
+	op = &e->operations[slot];
+	e->free_operations = op->next_free;
+	*op = (struct operation){
+		.id = (e->next_operation++ << 16) | slot,
+		.kind = kind,
+		.region = object.region,
+		.instance = object.instance,
+		.lease = object.lease,
+		.port = object.port,
+		.lane = lane,
+		.deadline_ns = e->now_ns + e->policy.operation_ns + extra_ns,
+		.intent_pending = needs_intent(kind),
+	};
+	region = touched_region(e, op);
+	if (region) {
+		region->n_operations++;
+		region->observation_stale = true;
+		region->unobserved = true;
+	}
+	engine_arm(e, op->deadline_ns + GRACE_SECONDS * 1000000000ull);
+	emit_operation(e, op);
+	return op->id;
+}
+
+static struct operation *operation_find(struct iso_engine *e, uint64_t id)
+{
+	uint32_t slot = id & 0xffff;
+
+	if (!id || slot >= e->limits.operations || e->operations[slot].id != id)
+		return NULL;
+	return &e->operations[slot];
+}
+
+static void operation_end(struct iso_engine *e, struct operation *op)
+{
+	struct region *region = touched_region(e, op);
+
+	if (region) {
+		assert(region->n_operations > 0);
+		region->n_operations--;
+		region->observation_stale = true;
+		region->unobserved = true;
+	}
+	op->id = 0;
+	op->next_free = e->free_operations;
+	e->free_operations = op - e->operations;
+}
+
+static void dispatch(struct iso_engine *e, const struct operation *op,
+		     const struct iso_completion *completion)
+{
+	if (op->kind == ISO_EFFECT_OBSERVE) {
+		e->observe_operation = 0;
+		if (completion->result < 0) {
+			emit_note(e, ISO_NOTE_FAILED, 0, "observation failed: %s",
+				  completion->message);
+			e->observe_at_ns = e->now_ns + e->policy.retry_ns;
+			engine_arm(e, e->observe_at_ns);
+		}
+	} else if (op->port != ISO_NONE) {
+		e->ports[op->port].operation = 0;
+		if (completion->result < 0)
+			emit_note(e, ISO_NOTE_FAILED, 0, "%s: %s", e->ports[op->port].path,
+				  completion->message)->port = op->port;
+		engine_observe(e);
+	} else if (op->lease != ISO_NONE) {
+		lease_completed(e, op, completion);
+	} else if (op->instance != ISO_NONE) {
+		instance_completed(e, op, completion);
+	} else {
+		region_completed(e, op, completion);
+	}
+}
+
+void operation_complete(struct iso_engine *e, const struct iso_completion *completion)
+{
+	struct operation *op = operation_find(e, completion->operation);
+	struct operation ended;
+
+	if (!op) /* late or repeated: the operation was already settled */
+		return;
+	if (op->intent_pending && completion->result == 0) {
+		op->intent_pending = false;
+		op->deadline_ns += e->policy.operation_ns;
+		emit_operation(e, op);
+		return;
+	}
+	ended = *op;
+	operation_end(e, op);
+	dispatch(e, &ended, completion);
+}
+
+/* Nobody told how these ended: say so to their objects. */
+void operation_expire(struct iso_engine *e)
+{
+	struct iso_completion late = { .result = -62 /* ETIME */, .message = "no answer in time" };
+	uint32_t i;
+
+	for (i = 0; i < e->limits.operations; i++) {
+		struct operation *op = &e->operations[i];
+		uint64_t at_ns = op->deadline_ns + GRACE_SECONDS * 1000000000ull;
+
+		if (!op->id)
+			continue;
+		if (at_ns > e->now_ns) {
+			engine_arm(e, at_ns);
+			continue;
+		}
+		op->intent_pending = false;
+		late.operation = op->id;
+		operation_complete(e, &late);
+	}
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One managed region: made true when its memdevs are there, lost with them,
+ * cleared of what the kernel left, made again.
+ *
+ *        create ok            fault                 tenants contained
+ *  ABSENT --> CREATING --> LIVE --> LOST --> CLEARING --> ABSENT ...
+ *                            \___ nobody on it, makes way or destroyed ___/
+ */
+#include "state.h"
+
+static const struct operation_object no_object = { ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE };
+
+uint32_t region_lane(const struct iso_engine *e, uint32_t r)
+{
+	return e->regions[r].domain == ISO_NONE ? 0 : e->regions[r].domain;
+}
+
+static bool definition_valid(const struct iso_region_definition *d)
+{
+	static const uint32_t ways[] = { 1, 2, 3, 4, 6, 8, 12, 16 };
+	uint32_t i, j;
+	bool known = false;
+
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		known |= d->ways == ways[i];
+	if (!known || !iso_name_valid(d->name))
+		return false;
+	if (d->granularity && (d->granularity < 256 || d->granularity > 16384 ||
+			       (d->granularity & (d->granularity - 1))))
+		return false;
+	for (i = 0; i < d->ways; i++) {
+		if (!d->serials[i])
+			return false;
+		for (j = 0; j < i; j++)
+			if (d->serials[i] == d->serials[j])
+				return false;
+	}
+	return true;
+}
+
+static uint32_t region_slot(struct iso_engine *e)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (!e->regions[r].used)
+			return r;
+	return e->n_regions < e->limits.regions ? e->n_regions++ : ISO_NONE;
+}
+
+static uint32_t region_new(struct iso_engine *e, const struct iso_region_definition *definition)
+{
+	uint32_t r = region_slot(e);
+	struct region *region;
+
+	if (r == ISO_NONE)
+		return ISO_NONE;
+	region = &e->regions[r];
+	*region = (struct region){
+		.definition = *definition,
+		.epoch = region->epoch + 1,
+		.domain = ISO_NONE,
+		.kernel_id = ISO_NONE,
+		.window = ISO_NONE,
+		.first_instance = ISO_NONE,
+		.used = true,
+		.desired = true,
+		.observation_stale = true,
+		.unobserved = true,
+	};
+	topology_domains(e);
+	e->regions_dirty = true;
+	engine_observe(e);
+	return r;
+}
+
+void region_define(struct iso_engine *e, uint64_t request,
+		   const struct iso_region_definition *definition, bool from_operator)
+{
+	uint32_t r = iso_region_find(e, definition->name);
+
+	if (!definition_valid(definition)) {
+		emit_reply(e, request, ISO_REPLY_BAD_REGION, ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	if (r != ISO_NONE) {
+		bool same = e->regions[r].definition.ways == definition->ways &&
+			    !memcmp(e->regions[r].definition.serials, definition->serials,
+				    definition->ways * sizeof(definition->serials[0]));
+
+		if (same)
+			e->regions[r].desired = true;
+		e->regions_dirty = true;
+		emit_reply(e, request, same ? ISO_REPLY_ALREADY : ISO_REPLY_NAME_IN_USE, ISO_NONE, r,
+			   same ? NULL : "a region of this name stands on other memdevs");
+		return;
+	}
+	r = region_new(e, definition);
+	if (r == ISO_NONE) {
+		emit_reply(e, request, ISO_REPLY_TABLE_FULL, ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	e->regions[r].from_operator = from_operator;
+	if (from_operator)
+		emit_save_region(e, r);
+	emit_reply(e, request, ISO_REPLY_DONE, ISO_NONE, r, NULL);
+}
+
+void region_destroy(struct iso_engine *e, uint64_t request, const char *name)
+{
+	uint32_t r = iso_region_find(e, name);
+	struct region *region;
+
+	if (r == ISO_NONE) {
+		emit_reply(e, request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE, NULL);
+		return;
+	}
+	region = &e->regions[r];
+	if (region->n_instances) {
+		emit_reply(e, request, ISO_REPLY_BUSY, ISO_NONE, r, NULL);
+		return;
+	}
+	region->desired = false;
+	region->retry_at_ns = 0;
+	region->failures = 0;
+	e->regions_dirty = true;
+	emit_save_region(e, r);
+	emit_reply(e, request, ISO_REPLY_DONE, ISO_NONE, r, NULL);
+}
+
+/* What the store knew; configuration may have defined the same region already. */
+void region_restore(struct iso_engine *e, const struct iso_restore_region *restore)
+{
+	uint32_t r = iso_region_find(e, restore->definition.name);
+	struct region *region;
+
+	if (r == ISO_NONE) {
+		if (!restore->from_operator || !definition_valid(&restore->definition))
+			return; /* its section left the configuration: not ours any more */
+		r = region_new(e, &restore->definition);
+		if (r == ISO_NONE)
+			return;
+	}
+	region = &e->regions[r];
+	region->from_operator = restore->from_operator;
+	region->kernel_id = restore->kernel_id;
+	region->has_hpa = restore->has_hpa;
+	region->last_hpa = restore->last_hpa;
+	region->creation_interrupted = restore->creation_interrupted;
+}
+
+static bool port_held(const struct iso_engine *e, uint32_t port)
+{
+	uint32_t steps;
+
+	for (steps = 0; port != ISO_NONE && steps < 32; steps++) {
+		if (e->ports[port].held)
+			return true;
+		port = e->ports[port].parent;
+	}
+	return false;
+}
+
+/* What one leg lacks, if anything. */
+static enum iso_region_wait memdev_wait(struct iso_engine *e, uint64_t serial)
+{
+	uint32_t m = topology_memdev_by_serial(e, serial);
+	struct memdev *memdev;
+
+	if (m == ISO_NONE)
+		return ISO_WAIT_MEMDEV;
+	memdev = &e->memdevs[m];
+	if (port_held(e, memdev->port))
+		return ISO_WAIT_OPERATOR;
+	if (!memdev->present || !memdev->bound || memdev->duplicate_serial)
+		return ISO_WAIT_MEMDEV;
+	if (memdev->settling_until_ns > e->now_ns) {
+		engine_arm(e, memdev->settling_until_ns);
+		return ISO_WAIT_SETTLING;
+	}
+	return ISO_WAIT_NOTHING;
+}
+
+static enum iso_region_wait legs_wait(struct iso_engine *e, const struct region *region)
+{
+	enum iso_region_wait wait = ISO_WAIT_NOTHING;
+	uint32_t i;
+
+	for (i = 0; i < region->definition.ways; i++) {
+		enum iso_region_wait leg = memdev_wait(e, region->definition.serials[i]);
+
+		/* A person or a device outlasts the kernel's own work: say that one. */
+		if (leg == ISO_WAIT_OPERATOR || leg == ISO_WAIT_MEMDEV)
+			return leg;
+		if (leg != ISO_WAIT_NOTHING)
+			wait = leg;
+	}
+	return wait;
+}
+
+/* Whether a lower region is about to be made, so that a higher one lets it go first. */
+static bool goes_first(struct iso_engine *e, const struct region *other)
+{
+	switch ((enum iso_region_state)other->state) {
+	case ISO_REGION_CREATING:
+	case ISO_REGION_CLEARING:
+	case ISO_REGION_LOST:
+		return true;
+	case ISO_REGION_ABSENT:
+		return other->desired && legs_wait(e, other) == ISO_WAIT_NOTHING &&
+		       other->window != ISO_NONE;
+	case ISO_REGION_LIVE:
+	case ISO_REGION_QUARANTINED:
+	case ISO_REGION_STATES:
+		break;
+	}
+	return false;
+}
+
+static enum iso_region_wait decoders_wait(struct iso_engine *e, uint32_t r)
+{
+	enum iso_region_wait wait = ISO_WAIT_NOTHING;
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++) {
+		struct region *other = &e->regions[i];
+
+		if (i == r || !other->used || !order_shares_decoders(e, &e->regions[r], other))
+			continue;
+		if (order_above(e, i, r)) {
+			if (other->state == ISO_REGION_LIVE)
+				return ISO_WAIT_DECODER_ORDER;
+			if (other->operation || other->state == ISO_REGION_LOST)
+				wait = ISO_WAIT_OTHER_REGION;
+		} else if (other->operation || goes_first(e, other)) {
+			wait = ISO_WAIT_OTHER_REGION;
+		}
+	}
+	return wait;
+}
+
+static enum iso_region_wait creation_wait(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+	enum iso_region_wait wait;
+
+	if (!e->observed || region->unobserved)
+		return ISO_WAIT_OBSERVATION;
+	wait = legs_wait(e, region);
+	if (wait != ISO_WAIT_NOTHING)
+		return wait;
+	region->window = window_for(e, region);
+	if (region->window == ISO_NONE)
+		return ISO_WAIT_WINDOW;
+	wait = decoders_wait(e, r);
+	if (wait != ISO_WAIT_NOTHING)
+		return wait;
+	if (region->retry_at_ns > e->now_ns) {
+		engine_arm(e, region->retry_at_ns);
+		return ISO_WAIT_RETRY;
+	}
+	return ISO_WAIT_NOTHING;
+}
+
+static bool region_operate(struct iso_engine *e, uint32_t r, uint32_t kind)
+{
+	struct operation_object object = no_object;
+
+	object.region = r;
+	e->regions[r].operation = operation_start(e, kind, object, region_lane(e, r), 0);
+	return e->regions[r].operation != 0;
+}
+
+/* Regions above with nobody on them step aside for this one. */
+static void ask_to_make_way(struct iso_engine *e, uint32_t r)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++) {
+		struct region *other = &e->regions[i];
+
+		if (i == r || !other->used || other->state != ISO_REGION_LIVE || other->draining ||
+		    !order_above(e, i, r) || !order_shares_decoders(e, &e->regions[r], other))
+			continue;
+		other->draining = true; /* and takes no new tenants meanwhile */
+		e->regions_dirty = true;
+	}
+}
+
+static void region_drop(struct iso_engine *e, uint32_t r)
+{
+	assert(!e->regions[r].n_instances && !e->regions[r].n_operations);
+	e->regions[r].used = false;
+	emit_save_region(e, r); /* of a region not used: forget it */
+	topology_domains(e);
+}
+
+static void advance_absent(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+
+	if (!region->desired) {
+		if (!region->n_instances && !region->n_operations)
+			region_drop(e, r);
+		return;
+	}
+	region->wait = creation_wait(e, r);
+	if (region->wait == ISO_WAIT_DECODER_ORDER)
+		ask_to_make_way(e, r);
+	else if (region->wait == ISO_WAIT_OBSERVATION)
+		engine_observe(e);
+	else if (region->wait == ISO_WAIT_NOTHING && region_operate(e, r, ISO_EFFECT_CREATE_REGION))
+		region_enter(e, r, ISO_REGION_CREATING);
+	e->domains_dirty = true;
+}
+
+/* Another operation that holds the same decoders, in whatever lane. */
+static bool decoders_busy(const struct iso_engine *e, uint32_t r)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++)
+		if (i != r && e->regions[i].used && e->regions[i].operation &&
+		    order_shares_decoders(e, &e->regions[r], &e->regions[i]))
+			return true;
+	return false;
+}
+
+/* The kernel is still resetting a leg; it holds the same locks and objects. */
+static bool legs_settling(struct iso_engine *e, const struct region *region)
+{
+	uint32_t i;
+
+	for (i = 0; i < region->definition.ways; i++)
+		if (memdev_wait(e, region->definition.serials[i]) == ISO_WAIT_SETTLING)
+			return true;
+	return false;
+}
+
+static void advance_clear(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+
+	if (region->n_instances || region->n_operations || decoders_busy(e, r) ||
+	    legs_settling(e, region))
+		return;
+	if (region->retry_at_ns > e->now_ns) {
+		engine_arm(e, region->retry_at_ns);
+		return;
+	}
+	if (region_operate(e, r, ISO_EFFECT_CLEAR_REGION))
+		region_enter(e, r, ISO_REGION_CLEARING);
+}
+
+void region_advance(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+
+	if (!region->used || region->operation)
+		return;
+	switch ((enum iso_region_state)region->state) {
+	case ISO_REGION_ABSENT:
+		advance_absent(e, r);
+		break;
+	case ISO_REGION_LIVE:
+		if (!region->desired || region->draining)
+			advance_clear(e, r);
+		break;
+	case ISO_REGION_LOST:
+		advance_clear(e, r);
+		break;
+	case ISO_REGION_CREATING:
+	case ISO_REGION_CLEARING:
+	case ISO_REGION_QUARANTINED:
+	case ISO_REGION_STATES:
+		break;
+	}
+}
+
+void region_lose_instances(struct iso_engine *e, uint32_t r, uint64_t incident)
+{
+	uint32_t i, next;
+
+	for (i = e->regions[r].first_instance; i != ISO_NONE; i = next) {
+		struct instance *instance = &e->instances[i];
+
+		next = instance->next;
+		instance->lost = true;
+		if (instance->lease != ISO_NONE)
+			lease_fault(e, instance->lease, incident);
+		else
+			instance_advance(e, i);
+	}
+}
+
+/* A region and all on it are lost; victims are killed in this same step. */
+void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident)
+{
+	struct region *region = &e->regions[r];
+
+	if (region->state == ISO_REGION_CREATING || region->state == ISO_REGION_CLEARING) {
+		region->fault_while_busy = true;
+		return;
+	}
+	if (region->state != ISO_REGION_LIVE)
+		return;
+	region->draining = false;
+	region_lose_instances(e, r, incident);
+	region_enter(e, r, ISO_REGION_LOST);
+	emit_save_region(e, r);
+}
+
+static void region_failed(struct iso_engine *e, uint32_t r, const struct iso_completion *completion,
+			  enum iso_region_state back)
+{
+	struct region *region = &e->regions[r];
+	uint32_t shift = region->failures < 5 ? region->failures : 5;
+
+	copy_text(region->reason, sizeof(region->reason), completion->message);
+	region->failures++;
+	region->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
+	engine_arm(e, region->retry_at_ns);
+	emit_note(e, ISO_NOTE_FAILED, 0, "region %s: attempt %u failed: %s",
+		  region->definition.name, region->failures, completion->message)->region = r;
+	region_enter(e, r, region->failures >= e->policy.attempts ? ISO_REGION_QUARANTINED : back);
+}
+
+static void region_created(struct iso_engine *e, uint32_t r,
+			   const struct iso_completion *completion)
+{
+	struct region *region = &e->regions[r];
+
+	region->epoch++;
+	region->kernel_id = completion->kernel_id;
+	region->range = completion->range;
+	region->last_hpa = completion->range.start;
+	region->has_hpa = true;
+	region->failures = 0;
+	region->retry_at_ns = 0;
+	region->creation_interrupted = false;
+	region->reason[0] = '\0';
+	region->wait = ISO_WAIT_NOTHING;
+	region_enter(e, r, ISO_REGION_LIVE);
+	if (region->fault_while_busy) {
+		region->fault_while_busy = false;
+		region_lose(e, r, 0);
+	}
+}
+
+static void region_cleared(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+
+	region->kernel_id = ISO_NONE;
+	region->range = (struct iso_hpa_range){ { 0 }, 0 };
+	region->failures = 0;
+	region->retry_at_ns = 0;
+	region->fault_while_busy = false;
+	region->draining = false;
+	region->reason[0] = '\0';
+	region_enter(e, r, ISO_REGION_ABSENT);
+}
+
+void region_completed(struct iso_engine *e, const struct operation *op,
+		      const struct iso_completion *completion)
+{
+	uint32_t r = op->region;
+	struct region *region = &e->regions[r];
+
+	assert(region->operation == op->id);
+	region->operation = 0;
+	engine_observe(e);
+	if (op->kind == ISO_EFFECT_CREATE_REGION) {
+		if (completion->result == 0)
+			region_created(e, r, completion);
+		else
+			region_failed(e, r, completion, ISO_REGION_ABSENT);
+		region->fault_while_busy = false;
+	} else if (completion->result == 0) {
+		region_cleared(e, r);
+	} else {
+		region_failed(e, r, completion, ISO_REGION_LOST);
+	}
+	emit_save_region(e, r);
+}
+
+/* An operator asks for another try of what was given up. */
+void region_retry(struct iso_engine *e, uint32_t port)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++) {
+		struct region *region = &e->regions[r];
+
+		if (!region->used || !blast_region_on(e, region, port, ISO_NONE))
+			continue;
+		region->failures = 0;
+		region->retry_at_ns = 0;
+		if (region->state == ISO_REGION_QUARANTINED)
+			region_enter(e, r, ISO_REGION_LOST);
+	}
+	e->regions_dirty = true;
+}

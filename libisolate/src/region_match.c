@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which kernel region is which managed one, and what that says about it. A
+ * region is its ordered memdev serials; regionN only helps within one boot,
+ * when targets are already empty.
+ */
+#include "state.h"
+
+enum match { MATCH_NO, MATCH_PARTLY, MATCH_WHOLE };
+
+static enum match match_targets(const struct region *region,
+				const struct iso_observed_region *seen)
+{
+	uint32_t i, present = 0;
+
+	if (seen->ways != region->definition.ways || seen->ways > ISO_WAYS_MAX)
+		return MATCH_NO;
+	for (i = 0; i < seen->ways; i++) {
+		if (!seen->targets[i].present)
+			continue;
+		if (seen->targets[i].serial != region->definition.serials[i])
+			return MATCH_NO;
+		present++;
+	}
+	return present == seen->ways ? MATCH_WHOLE : MATCH_PARTLY;
+}
+
+static bool any_target(const struct iso_observed_region *seen)
+{
+	uint32_t i;
+
+	for (i = 0; i < seen->ways && i < ISO_WAYS_MAX; i++)
+		if (seen->targets[i].present)
+			return true;
+	return false;
+}
+
+static const struct iso_observed_region *find_observed(const struct region *region,
+						       const struct iso_snapshot *s)
+{
+	const struct iso_observed_region *partly = NULL;
+	uint32_t i;
+
+	for (i = 0; i < s->n_regions; i++) {
+		const struct iso_observed_region *seen = &s->regions[i];
+		enum match match = match_targets(region, seen);
+
+		if (match == MATCH_NO)
+			continue;
+		if (seen->kernel_id == region->kernel_id || match == MATCH_WHOLE)
+			return seen;
+		/* A leftover without any target is ours only if we were making one. */
+		if (any_target(seen) || (region->creation_interrupted && !seen->committed))
+			partly = seen;
+	}
+	return partly;
+}
+
+static bool works(const struct region *region, const struct iso_observed_region *seen)
+{
+	return seen && match_targets(region, seen) == MATCH_WHOLE && seen->committed &&
+	       seen->bound && seen->has_dax;
+}
+
+static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_region *seen)
+{
+	struct region *region = &e->regions[r];
+	bool was_known = region->state == ISO_REGION_LIVE;
+
+	region->kernel_id = seen->kernel_id;
+	region->range = seen->range;
+	region->last_hpa = seen->range.start;
+	region->has_hpa = true;
+	region->window = window_for(e, region);
+	if (was_known)
+		return;
+	region->wait = ISO_WAIT_NOTHING;
+	region->creation_interrupted = false;
+	region_enter(e, r, ISO_REGION_LIVE);
+	emit_save_region(e, r);
+}
+
+static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snapshot *s)
+{
+	struct region *region = &e->regions[r];
+	const struct iso_observed_region *seen = find_observed(region, s);
+
+	switch ((enum iso_region_state)region->state) {
+	case ISO_REGION_ABSENT:
+		if (works(region, seen)) {
+			adopt(e, r, seen);
+		} else if (seen) {
+			region->kernel_id = seen->kernel_id;
+			region->has_hpa = true;
+			region->last_hpa = seen->range.start;
+			region_enter(e, r, ISO_REGION_LOST);
+		} else {
+			region->kernel_id = ISO_NONE;
+		}
+		break;
+	case ISO_REGION_LIVE:
+		if (works(region, seen))
+			adopt(e, r, seen);
+		else
+			fault_region_gone(e, r);
+		break;
+	case ISO_REGION_LOST:
+	case ISO_REGION_QUARANTINED:
+		region->kernel_id = seen ? seen->kernel_id : ISO_NONE;
+		break;
+	case ISO_REGION_CREATING:
+	case ISO_REGION_CLEARING:
+	case ISO_REGION_STATES:
+		break;
+	}
+}
+
+void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++) {
+		struct region *region = &e->regions[r];
+
+		if (!region->used)
+			continue;
+		/* Overlapped by an operation: it shows neither before nor after. */
+		if (region->observation_stale || region->n_operations) {
+			engine_observe(e);
+			continue;
+		}
+		region->unobserved = false;
+		take_in_one(e, r, snapshot);
+	}
+	e->regions_dirty = true;
+}

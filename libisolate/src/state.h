@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the engine believes. One block of memory given at init holds all of it;
+ * the tables never grow, an index is a handle together with its epoch.
+ */
+#ifndef ISOLATE_STATE_H
+#define ISOLATE_STATE_H
+
+#include <assert.h>
+#include <string.h>
+
+#include <isolate/engine.h>
+#include <isolate/view.h>
+
+struct host_bridge {
+	char path[ISO_PATH_BYTES];
+	uint32_t n_root_ports; /* more than one: it has real decoders, which keep an order */
+};
+
+struct port {
+	char path[ISO_PATH_BYTES];
+	struct iso_pci_address address;
+	uint32_t kind;
+	uint32_t host_bridge;
+	uint32_t parent;
+	uint32_t domain;
+	uint64_t operation;
+	bool present;
+	bool held;
+	bool detach_wanted;
+};
+
+struct memdev {
+	char path[ISO_PATH_BYTES];
+	char name[16];
+	uint64_t serial;
+	struct iso_pci_address address;
+	uint32_t port;
+	uint64_t volatile_bytes;
+	uint64_t persistent_bytes;
+	uint64_t settling_until_ns; /* 0: not settling */
+	bool present;
+	bool bound;
+	bool duplicate_serial;
+};
+
+struct window {
+	struct iso_observed_window observed;
+};
+
+struct region {
+	struct iso_region_definition definition;
+	uint32_t state;
+	uint32_t wait;
+	uint32_t epoch;
+	uint32_t domain;
+	uint32_t kernel_id;
+	uint32_t window;
+	struct iso_hpa_range range;
+	struct iso_hpa last_hpa;
+	uint64_t held_bytes;
+	uint32_t n_instances;
+	uint32_t first_instance;
+	uint32_t n_operations; /* on it or on its instances */
+	uint64_t operation;
+	uint64_t retry_at_ns;
+	uint32_t failures;
+	bool used;
+	bool desired;
+	bool from_operator;
+	bool draining;
+	bool has_hpa;
+	bool fault_while_busy; /* lost while an operation on it was under way */
+	bool observation_stale; /* an operation overlapped the observation under way */
+	bool unobserved;        /* not seen since the last operation on it */
+	bool creation_interrupted;
+	char reason[ISO_TEXT_BYTES];
+};
+
+struct instance {
+	uint32_t state;
+	uint32_t region;
+	uint32_t lease;
+	uint32_t part;
+	uint32_t epoch;
+	uint32_t region_kernel_id;
+	uint32_t kernel_id;
+	uint32_t major, minor;
+	uint64_t bytes;
+	uint64_t align;
+	struct iso_hpa start;
+	uint64_t seqnum_floor; /* uevents up to this one speak of an earlier owner of the name */
+	uint64_t operation;
+	uint64_t retry_at_ns;
+	uint32_t failures;
+	uint32_t next, prev; /* in the region's list */
+	bool used;
+	bool named;
+	bool lost;
+	bool seen; /* in the snapshot being taken in */
+};
+
+struct lease {
+	struct iso_acquire terms;
+	uint32_t state;
+	uint32_t epoch;
+	uint64_t sequence;
+	int32_t pid;
+	uint64_t incident;
+	uint64_t request; /* of the client that waits for the grant; 0: none */
+	uint64_t killed_ns, exited_ns, attached_ns;
+	uint64_t deadline_ns; /* grant expiry, exit deadline, end of keep; 0: none */
+	uint64_t retry_at_ns;
+	uint64_t operation;
+	uint32_t failures;
+	uint32_t n_instances;
+	uint32_t instances[ISO_LEASE_PARTS_MAX];
+	uint32_t n_mappers;
+	int32_t mappers[ISO_MAPPERS_MAX];
+	uint32_t next_dirty;
+	uint32_t hash_next;
+	uint64_t saved_step;
+	bool used;
+	bool dirty;
+	bool client_waits;
+	bool was_killed;
+	bool contain_pending; /* counted in its incident's n_pending */
+	bool restore_pending; /* counted in its incident's n_unrestored */
+	bool handed_over;
+	bool ending;      /* released or withdrawn: no restart */
+	bool comes_back;  /* a fault took its capacity and it wishes to be restarted */
+	bool voided;      /* a fault came between acquire and attach */
+	char waits_for[ISO_TEXT_BYTES];
+};
+
+struct operation {
+	uint64_t id; /* 0: free */
+	uint32_t kind;
+	uint32_t region, instance, lease, port;
+	uint32_t object_epoch;
+	uint32_t lane;
+	uint64_t deadline_ns;
+	uint32_t next_free;
+	bool intent_pending;
+};
+
+struct domain {
+	uint32_t state;
+	char reason[ISO_TEXT_BYTES];
+};
+
+struct incident {
+	uint64_t id; /* 0: free */
+	uint32_t cause;
+	char unit[ISO_PATH_BYTES];
+	uint32_t domain;
+	uint64_t record_ns, detected_ns, contained_ns, recovered_ns;
+	uint32_t n_killed, n_exited, n_records;
+	uint32_t n_pending;    /* leases not yet shown unmapped */
+	uint32_t n_unrestored; /* victims that want to come back and have not */
+	uint64_t capacity_before_bytes, capacity_after_bytes;
+	bool open;
+};
+
+enum { ISO_NOTE_TEXTS = 512, LEASE_BUCKETS = 4096 };
+
+struct iso_engine {
+	struct iso_limits limits;
+	struct iso_policy policy;
+
+	struct host_bridge *host_bridges;
+	struct port *ports;
+	struct memdev *memdevs;
+	struct window *windows;
+	struct region *regions;
+	struct instance *instances;
+	struct lease *leases;
+	struct operation *operations;
+	struct incident *incidents;
+	struct domain *domains; /* indexed by the domain's first root port */
+	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
+	uint32_t *lease_buckets;
+
+	uint32_t n_host_bridges, n_ports, n_memdevs, n_windows;
+	uint32_t n_regions, n_instances, n_leases; /* high water marks */
+	uint32_t free_instances, free_operations;
+	uint32_t free_lease; /* list through next_dirty */
+	uint32_t n_incidents;
+
+	uint64_t now_ns;
+	uint64_t wake_at_ns;
+	uint64_t step;
+	uint64_t next_operation;
+	uint64_t next_incident;
+	uint64_t next_sequence;
+	uint64_t observed_seqnum;
+	uint64_t observe_operation;
+	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */
+	uint32_t dirty_head, dirty_tail;
+	bool observed;       /* at least one snapshot was taken in */
+	bool observe_wanted;
+	bool regions_dirty;
+	bool placement_dirty;
+	bool domains_dirty;
+
+	struct iso_effect *kills;
+	struct iso_effect *others;
+	uint32_t kills_room, others_room;
+	uint32_t n_kills, n_others;
+	uint32_t n_dropped; /* non-kill effects that found no room: counted, never silent */
+	char (*texts)[ISO_TEXT_BYTES];
+	uint32_t n_texts;
+};
+
+/* engine.c */
+void engine_arm(struct iso_engine *e, uint64_t at_ns);
+void engine_observe(struct iso_engine *e);
+
+/* emit.c: the only place where effects are made */
+struct iso_effect *emit(struct iso_engine *e, uint32_t kind);
+void emit_kill(struct iso_engine *e, uint32_t lease);
+void emit_reply(struct iso_engine *e, uint64_t request, enum iso_reply reply, uint32_t lease,
+		uint32_t region, const char *text);
+void emit_save_lease(struct iso_engine *e, uint32_t lease);
+void emit_save_region(struct iso_engine *e, uint32_t region);
+void emit_save_incident(struct iso_engine *e, const struct incident *incident);
+struct iso_effect *emit_note(struct iso_engine *e, enum iso_note_kind kind, uint64_t incident,
+			     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* operation.c */
+struct operation_object {
+	uint32_t region, instance, lease, port;
+};
+uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_object object,
+			 uint32_t lane, uint64_t extra_ns);
+void operation_complete(struct iso_engine *e, const struct iso_completion *completion);
+void operation_expire(struct iso_engine *e);
+
+/* transition.c: who may follow whom; a move that is not in the table asserts */
+void region_enter(struct iso_engine *e, uint32_t r, enum iso_region_state state);
+void instance_enter(struct iso_engine *e, uint32_t i, enum iso_instance_state state);
+void lease_enter(struct iso_engine *e, uint32_t l, enum iso_lease_state state);
+void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
+		  const char *reason);
+
+/* topology.c */
+void topology_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
+void topology_domains(struct iso_engine *e);
+bool topology_below(const struct iso_engine *e, uint32_t port, uint32_t ancestor);
+uint32_t topology_root_port(const struct iso_engine *e, uint32_t port);
+uint32_t topology_memdev_by_serial(const struct iso_engine *e, uint64_t serial);
+
+/* blast.c */
+uint32_t blast_of_port(struct iso_engine *e, uint32_t port);
+void blast_of_memdev(struct iso_engine *e, uint32_t memdev);
+bool blast_hits(const struct iso_engine *e, const struct region *region);
+bool blast_region_on(const struct iso_engine *e, const struct region *region, uint32_t port,
+		     uint32_t memdev);
+
+/* fault.c */
+void fault_handle(struct iso_engine *e, const struct iso_fault *fault);
+void fault_settled(struct iso_engine *e, struct iso_pci_address address);
+void fault_memdev_gone(struct iso_engine *e, uint32_t memdev, enum iso_cause cause);
+void fault_region_gone(struct iso_engine *e, uint32_t region);
+void fault_instance_gone(struct iso_engine *e, uint32_t instance, uint64_t record_ns);
+void fault_isolate(struct iso_engine *e, uint32_t port);
+void fault_restored(struct iso_engine *e, uint32_t region);
+
+/* order.c */
+bool order_shares_decoders(const struct iso_engine *e, const struct region *a,
+			   const struct region *b);
+bool order_above(const struct iso_engine *e, uint32_t a, uint32_t b);
+
+/* window.c */
+uint32_t window_for(const struct iso_engine *e, const struct region *region);
+
+/* region.c */
+void region_define(struct iso_engine *e, uint64_t request,
+		   const struct iso_region_definition *definition, bool from_operator);
+void region_destroy(struct iso_engine *e, uint64_t request, const char *name);
+void region_restore(struct iso_engine *e, const struct iso_restore_region *restore);
+void region_advance(struct iso_engine *e, uint32_t r);
+void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident);
+void region_lose_instances(struct iso_engine *e, uint32_t r, uint64_t incident);
+void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
+void region_completed(struct iso_engine *e, const struct operation *operation,
+		      const struct iso_completion *completion);
+void region_retry(struct iso_engine *e, uint32_t port);
+uint32_t region_lane(const struct iso_engine *e, uint32_t r);
+
+/* instance.c */
+uint32_t instance_new(struct iso_engine *e, uint32_t region, uint32_t lease, uint32_t part,
+		      uint64_t bytes, uint64_t align);
+void instance_free(struct iso_engine *e, uint32_t i);
+void instance_advance(struct iso_engine *e, uint32_t i);
+void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
+void instance_completed(struct iso_engine *e, const struct operation *operation,
+			const struct iso_completion *completion);
+uint32_t instance_find(const struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id);
+
+/* lease.c: the life of a lease; lease_request.c: what clients ask */
+void lease_dirty(struct iso_engine *e, uint32_t l);
+void lease_advance(struct iso_engine *e, uint32_t l);
+void lease_fault(struct iso_engine *e, uint32_t l, uint64_t incident);
+void lease_exited(struct iso_engine *e, uint32_t l, uint32_t epoch);
+void lease_completed(struct iso_engine *e, const struct operation *operation,
+		     const struct iso_completion *completion);
+void lease_instance_gone(struct iso_engine *e, uint32_t l, uint32_t i);
+void lease_free(struct iso_engine *e, uint32_t l);
+uint32_t lease_new(struct iso_engine *e, const char *name);
+void lease_begin_end(struct iso_engine *e, uint32_t l);
+void lease_kill_again(struct iso_engine *e, uint32_t l);
+void lease_restore_victim(struct iso_engine *e, uint32_t l, uint64_t incident);
+void lease_acquire(struct iso_engine *e, const struct iso_acquire *acquire);
+void lease_attach(struct iso_engine *e, uint64_t request, const char *name, int32_t pid);
+void lease_release(struct iso_engine *e, uint64_t request, const char *name);
+void lease_withdraw(struct iso_engine *e, const char *name);
+void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore);
+
+/* plan.c */
+enum plan_outcome { PLAN_PLACED, PLAN_NO_CAPACITY, PLAN_FENCED, PLAN_NO_REGION };
+enum plan_outcome plan_lease(const struct iso_engine *e, uint32_t l,
+			     uint32_t ret_regions[ISO_LEASE_PARTS_MAX]);
+void plan_waiting(struct iso_engine *e);
+
+/* domain.c */
+void domain_update(struct iso_engine *e);
+
+/* incident.c */
+struct incident *incident_of_domain(struct iso_engine *e, uint32_t domain);
+struct incident *incident_open(struct iso_engine *e, enum iso_cause cause, const char *unit,
+			       uint32_t domain, uint64_t record_ns);
+struct incident *incident_get(struct iso_engine *e, uint64_t id);
+void incident_lease_contained(struct iso_engine *e, uint32_t l);
+void incident_lease_restored(struct iso_engine *e, uint32_t l);
+void incident_update(struct iso_engine *e);
+void incident_restore(struct iso_engine *e, const struct iso_restore_incident *restore);
+
+/* names.c */
+void copy_text(char *to, size_t room, const char *from);
+
+#endif

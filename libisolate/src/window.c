@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "state.h"
+
+static uint32_t memdev_host_bridge(const struct iso_engine *e, uint64_t serial)
+{
+	uint32_t m = topology_memdev_by_serial(e, serial);
+
+	if (m == ISO_NONE || e->memdevs[m].port == ISO_NONE)
+		return ISO_NONE;
+	return e->ports[e->memdevs[m].port].host_bridge;
+}
+
+static bool window_has(const struct iso_observed_window *window, uint32_t host_bridge)
+{
+	uint32_t i;
+
+	for (i = 0; i < window->ways; i++)
+		if (window->host_bridges[i] == host_bridge)
+			return true;
+	return false;
+}
+
+static bool region_uses(const struct iso_engine *e, const struct region *region,
+			uint32_t host_bridge)
+{
+	uint32_t i;
+
+	for (i = 0; i < region->definition.ways; i++)
+		if (memdev_host_bridge(e, region->definition.serials[i]) == host_bridge)
+			return true;
+	return false;
+}
+
+/*
+ * A window decodes for exactly the host bridges it interleaves over, so a
+ * region fits where the two sets of bridges are the same.
+ */
+static bool window_fits(const struct iso_engine *e, const struct iso_observed_window *window,
+			const struct region *region)
+{
+	uint32_t i;
+
+	if (!window->volatile_capable || !window->ways || region->definition.ways < window->ways)
+		return false;
+	for (i = 0; i < region->definition.ways; i++) {
+		uint32_t hb = memdev_host_bridge(e, region->definition.serials[i]);
+
+		if (hb == ISO_NONE || !window_has(window, hb))
+			return false;
+	}
+	for (i = 0; i < window->ways; i++)
+		if (!region_uses(e, region, window->host_bridges[i]))
+			return false;
+	return true;
+}
+
+/* Return: index of the window to create the region in, or ISO_NONE. */
+uint32_t window_for(const struct iso_engine *e, const struct region *region)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_windows; i++)
+		if (window_fits(e, &e->windows[i].observed, region))
+			return i;
+	return ISO_NONE;
+}
