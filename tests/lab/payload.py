@@ -12,7 +12,7 @@ FLAGS = ("-m32 -std=gnu17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-pie -no-
          "-fcf-protection=none -mno-sse -mno-mmx -fno-asynchronous-unwind-tables -nostdlib -static "
          "-Wl,--build-id=none,--no-warn-rwx-segments").split()
 BASE_BYTES = 32 << 20
-TOP_BYTES = 4 << 20
+TOP_BYTES = 24 << 20
 GUEST_ELF = "/usr/lib/daxmgr-lab/beat.elf"
 VM_RUN_DIR = "/run/daxmgr-vm"
 
@@ -32,8 +32,8 @@ def build(target: Path):
 def qemu_command(name: str, size: int) -> list:
     """A nested VM whose second NUMA node is the instance; -object …,id=mem0 has to be added.
 
-    Firmware leaves tables at the top of RAM, so a small third node lies above the instance:
-    only the payload ever touches the instance.
+    Firmware works in the top of RAM (16 MiB of tables and a little below them), so a third node
+    lies above the instance: only the payload ever touches the instance.
     """
     total = BASE_BYTES + size + TOP_BYTES
     return ["/usr/bin/qemu-system-x86_64", "-name", name, "-machine", "pc,accel=kvm:tcg",

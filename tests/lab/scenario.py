@@ -12,7 +12,7 @@ from .qemu import MEDIA_EVENTS
 MIB = 1 << 20
 DEFAULT_STEP_SECONDS = 30.0
 KERNELS = ("stock", "lts")
-VM_STATES = ("beating", "silent", "paused", "running", "dead")
+VM_STATES = ("beating", "silent", "paused", "running", "internal-error", "dead")
 CLEAN = ("processes", "mappings", "instances", "regions", "mounts")
 DAEMON_VERBS = ("start", "stop", "restart", "kill")
 OPERATORS = ("equals", "not_equals", "in", "min", "max", "matches", "contains", "count", "exists")

@@ -214,19 +214,24 @@ static int find_number(const char *text, const char *key, uint32_t *ret_number)
 	return 0;
 }
 
-/* Leaves *ret_index at the first word that is not zero; true when there is none. */
-static int all_zero(const uint32_t *words, uint32_t count, uint32_t *ret_index)
+/*
+ * Leaves *ret_index at the first word that is not zero; true when there is none. Plain loads, many
+ * per turn: string instructions are far slower where the CPU is itself emulated.
+ */
+static int all_zero(const volatile uint32_t *words, uint32_t count, uint32_t *ret_index)
 {
-	const uint32_t *position = words;
-	uint32_t left = count;
-	uint8_t equal;
+	for (uint32_t i = 0; i < count; i += 16) {
+		const volatile uint32_t *w = words + i;
 
-	__asm__ volatile("repe scasl; sete %2"
-			 : "+D"(position), "+c"(left), "=q"(equal)
-			 : "a"(0)
-			 : "cc", "memory");
-	*ret_index = (uint32_t)(position - words) - 1;
-	return equal;
+		if (!((w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]) |
+		      (w[8] | w[9] | w[10] | w[11] | w[12] | w[13] | w[14] | w[15])))
+			continue;
+		while (!words[i])
+			i++;
+		*ret_index = i;
+		return 0;
+	}
+	return 1;
 }
 
 static void check_zero(const uint32_t *words, uint32_t bytes)
@@ -310,7 +315,9 @@ void beat_main(uint32_t magic, const struct multiboot_info *info)
 	check_zero((const uint32_t *)(uintptr_t)start, size);
 
 	words = (volatile uint32_t *)(uintptr_t)start;
-	for (uint32_t page = 0; page < size / PAGE_BYTES; page++)
+	for (uint32_t page = 0; page < size / PAGE_BYTES; page++) {
 		words[page * (PAGE_BYTES / 4)] = PAGE_MARK ^ page;
+		words[page * (PAGE_BYTES / 4) + 1] = 0;
+	}
 	beat(words, size / PAGE_BYTES);
 }
