@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* WhatIf(), Isolate(), Recover(). */
+#include "control_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "varlink_interface.h"
+
+static int build_affected_regions(const struct iso_engine *engine, const uint32_t *indices, uint32_t n,
+				  sd_json_variant **ret)
+{
+	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	int r;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct iso_region_view region;
+		sd_json_variant *item;
+
+		if (!iso_region_get(engine, indices[i], &region))
+			continue;
+		r = sd_json_buildo(
+			&item, SD_JSON_BUILD_PAIR_STRING("name", region.definition->name),
+			SD_JSON_BUILD_PAIR_STRING("state", iso_region_state_name(region.state)),
+			SD_JSON_BUILD_PAIR_UNSIGNED("bytes", region.range.bytes));
+		if (r >= 0)
+			r = control_list_add(&list, item);
+		if (r < 0)
+			return r;
+	}
+	return control_list_end(&list, ret);
+}
+
+static int build_affected_vms(const struct iso_engine *engine, const uint32_t *indices, uint32_t n,
+			      sd_json_variant **ret)
+{
+	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	int r;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct iso_lease_view lease;
+		sd_json_variant *item;
+		uint64_t bytes = 0;
+
+		if (!iso_lease_get(engine, indices[i], &lease))
+			continue;
+		for (uint32_t part = 0; part < lease.terms->n_parts; part++)
+			bytes += lease.terms->parts[part].bytes;
+		r = sd_json_buildo(&item, SD_JSON_BUILD_PAIR_STRING("name", lease.terms->name),
+				   SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease.state)),
+				   SD_JSON_BUILD_PAIR_CONDITION(lease.pid > 0, "pid",
+								SD_JSON_BUILD_INTEGER(lease.pid)),
+				   SD_JSON_BUILD_PAIR_BOOLEAN("restart", lease.terms->restart),
+				   SD_JSON_BUILD_PAIR_UNSIGNED("bytes", bytes));
+		if (r >= 0)
+			r = control_list_add(&list, item);
+		if (r < 0)
+			return r;
+	}
+	return control_list_end(&list, ret);
+}
+
+struct unit {
+	uint32_t port;   /* ISO_NONE: a memory device */
+	uint32_t memdev;
+	const char *path;
+	const char *domain; /* may be NULL */
+};
+
+static bool find_unit(const struct iso_engine *engine, const char *text, struct unit *ret)
+{
+	struct iso_port_view port;
+	struct iso_memdev_view memdev;
+
+	*ret = (struct unit){ .port = iso_port_find(engine, text), .memdev = ISO_NONE };
+	if (ret->port != ISO_NONE && iso_port_get(engine, ret->port, &port)) {
+		ret->path = port.path;
+		ret->domain = control_port_path(engine, port.domain);
+		return true;
+	}
+	ret->port = ISO_NONE;
+	ret->memdev = iso_memdev_find(engine, text);
+	if (ret->memdev == ISO_NONE || !iso_memdev_get(engine, ret->memdev, &memdev))
+		return false;
+	ret->path = memdev.path;
+	if (memdev.port != ISO_NONE && iso_port_get(engine, memdev.port, &port))
+		ret->domain = control_port_path(engine, port.domain);
+	return true;
+}
+
+static int no_such_unit(sd_varlink *link, const char *what, const char *text)
+{
+	return control_error(link, VARLINK_ERROR("NoSuchUnit"),
+			     "'%.80s' is no %s of this host; 'daxmgrctl topology' lists them", text, what);
+}
+
+static int reply_what_if(sd_varlink *link, const struct iso_engine *engine, const struct unit *unit,
+			 const struct iso_what_if *what)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *regions = NULL, *vms = NULL, *blockers = NULL;
+	int r;
+
+	if ((r = build_affected_regions(engine, what->regions, what->n_regions, &regions)) < 0 ||
+	    (r = build_affected_vms(engine, what->leases, what->n_leases, &vms)) < 0 ||
+	    (r = build_affected_vms(engine, what->blockers, what->n_blockers, &blockers)) < 0)
+		return r;
+	return sd_varlink_replybo(
+		link, SD_JSON_BUILD_PAIR_STRING("kind", unit->port == ISO_NONE ? "memdev" : "port"),
+		SD_JSON_BUILD_PAIR_STRING("path", unit->path),
+		SD_JSON_BUILD_PAIR_CONDITION(!!unit->domain, "domain", SD_JSON_BUILD_STRING(unit->domain)),
+		SD_JSON_BUILD_PAIR_VARIANT("regions", regions), SD_JSON_BUILD_PAIR_VARIANT("vms", vms),
+		SD_JSON_BUILD_PAIR_VARIANT("blockers", blockers),
+		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", what->bytes));
+}
+
+int control_what_if(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+		    void *userdata)
+{
+	static const sd_json_dispatch_field table[] = {
+		{ "unit", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0, SD_JSON_MANDATORY },
+		{ 0 },
+	};
+	struct control *control = userdata;
+	const struct iso_engine *engine = daemon_engine(control->daemon);
+	_cleanup_free_ uint32_t *indices = NULL;
+	struct iso_what_if what = { 0 };
+	const char *text = NULL;
+	struct unit unit;
+	int r;
+
+	(void)flags;
+	if ((r = control_admit_request(control, link)) != 0)
+		return r;
+	r = sd_varlink_dispatch(link, parameters, table, &text);
+	if (r != 0)
+		return r;
+	if (!find_unit(engine, text, &unit))
+		return no_such_unit(link, "port or memory device", text);
+	what.regions_room = iso_region_count(engine);
+	what.leases_room = what.blockers_room = iso_lease_count(engine);
+	indices = calloc((size_t)what.regions_room + 2 * (size_t)what.leases_room + 1, sizeof(*indices));
+	if (!indices)
+		return -ENOMEM;
+	what.regions = indices;
+	what.leases = what.regions + what.regions_room;
+	what.blockers = what.leases + what.leases_room;
+	if (!iso_what_if(engine, unit.port, unit.memdev, &what))
+		return no_such_unit(link, "port or memory device", text);
+	return reply_what_if(link, engine, &unit, &what);
+}
+
+static int run_on_port(struct control *control, sd_varlink *link, sd_json_variant *parameters,
+		       uint32_t kind, const char *method)
+{
+	static const sd_json_dispatch_field table[] = {
+		{ "port", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0, SD_JSON_MANDATORY },
+		{ 0 },
+	};
+	struct iso_event event = { .kind = kind };
+	struct control_request *request;
+	const char *port = NULL;
+	int r;
+
+	if ((r = control_admit_request(control, link)) != 0)
+		return r;
+	r = sd_varlink_dispatch(link, parameters, table, &port);
+	if (r != 0)
+		return r;
+	if (strlen(port) >= sizeof(event.port.port) ||
+	    iso_port_find(daemon_engine(control->daemon), port) == ISO_NONE)
+		return no_such_unit(link, "port", port);
+	request = control_request_new(control, link, control_answer_outcome, port);
+	if (!request)
+		return -ENOBUFS;
+	request->method = method;
+	snprintf(event.port.port, sizeof(event.port.port), "%s", port);
+	return control_run(request, &event);
+}
+
+int control_isolate(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+		    void *userdata)
+{
+	(void)flags;
+	return run_on_port(userdata, link, parameters, ISO_EVENT_ISOLATE, "Isolate");
+}
+
+int control_recover(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+		    void *userdata)
+{
+	(void)flags;
+	return run_on_port(userdata, link, parameters, ISO_EVENT_RECOVER, "Recover");
+}

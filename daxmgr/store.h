@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The one durable store: leases, regions, incidents, timelines, events,
+ * intents. SQLite in WAL mode, synchronous=FULL.
+ *
+ * Only one thread touches the database after store_start(). Callers queue
+ * plain structs, which are copied, and go on; everything that is queued when
+ * the thread looks becomes one transaction. What carries a token comes back
+ * through the event loop as callback(userdata, token, result) once it is
+ * durable or has failed. What carries none is tried again until the disk takes
+ * it; meanwhile store_problem() says so.
+ */
+#ifndef DAXMGR_STORE_H
+#define DAXMGR_STORE_H
+
+#include <isolate/effect.h>
+#include <isolate/event.h>
+#include <isolate/view.h>
+
+#include <systemd/sd-event.h>
+
+enum {
+	STORE_BOOT_ID_BYTES = 33,   /* 32 hexadecimal digits and NUL */
+	STORE_KIND_BYTES = 32,
+	STORE_QUEUE_MAX = 16384,    /* items waiting for the disk */
+	STORE_EVENTS_MAX = 500000,  /* older ones are dropped when idle */
+};
+
+struct store;
+
+struct store_incident {
+	uint64_t id;
+	uint32_t cause; /* enum iso_cause */
+	char unit[ISO_PATH_BYTES];
+	char domain[ISO_PATH_BYTES]; /* path of its first root port, may be empty */
+	uint64_t record_ns, detected_ns, contained_ns, recovered_ns; /* 0: not yet */
+	uint32_t n_killed, n_exited, n_records;
+	uint64_t capacity_before_bytes, capacity_after_bytes;
+	bool open;
+};
+
+/* One line of a timeline. Lines of kind KILL and EXIT with a lease make it a victim. */
+struct store_note {
+	uint64_t incident; /* 0: none */
+	uint64_t at_ns;    /* CLOCK_BOOTTIME */
+	uint32_t kind;     /* enum iso_note_kind */
+	char text[ISO_TEXT_BYTES];
+	char lease[ISO_NAME_BYTES];  /* empty: none */
+	char region[ISO_NAME_BYTES];
+	char port[ISO_PATH_BYTES];
+	int32_t pid;       /* of the lease's VM; 0: not known */
+};
+
+/* A record of a source. */
+struct store_event {
+	char source[STORE_KIND_BYTES]; /* "trace", "uevent", ... */
+	char kind[STORE_KIND_BYTES];   /* "aer_event", "remove", ... */
+	char unit[ISO_PATH_BYTES];     /* whom it names; may be empty */
+	char text[ISO_TEXT_BYTES];     /* decoded, one line */
+	uint64_t at_ns;                /* the kernel's timestamp, else when it was read */
+	uint32_t cpu;
+	bool has_cpu;
+	const void *raw;               /* as the kernel gave it; copied */
+	size_t raw_bytes;              /* at most 64 KiB, longer ones are cut and say so in text */
+};
+
+struct store_intent {
+	uint64_t operation;
+	uint32_t kind;             /* enum iso_effect_kind of the effect that will follow */
+	char object[ISO_PATH_BYTES]; /* region, lease, daxX.Y or port, as people name it */
+	uint32_t epoch;
+};
+
+/* What an operator did. */
+struct store_action {
+	uint32_t uid;
+	char what[STORE_KIND_BYTES]; /* method */
+	char object[ISO_PATH_BYTES];
+	char outcome[ISO_TEXT_BYTES];
+};
+
+/* Durable, or failed: result is 0 or negative errno. Called from the event loop. */
+typedef void (*store_done_t)(void *userdata, uint64_t token, int result);
+
+/*
+ * Opens or makes the database at `path`; makes its directory's last component
+ * not. `boot_id` is that of this boot. A damaged file is put aside as
+ * PATH.damaged-TIME and a new one begun: store_problem() then says so. Return:
+ * 0, -EPROTONOSUPPORT when a newer version made it, other negative errno;
+ * `ret_message` (may be NULL) gets a sentence the caller frees.
+ */
+int store_open(const char *path, const char *boot_id, struct store **ret, char **ret_message);
+
+/* Reading what was left, before store_start() only. Callbacks return 0 to go on, else that ends the load. */
+int store_load_regions(struct store *store,
+		       int (*each)(void *userdata, const struct iso_restore_region *region, bool same_boot),
+		       void *userdata);
+int store_load_leases(struct store *store,
+		      int (*each)(void *userdata, const struct iso_restore_lease *lease, bool same_boot),
+		      void *userdata);
+/* Incidents that were open. */
+int store_load_incidents(struct store *store,
+			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
+				     bool same_boot),
+			 void *userdata);
+/* Intents without an outcome, oldest first. */
+int store_load_intents(struct store *store,
+		       int (*each)(void *userdata, const struct store_intent *intent, bool same_boot),
+		       void *userdata);
+/* Number of the last incident ever stored; 0: none. */
+int store_load_last_incident(struct store *store, uint64_t *ret_id);
+
+/* Starts the thread; `done` is called from `event`'s loop. */
+int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done, void *userdata);
+
+/* Writes out what is queued (one more try on a failing disk), ends the thread and frees. NULL is fine. */
+struct store *store_free(struct store *store);
+
+/*
+ * Queueing. Return: 0, or -ENOBUFS when the queue is full: then nothing is
+ * kept, it is counted, and no callback follows. Token 0: no callback.
+ */
+int store_save_lease(struct store *store, const struct iso_restore_lease *lease, uint64_t token);
+int store_end_lease(struct store *store, const char *name, uint64_t token);
+int store_save_region(struct store *store, const struct iso_restore_region *region, uint64_t token);
+int store_forget_region(struct store *store, const char *name, uint64_t token);
+int store_save_incident(struct store *store, const struct store_incident *incident);
+int store_save_note(struct store *store, const struct store_note *note);
+int store_save_event(struct store *store, const struct store_event *event);
+int store_save_action(struct store *store, const struct store_action *action);
+int store_intent(struct store *store, const struct store_intent *intent, uint64_t token);
+/* The outcome of an operation of this run: 0 or negative errno. */
+int store_intent_done(struct store *store, uint64_t operation, int result);
+
+/* Why the store does not work as it should, a sentence; empty when all is well. `room` at least ISO_TEXT_BYTES. */
+void store_problem(struct store *store, char *text, size_t room);
+
+struct store_counters {
+	uint64_t committed; /* items made durable */
+	uint64_t failed;    /* items given up; those with a token were told */
+	uint64_t refused;   /* not taken because the queue was full */
+	uint64_t queued;    /* now */
+};
+
+void store_count(struct store *store, struct store_counters *ret);
+
+/* ---- queries: answered from the event loop, in order with what was queued before ---- */
+
+struct store_incident_row {
+	struct store_incident incident;
+	char boot_id[STORE_BOOT_ID_BYTES];
+	uint64_t realtime_us;
+};
+
+struct store_note_row {
+	struct store_note note;
+	uint64_t seq;
+	char boot_id[STORE_BOOT_ID_BYTES];
+	uint64_t realtime_us;
+};
+
+struct store_victim_row {
+	uint64_t incident;
+	char lease[ISO_NAME_BYTES];
+	int32_t pid;
+	uint64_t killed_ns, exited_ns; /* 0: not seen */
+};
+
+struct store_event_row {
+	struct store_event event; /* .raw lies in the result */
+	uint64_t id;
+	char boot_id[STORE_BOOT_ID_BYTES];
+	uint64_t realtime_us;
+};
+
+/* Valid during the callback. */
+struct store_result {
+	const struct store_incident_row *incidents;
+	size_t n_incidents;
+	const struct store_victim_row *victims; /* by incident */
+	size_t n_victims;
+	const struct store_note_row *timeline;
+	size_t n_timeline;
+	const struct store_event_row *events;
+	size_t n_events;
+};
+
+typedef void (*store_result_t)(void *userdata, int result, const struct store_result *rows);
+
+/*
+ * One incident with its timeline (id != 0; an unknown one: no row), or the
+ * newest `limit` ones, newest first. Return: 0 or -ENOBUFS.
+ */
+int store_query_incidents(struct store *store, uint64_t id, uint32_t limit, store_result_t callback,
+			  void *userdata);
+
+/* At most `limit` events, oldest first: those after `since`, or the newest when `since` is 0. */
+int store_query_events(struct store *store, uint64_t since, uint32_t limit, store_result_t callback,
+		       void *userdata);
+
+#endif
