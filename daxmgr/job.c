@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "job.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <isolate/view.h>
+
+#include "port/guard.h"
+#include "port/instance.h"
+#include "port/mappers.h"
+#include "port/node.h"
+#include "port/observe.h"
+#include "port/pci.h"
+#include "port/port.h"
+#include "port/region.h"
+#include "port/zero.h"
+
+static int job_observe(struct port *port, int *ret_snapshot_fd)
+{
+	int fd = observe_run(port);
+
+	if (fd < 0)
+		return fd;
+	*ret_snapshot_fd = fd;
+	return 0;
+}
+
+/* What comes from the daemon becomes a path and an index: both are looked at once more. */
+static int job_check(struct port *port, const struct job_request *request)
+{
+	bool of_lease = request->kind == JOB_HAND_OVER || request->kind == JOB_RETRACT ||
+			request->kind == JOB_VERIFY;
+
+	if (!of_lease)
+		return 0;
+	if (request->lease.n > ISO_LEASE_PARTS_MAX)
+		return port_fail(port, -EINVAL, "%u instances of one lease", request->lease.n);
+	/* VERIFY of an instance that belongs to no lease has no name. */
+	if (request->kind == JOB_VERIFY && !request->lease.name[0])
+		return 0;
+	if (!memchr(request->lease.name, '\0', ISO_NAME_BYTES) ||
+	    !iso_name_valid(request->lease.name))
+		return port_fail(port, -EINVAL, "not the name of a lease");
+	return 0;
+}
+
+static int job_dispatch(struct port *port, const struct job_request *request, int *ret_snapshot_fd)
+{
+	switch ((enum job_kind)request->kind) {
+	case JOB_OBSERVE:
+		return job_observe(port, ret_snapshot_fd);
+	case JOB_CREATE_REGION:
+		return region_create(port, &request->region);
+	case JOB_CLEAR_REGION:
+		return region_clear(port, &request->region);
+	case JOB_CARVE:
+		return instance_carve(port, &request->instance);
+	case JOB_ZERO:
+		return zero_write(port, &request->instance);
+	case JOB_PROVE:
+		return zero_prove(port, &request->instance);
+	case JOB_HAND_OVER:
+		return node_hand_over(port, request->lease.name, request->lease.uid,
+				      request->lease.gid, request->lease.instances,
+				      request->lease.n);
+	case JOB_RETRACT:
+		return node_retract(port, request->lease.name, request->lease.instances,
+				    request->lease.n);
+	case JOB_VERIFY:
+		return mappers_find(port, request->lease.instances, request->lease.n);
+	case JOB_REMOVE:
+		return instance_remove(port, &request->instance);
+	case JOB_DETACH_PORT:
+		return pci_detach(port, request->port);
+	case JOB_RESCAN_PORT:
+		return pci_rescan(port, request->port);
+	case JOB_GUARD:
+		return guard_repair(port);
+	case JOB_KINDS:
+		break;
+	}
+	return port_fail(port, -EINVAL, "no such job: %u", request->kind);
+}
+
+void job_run(const char *root, const struct job_request *request, struct job_reply *ret,
+	     int *ret_snapshot_fd)
+{
+	struct job_reply reply = { .completion = { .operation = request->id } };
+	struct port port = { root, request->deadline_ns, &reply.completion };
+	uint64_t begin = port_now_ns();
+	int fd = -1, error;
+
+	error = job_check(&port, request);
+	if (!error)
+		error = job_dispatch(&port, request, &fd);
+	if (error)
+		port_fail(&port, error, "%s", strerror(-error));
+	reply.completion.result = error;
+	reply.elapsed_ns = port_now_ns() - begin;
+	*ret = reply;
+	*ret_snapshot_fd = fd;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "observe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../cleanup.h"
+
+int observe_run(struct port *port)
+{
+	_cleanup_free_ struct observation *o = calloc(1, sizeof(*o));
+	int error, fd;
+
+	if (!o)
+		return port_fail(port, -ENOMEM, "observation: no memory");
+	error = observe_ports(port, o);
+	if (!error)
+		error = observe_cxl(port, o);
+	if (!error)
+		error = observe_dax(port, o);
+	if (error)
+		return error;
+	o->counts.host_bridges = o->host_bridges;
+	o->counts.ports = o->ports;
+	o->counts.memdevs = o->memdevs;
+	o->counts.windows = o->windows;
+	o->counts.regions = o->regions;
+	o->counts.instances = o->instances;
+	fd = snapshot_file_write(&o->counts);
+	if (fd < 0)
+		return port_fail(port, fd, "observation: memfd: %s", strerror(-fd));
+	return fd;
+}

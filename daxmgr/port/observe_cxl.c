@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <cxl/libcxl.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../cleanup.h"
+#include "libcxl_root.h"
+#include "observe.h"
+#include "sysfs.h"
+
+static uint64_t observe_bytes(unsigned long long bytes)
+{
+	return bytes == ULLONG_MAX ? 0 : bytes; /* libcxl: not known */
+}
+
+static int observe_memdev(struct port *port, struct observation *o, struct cxl_memdev *memdev)
+{
+	uint32_t index = o->counts.n_memdevs;
+	struct iso_observed_memdev *m = &o->memdevs[index];
+	const char *host = cxl_memdev_get_host(memdev);
+	char real[PATH_MAX];
+	char *up;
+
+	if (index == SNAPSHOT_MEMDEVS_MAX)
+		return port_fail(port, -EOVERFLOW, "more than %d memdevs", SNAPSHOT_MEMDEVS_MAX);
+	if (!observe_pci_address(host, &m->address, NULL) ||
+	    sysfs_real(port->root, real, "/sys/bus/pci/devices/%s", host))
+		return 0; /* not a PCI device, or it has just left */
+	if (observe_pci_path(o, real, m->path) == ISO_NONE)
+		return 0;
+	up = strrchr(real, '/');
+	*up = '\0';
+	up = strrchr(real, '/');
+	m->port = ISO_NONE;
+	if (up) {
+		struct iso_pci_address above;
+
+		if (observe_pci_address(up + 1, &above, NULL))
+			m->port = observe_port_find(o, above);
+	}
+	snprintf(m->name, sizeof(m->name), "%s", cxl_memdev_get_devname(memdev));
+	m->serial = cxl_memdev_get_serial(memdev);
+	m->volatile_bytes = observe_bytes(cxl_memdev_get_ram_size(memdev));
+	m->persistent_bytes = observe_bytes(cxl_memdev_get_pmem_size(memdev));
+	m->bound = cxl_memdev_is_enabled(memdev) > 0 && cxl_memdev_get_endpoint(memdev);
+	o->counts.n_memdevs++;
+	return 0;
+}
+
+/* A window's target is named after the ACPI object or after its PCI bus, as the kernel likes. */
+static uint32_t observe_target_bridge(const struct observation *o, struct cxl_target *target)
+{
+	const char *name = target ? cxl_target_get_devname(target) : "";
+
+	for (uint32_t i = 0; i < o->counts.n_host_bridges; i++)
+		if (!strcmp(o->bridges[i].device, name) || !strcmp(o->bridges[i].acpi, name))
+			return i;
+	return ISO_NONE;
+}
+
+static int observe_window(struct port *port, struct observation *o, struct cxl_decoder *decoder)
+{
+	uint32_t index = o->counts.n_windows;
+	struct iso_observed_window *w = &o->windows[index];
+	int targets = cxl_decoder_get_nr_targets(decoder);
+
+	if (index == SNAPSHOT_WINDOWS_MAX)
+		return port_fail(port, -EOVERFLOW, "more than %d windows", SNAPSHOT_WINDOWS_MAX);
+	if (targets < 1 || targets > ISO_WAYS_MAX)
+		return 0;
+	w->kernel_id = (uint32_t)cxl_decoder_get_id(decoder);
+	w->range.start.v = cxl_decoder_get_resource(decoder);
+	w->range.bytes = cxl_decoder_get_size(decoder);
+	w->granularity = cxl_decoder_get_interleave_granularity(decoder);
+	w->ways = (uint32_t)targets;
+	w->volatile_capable = cxl_decoder_is_volatile_capable(decoder);
+	for (int i = 0; i < targets; i++)
+		w->host_bridges[i] = observe_target_bridge(
+			o, cxl_decoder_get_target_by_position(decoder, i));
+	o->counts.n_windows++;
+	return 0;
+}
+
+/*
+ * libcxl gives up on a region with an empty target, and an emptied one is just
+ * what a fault leaves behind: so the targets are read as the kernel shows them.
+ */
+static void observe_target(struct port *port, const struct observation *o, const char *region,
+			   uint32_t position, struct iso_observed_target *ret)
+{
+	char decoder[32], memdev[32];
+
+	if (sysfs_read(port->root, decoder, sizeof(decoder), "/sys/bus/cxl/devices/%s/target%u",
+		       region, position) ||
+	    !decoder[0])
+		return;
+	if (sysfs_link(port->root, memdev, sizeof(memdev),
+		       "/sys/bus/cxl/devices/%s/../uport", decoder))
+		return;
+	for (uint32_t i = 0; i < o->counts.n_memdevs; i++)
+		if (!strcmp(o->memdevs[i].name, memdev))
+			*ret = (struct iso_observed_target){ o->memdevs[i].serial, true };
+}
+
+static int observe_region(struct port *port, struct observation *o, struct cxl_region *region)
+{
+	uint32_t index = o->counts.n_regions;
+	struct iso_observed_region *r = &o->regions[index];
+	const char *name = cxl_region_get_devname(region);
+	char mode[16] = "";
+	uint64_t flag;
+
+	if (index == SNAPSHOT_REGIONS_MAX)
+		return port_fail(port, -EOVERFLOW, "more than %d regions", SNAPSHOT_REGIONS_MAX);
+	r->kernel_id = (uint32_t)cxl_region_get_id(region);
+	r->ways = cxl_region_get_interleave_ways(region);
+	r->granularity = cxl_region_get_interleave_granularity(region);
+	r->range.bytes = observe_bytes(cxl_region_get_size(region));
+	r->range.start.v = r->range.bytes ? cxl_region_get_resource(region) : 0;
+	r->bound = cxl_region_is_enabled(region) > 0;
+	r->committed = !sysfs_read_u64(port->root, &flag, "/sys/bus/cxl/devices/%s/commit", name) &&
+		       flag;
+	r->locked = !sysfs_read_u64(port->root, &flag, "/sys/bus/cxl/devices/%s/locked", name) &&
+		    flag;
+	(void)sysfs_read(port->root, mode, sizeof(mode), "/sys/bus/cxl/devices/%s/mode", name);
+	r->is_volatile = !strcmp(mode, "ram");
+	r->has_dax = !sysfs_read_u64(port->root, &r->available_bytes,
+				     "/sys/bus/cxl/devices/dax_region%u/dax_region/available_size",
+				     r->kernel_id);
+	if (r->ways > ISO_WAYS_MAX)
+		r->ways = 0; /* just being made: nothing set yet */
+	for (uint32_t i = 0; i < r->ways; i++)
+		observe_target(port, o, name, i, &r->targets[i]);
+	o->counts.n_regions++;
+	return 0;
+}
+
+static int observe_bus(struct port *port, struct observation *o, struct cxl_bus *bus)
+{
+	struct cxl_port *root = cxl_bus_get_port(bus);
+	struct cxl_decoder *decoder;
+	struct cxl_region *region;
+	int error;
+
+	if (strcmp(cxl_bus_get_provider(bus), "ACPI.CXL"))
+		return 0; /* a test bus of the kernel */
+	cxl_decoder_foreach(root, decoder) {
+		error = observe_window(port, o, decoder);
+		if (error)
+			return error;
+		cxl_region_foreach(decoder, region) {
+			error = observe_region(port, o, region);
+			if (error)
+				return error;
+		}
+	}
+	return 0;
+}
+
+int observe_cxl(struct port *port, struct observation *o)
+{
+	_cleanup_(libcxl_unrefp) struct cxl_ctx *ctx = NULL;
+	struct cxl_memdev *memdev;
+	struct cxl_bus *bus;
+	int error;
+
+	error = libcxl_open(port, &ctx);
+	if (error)
+		return error;
+	cxl_memdev_foreach(ctx, memdev) {
+		error = observe_memdev(port, o, memdev);
+		if (error)
+			return error;
+	}
+	cxl_bus_foreach(ctx, bus) {
+		error = observe_bus(port, o, bus);
+		if (error)
+			return error;
+	}
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../cleanup.h"
+#include "dax.h"
+#include "observe.h"
+#include "sysfs.h"
+
+static int observe_instance(struct port *port, struct observation *o, uint32_t region, uint32_t id)
+{
+	uint32_t index = o->counts.n_instances;
+	struct iso_observed_instance *i = &o->instances[index];
+	struct dax_device device;
+
+	if (index == SNAPSHOT_INSTANCES_MAX)
+		return port_fail(port, -EOVERFLOW, "more than %d dax devices",
+				 SNAPSHOT_INSTANCES_MAX);
+	if (dax_read(port->root, region, id, &device))
+		return 0; /* it has just left */
+	*i = (struct iso_observed_instance){
+		.region_kernel_id = region,
+		.kernel_id = id,
+		.bytes = device.bytes,
+		.align = device.align,
+		.start = device.start,
+		.major = device.major,
+		.minor = device.minor,
+		.driver = device.driver,
+	};
+	o->counts.n_instances++;
+	return 0;
+}
+
+int observe_dax(struct port *port, struct observation *o)
+{
+	for (uint32_t r = 0; r < o->counts.n_regions; r++) {
+		uint32_t region = o->regions[r].kernel_id, id;
+		_cleanup_closedir_ DIR *dir = dax_region_open(port->root, region);
+
+		while (dir && dax_region_next(dir, region, &id)) {
+			int error = observe_instance(port, o, region, id);
+
+			if (error)
+				return error;
+		}
+	}
+	return 0;
+}

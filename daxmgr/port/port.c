@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "../cleanup.h"
+
+uint64_t port_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int port_fail(struct port *port, int error, const char *format, ...)
+{
+	struct iso_completion *completion = port->completion;
+	va_list arguments;
+
+	if (completion->message[0])
+		return error;
+	va_start(arguments, format);
+	vsnprintf(completion->message, sizeof(completion->message), format, arguments);
+	va_end(arguments);
+	return error;
+}
+
+void port_say(struct port *port, const char *format, ...)
+{
+	struct iso_completion *completion = port->completion;
+	size_t used = strlen(completion->message);
+	va_list arguments;
+
+	if (used && used + 2 < sizeof(completion->message)) {
+		strcpy(completion->message + used, "; ");
+		used += 2;
+	}
+	va_start(arguments, format);
+	vsnprintf(completion->message + used, sizeof(completion->message) - used, format,
+		  arguments);
+	va_end(arguments);
+}
+
+bool port_pause(const struct port *port, unsigned int ms)
+{
+	struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	if (port_now_ns() >= port->deadline_ns)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+int port_lock(struct port *port, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	int taken;
+
+	snprintf(path, sizeof(path), "%s/run/daxmgr", port->root);
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return port_fail(port, -errno, "%s: mkdir: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/run/daxmgr/%s.lock", port->root, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return port_fail(port, -errno, "%s: open: %s", path, strerror(errno));
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return port_fail(port, -errno, "%s: lock: %s", path, strerror(errno));
+		if (!port_pause(port, 5))
+			return port_fail(port, -ETIME, "another worker held %s until the deadline",
+					 path);
+	}
+	taken = fd;
+	fd = -1;
+	return taken;
+}

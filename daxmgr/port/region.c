@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "region.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../cleanup.h"
+#include "dax.h"
+#include "guard.h"
+#include "libcxl_root.h"
+#include "region_legs.h"
+#include "sysfs.h"
+
+enum { REGION_UNIT_BYTES = 256 * 1024 * 1024 }; /* CXL specification: decoder granule */
+
+/* What is being made; all of it is known to region_undo(). */
+struct region_build {
+	const struct job_region *wanted;
+	const char *name;
+	struct cxl_decoder *window;
+	struct cxl_region *region;
+	char device[32]; /* regionN; empty before it is there */
+	bool keep; /* it is System RAM: decoders must not be reset below it */
+	struct region_legs legs;
+};
+
+static int region_failed(struct port *port, const struct region_build *b, int error,
+			 const char *step, const char *device)
+{
+	port_fail(port, error, "region %s: %s: %s (%s)", b->name, step, strerror(-error), device);
+	return error;
+}
+
+static struct cxl_decoder *region_window(struct cxl_ctx *ctx, uint32_t kernel_id)
+{
+	struct cxl_bus *bus;
+	struct cxl_decoder *decoder;
+
+	cxl_bus_foreach(ctx, bus) {
+		if (strcmp(cxl_bus_get_provider(bus), "ACPI.CXL"))
+			continue;
+		cxl_decoder_foreach(cxl_bus_get_port(bus), decoder)
+			if ((uint32_t)cxl_decoder_get_id(decoder) == kernel_id)
+				return decoder;
+	}
+	return NULL;
+}
+
+/* Size of the whole region: what is asked for, or the most that fits. */
+static int region_size(struct port *port, const struct region_build *b, uint64_t *ret)
+{
+	uint64_t unit = (uint64_t)REGION_UNIT_BYTES * b->legs.n;
+	uint64_t wanted = b->wanted->definition.bytes;
+	uint64_t room = region_legs_room(port, &b->legs) / REGION_UNIT_BYTES * unit;
+	unsigned long long extent = cxl_decoder_get_max_available_extent(b->window);
+
+	if (!wanted) {
+		wanted = room;
+		if (extent != ULLONG_MAX && extent < wanted)
+			wanted = extent / unit * unit;
+	}
+	if (!wanted || wanted % unit)
+		return port_fail(port, wanted ? -EINVAL : -ENOSPC,
+				 "region %s: size 0x%" PRIx64 " is not a multiple of 256 MiB x %u "
+				 "(room of the memdevs: 0x%" PRIx64 ")",
+				 b->name, wanted, b->legs.n, room);
+	if (wanted > room)
+		return port_fail(port, -ENOSPC,
+				 "region %s: size 0x%" PRIx64 " wanted, the memdevs have 0x%" PRIx64,
+				 b->name, wanted, room);
+	*ret = wanted;
+	return 0;
+}
+
+static int region_shape(struct port *port, struct region_build *b, uint64_t bytes)
+{
+	const struct iso_region_definition *d = &b->wanted->definition;
+	uint64_t granularity = b->wanted->granularity;
+	int error;
+
+	if (!granularity)
+		granularity = d->granularity ? d->granularity :
+					       cxl_decoder_get_interleave_granularity(b->window);
+	errno = 0;
+	b->region = cxl_decoder_create_ram_region(b->window);
+	if (!b->region)
+		return region_failed(port, b, errno ? -errno : -EIO, "create_ram_region",
+				     cxl_decoder_get_devname(b->window));
+	snprintf(b->device, sizeof(b->device), "%s", cxl_region_get_devname(b->region));
+	error = cxl_region_set_interleave_granularity(b->region, (unsigned int)granularity);
+	if (error)
+		return region_failed(port, b, error, "interleave_granularity", b->device);
+	error = cxl_region_set_interleave_ways(b->region, d->ways);
+	if (error)
+		return region_failed(port, b, error, "interleave_ways", b->device);
+	error = cxl_region_set_size(b->region, bytes);
+	if (error == -ENOSPC || error == -ENOMEM || error == -ENXIO)
+		return port_fail(port, error,
+				 "region %s: no room for 0x%" PRIx64 " in %s: regions left behind by a "
+				 "loss hold it until they are deleted",
+				 b->name, bytes, cxl_decoder_get_devname(b->window));
+	return error ? region_failed(port, b, error, "size", b->device) : 0;
+}
+
+static int region_attach(struct port *port, struct region_build *b)
+{
+	int error;
+
+	for (uint32_t i = 0; i < b->legs.n; i++) {
+		const struct region_leg *leg = &b->legs.legs[i];
+		char step[64];
+
+		error = cxl_region_set_target(b->region, (int)i, leg->decoder);
+		if (!error)
+			continue;
+		snprintf(step, sizeof(step), "target%u = %s", i,
+			 cxl_decoder_get_devname(leg->decoder));
+		region_failed(port, b, error, step, leg->name);
+		if (error == -EBUSY)
+			port_say(port, "a region with higher addresses on the same host bridge has "
+				       "to go first");
+		return error;
+	}
+	error = cxl_region_decode_commit(b->region);
+	return error ? region_failed(port, b, error, "commit", b->device) : 0;
+}
+
+static int region_range(struct port *port, struct region_build *b, struct iso_hpa_range *ret)
+{
+	uint64_t start, bytes;
+	int error;
+
+	error = sysfs_read_u64(port->root, &start, "/sys/bus/cxl/devices/%s/resource", b->device);
+	if (!error)
+		error = sysfs_read_u64(port->root, &bytes, "/sys/bus/cxl/devices/%s/size",
+				       b->device);
+	if (error)
+		return region_failed(port, b, error, "read back", b->device);
+	*ret = (struct iso_hpa_range){ { start }, bytes };
+	return 0;
+}
+
+static int region_bind(struct port *port, struct region_build *b, struct iso_hpa_range range)
+{
+	struct guard guard = GUARD_NULL;
+	uint32_t id = (uint32_t)cxl_region_get_id(b->region);
+	int error;
+
+	error = guard_enter(port, &guard);
+	if (!error)
+		error = guard_claim(port, id, 0);
+	if (!error) {
+		/* Not cxl_region_enable(): it hides the errno. */
+		error = sysfs_write(port->root, b->device, "/sys/bus/cxl/drivers/cxl_region/bind");
+		if (error)
+			region_failed(port, b, error, "bind", b->device);
+		else
+			error = guard_disarm(port, id, range);
+	}
+	if (error)
+		b->keep = guard_is_system_ram(port, range);
+	guard_leave(port, &guard);
+	return error;
+}
+
+/* Last made, first undone. What the kernel has taken away meanwhile is no failure. */
+static void region_undo(struct port *port, struct region_build *b)
+{
+	if (b->device[0])
+		(void)sysfs_write(port->root, b->device, "/sys/bus/cxl/devices/%s/delete_region",
+				  cxl_decoder_get_devname(b->window));
+	region_legs_give_back(&b->legs);
+}
+
+static int region_build(struct port *port, struct region_build *b)
+{
+	struct iso_hpa_range range;
+	uint64_t bytes = 0;
+	int error;
+
+	error = region_legs_free(port, &b->legs, b->name);
+	if (!error)
+		error = region_size(port, b, &bytes);
+	if (!error)
+		error = region_shape(port, b, bytes);
+	if (!error)
+		error = region_legs_take(port, &b->legs, b->name, bytes / b->legs.n);
+	if (!error)
+		error = region_attach(port, b);
+	if (!error)
+		error = region_range(port, b, &range);
+	if (!error)
+		error = region_bind(port, b, range);
+	if (error)
+		return error;
+	port->completion->kernel_id = (uint32_t)cxl_region_get_id(b->region);
+	port->completion->range = range;
+	return 0;
+}
+
+int region_create(struct port *port, const struct job_region *region)
+{
+	_cleanup_(libcxl_unrefp) struct cxl_ctx *ctx = NULL;
+	struct region_build b = { .wanted = region, .name = region->definition.name };
+	int error;
+
+	if (!region->definition.ways || region->definition.ways > ISO_WAYS_MAX)
+		return port_fail(port, -EINVAL, "region %s: %u ways", b.name,
+				 region->definition.ways);
+	error = libcxl_open(port, &ctx);
+	if (error)
+		return error;
+	b.window = region_window(ctx, region->window_kernel_id);
+	if (!b.window)
+		return port_fail(port, -ENOENT, "region %s: there is no window decoder0.%u", b.name,
+				 region->window_kernel_id);
+	error = region_legs_find(port, ctx, &region->definition, true, &b.legs);
+	if (error)
+		return error;
+	error = region_build(port, &b);
+	if (error && !b.keep)
+		region_undo(port, &b);
+	return error;
+}

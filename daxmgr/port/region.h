@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Making and removing a CXL region, through libcxl.
+ */
+#ifndef DAXMGR_REGION_H
+#define DAXMGR_REGION_H
+
+#include "port.h"
+
+/*
+ * Makes the region in decoder0.<window_kernel_id>: left-over DPA of the legs is
+ * freed, decoders are set, committed, the region bound under the kmem guard
+ * and its daxX.0 emptied. Fills kernel_id and range of the completion. Return:
+ * 0, or a negative errno with everything undone again and the failed step told.
+ */
+int region_create(struct port *port, const struct job_region *region);
+
+/*
+ * Removes regionN with its instances, and frees the DPA of the legs' decoders
+ * that carry no region. What is gone already is success. Return: 0; -EBUSY
+ * when one of its dax devices is System RAM; -ESTALE when regionN is made of
+ * other memdevs than the definition says; or a negative errno, told.
+ */
+int region_clear(struct port *port, const struct job_region *region);
+
+#endif

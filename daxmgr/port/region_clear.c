@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../cleanup.h"
+#include "dax.h"
+#include "guard.h"
+#include "libcxl_root.h"
+#include "region.h"
+#include "region_legs.h"
+#include "sysfs.h"
+
+/* Serial of the memdev behind targetN. Return: -ENOENT for an empty target. */
+static int region_target_serial(struct port *port, uint32_t id, uint32_t position, uint64_t *ret)
+{
+	char decoder[32], memdev[32];
+	int error;
+
+	error = sysfs_read(port->root, decoder, sizeof(decoder),
+			   "/sys/bus/cxl/devices/region%u/target%u", id, position);
+	if (!error && !decoder[0])
+		error = -ENOENT;
+	if (!error)
+		error = sysfs_link(port->root, memdev, sizeof(memdev),
+				   "/sys/bus/cxl/devices/%s/../uport", decoder);
+	if (!error)
+		error = sysfs_read_u64(port->root, ret, "/sys/bus/cxl/devices/%s/serial", memdev);
+	return error;
+}
+
+/* Numbers of regions are used again: make sure that this one is the one that was meant. */
+static int region_is_meant(struct port *port, const struct job_region *region)
+{
+	const struct iso_region_definition *d = &region->definition;
+
+	for (uint32_t i = 0; i < d->ways && i < ISO_WAYS_MAX; i++) {
+		uint64_t serial;
+
+		if (region_target_serial(port, region->kernel_id, i, &serial))
+			continue;
+		if (serial != d->serials[i])
+			return port_fail(port, -ESTALE,
+					 "region %s: region%u has memdev 0x%" PRIx64
+					 " as target%u, not 0x%" PRIx64 ": it is another region",
+					 d->name, region->kernel_id, serial, i, d->serials[i]);
+	}
+	return 0;
+}
+
+static int region_refuse_ram(struct port *port, const char *name, uint32_t id)
+{
+	_cleanup_closedir_ DIR *dir = dax_region_open(port->root, id);
+	char device[DAX_NAME_BYTES];
+	uint32_t child;
+
+	while (dir && dax_region_next(dir, id, &child)) {
+		dax_name(id, child, device);
+		if (dax_driver(port->root, device) == ISO_DAX_KMEM)
+			return port_fail(port, -EBUSY,
+					 "region %s: %s is System RAM (driver kmem): offline it first",
+					 name, device);
+	}
+	return 0;
+}
+
+static int region_remove_children(struct port *port, const char *name, uint32_t id)
+{
+	_cleanup_closedir_ DIR *dir = dax_region_open(port->root, id);
+	uint32_t child;
+
+	while (dir && dax_region_next(dir, id, &child)) {
+		const char *step = "";
+		int error = guard_claim(port, id, child);
+
+		if (!error)
+			error = dax_remove(port->root, id, child, &step);
+		if (error)
+			return port_fail(port, error, "region %s: %s: %s (dax%u.%u)", name, step,
+					 strerror(-error), id, child);
+	}
+	return 0;
+}
+
+static int region_delete(struct port *port, const char *name, uint32_t id)
+{
+	char real[PATH_MAX], device[32];
+	const char *window;
+	int error;
+
+	snprintf(device, sizeof(device), "region%u", id);
+	error = sysfs_real(port->root, real, "/sys/bus/cxl/devices/%s", device);
+	if (error == -ENOENT)
+		return 0;
+	if (!error) {
+		*strrchr(real, '/') = '\0';
+		window = strrchr(real, '/') + 1;
+		/* Never `cxl destroy-region`: after a loss it empties targets and gives up. */
+		error = sysfs_write(port->root, device, "/sys/bus/cxl/devices/%s/delete_region",
+				    window);
+	}
+	if (error && error != -ENOENT && error != -ENODEV)
+		return port_fail(port, error, "region %s: delete_region: %s (%s)", name,
+				 strerror(-error), device);
+	return 0;
+}
+
+static int region_clear_object(struct port *port, const struct job_region *region)
+{
+	const char *name = region->definition.name;
+	uint32_t id = region->kernel_id;
+	struct guard guard = GUARD_NULL;
+	int error;
+
+	if (id == ISO_NONE || !sysfs_exists(port->root, "/sys/bus/cxl/devices/region%u", id))
+		return 0;
+	error = region_is_meant(port, region);
+	if (!error)
+		error = region_refuse_ram(port, name, id);
+	if (!error)
+		error = guard_enter(port, &guard);
+	if (!error)
+		error = region_remove_children(port, name, id);
+	guard_leave(port, &guard);
+	return error ? error : region_delete(port, name, id);
+}
+
+int region_clear(struct port *port, const struct job_region *region)
+{
+	_cleanup_(libcxl_unrefp) struct cxl_ctx *ctx = NULL;
+	struct region_legs legs;
+	int error;
+
+	error = region_clear_object(port, region);
+	if (!error)
+		error = libcxl_open(port, &ctx);
+	if (!error)
+		error = region_legs_find(port, ctx, &region->definition, false, &legs);
+	if (!error)
+		error = region_legs_free(port, &legs, region->definition.name);
+	return error;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Runs one job of the daemon's workers in the foreground, for trying the ports
+ * on a real kernel without the daemon. Not installed.
+ *
+ *   job_tool observe
+ *   job_tool create NAME WINDOW SERIAL[,SERIAL…] [BYTES [GRANULARITY]]
+ *   job_tool clear REGION|- SERIAL[,SERIAL…]
+ *   job_tool carve REGION BYTES [ALIGN]
+ *   job_tool zero|prove|remove X.Y MAJOR:MINOR BYTES [ALIGN]
+ *   job_tool give NAME UID X.Y MAJOR:MINOR …   (hand over)
+ *   job_tool retract NAME X.Y MAJOR:MINOR …
+ *   job_tool verify X.Y MAJOR:MINOR …
+ *   job_tool detach|rescan DDDD:BB:DD.F
+ *   job_tool guard
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <isolate/view.h>
+
+#include "job.h"
+#include "snapshot_file.h"
+
+static int usage(void)
+{
+	fprintf(stderr, "job_tool: see the head of job_tool.c\n");
+	return 2;
+}
+
+static void parse_serials(const char *text, struct iso_region_definition *d)
+{
+	char *end;
+
+	for (; d->ways < ISO_WAYS_MAX; text = end + 1) {
+		d->serials[d->ways++] = strtoull(text, &end, 0);
+		if (*end != ',')
+			return;
+	}
+}
+
+static bool parse_device(const char *name, const char *number, struct job_instance *i)
+{
+	return sscanf(name, "%u.%u", &i->region_kernel_id, &i->kernel_id) == 2 &&
+	       sscanf(number, "%u:%u", &i->major, &i->minor) == 2;
+}
+
+static bool parse_region(int argc, char **argv, struct job_request *r)
+{
+	struct job_region *region = &r->region;
+
+	if (!strcmp(argv[1], "create")) {
+		if (argc < 5)
+			return false;
+		r->kind = JOB_CREATE_REGION;
+		snprintf(region->definition.name, ISO_NAME_BYTES, "%s", argv[2]);
+		region->window_kernel_id = (uint32_t)strtoul(argv[3], NULL, 0);
+		parse_serials(argv[4], &region->definition);
+		if (argc > 5)
+			region->definition.bytes = strtoull(argv[5], NULL, 0);
+		if (argc > 6)
+			region->granularity = strtoull(argv[6], NULL, 0);
+		return true;
+	}
+	if (argc < 4)
+		return false;
+	r->kind = JOB_CLEAR_REGION;
+	strcpy(region->definition.name, "cleared");
+	region->kernel_id = argv[2][0] == '-' ? ISO_NONE : (uint32_t)strtoul(argv[2], NULL, 0);
+	parse_serials(argv[3], &region->definition);
+	return true;
+}
+
+static bool parse_instance(int argc, char **argv, struct job_request *r)
+{
+	struct job_instance *i = &r->instance;
+
+	i->align = 2 * 1024 * 1024;
+	if (!strcmp(argv[1], "carve")) {
+		if (argc < 4)
+			return false;
+		r->kind = JOB_CARVE;
+		i->region_kernel_id = (uint32_t)strtoul(argv[2], NULL, 0);
+		i->bytes = strtoull(argv[3], NULL, 0);
+		if (argc > 4)
+			i->align = strtoull(argv[4], NULL, 0);
+		return true;
+	}
+	r->kind = !strcmp(argv[1], "zero") ? JOB_ZERO :
+		  !strcmp(argv[1], "prove") ? JOB_PROVE :
+					      JOB_REMOVE;
+	if (argc < 5 || !parse_device(argv[2], argv[3], i))
+		return false;
+	i->bytes = strtoull(argv[4], NULL, 0);
+	if (argc > 5)
+		i->align = strtoull(argv[5], NULL, 0);
+	return true;
+}
+
+static bool parse_lease(int argc, char **argv, struct job_request *r)
+{
+	int at = 2;
+
+	r->kind = !strcmp(argv[1], "give") ? JOB_HAND_OVER :
+		  !strcmp(argv[1], "retract") ? JOB_RETRACT :
+						JOB_VERIFY;
+	if (r->kind != JOB_VERIFY && argc > at)
+		snprintf(r->lease.name, ISO_NAME_BYTES, "%s", argv[at++]);
+	if (r->kind == JOB_HAND_OVER && argc > at)
+		r->lease.uid = r->lease.gid = (uint32_t)strtoul(argv[at++], NULL, 0);
+	for (; at + 1 < argc && r->lease.n < ISO_LEASE_PARTS_MAX; at += 2, r->lease.n++) {
+		if (!parse_device(argv[at], argv[at + 1], &r->lease.instances[r->lease.n]))
+			return false;
+		r->lease.instances[r->lease.n].part = r->lease.n;
+	}
+	return true;
+}
+
+static bool parse(int argc, char **argv, struct job_request *r)
+{
+	const char *verb = argv[1];
+
+	if (!strcmp(verb, "observe") || !strcmp(verb, "guard")) {
+		r->kind = verb[0] == 'o' ? JOB_OBSERVE : JOB_GUARD;
+		return true;
+	}
+	if (!strcmp(verb, "create") || !strcmp(verb, "clear"))
+		return parse_region(argc, argv, r);
+	if (!strcmp(verb, "give") || !strcmp(verb, "retract") || !strcmp(verb, "verify"))
+		return parse_lease(argc, argv, r);
+	if (!strcmp(verb, "detach") || !strcmp(verb, "rescan")) {
+		r->kind = verb[0] == 'd' ? JOB_DETACH_PORT : JOB_RESCAN_PORT;
+		return argc > 2 && iso_pci_address_parse(argv[2], &r->port);
+	}
+	return parse_instance(argc, argv, r);
+}
+
+static void print_ports(const struct iso_snapshot *s)
+{
+	char address[16];
+
+	for (uint32_t i = 0; i < s->n_host_bridges; i++)
+		printf("bridge %s\n", s->host_bridges[i].path);
+	for (uint32_t i = 0; i < s->n_ports; i++) {
+		const struct iso_observed_port *p = &s->ports[i];
+
+		iso_pci_address_format(p->address, address);
+		printf("port %s %s %s\n", p->path, address, iso_port_kind_name(p->kind));
+	}
+	for (uint32_t i = 0; i < s->n_memdevs; i++) {
+		const struct iso_observed_memdev *m = &s->memdevs[i];
+
+		iso_pci_address_format(m->address, address);
+		printf("memdev %s %s 0x%" PRIx64 " %s port %s ram %" PRIu64 " pmem %" PRIu64
+		       " bound %d\n",
+		       m->path, m->name, m->serial, address,
+		       m->port == ISO_NONE ? "-" : s->ports[m->port].path, m->volatile_bytes,
+		       m->persistent_bytes, m->bound);
+	}
+}
+
+static void print_regions(const struct iso_snapshot *s)
+{
+	for (uint32_t i = 0; i < s->n_windows; i++) {
+		const struct iso_observed_window *w = &s->windows[i];
+
+		printf("window decoder0.%u 0x%" PRIx64 "+0x%" PRIx64 " granularity %u targets",
+		       w->kernel_id, w->range.start.v, w->range.bytes, w->granularity);
+		for (uint32_t j = 0; j < w->ways; j++)
+			printf(" %s", w->host_bridges[j] == ISO_NONE ?
+					      "-" :
+					      s->host_bridges[w->host_bridges[j]].path);
+		printf(" volatile %d\n", w->volatile_capable);
+	}
+	for (uint32_t i = 0; i < s->n_regions; i++) {
+		const struct iso_observed_region *r = &s->regions[i];
+
+		printf("region region%u 0x%" PRIx64 "+0x%" PRIx64 " granularity %u committed %d "
+		       "bound %d dax %d locked %d volatile %d available %" PRIu64 " targets",
+		       r->kernel_id, r->range.start.v, r->range.bytes, r->granularity, r->committed,
+		       r->bound, r->has_dax, r->locked, r->is_volatile, r->available_bytes);
+		for (uint32_t j = 0; j < r->ways; j++)
+			if (r->targets[j].present)
+				printf(" 0x%" PRIx64, r->targets[j].serial);
+			else
+				printf(" -");
+		printf("\n");
+	}
+	for (uint32_t i = 0; i < s->n_instances; i++) {
+		const struct iso_observed_instance *d = &s->instances[i];
+
+		printf("instance dax%u.%u %" PRIu64 " align %" PRIu64 " at 0x%" PRIx64
+		       " %u:%u driver %u\n",
+		       d->region_kernel_id, d->kernel_id, d->bytes, d->align, d->start.v, d->major,
+		       d->minor, d->driver);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct job_request request = { .id = 1 };
+	struct timespec now;
+	struct job_reply reply;
+	int fd;
+
+	if (argc < 2 || !parse(argc, argv, &request))
+		return usage();
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	request.deadline_ns = (uint64_t)now.tv_sec * 1000000000u + 20000000000u;
+	job_run("", &request, &reply, &fd);
+	printf("%s result %d (%s) in %.1f ms region %u id %u range 0x%" PRIx64 "+0x%" PRIx64
+	       " dev %u:%u bytes %" PRIu64 " mappers %u",
+	       argv[1], reply.completion.result, reply.completion.message,
+	       (double)reply.elapsed_ns / 1e6, reply.completion.region_kernel_id,
+	       reply.completion.kernel_id, reply.completion.range.start.v,
+	       reply.completion.range.bytes, reply.completion.major, reply.completion.minor,
+	       reply.completion.bytes, reply.completion.n_mappers);
+	for (uint32_t i = 0; i < reply.completion.n_mappers && i < ISO_MAPPERS_MAX; i++)
+		printf(" %d", reply.completion.mappers[i]);
+	printf("\n");
+	if (fd >= 0) {
+		struct snapshot_file file;
+		int error = snapshot_file_open(fd, &file);
+
+		if (error) {
+			fprintf(stderr, "snapshot: %s\n", strerror(-error));
+			return 1;
+		}
+		print_ports(&file.snapshot);
+		print_regions(&file.snapshot);
+		snapshot_file_close(&file);
+		close(fd);
+	}
+	return reply.completion.result ? 1 : 0;
+}
