@@ -23,7 +23,7 @@ enum {
 	STORE_BOOT_ID_BYTES = 33,   /* 32 hexadecimal digits and NUL */
 	STORE_KIND_BYTES = 32,
 	STORE_QUEUE_MAX = 16384,    /* items waiting for the disk */
-	STORE_EVENTS_MAX = 500000,  /* older ones are dropped when idle */
+	STORE_EVENTS_MAX = 200000,  /* older ones are dropped when idle */
 };
 
 struct store;
@@ -83,8 +83,8 @@ struct store_action {
 typedef void (*store_done_t)(void *userdata, uint64_t token, int result);
 
 /*
- * Opens or makes the database at `path`; makes its directory's last component
- * not. `boot_id` is that of this boot. A damaged file is put aside as
+ * Opens or makes the database at `path`, whose directory must be there.
+ * `boot_id` is that of this boot. A damaged file is put aside as
  * PATH.damaged-TIME and a new one begun: store_problem() then says so. Return:
  * 0, -EPROTONOSUPPORT when a newer version made it, other negative errno;
  * `ret_message` (may be NULL) gets a sentence the caller frees.

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Shared by store*.c only. */
+#ifndef DAXMGR_STORE_INTERNAL_H
+#define DAXMGR_STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include <sqlite3.h>
+
+#include "store.h"
+
+enum {
+	STORE_RAW_MAX = 65536,
+	STORE_ACTIONS_MAX = 100000, /* finished intents and operators' actions kept */
+};
+
+enum store_item_kind {
+	STORE_ITEM_LEASE,
+	STORE_ITEM_LEASE_END,
+	STORE_ITEM_REGION,
+	STORE_ITEM_REGION_END,
+	STORE_ITEM_INCIDENT,
+	STORE_ITEM_NOTE,
+	STORE_ITEM_EVENT,
+	STORE_ITEM_ACTION,
+	STORE_ITEM_INTENT,
+	STORE_ITEM_INTENT_DONE,
+	STORE_ITEM_QUERY_INCIDENTS,
+	STORE_ITEM_QUERY_EVENTS,
+};
+
+/* Arrays of a result while it is built and until its callback returned. */
+struct store_rows {
+	struct store_incident_row *incidents;
+	struct store_victim_row *victims;
+	struct store_note_row *timeline;
+	struct store_event_row *events; /* .event.raw is owned */
+	size_t n_incidents, n_victims, n_timeline, n_events;
+};
+
+struct store_item {
+	struct store_item *next;
+	enum store_item_kind kind;
+	uint64_t token;
+	uint64_t realtime_us; /* wall clock of what it is about */
+	int result;           /* when it comes back */
+	store_result_t callback; /* queries */
+	void *userdata;
+	struct store_rows rows;
+	union {
+		struct iso_restore_lease lease;
+		struct iso_restore_region region;
+		char name[ISO_NAME_BYTES];
+		struct store_incident incident;
+		struct store_note note;
+		struct store_event event; /* .raw is owned */
+		struct store_action action;
+		struct store_intent intent;
+		struct { uint64_t operation; int result; } done;
+		struct { uint64_t id; uint32_t limit; } query;
+	};
+};
+
+struct store_list {
+	struct store_item *first, *last;
+	uint64_t n;
+};
+
+enum store_statement {
+	STORE_STATEMENT_LEASE,
+	STORE_STATEMENT_LEASE_END,
+	STORE_STATEMENT_LEASE_PARTS_CLEAR,
+	STORE_STATEMENT_LEASE_PART,
+	STORE_STATEMENT_LEASE_INSTANCES_CLEAR,
+	STORE_STATEMENT_LEASE_INSTANCE,
+	STORE_STATEMENT_REGION,
+	STORE_STATEMENT_REGION_END,
+	STORE_STATEMENT_REGION_LEGS_CLEAR,
+	STORE_STATEMENT_REGION_LEG,
+	STORE_STATEMENT_INCIDENT,
+	STORE_STATEMENT_NOTE,
+	STORE_STATEMENT_EVENT,
+	STORE_STATEMENT_ACTION,
+	STORE_STATEMENT_INTENT,
+	STORE_STATEMENT_INTENT_DONE,
+	STORE_STATEMENTS,
+};
+
+struct store {
+	/* Only the thread's after store_start(). */
+	sqlite3 *db;
+	sqlite3_stmt *statements[STORE_STATEMENTS];
+	char *path;
+	char boot_id[STORE_BOOT_ID_BYTES];
+	char run_id[STORE_BOOT_ID_BYTES];
+	uint64_t n_unsaved; /* items written since the last checkpoint */
+
+	/* The loop's. */
+	sd_event_source *source;
+	store_done_t done;
+	void *userdata;
+	int event_fd;
+
+	pthread_t thread;
+	bool started;
+
+	/* Shared, below the mutex. */
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	struct store_list queue;
+	struct store_list finished;
+	struct store_counters counters;
+	char problem[ISO_TEXT_BYTES]; /* goes away when a write succeeds */
+	char damage[ISO_TEXT_BYTES];  /* stays */
+	bool stop;
+};
+
+/* store_schema.c: makes or migrates the tables. Return: 0, -EPROTONOSUPPORT, -EMEDIUMTYPE (not ours), -errno. */
+int store_schema_apply(sqlite3 *db);
+
+/* store_write.c: one item within the open transaction. Return: an SQLite result code. */
+int store_write_item(struct store *store, const struct store_item *item);
+
+/* store_query.c: fills item->rows. Return: an SQLite result code. */
+int store_query_item(struct store *store, struct store_item *item);
+void store_rows_free(struct store_rows *rows);
+
+/* store_thread.c */
+void *store_thread(void *userdata);
+void store_list_add(struct store_list *list, struct store_item *item);
+void store_item_free(struct store_item *item);
+
+/* store.c */
+int store_database_open(struct store *store);
+void store_database_close(struct store *store);
+int store_errno(int code);
+
+/* Binding in order; the first failure stays in .code. */
+struct store_binder {
+	sqlite3_stmt *statement;
+	int at;
+	int code;
+};
+
+struct store_binder store_bind(struct store *store, enum store_statement which);
+void store_bind_number(struct store_binder *binder, uint64_t value);
+void store_bind_integer(struct store_binder *binder, int64_t value);
+void store_bind_text(struct store_binder *binder, const char *text);
+void store_bind_null(struct store_binder *binder);
+/* NULL when the text is empty. */
+void store_bind_name(struct store_binder *binder, const char *text);
+/* Runs and resets. Return: SQLITE_OK or an error. */
+int store_bind_run(struct store_binder *binder);
+
+/* Copies a text column; cut to the room, empty for NULL. */
+void store_column_text(sqlite3_stmt *statement, int column, char *to, size_t room);
+/* Values of our enums by their names. Return: false for a name that is none. */
+bool store_value_of(const char *(*name)(uint32_t), uint32_t values, const char *text, uint32_t *ret);
+
+#endif

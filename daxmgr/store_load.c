@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the last daemon left: read once, before the loop runs. */
+#include <errno.h>
+#include <string.h>
+
+#include "store_internal.h"
+#include "units.h"
+
+static int begin(struct store *store, const char *sql, sqlite3_stmt **ret)
+{
+	return store_errno(sqlite3_prepare_v2(store->db, sql, -1, ret, NULL));
+}
+
+static uint32_t column_id(sqlite3_stmt *s, int column)
+{
+	return sqlite3_column_type(s, column) == SQLITE_NULL ? ISO_NONE :
+							       (uint32_t)sqlite3_column_int64(s, column);
+}
+
+static bool column_same_boot(struct store *store, sqlite3_stmt *s, int column)
+{
+	const unsigned char *text = sqlite3_column_text(s, column);
+
+	return text && !strcmp((const char *)text, store->boot_id);
+}
+
+/* Rows of a child table of `name`. A callback's negative errno ends it. */
+static int each_child(struct store *store, const char *sql, const char *name,
+		      int (*read)(sqlite3_stmt *, void *), void *userdata)
+{
+	sqlite3_stmt *statement;
+	int code, r;
+
+	r = begin(store, sql, &statement);
+	if (r < 0)
+		return r;
+	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW)
+		r = read(statement, userdata);
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_errno(code);
+	sqlite3_finalize(statement);
+	return r;
+}
+
+static int read_leg(sqlite3_stmt *s, void *userdata)
+{
+	struct iso_region_definition *definition = userdata;
+	char serial[24];
+	int64_t position = sqlite3_column_int64(s, 0);
+
+	store_column_text(s, 1, serial, sizeof(serial));
+	if (position < 0 || position >= ISO_WAYS_MAX)
+		return -EUCLEAN;
+	return units_parse_serial(serial, &definition->serials[position]) < 0 ? -EUCLEAN : 0;
+}
+
+static int read_region(struct store *store, sqlite3_stmt *s, struct iso_restore_region *ret,
+		       bool *ret_same_boot)
+{
+	*ret = (struct iso_restore_region){ .kernel_id = ISO_NONE };
+	store_column_text(s, 0, ret->definition.name, sizeof(ret->definition.name));
+	ret->definition.ways = (uint32_t)sqlite3_column_int64(s, 1);
+	ret->definition.granularity = (uint32_t)sqlite3_column_int64(s, 2);
+	ret->definition.bytes = (uint64_t)sqlite3_column_int64(s, 3);
+	ret->has_hpa = sqlite3_column_type(s, 5) != SQLITE_NULL;
+	ret->last_hpa.v = (uint64_t)sqlite3_column_int64(s, 5);
+	ret->from_operator = sqlite3_column_int(s, 6);
+	*ret_same_boot = column_same_boot(store, s, 7);
+	if (*ret_same_boot)
+		ret->kernel_id = column_id(s, 4);
+	ret->creation_interrupted = sqlite3_column_int(s, 8) && *ret_same_boot;
+	if (ret->definition.ways > ISO_WAYS_MAX)
+		return -EUCLEAN;
+	return each_child(store, "SELECT position, serial FROM region_legs WHERE region = ?1",
+			  ret->definition.name, read_leg, &ret->definition);
+}
+
+int store_load_regions(struct store *store,
+		       int (*each)(void *userdata, const struct iso_restore_region *region, bool same_boot),
+		       void *userdata)
+{
+	/* The last intent about a region decides whether its creation was cut short. */
+	static const char sql[] =
+		"SELECT name, ways, granularity, bytes, kernel_id, hpa_start, from_operator, boot_id,"
+		" coalesce((SELECT state = 'open' AND kind = 'create-region' FROM intents"
+		"  WHERE object = regions.name ORDER BY id DESC LIMIT 1), 0) FROM regions ORDER BY name";
+	sqlite3_stmt *statement;
+	int code = SQLITE_DONE, r;
+
+	r = begin(store, sql, &statement);
+	if (r < 0)
+		return r;
+	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct iso_restore_region region;
+		bool same_boot;
+
+		r = read_region(store, statement, &region, &same_boot);
+		if (r == 0)
+			r = each(userdata, &region, same_boot);
+	}
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_errno(code);
+	sqlite3_finalize(statement);
+	return r;
+}
+
+static int read_part(sqlite3_stmt *s, void *userdata)
+{
+	struct iso_restore_lease *lease = userdata;
+	int64_t part = sqlite3_column_int64(s, 0);
+
+	if (part < 0 || part >= ISO_LEASE_PARTS_MAX)
+		return -EUCLEAN;
+	lease->terms.parts[part].bytes = (uint64_t)sqlite3_column_int64(s, 1);
+	store_column_text(s, 2, lease->terms.parts[part].region, sizeof(lease->terms.parts[part].region));
+	if (lease->terms.n_parts <= part)
+		lease->terms.n_parts = (uint32_t)part + 1;
+	return 0;
+}
+
+static int read_instance(sqlite3_stmt *s, void *userdata)
+{
+	struct iso_restore_lease *lease = userdata;
+	int64_t part = sqlite3_column_int64(s, 0);
+
+	if (part < 0 || part >= ISO_LEASE_PARTS_MAX)
+		return -EUCLEAN;
+	store_column_text(s, 1, lease->parts[part].region, sizeof(lease->parts[part].region));
+	lease->parts[part].region_kernel_id = column_id(s, 2);
+	lease->parts[part].kernel_id = column_id(s, 3);
+	lease->parts[part].bytes = (uint64_t)sqlite3_column_int64(s, 4);
+	if (lease->n_parts <= part)
+		lease->n_parts = (uint32_t)part + 1;
+	return 0;
+}
+
+static int read_terms(sqlite3_stmt *s, struct iso_restore_lease *ret)
+{
+	char state[STORE_KIND_BYTES];
+
+	store_column_text(s, 0, ret->terms.name, sizeof(ret->terms.name));
+	store_column_text(s, 1, state, sizeof(state));
+	if (!store_value_of(iso_lease_state_name, ISO_LEASE_STATES, state, &ret->state))
+		return -EUCLEAN;
+	ret->terms.uid = (uint32_t)sqlite3_column_int64(s, 2);
+	ret->terms.gid = (uint32_t)sqlite3_column_int64(s, 3);
+	ret->terms.align = (uint64_t)sqlite3_column_int64(s, 4);
+	ret->terms.keep_ns = (uint64_t)sqlite3_column_int64(s, 5);
+	ret->terms.expires_ns = (uint64_t)sqlite3_column_int64(s, 6);
+	ret->terms.restart = sqlite3_column_int(s, 7);
+	ret->terms.wait = sqlite3_column_int(s, 8);
+	ret->sequence = (uint64_t)sqlite3_column_int64(s, 9);
+	ret->was_killed = sqlite3_column_int(s, 10);
+	ret->incident = (uint64_t)sqlite3_column_int64(s, 12);
+	return 0;
+}
+
+static int read_lease(struct store *store, sqlite3_stmt *s, struct iso_restore_lease *ret,
+		      bool *ret_same_boot)
+{
+	int r;
+
+	*ret = (struct iso_restore_lease){ 0 };
+	r = read_terms(s, ret);
+	if (r < 0)
+		return r;
+	*ret_same_boot = column_same_boot(store, s, 13);
+	r = each_child(store, "SELECT part, bytes, region FROM lease_parts WHERE lease = ?1", ret->terms.name,
+		       read_part, ret);
+	/* Processes and instances of another boot are gone. */
+	if (r < 0 || !*ret_same_boot)
+		return r;
+	ret->pid = sqlite3_column_int(s, 11);
+	return each_child(store,
+			  "SELECT part, region, region_kernel_id, kernel_id, bytes FROM lease_instances"
+			  " WHERE lease = ?1",
+			  ret->terms.name, read_instance, ret);
+}
+
+int store_load_leases(struct store *store,
+		      int (*each)(void *userdata, const struct iso_restore_lease *lease, bool same_boot),
+		      void *userdata)
+{
+	static const char sql[] = "SELECT name, state, uid, gid, align, keep_ns, expires_ns, restart, wait,"
+				  " sequence, was_killed, pid, incident, boot_id FROM leases ORDER BY sequence, name";
+	sqlite3_stmt *statement;
+	int code = SQLITE_DONE, r;
+
+	r = begin(store, sql, &statement);
+	if (r < 0)
+		return r;
+	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct iso_restore_lease lease;
+		bool same_boot;
+
+		r = read_lease(store, statement, &lease, &same_boot);
+		if (r == 0)
+			r = each(userdata, &lease, same_boot);
+	}
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_errno(code);
+	sqlite3_finalize(statement);
+	return r;
+}
+
+int store_load_incidents(struct store *store,
+			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
+				     bool same_boot),
+			 void *userdata)
+{
+	static const char sql[] = "SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id"
+				  " FROM incidents WHERE open ORDER BY id";
+	sqlite3_stmt *s;
+	int code = SQLITE_DONE, r;
+
+	r = begin(store, sql, &s);
+	if (r < 0)
+		return r;
+	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		struct iso_restore_incident incident = {
+			.id = (uint64_t)sqlite3_column_int64(s, 0),
+			.record_ns = (uint64_t)sqlite3_column_int64(s, 3),
+			.contained_ns = (uint64_t)sqlite3_column_int64(s, 4),
+			.capacity_before_bytes = (uint64_t)sqlite3_column_int64(s, 5),
+		};
+		char cause[STORE_KIND_BYTES];
+
+		store_column_text(s, 1, cause, sizeof(cause));
+		store_column_text(s, 2, incident.unit, sizeof(incident.unit));
+		if (!store_value_of(iso_cause_name, ISO_CAUSE_OPERATOR + 1, cause, &incident.cause))
+			r = -EUCLEAN;
+		else
+			r = each(userdata, &incident, column_same_boot(store, s, 6));
+	}
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_errno(code);
+	sqlite3_finalize(s);
+	return r;
+}
+
+int store_load_intents(struct store *store,
+		       int (*each)(void *userdata, const struct store_intent *intent, bool same_boot),
+		       void *userdata)
+{
+	/* An intent is settled by any later one about the same object. */
+	static const char sql[] = "SELECT operation, kind, object, epoch, boot_id FROM intents AS i"
+				  " WHERE state = 'open' AND NOT EXISTS (SELECT 1 FROM intents AS later"
+				  "  WHERE later.object = i.object AND later.id > i.id) ORDER BY id";
+	sqlite3_stmt *s;
+	int code = SQLITE_DONE, r;
+
+	r = begin(store, sql, &s);
+	if (r < 0)
+		return r;
+	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		struct store_intent intent = {
+			.operation = (uint64_t)sqlite3_column_int64(s, 0),
+			.epoch = (uint32_t)sqlite3_column_int64(s, 3),
+		};
+		char kind[STORE_KIND_BYTES];
+
+		store_column_text(s, 1, kind, sizeof(kind));
+		store_column_text(s, 2, intent.object, sizeof(intent.object));
+		if (!store_value_of(iso_effect_name, ISO_EFFECT_KINDS, kind, &intent.kind))
+			r = -EUCLEAN;
+		else
+			r = each(userdata, &intent, column_same_boot(store, s, 4));
+	}
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_errno(code);
+	sqlite3_finalize(s);
+	return r;
+}
+
+int store_load_last_incident(struct store *store, uint64_t *ret_id)
+{
+	sqlite3_stmt *statement;
+	int code, r;
+
+	r = begin(store, "SELECT coalesce(max(id), 0) FROM incidents", &statement);
+	if (r < 0)
+		return r;
+	code = sqlite3_step(statement);
+	if (code == SQLITE_ROW)
+		*ret_id = (uint64_t)sqlite3_column_int64(statement, 0);
+	else
+		r = store_errno(code);
+	sqlite3_finalize(statement);
+	return r;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What callers see: items go in, results come back through the event loop. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "store_internal.h"
+
+enum { THREAD_STACK_BYTES = 512 * 1024 }; /* locked memory: not the default 8 MiB */
+
+static void deliver(struct store *store, struct store_item *item)
+{
+	if (item->callback) {
+		struct store_result rows = {
+			.incidents = item->rows.incidents,
+			.n_incidents = item->rows.n_incidents,
+			.victims = item->rows.victims,
+			.n_victims = item->rows.n_victims,
+			.timeline = item->rows.timeline,
+			.n_timeline = item->rows.n_timeline,
+			.events = item->rows.events,
+			.n_events = item->rows.n_events,
+		};
+
+		item->callback(item->userdata, item->result, &rows);
+	} else if (store->done) {
+		store->done(store->userdata, item->token, item->result);
+	}
+}
+
+static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct store *store = userdata;
+	struct store_list finished;
+	uint64_t count;
+
+	(void)source;
+	(void)revents;
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return -errno;
+	pthread_mutex_lock(&store->mutex);
+	finished = store->finished;
+	store->finished = (struct store_list){ 0 };
+	pthread_mutex_unlock(&store->mutex);
+	while (finished.first) {
+		struct store_item *item = finished.first;
+
+		finished.first = item->next;
+		deliver(store, item);
+		store_item_free(item);
+	}
+	return 0;
+}
+
+static int start_thread(struct store *store)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	/* Signals are the event loop's. */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&store->thread, &attributes, store_thread, store);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	store->started = r == 0;
+	return -r;
+}
+
+int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done, void *userdata)
+{
+	int r;
+
+	store->done = done;
+	store->userdata = userdata;
+	store->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (store->event_fd < 0)
+		return -errno;
+	r = sd_event_add_io(event, &store->source, store->event_fd, EPOLLIN, on_finished, store);
+	if (r >= 0)
+		r = sd_event_source_set_priority(store->source, priority);
+	return r < 0 ? r : start_thread(store);
+}
+
+static void clear_list(struct store_list *list)
+{
+	while (list->first) {
+		struct store_item *item = list->first;
+
+		list->first = item->next;
+		store_item_free(item);
+	}
+	*list = (struct store_list){ 0 };
+}
+
+struct store *store_free(struct store *store)
+{
+	if (!store)
+		return NULL;
+	if (store->started) {
+		pthread_mutex_lock(&store->mutex);
+		store->stop = true;
+		pthread_cond_signal(&store->wake);
+		pthread_mutex_unlock(&store->mutex);
+		pthread_join(store->thread, NULL);
+	}
+	store->source = sd_event_source_disable_unref(store->source);
+	if (store->event_fd >= 0)
+		close(store->event_fd);
+	/* Queries that nobody waits for any more still own their callers' memory. */
+	for (struct store_item *item = store->finished.first; item; item = item->next)
+		if (item->callback)
+			item->callback(item->userdata, -ESHUTDOWN, &(struct store_result){ 0 });
+	clear_list(&store->finished);
+	clear_list(&store->queue);
+	store_database_close(store);
+	pthread_cond_destroy(&store->wake);
+	pthread_mutex_destroy(&store->mutex);
+	free(store->path);
+	free(store);
+	return NULL;
+}
+
+/* Takes the item. Events, the only kind that comes in storms, leave room for what matters more. */
+static int enqueue(struct store *store, struct store_item *item)
+{
+	uint64_t room = item->kind == STORE_ITEM_EVENT ? STORE_QUEUE_MAX / 4 * 3 : STORE_QUEUE_MAX;
+	bool taken;
+
+	pthread_mutex_lock(&store->mutex);
+	taken = store->queue.n + store->counters.queued < room;
+	if (taken) {
+		store_list_add(&store->queue, item);
+		pthread_cond_signal(&store->wake);
+	} else {
+		store->counters.refused++;
+	}
+	pthread_mutex_unlock(&store->mutex);
+	if (taken)
+		return 0;
+	store_item_free(item);
+	return -ENOBUFS;
+}
+
+static struct store_item *new_item(struct store *store, enum store_item_kind kind, uint64_t token)
+{
+	struct store_item *item = calloc(1, sizeof(*item));
+
+	if (!item) {
+		pthread_mutex_lock(&store->mutex);
+		store->counters.refused++;
+		pthread_mutex_unlock(&store->mutex);
+		return NULL;
+	}
+	item->kind = kind;
+	item->token = token;
+	return item;
+}
+
+int store_save_lease(struct store *store, const struct iso_restore_lease *lease, uint64_t token)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_LEASE, token);
+
+	if (!item)
+		return -ENOBUFS;
+	item->lease = *lease;
+	return enqueue(store, item);
+}
+
+static int enqueue_name(struct store *store, enum store_item_kind kind, const char *name, uint64_t token)
+{
+	struct store_item *item = new_item(store, kind, token);
+
+	if (!item)
+		return -ENOBUFS;
+	snprintf(item->name, sizeof(item->name), "%s", name);
+	return enqueue(store, item);
+}
+
+int store_end_lease(struct store *store, const char *name, uint64_t token)
+{
+	return enqueue_name(store, STORE_ITEM_LEASE_END, name, token);
+}
+
+int store_save_region(struct store *store, const struct iso_restore_region *region, uint64_t token)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_REGION, token);
+
+	if (!item)
+		return -ENOBUFS;
+	item->region = *region;
+	return enqueue(store, item);
+}
+
+int store_forget_region(struct store *store, const char *name, uint64_t token)
+{
+	return enqueue_name(store, STORE_ITEM_REGION_END, name, token);
+}
+
+int store_save_incident(struct store *store, const struct store_incident *incident)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_INCIDENT, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->incident = *incident;
+	item->realtime_us = clock_realtime_us_at(incident->record_ns);
+	return enqueue(store, item);
+}
+
+int store_save_note(struct store *store, const struct store_note *note)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_NOTE, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->note = *note;
+	item->realtime_us = clock_realtime_us_at(note->at_ns);
+	return enqueue(store, item);
+}
+
+int store_save_event(struct store *store, const struct store_event *event)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_EVENT, 0);
+	size_t length;
+
+	if (!item)
+		return -ENOBUFS;
+	item->event = *event;
+	item->event.raw = NULL;
+	item->realtime_us = clock_realtime_us_at(event->at_ns);
+	if (item->event.raw_bytes > STORE_RAW_MAX) {
+		item->event.raw_bytes = STORE_RAW_MAX;
+		length = strlen(item->event.text);
+		snprintf(item->event.text + length, sizeof(item->event.text) - length, " (raw record cut)");
+	}
+	if (item->event.raw_bytes) {
+		item->event.raw = malloc(item->event.raw_bytes);
+		if (item->event.raw)
+			memcpy((void *)item->event.raw, event->raw, item->event.raw_bytes);
+		else
+			item->event.raw_bytes = 0;
+	}
+	return enqueue(store, item);
+}
+
+int store_save_action(struct store *store, const struct store_action *action)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_ACTION, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->action = *action;
+	item->realtime_us = clock_read_ns(CLOCK_REALTIME) / 1000;
+	return enqueue(store, item);
+}
+
+int store_intent(struct store *store, const struct store_intent *intent, uint64_t token)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_INTENT, token);
+
+	if (!item)
+		return -ENOBUFS;
+	item->intent = *intent;
+	return enqueue(store, item);
+}
+
+int store_intent_done(struct store *store, uint64_t operation, int result)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_INTENT_DONE, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->done.operation = operation;
+	item->done.result = result;
+	return enqueue(store, item);
+}
+
+static int enqueue_query(struct store *store, enum store_item_kind kind, uint64_t id, uint32_t limit,
+			 store_result_t callback, void *userdata)
+{
+	struct store_item *item = new_item(store, kind, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->query.id = id;
+	item->query.limit = limit;
+	item->callback = callback;
+	item->userdata = userdata;
+	return enqueue(store, item);
+}
+
+int store_query_incidents(struct store *store, uint64_t id, uint32_t limit, store_result_t callback,
+			  void *userdata)
+{
+	return enqueue_query(store, STORE_ITEM_QUERY_INCIDENTS, id, limit, callback, userdata);
+}
+
+int store_query_events(struct store *store, uint64_t since, uint32_t limit, store_result_t callback,
+		       void *userdata)
+{
+	return enqueue_query(store, STORE_ITEM_QUERY_EVENTS, since, limit, callback, userdata);
+}
+
+void store_problem(struct store *store, char *text, size_t room)
+{
+	pthread_mutex_lock(&store->mutex);
+	if (store->problem[0])
+		snprintf(text, room, "%s", store->problem);
+	else if (store->counters.refused || store->counters.failed)
+		snprintf(text, room, "%llu records were lost while the database could not keep up or take them",
+			 (unsigned long long)(store->counters.refused + store->counters.failed));
+	else
+		snprintf(text, room, "%s", store->damage);
+	pthread_mutex_unlock(&store->mutex);
+}
+
+void store_count(struct store *store, struct store_counters *ret)
+{
+	pthread_mutex_lock(&store->mutex);
+	*ret = store->counters;
+	ret->queued += store->queue.n;
+	pthread_mutex_unlock(&store->mutex);
+}

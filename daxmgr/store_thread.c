@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The thread that owns the database. It takes all that is queued, makes one
+ * transaction of the writes up to the next query, and gives back what wants to
+ * come back. On a failing disk items with a token fail at once; the others
+ * stay, in order, and are tried again each second.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "store_internal.h"
+
+enum {
+	IDLE_SECONDS = 1,
+	BATCH_MAX = 2048, /* items in one transaction */
+	BUSY_ITEMS_MAX = 50000, /* written without a checkpoint while there is no idle moment */
+};
+
+void store_list_add(struct store_list *list, struct store_item *item)
+{
+	item->next = NULL;
+	if (list->last)
+		list->last->next = item;
+	else
+		list->first = item;
+	list->last = item;
+	list->n++;
+}
+
+static struct store_item *list_take(struct store_list *list)
+{
+	struct store_item *item = list->first;
+
+	if (!item)
+		return NULL;
+	list->first = item->next;
+	if (!list->first)
+		list->last = NULL;
+	list->n--;
+	item->next = NULL;
+	return item;
+}
+
+/* `from` behind what `to` has. */
+static void list_move(struct store_list *to, struct store_list *from)
+{
+	if (!from->first)
+		return;
+	if (to->last)
+		to->last->next = from->first;
+	else
+		to->first = from->first;
+	to->last = from->last;
+	to->n += from->n;
+	*from = (struct store_list){ 0 };
+}
+
+void store_item_free(struct store_item *item)
+{
+	if (item->kind == STORE_ITEM_EVENT)
+		free((void *)item->event.raw);
+	store_rows_free(&item->rows);
+	free(item);
+}
+
+static bool is_query(const struct store_item *item)
+{
+	return item->kind == STORE_ITEM_QUERY_INCIDENTS || item->kind == STORE_ITEM_QUERY_EVENTS;
+}
+
+/* The database cannot take anything now, as opposed to this one item. */
+static bool is_trouble(int code)
+{
+	int error = store_errno(code);
+
+	return error != 0 && error != -EINVAL && error != -E2BIG;
+}
+
+static void finish(struct store *store, struct store_item *item, int result)
+{
+	uint64_t one = 1;
+	bool wanted = item->token || is_query(item);
+
+	pthread_mutex_lock(&store->mutex);
+	if (!is_query(item)) {
+		if (result == 0)
+			store->counters.committed++;
+		else
+			store->counters.failed++;
+	}
+	item->result = result;
+	if (wanted)
+		store_list_add(&store->finished, item);
+	pthread_mutex_unlock(&store->mutex);
+	if (!wanted)
+		store_item_free(item);
+	else if (write(store->event_fd, &one, sizeof(one)) < 0)
+		return; /* only when the counter is full: then the loop is woken already */
+}
+
+static void set_problem(struct store *store, int code)
+{
+	const char *why = store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(code);
+
+	pthread_mutex_lock(&store->mutex);
+	snprintf(store->problem, sizeof(store->problem), "the database cannot be written: %s", why);
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static void clear_problem(struct store *store)
+{
+	pthread_mutex_lock(&store->mutex);
+	store->problem[0] = '\0';
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static void roll_back(struct store *store)
+{
+	if (store->db && !sqlite3_get_autocommit(store->db))
+		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* One transaction of the items from `first` to the one before `end`. */
+static int write_all(struct store *store, struct store_item *first, struct store_item *end)
+{
+	int code;
+
+	if (!store->db && store_database_open(store) < 0)
+		return SQLITE_CANTOPEN;
+	code = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	for (struct store_item *item = first; code == SQLITE_OK && item != end; item = item->next)
+		code = store_write_item(store, item);
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+	if (code != SQLITE_OK) {
+		set_problem(store, code);
+		roll_back(store);
+		return code;
+	}
+	for (struct store_item *item = first; item != end; item = item->next)
+		store->n_unsaved++;
+	clear_problem(store);
+	return SQLITE_OK;
+}
+
+/* After trouble an own connection may hold on to what is gone: a later try begins with a new one. */
+static void give_up_connection(struct store *store, int code)
+{
+	int error = store_errno(code);
+
+	if (error == -EIO || error == -EUCLEAN || error == -EROFS)
+		store_database_close(store);
+}
+
+/* Item by item, so that one bad item does not take others with it. Return: SQLITE_OK, or the trouble. */
+static int write_singly(struct store *store, struct store_list *batch, struct store_list *kept)
+{
+	struct store_item *item;
+	int trouble = SQLITE_OK;
+
+	while ((item = list_take(batch))) {
+		int code = trouble;
+
+		if (trouble == SQLITE_OK)
+			code = write_all(store, item, NULL);
+		if (is_trouble(code))
+			trouble = code;
+		if (code == SQLITE_OK || item->token || !is_trouble(code))
+			finish(store, item, store_errno(code));
+		else
+			store_list_add(kept, item);
+	}
+	return trouble;
+}
+
+/* Return: false when the disk did not take it; what waits for a better time is in `kept`. */
+static bool run_writes(struct store *store, struct store_list *batch, struct store_list *kept)
+{
+	struct store_item *item;
+	int code;
+
+	if (!batch->first)
+		return true;
+	code = write_all(store, batch->first, NULL);
+	if (code != SQLITE_OK) {
+		code = write_singly(store, batch, kept);
+		if (code != SQLITE_OK)
+			give_up_connection(store, code);
+		return code == SQLITE_OK;
+	}
+	while ((item = list_take(batch)))
+		finish(store, item, 0);
+	return true;
+}
+
+static void run_query(struct store *store, struct store_item *item)
+{
+	int code = SQLITE_CANTOPEN;
+
+	if (store->db || store_database_open(store) >= 0)
+		code = store_query_item(store, item);
+	finish(store, item, store_errno(code));
+}
+
+/* Return: false when something waits for a better time; it is all in `list` again. */
+static bool run(struct store *store, struct store_list *list)
+{
+	struct store_list batch = { 0 }, kept = { 0 };
+	struct store_item *item;
+	bool healthy = true;
+
+	while ((item = list_take(list))) {
+		if (!is_query(item)) {
+			store_list_add(&batch, item);
+			if (list->first && !is_query(list->first) && batch.n < BATCH_MAX)
+				continue;
+		}
+		healthy &= run_writes(store, &batch, &kept);
+		if (is_query(item))
+			run_query(store, item);
+	}
+	*list = kept;
+	return healthy && !kept.first;
+}
+
+static void tidy(struct store *store)
+{
+	char statement[320];
+
+	if (!store->db)
+		return;
+	snprintf(statement, sizeof(statement),
+		 "DELETE FROM events WHERE id <= (SELECT max(id) - %d FROM events);"
+		 "DELETE FROM actions WHERE id <= (SELECT max(id) - %d FROM actions);"
+		 "DELETE FROM intents WHERE state != 'open' AND id <= (SELECT max(id) - %d FROM intents);",
+		 STORE_EVENTS_MAX, STORE_ACTIONS_MAX, STORE_ACTIONS_MAX);
+	if (sqlite3_exec(store->db, statement, NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
+		store->n_unsaved = 0;
+}
+
+/* Takes what is queued, or times out. Return: false when it is time to end. */
+static bool wait_for_work(struct store *store, struct store_list *list, bool *ret_idle)
+{
+	struct timespec until;
+	bool stop;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += IDLE_SECONDS;
+	pthread_mutex_lock(&store->mutex);
+	while (!store->queue.first && !store->stop && r == 0) {
+		if (list->first || store->n_unsaved)
+			r = pthread_cond_timedwait(&store->wake, &store->mutex, &until);
+		else
+			r = pthread_cond_wait(&store->wake, &store->mutex);
+	}
+	*ret_idle = !store->queue.first && !store->stop;
+	list_move(list, &store->queue);
+	store->counters.queued = list->n;
+	stop = store->stop;
+	pthread_mutex_unlock(&store->mutex);
+	return !stop || list->first;
+}
+
+static void give_up(struct store *store, struct store_list *list)
+{
+	struct store_item *item;
+
+	while ((item = list_take(list)))
+		finish(store, item, -EIO);
+}
+
+void *store_thread(void *userdata)
+{
+	struct store *store = userdata;
+	struct store_list list = { 0 };
+	bool idle, healthy = true, stop = false;
+
+	prctl(PR_SET_NAME, "store");
+	while (wait_for_work(store, &list, &idle)) {
+		if (idle && !list.first) {
+			tidy(store);
+			continue;
+		}
+		healthy = run(store, &list);
+		if (store->n_unsaved > BUSY_ITEMS_MAX)
+			tidy(store);
+		pthread_mutex_lock(&store->mutex);
+		stop = store->stop && !store->queue.first;
+		store->counters.queued = list.n;
+		pthread_mutex_unlock(&store->mutex);
+		if (stop && !healthy)
+			break;
+		/* New work does not make a full disk any emptier: do not try with each item. */
+		if (!healthy)
+			nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+	}
+	give_up(store, &list);
+	if (store->db)
+		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return NULL;
+}
