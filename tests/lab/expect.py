@@ -80,10 +80,17 @@ class Checker:
         return holds(value, args["ops"]), show(value)
 
     def _journal(self, args):
+        self._settle(args)
         records = self.guest.journal.messages(self.marks.journal(args["since"]), args["unit"])
         return _search([r.message for r in records], args)
 
+    def _settle(self, args):
+        """Absence means something only when all that was logged has arrived."""
+        if args["absent"]:
+            self.guest.sync_journal()
+
     def _kernel_log(self, args):
+        self._settle(args)
         records = self.guest.journal.kernel(self.marks.journal(args["since"]))
         return _search([r.message for r in records], args)
 

@@ -60,6 +60,7 @@ class Guest:
         self.channel = None
         self.clock = None
         self.boot_seconds = 0.0
+        self._journal_marks = 0
         self.kernel = ""
 
     # Boot
@@ -114,10 +115,10 @@ class Guest:
 
     def write_vm(self, vm):
         command = shlex.join(payload.qemu_command(vm.name, vm.size))
-        options = " ".join(part for part in (f"--region {vm.region}" if vm.region else "",
-                                             "--restart" if vm.restart else "", vm.options) if part)
+        size = f"{vm.size}@{vm.region}" if vm.region else str(vm.size)
+        options = " ".join(part for part in ("" if vm.restart else "--no-restart", vm.options) if part)
         self.channel.write(f"/etc/daxmgr/vm/{vm.name}.conf",
-                           f"DAXMGR_USER={vm.user}\nDAXMGR_SIZE={vm.size}\n"
+                           f"DAXMGR_USER={vm.user}\nDAXMGR_SIZE={size}\n"
                            f"DAXMGR_OPTIONS={options}\nQEMU_COMMAND={command}\n")
         return command
 
@@ -192,6 +193,18 @@ class Guest:
 
     def trace(self) -> str:
         return self.channel.read_or_empty(f"{TRACE}/trace").decode(errors="replace")
+
+    def sync_journal(self, seconds: float = 10):
+        """Returns when everything logged before this call has arrived here."""
+        self._journal_marks += 1
+        text = f"lab mark {self._journal_marks}"
+        position = self.journal.mark()
+        self.channel.call("mark", text=text.encode())
+        deadline = time.monotonic() + seconds
+        while sum(r.message == text for r in self.journal.since(position)) < 2:
+            if time.monotonic() > deadline:
+                raise LabError("the guest's journal does not move any more")
+            self.journal.wait_change(0.05)
 
     def boottime_ns(self) -> int:
         return self.clock.to_guest(time.monotonic_ns())

@@ -19,18 +19,20 @@ CHANNEL = "org.daxmgr.lab"
 LSA_BYTES = 1 << 20
 UNPLUG_SECONDS = 30
 
+# Descriptor 1 (uncorrectable): a threshold event (2) without a count makes the kernel warn.
 MEDIA_EVENTS = {
     "general-media": ("cxl-inject-general-media-event", {
-        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 3, "type": 3,
-        "transaction-type": 192, "channel": 3, "rank": 17, "device": 4}),
+        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 1, "type": 3,
+        "transaction-type": 192, "channel": 3, "rank": 17, "device": 4, "sub-type": 2}),
     "dram": ("cxl-inject-dram-event", {
-        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 3, "type": 3,
+        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 1, "type": 3,
         "transaction-type": 192, "channel": 3, "rank": 17, "nibble-mask": 37, "bank-group": 7,
-        "bank": 11, "row": 2, "column": 77}),
+        "bank": 11, "row": 2, "column": 77, "sub-type": 2}),
     "memory-module": ("cxl-inject-memory-module-event", {
         "log": "failure", "flags": 1, "type": 3, "health-status": 3, "media-status": 7,
         "additional-status": 33, "life-used": 30, "temperature": 50, "dirty-shutdown-count": 4,
-        "corrected-volatile-error-count": 3233, "corrected-persistent-error-count": 1300}),
+        "corrected-volatile-error-count": 3233, "corrected-persistent-error-count": 1300,
+        "sub-type": 2}),
 }
 
 

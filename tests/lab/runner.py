@@ -178,7 +178,7 @@ class Play:
                                          item.hold, item.text)
 
     def _no_warnings(self):
-        self.guest.channel.call("clock")
+        self.guest.sync_journal()
         bad = self.guest.journal.bad_kernel_records(self.journal_mark, self.scenario.allow_kernel)
         if bad:
             raise StepFailed("no warning in the guest's kernel log", bad[0].message)

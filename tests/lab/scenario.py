@@ -337,7 +337,7 @@ def _vms(top: Table) -> list:
     for table in top.tables("vm", "vm"):
         vm = Vm(table.name(), table.size("size"), table.name("region", ""),
                 table.get("user", str, "daxlab-vm"), table.get("options", str, ""),
-                table.get("restart", bool, False))
+                table.get("restart", bool, True))
         table.finish()
         if vm.size <= 0 or vm.size % (2 * MIB):
             raise table.error("size must be a multiple of 2M")

@@ -118,6 +118,16 @@ def op_kill(request):
     return {"begin": begin, "end": now()}
 
 
+def op_mark(request):
+    """Writes a text to both ends of the journal: the kernel's log and the service side."""
+    with open("/dev/kmsg", "wb", buffering=0) as file:
+        file.write(b"<7>" + request["text"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        connection.connect("/run/systemd/journal/socket")
+        connection.send(b"PRIORITY=7\nSYSLOG_IDENTIFIER=lab\nMESSAGE=" + request["text"] + b"\n")
+    return {}
+
+
 OPERATIONS = {name[3:]: value for name, value in list(globals().items()) if name.startswith("op_")}
 
 
