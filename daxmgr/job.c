@@ -9,6 +9,7 @@
 #include "port/guard.h"
 #include "port/instance.h"
 #include "port/mappers.h"
+#include "port/memdev.h"
 #include "port/node.h"
 #include "port/observe.h"
 #include "port/pci.h"
@@ -24,6 +25,13 @@ static int job_observe(struct port *port, int *ret_snapshot_fd)
 		return fd;
 	*ret_snapshot_fd = fd;
 	return 0;
+}
+
+static int job_rescan(struct port *port, struct iso_pci_address address)
+{
+	int error = pci_rescan(port, address);
+
+	return error ? error : memdev_bind_below(port, address);
 }
 
 /* What comes from the daemon becomes a path and an index: both are looked at once more. */
@@ -74,7 +82,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_DETACH_PORT:
 		return pci_detach(port, request->port);
 	case JOB_RESCAN_PORT:
-		return pci_rescan(port, request->port);
+		return job_rescan(port, request->port);
 	case JOB_GUARD:
 		return guard_repair(port);
 	case JOB_KINDS:

@@ -197,6 +197,7 @@ void lease_withdraw(struct iso_engine *e, const char *name)
 	if (l == ISO_NONE || !e->leases[l].client_waits)
 		return;
 	lease = &e->leases[l];
+	emit_reply(e, lease->request, ISO_REPLY_WITHDRAWN, l, ISO_NONE, NULL);
 	lease->client_waits = false;
 	lease->request = 0;
 	lease->comes_back = false;

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
+
+enum { SPARE_WORKERS = 3 };
+
+static void queue_push(struct event_queue *queue, const struct iso_event *event)
+{
+	if (queue->n == queue->room) {
+		size_t room = queue->room ? 2 * queue->room : 64;
+		struct iso_event *more = reallocarray(queue->events, room, sizeof(*more));
+
+		if (!more)
+			abort(); /* a lost completion would never be noticed; a restart reconciles */
+		queue->events = more;
+		queue->room = room;
+	}
+	queue->events[queue->n++] = *event;
+}
+
+static void arm_timer(struct daemon *daemon)
+{
+	uint64_t at_ns = iso_next_deadline(daemon->engine);
+
+	if (at_ns == UINT64_MAX) {
+		sd_event_source_set_enabled(daemon->timer, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time(daemon->timer, (at_ns + 999) / 1000);
+	sd_event_source_set_enabled(daemon->timer, SD_EVENT_ONESHOT);
+}
+
+static void say_status(struct daemon *daemon)
+{
+	const struct iso_engine *e = daemon->engine;
+	uint32_t i, domains = 0, healthy = 0, attached = 0;
+	struct iso_lease_view lease;
+	struct iso_port_view port;
+
+	for (i = 0; i < iso_port_count(e); i++) {
+		iso_port_get(e, i, &port);
+		if (port.kind != ISO_PORT_ROOT || port.domain != i)
+			continue;
+		domains++;
+		healthy += iso_domain_state(e, i) == ISO_DOMAIN_HEALTHY;
+	}
+	for (i = 0; i < iso_lease_count(e); i++)
+		attached += iso_lease_get(e, i, &lease) && lease.state == ISO_LEASE_ATTACHED;
+	sd_notifyf(0, "STATUS=%u of %u domains healthy, %u VMs, %llu of %llu MiB free", healthy,
+		   domains, attached, (unsigned long long)(iso_free_bytes(e) >> 20),
+		   (unsigned long long)(iso_capacity_bytes(e) >> 20));
+}
+
+static void step_once(struct daemon *daemon, struct iso_event *event)
+{
+	struct iso_effects effects;
+
+	event->now_ns = clock_boottime_ns();
+	effects = iso_step(daemon->engine, event);
+	exec_kills(daemon, &effects);
+	exec_others(daemon, &effects);
+}
+
+void daemon_step(struct daemon *daemon, struct iso_event *event)
+{
+	struct iso_event next;
+	size_t i;
+
+	/* Effects are the engine's until its next step: what they cause waits for its turn. */
+	if (daemon->stepping) {
+		queue_push(&daemon->queue, event);
+		return;
+	}
+	daemon->stepping = true;
+	step_once(daemon, event);
+	for (i = 0; i < daemon->queue.n; i++) {
+		next = daemon->queue.events[i];
+		step_once(daemon, &next);
+	}
+	daemon->queue.n = 0;
+	daemon->stepping = false;
+	arm_timer(daemon);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct iso_event event = { .kind = ISO_EVENT_TIMER };
+
+	(void)source;
+	(void)usec;
+	daemon_step(userdata, &event);
+	say_status(userdata);
+	return 0;
+}
+
+static void on_exited(void *userdata, uint32_t lease, uint32_t epoch)
+{
+	struct daemon *daemon = userdata;
+	struct iso_event event = {
+		.kind = ISO_EVENT_VM_EXITED, .exited = { .lease = lease, .lease_epoch = epoch },
+	};
+
+	daemon_step(daemon, &event);
+	vms_forget(daemon->vms, lease);
+}
+
+static void on_job(void *userdata, const struct job_reply *reply, int snapshot_fd)
+{
+	struct daemon *daemon = userdata;
+	bool was_ready = daemon->ready;
+
+	exec_job_done(daemon, reply, snapshot_fd);
+	if (!was_ready && daemon->ready)
+		say_status(daemon);
+}
+
+static int build_engine(struct daemon *daemon)
+{
+	struct iso_limits limits;
+	struct iso_policy policy;
+	size_t bytes;
+
+	iso_limits_default(&limits);
+	iso_policy_default(&policy);
+	config_policy(daemon->config, &policy);
+	bytes = iso_engine_bytes(&limits);
+	daemon->engine_memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+	if (!daemon->engine_memory)
+		return -ENOMEM;
+	daemon->engine = iso_engine_init(daemon->engine_memory, bytes, &limits, &policy);
+	if (!daemon->engine)
+		return -EINVAL;
+	return vms_new(daemon->event, PRIORITY_EXIT, limits.leases, on_exited, daemon,
+		       &daemon->vms);
+}
+
+static int read_boot_id(struct daemon *daemon)
+{
+	sd_id128_t id;
+	int r = sd_id128_get_boot(&id);
+
+	if (r < 0)
+		return r;
+	sd_id128_to_string(id, daemon->boot_id);
+	return 0;
+}
+
+static int open_store(struct daemon *daemon)
+{
+	char path[512];
+	_cleanup_free_ char *message = NULL;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/state.db", daemon->config->state_directory);
+	r = store_open(path, daemon->boot_id, &daemon->store, &message);
+	if (message)
+		log_line(r < 0 ? LOG_ERR : LOG_WARNING, "%s", message);
+	return r;
+}
+
+/* Runs before the first observation, in the same lane: nothing is bound before it. */
+static int submit_guard(struct daemon *daemon)
+{
+	struct job_request request = { .kind = JOB_GUARD };
+
+	request.deadline_ns = clock_boottime_ns() + UINT64_C(10000000000);
+	return worker_pool_submit(daemon->workers, LANE_OBSERVE, &request);
+}
+
+static int start(struct daemon *daemon, const char *root)
+{
+	struct iso_event go = { .kind = ISO_EVENT_TIMER };
+	int r;
+
+	r = read_boot_id(daemon);
+	if (r < 0)
+		return r;
+	r = build_engine(daemon);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time(daemon->event, &daemon->timer, CLOCK_BOOTTIME, UINT64_MAX, 1000,
+			      on_timer, daemon);
+	if (r < 0)
+		return r;
+	sd_event_source_set_priority(daemon->timer, PRIORITY_TIMER);
+	r = open_store(daemon);
+	if (r < 0)
+		return r;
+	r = worker_pool_new(daemon->event, root, SPARE_WORKERS, on_job, daemon, &daemon->workers);
+	if (r < 0)
+		return r;
+	r = submit_guard(daemon);
+	if (r < 0)
+		return r;
+	/* Ears first: what happens while the rest is restored waits in the socket and the ring. */
+	sources_open(daemon);
+	r = restore_all(daemon);
+	if (r < 0)
+		return r;
+	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored, daemon);
+	if (r < 0)
+		return r;
+	r = control_new(daemon, daemon->event, daemon->config->socket_path, PRIORITY_CONTROL,
+			&daemon->control);
+	if (r < 0)
+		return r;
+	daemon_step(daemon, &go);
+	return 0;
+}
+
+int daemon_new(sd_event *event, const struct config *config, const char *root, struct daemon **ret)
+{
+	struct daemon *daemon = calloc(1, sizeof(*daemon));
+	int r;
+
+	if (!daemon)
+		return -ENOMEM;
+	daemon->event = sd_event_ref(event);
+	daemon->config = config;
+	daemon->next_request = 1;
+	r = start(daemon, root);
+	if (r < 0) {
+		daemon_free(daemon);
+		return r;
+	}
+	*ret = daemon;
+	return 0;
+}
+
+struct daemon *daemon_free(struct daemon *daemon)
+{
+	struct pending_request *request;
+
+	if (!daemon)
+		return NULL;
+	daemon->control = control_free(daemon->control);
+	sources_close(daemon);
+	daemon->workers = worker_pool_free(daemon->workers);
+	daemon->store = store_free(daemon->store);
+	daemon->vms = vms_free(daemon->vms);
+	sd_event_source_disable_unref(daemon->timer);
+	while ((request = daemon->requests)) {
+		daemon->requests = request->next;
+		if (request->pidfd >= 0)
+			close(request->pidfd);
+		free(request);
+	}
+	free(daemon->queue.events);
+	free(daemon->engine_memory);
+	sd_event_unref(daemon->event);
+	free(daemon);
+	return NULL;
+}
+
+/* ---- what control.h asks for ---- */
+
+const struct iso_engine *daemon_engine(struct daemon *daemon)
+{
+	return daemon->engine;
+}
+
+bool daemon_is_ready(struct daemon *daemon)
+{
+	return daemon->ready;
+}
+
+const char *daemon_boot_id(struct daemon *daemon)
+{
+	return daemon->boot_id;
+}
+
+struct store *daemon_store(struct daemon *daemon)
+{
+	return daemon->store;
+}
+
+static uint64_t *request_of(struct iso_event *event)
+{
+	switch ((enum iso_event_kind)event->kind) {
+	case ISO_EVENT_ACQUIRE:
+		return &event->acquire.request;
+	case ISO_EVENT_ATTACH:
+		return &event->attach.request;
+	case ISO_EVENT_RELEASE:
+	case ISO_EVENT_WITHDRAW:
+	case ISO_EVENT_REGION_DESTROY:
+		return &event->named.request;
+	case ISO_EVENT_REGION_DEFINE:
+		return &event->define.request;
+	case ISO_EVENT_ISOLATE:
+	case ISO_EVENT_RECOVER:
+		return &event->port.request;
+	default:
+		return NULL;
+	}
+}
+
+static int request_with_pidfd(struct daemon *daemon, struct iso_event *event, int pidfd,
+			      daemon_reply_t reply, void *userdata, uint64_t *ret_request)
+{
+	struct pending_request *pending;
+	uint64_t *request = request_of(event);
+
+	if (!request)
+		return -EINVAL;
+	pending = calloc(1, sizeof(*pending));
+	if (!pending)
+		return -ENOMEM;
+	*pending = (struct pending_request){
+		.next = daemon->requests, .request = daemon->next_request++, .reply = reply,
+		.userdata = userdata, .pidfd = pidfd,
+	};
+	daemon->requests = pending;
+	*request = pending->request;
+	if (ret_request)
+		*ret_request = pending->request;
+	daemon_step(daemon, event);
+	return 0;
+}
+
+int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_t reply,
+		   void *userdata, uint64_t *ret_request)
+{
+	return request_with_pidfd(daemon, event, -1, reply, userdata, ret_request);
+}
+
+int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,
+			  daemon_reply_t reply, void *userdata)
+{
+	struct iso_event event = { .kind = ISO_EVENT_ATTACH, .attach.pid = pid };
+	int r;
+
+	snprintf(event.attach.name, sizeof(event.attach.name), "%s", lease);
+	r = request_with_pidfd(daemon, &event, pidfd, reply, userdata, NULL);
+	if (r < 0)
+		close(pidfd);
+	return r;
+}
+
+void daemon_withdraw(struct daemon *daemon, const char *lease)
+{
+	struct iso_event event = { .kind = ISO_EVENT_WITHDRAW };
+
+	snprintf(event.named.name, sizeof(event.named.name), "%s", lease);
+	daemon_step(daemon, &event);
+}

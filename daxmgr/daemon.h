@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon around the engine: events in, iso_step(), effects out. It may
+ * block nowhere, may fail, may not decide.
+ *
+ * sources.c brings what the kernel says, control.c what people say, restore.c
+ * what the store remembers; exec.c carries out what the engine asks for.
+ */
+#ifndef DAXMGR_DAEMON_H
+#define DAXMGR_DAEMON_H
+
+#include <isolate/engine.h>
+#include <isolate/view.h>
+
+#include <systemd/sd-event.h>
+
+#include "config.h"
+#include "control.h"
+#include "source/trace.h"
+#include "source/uevent.h"
+#include "store.h"
+#include "vms.h"
+#include "worker.h"
+
+/* Lanes of workers: one per isolation domain for what changes it, others beside it. */
+enum daemon_lane {
+	LANE_CHANGE = 0,     /* + domain: regions, carving, removal, ports */
+	LANE_ZERO = 1024,    /* + domain: long, and must not hold up a removal */
+	LANE_VERIFY = 2048,  /* + domain: containment must not wait for a stuck change */
+	LANE_OBSERVE = 4096,
+};
+
+/* sd-event priorities: isolation before people before everything else. */
+enum daemon_priority {
+	PRIORITY_TRACE = -100,
+	PRIORITY_EXIT = -90,
+	PRIORITY_UEVENT = -80,
+	PRIORITY_COMPLETION = -50,
+	PRIORITY_TIMER = -40,
+	PRIORITY_CONTROL = 0,
+};
+
+struct pending_request {
+	struct pending_request *next;
+	uint64_t request;
+	daemon_reply_t reply;
+	void *userdata;
+	int pidfd; /* of an attach; -1: none */
+};
+
+/* Events that arise while a step's effects are being carried out. */
+struct event_queue {
+	struct iso_event *events;
+	size_t n, room;
+};
+
+struct daemon {
+	sd_event *event;
+	sd_event_source *timer;
+	const struct config *config;
+	void *engine_memory;
+	struct iso_engine *engine;
+	struct store *store;
+	struct control *control;
+	struct vms *vms;
+	struct worker_pool *workers;
+	struct trace *trace;
+	struct uevent_reader *uevents;
+	struct pending_request *requests;
+	struct event_queue queue;
+	uint64_t next_request;
+	char boot_id[STORE_BOOT_ID_BYTES];
+	char trace_problem[ISO_TEXT_BYTES]; /* empty: works */
+	char uevent_problem[ISO_TEXT_BYTES];
+	char guard_problem[ISO_TEXT_BYTES];
+	char store_open_problem[ISO_TEXT_BYTES];
+	uint64_t n_gaps;
+	bool stepping;
+	bool ready;
+};
+
+/*
+ * Builds everything and restores what was; the loop is the caller's to run.
+ * `root` prefixes /sys, /proc and /dev of the workers. Return: 0 or negative
+ * errno; what can be lived without is only reported.
+ */
+int daemon_new(sd_event *event, const struct config *config, const char *root,
+	       struct daemon **ret);
+
+/* Lets go of everything; VMs, regions and instances stay as they are. NULL is fine. */
+struct daemon *daemon_free(struct daemon *daemon);
+
+/* One event through the engine and its effects out; `event->now_ns` is set here. */
+void daemon_step(struct daemon *daemon, struct iso_event *event);
+
+/* exec.c */
+void exec_kills(struct daemon *daemon, const struct iso_effects *effects);
+void exec_others(struct daemon *daemon, const struct iso_effects *effects);
+void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int snapshot_fd);
+void exec_stored(void *userdata, uint64_t token, int result);
+
+/* job_build.c: an effect of an operation as a job. Return: the lane. */
+uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *effect,
+		   struct job_request *ret);
+/* What an effect works on, as people name it. */
+void job_object_text(const struct iso_engine *engine, const struct iso_effect *effect, char *text,
+		     size_t room);
+
+/* sources.c */
+void sources_open(struct daemon *daemon);
+void sources_close(struct daemon *daemon);
+
+/* restore.c: what configuration and store say, as events before the first observation */
+int restore_all(struct daemon *daemon);
+/* save.c: what the engine believes, as rows */
+void save_lease(struct daemon *daemon, const struct iso_effect *effect);
+void save_region(struct daemon *daemon, const struct iso_effect *effect);
+void save_incident(struct daemon *daemon, uint64_t id);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Effects out, completions back in. The kill pass comes first and does nothing
+ * but one system call per VM; everything else follows it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "daemon.h"
+#include "log.h"
+#include "note.h"
+#include "snapshot_file.h"
+
+void exec_kills(struct daemon *daemon, const struct iso_effects *effects)
+{
+	uint32_t i;
+
+	for (i = 0; i < effects->n_kills; i++)
+		vms_kill(daemon->vms, effects->kills[i].lease, effects->kills[i].lease_epoch);
+}
+
+static void complete(struct daemon *daemon, uint64_t operation, int result, const char *message)
+{
+	struct iso_event event = {
+		.kind = ISO_EVENT_COMPLETION,
+		.completion = { .operation = operation, .result = result },
+	};
+
+	snprintf(event.completion.message, sizeof(event.completion.message), "%s", message);
+	daemon_step(daemon, &event);
+}
+
+/* The process of a granted attach is watched from here on. */
+static enum iso_reply keep_process(struct daemon *daemon, const struct pending_request *pending,
+				   const struct iso_effect *effect)
+{
+	struct iso_lease_view lease;
+
+	if (effect->reply != ISO_REPLY_DONE ||
+	    !iso_lease_get(daemon->engine, effect->lease, &lease)) {
+		close(pending->pidfd);
+		return effect->reply;
+	}
+	if (vms_add(daemon->vms, effect->lease, effect->lease_epoch, lease.terms->name,
+		    pending->pidfd) < 0) {
+		struct iso_event gone = {
+			.kind = ISO_EVENT_VM_EXITED,
+			.exited = { .lease = effect->lease, .lease_epoch = effect->lease_epoch },
+		};
+
+		daemon_step(daemon, &gone); /* cannot be watched: as good as gone */
+		return ISO_REPLY_NOT_GRANTED;
+	}
+	return effect->reply;
+}
+
+static void exec_reply(struct daemon *daemon, const struct iso_effect *effect)
+{
+	struct pending_request **at = &daemon->requests, *pending;
+	struct iso_effect answer = *effect;
+	bool last = effect->reply != ISO_REPLY_WAITING;
+
+	while (*at && (*at)->request != effect->request)
+		at = &(*at)->next;
+	pending = *at;
+	if (!pending)
+		return;
+	if (pending->pidfd >= 0)
+		answer.reply = keep_process(daemon, pending, effect);
+	if (last)
+		*at = pending->next;
+	if (pending->reply)
+		pending->reply(pending->userdata, &answer, last);
+	if (last)
+		free(pending);
+}
+
+static void exec_note(struct daemon *daemon, const struct iso_effect *effect)
+{
+	struct store_note note;
+
+	note_from_effect(daemon->engine, effect, &note);
+	if (daemon->store)
+		store_save_note(daemon->store, &note);
+	if (daemon->control)
+		control_note(daemon->control, effect);
+	log_note(&note);
+}
+
+static void exec_intent(struct daemon *daemon, const struct iso_effect *effect)
+{
+	struct store_intent intent = { .operation = effect->operation, .kind = effect->intent };
+	struct iso_region_view region;
+	int r;
+
+	job_object_text(daemon->engine, effect, intent.object, sizeof(intent.object));
+	if (effect->region != ISO_NONE && iso_region_get(daemon->engine, effect->region, &region))
+		intent.epoch = region.epoch;
+	r = store_intent(daemon->store, &intent, effect->operation);
+	if (r < 0)
+		complete(daemon, effect->operation, r, "the store takes no intents");
+}
+
+static void exec_job(struct daemon *daemon, const struct iso_effect *effect)
+{
+	struct job_request request;
+	uint32_t lane = job_build(daemon->engine, effect, &request);
+	int r = worker_pool_submit(daemon->workers, lane, &request);
+
+	if (r < 0)
+		complete(daemon, effect->operation, r, "the worker's queue is full");
+}
+
+static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
+{
+	switch ((enum iso_effect_kind)effect->kind) {
+	case ISO_EFFECT_REPLY:
+		exec_reply(daemon, effect);
+		break;
+	case ISO_EFFECT_NOTE:
+		exec_note(daemon, effect);
+		break;
+	case ISO_EFFECT_SAVE_LEASE:
+		save_lease(daemon, effect);
+		break;
+	case ISO_EFFECT_SAVE_REGION:
+		save_region(daemon, effect);
+		break;
+	case ISO_EFFECT_SAVE_INCIDENT:
+		save_incident(daemon, effect->incident);
+		break;
+	case ISO_EFFECT_INTENT:
+		exec_intent(daemon, effect);
+		break;
+	case ISO_EFFECT_OBSERVE:
+	case ISO_EFFECT_CREATE_REGION:
+	case ISO_EFFECT_CLEAR_REGION:
+	case ISO_EFFECT_CARVE:
+	case ISO_EFFECT_ZERO:
+	case ISO_EFFECT_PROVE:
+	case ISO_EFFECT_HAND_OVER:
+	case ISO_EFFECT_RETRACT:
+	case ISO_EFFECT_VERIFY:
+	case ISO_EFFECT_REMOVE:
+	case ISO_EFFECT_DETACH_PORT:
+	case ISO_EFFECT_RESCAN_PORT:
+		exec_job(daemon, effect);
+		break;
+	case ISO_EFFECT_KILL:
+	case ISO_EFFECT_KINDS:
+		break;
+	}
+}
+
+void exec_others(struct daemon *daemon, const struct iso_effects *effects)
+{
+	uint32_t i;
+
+	for (i = 0; i < effects->n_others; i++)
+		exec_other(daemon, &effects->others[i]);
+}
+
+void exec_stored(void *userdata, uint64_t token, int result)
+{
+	complete(userdata, token, result,
+		 result < 0 ? "the intent could not be made durable" : "");
+}
+
+static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, int fd)
+{
+	struct iso_event event = { .kind = ISO_EVENT_SNAPSHOT };
+	struct snapshot_file file = SNAPSHOT_FILE_NULL;
+	int r = snapshot_file_open(fd, &file);
+
+	if (r < 0) {
+		complete(daemon, reply->completion.operation, r, "the observation is damaged");
+		return;
+	}
+	event.snapshot = file.snapshot;
+	daemon_step(daemon, &event);
+	complete(daemon, reply->completion.operation, 0, "");
+	daemon->ready = true;
+	snapshot_file_close(&file);
+}
+
+void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int snapshot_fd)
+{
+	struct iso_event event = { .kind = ISO_EVENT_COMPLETION, .completion = reply->completion };
+
+	if (!reply->completion.operation) { /* the guard: the daemon's own, not the engine's */
+		snprintf(daemon->guard_problem, sizeof(daemon->guard_problem), "%s",
+			 reply->completion.result < 0 ? reply->completion.message : "");
+		if (daemon->guard_problem[0])
+			log_line(LOG_ERR, "kmem guard: %s", daemon->guard_problem);
+		return;
+	}
+	/* Of a late reply the engine knows nothing any more, but the store does. */
+	store_intent_done(daemon->store, reply->completion.operation, reply->completion.result);
+	if (reply->completion.result == 0 && snapshot_fd >= 0) {
+		take_snapshot(daemon, reply, snapshot_fd);
+		return;
+	}
+	daemon_step(daemon, &event);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* daxmgrd: options, configuration, wiring. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "cleanup.h"
+#include "config.h"
+#include "daemon.h"
+#include "log.h"
+#include "memory.h"
+
+struct options {
+	const char *config_root; /* prefix of /etc and /usr/lib */
+	bool check_config;
+};
+
+static void usage(FILE *to)
+{
+	fputs("Usage: daxmgrd [OPTION]...\n"
+	      "Carves CXL regions into device-dax instances, one set per VM, and survives their loss.\n"
+	      "\n"
+	      "  --config-root=DIR  read configuration below DIR instead of /\n"
+	      "  --check-config     read the configuration, report, and exit\n"
+	      "  --help             this text\n"
+	      "  --version          version and exit\n"
+	      "\n"
+	      "Configuration: daxmgrd.conf(5). Talk to it with daxmgrctl(1).\n",
+	      to);
+}
+
+/* Return: 0 to go on, else the exit status plus one. */
+static int parse_options(int argc, char **argv, struct options *ret)
+{
+	static const struct option options[] = {
+		{ "config-root", required_argument, NULL, 'r' },
+		{ "check-config", no_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		switch (c) {
+		case 'r':
+			ret->config_root = optarg;
+			break;
+		case 'c':
+			ret->check_config = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return 1;
+		case 'v':
+			puts("daxmgrd " DAXMGR_VERSION);
+			return 1;
+		default:
+			usage(stderr);
+			return 3;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "daxmgrd: unexpected argument \"%s\"\n", argv[optind]);
+		return 3;
+	}
+	return 0;
+}
+
+static int load_config(const struct options *options, struct config *ret)
+{
+	_cleanup_free_ char *messages = NULL;
+	int r = config_load(options->config_root, ret, &messages);
+
+	if (messages && *messages)
+		fprintf(stderr, "%s", messages);
+	return r;
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)info;
+	(void)userdata;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/* A socket or state directory for others than root would let them ask for a kill. */
+static int prepare(const struct config *config)
+{
+	umask(0077);
+	if (mkdir(config->state_directory, 0700) < 0 && errno != EEXIST) {
+		log_line(LOG_ERR, "%s: %m", config->state_directory);
+		return -errno;
+	}
+	return 0;
+}
+
+static int run(const struct config *config)
+{
+	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
+	struct daemon *daemon;
+	int r;
+
+	r = sd_event_default(&event);
+	if (r < 0)
+		return r;
+	sd_event_add_signal(event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
+	sd_event_add_signal(event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
+	sd_event_set_watchdog(event, true);
+	r = daemon_new(event, config, "", &daemon);
+	if (r < 0) {
+		log_line(LOG_ERR, "cannot start: %s", strerror(-r));
+		return r;
+	}
+	r = memory_lock();
+	if (r < 0)
+		log_line(LOG_WARNING, "memory is not locked: %s; a kill may have to wait for a page",
+			 strerror(-r));
+	sd_notify(0, "READY=1");
+	r = sd_event_loop(event);
+	sd_notify(0, "STOPPING=1");
+	daemon_free(daemon);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .config_root = "" };
+	struct config config;
+	int r;
+
+	if (argc == 2 && !strcmp(argv[1], "--worker"))
+		return worker_main(WORKER_SOCKET_FD);
+	r = parse_options(argc, argv, &options);
+	if (r)
+		return r - 1;
+	if (load_config(&options, &config) < 0)
+		return EXIT_FAILURE;
+	if (options.check_config) {
+		config_free(&config);
+		return EXIT_SUCCESS;
+	}
+	r = prepare(&config);
+	if (r >= 0)
+		r = run(&config);
+	config_free(&config);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

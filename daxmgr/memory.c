@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "memory.h"
+
+#include <errno.h>
+#include <numa.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+/* A node without CPUs is memory behind a port; what fails with it must not hold us. */
+static bool node_has_cpus(int node)
+{
+	struct bitmask *cpus = numa_allocate_cpumask();
+	bool has = numa_node_to_cpus(node, cpus) == 0 && numa_bitmask_weight(cpus) > 0;
+
+	numa_free_cpumask(cpus);
+	return has;
+}
+
+static void bind_to_dram(void)
+{
+	struct bitmask *nodes;
+	int node;
+
+	if (numa_available() < 0)
+		return;
+	nodes = numa_allocate_nodemask();
+	for (node = 0; node <= numa_max_node(); node++)
+		if (numa_bitmask_isbitset(numa_all_nodes_ptr, node) && node_has_cpus(node))
+			numa_bitmask_setbit(nodes, node);
+	if (numa_bitmask_weight(nodes))
+		numa_set_membind(nodes);
+	numa_free_nodemask(nodes);
+}
+
+int memory_lock(void)
+{
+	bind_to_dram();
+	/* AddressSanitizer reserves terabytes of shadow: locking those is not what is meant. */
+#if !defined(__SANITIZE_ADDRESS__)
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		return -errno;
+#endif
+	return 0;
+}

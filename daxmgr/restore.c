@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Start: what configuration wants, then what the store remembers, as events
+ * before the first observation. What the kernel shows then decides; a crash at
+ * any point comes back through here.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon.h"
+#include "log.h"
+
+struct interrupted {
+	struct daemon *daemon;
+	const char *region;
+	bool found;
+};
+
+static int match_intent(void *userdata, const struct store_intent *intent, bool same_boot)
+{
+	struct interrupted *search = userdata;
+	char object[ISO_PATH_BYTES];
+
+	snprintf(object, sizeof(object), "region %s", search->region);
+	if (same_boot && intent->kind == ISO_EFFECT_CREATE_REGION &&
+	    !strcmp(intent->object, object))
+		search->found = true;
+	return 0;
+}
+
+static int restore_region(void *userdata, const struct iso_restore_region *row, bool same_boot)
+{
+	struct daemon *daemon = userdata;
+	struct iso_restore_region restore = *row;
+	struct interrupted search = { .daemon = daemon, .region = row->definition.name };
+	struct iso_event event = {
+		.kind = ISO_EVENT_RESTORE_REGION, .restore_region = &restore,
+	};
+
+	/* Another boot numbered its regions anew and forgot what was half made. */
+	if (!same_boot) {
+		restore.kernel_id = ISO_NONE;
+		restore.has_hpa = false;
+	}
+	store_load_intents(daemon->store, match_intent, &search);
+	restore.creation_interrupted = search.found;
+	daemon_step(daemon, &event);
+	return 0;
+}
+
+static int restore_lease(void *userdata, const struct iso_restore_lease *row, bool same_boot)
+{
+	struct daemon *daemon = userdata;
+	struct iso_restore_lease restore = *row;
+	struct iso_event event = {
+		.kind = ISO_EVENT_RESTORE_LEASE, .restore_lease = &restore,
+	};
+	struct iso_lease_view lease;
+	uint32_t index;
+	pid_t pid = 0;
+	int pidfd;
+
+	if (!same_boot) { /* its process and its devices ended with that boot */
+		store_end_lease(daemon->store, row->terms.name, 0);
+		return 0;
+	}
+	pidfd = vms_take_stored(daemon->vms, row->terms.name, &pid);
+	restore.has_process = pidfd >= 0 && pid > 0;
+	restore.pid = pid;
+	daemon_step(daemon, &event);
+	if (!restore.has_process) {
+		if (pidfd >= 0)
+			close(pidfd);
+		return 0;
+	}
+	index = iso_lease_find(daemon->engine, row->terms.name);
+	if (index == ISO_NONE || !iso_lease_get(daemon->engine, index, &lease)) {
+		close(pidfd);
+		return 0;
+	}
+	log_line(LOG_INFO, "%s: process %d adopted", row->terms.name, pid);
+	vms_add(daemon->vms, index, lease.epoch, row->terms.name, pidfd);
+	/* The kill that was recorded before the crash may not have been sent. */
+	if (lease.state == ISO_LEASE_KILLED)
+		vms_kill(daemon->vms, index, lease.epoch);
+	return 0;
+}
+
+static int restore_incident(void *userdata, const struct iso_restore_incident *row, bool same_boot)
+{
+	struct iso_restore_incident restore = *row;
+	struct iso_event event = {
+		.kind = ISO_EVENT_RESTORE_INCIDENT, .restore_incident = &restore,
+	};
+
+	restore.open = row->open && same_boot;
+	daemon_step(userdata, &event);
+	return 0;
+}
+
+static void define_regions(struct daemon *daemon)
+{
+	size_t i;
+
+	for (i = 0; i < daemon->config->n_regions; i++) {
+		struct iso_event event = {
+			.kind = ISO_EVENT_REGION_DEFINE,
+			.define = { .definition = daemon->config->regions[i] },
+		};
+
+		daemon_step(daemon, &event);
+	}
+}
+
+int restore_all(struct daemon *daemon)
+{
+	struct iso_restore_incident last = { 0 };
+	int r;
+
+	r = store_load_last_incident(daemon->store, &last.id);
+	if (r >= 0 && last.id)
+		restore_incident(daemon, &last, false);
+	define_regions(daemon);
+	if (r >= 0)
+		r = store_load_regions(daemon->store, restore_region, daemon);
+	if (r >= 0)
+		r = store_load_incidents(daemon->store, restore_incident, daemon);
+	if (r >= 0)
+		r = store_load_leases(daemon->store, restore_lease, daemon);
+	/* A process that no stored lease speaks of is not ours to hold. */
+	vms_drop_stored(daemon->vms);
+	return r < 0 ? r : 0;
+}

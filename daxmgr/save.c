@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the engine believes, as rows of the store: restore.c reads them back. */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "note.h"
+
+static void row_of_part(const struct iso_engine *engine, uint32_t index,
+			struct iso_restore_lease *row)
+{
+	struct iso_instance_view instance;
+	struct iso_region_view region;
+	struct iso_restore_part *part = &row->parts[row->n_parts];
+
+	if (!iso_instance_get(engine, index, &instance) || !instance.named || instance.lost ||
+	    !iso_region_get(engine, instance.region, &region))
+		return;
+	part->region_kernel_id = instance.region_kernel_id;
+	part->kernel_id = instance.kernel_id;
+	part->bytes = instance.bytes;
+	memcpy(part->region, region.definition->name, sizeof(part->region));
+	row->n_parts++;
+}
+
+void save_lease(struct daemon *daemon, const struct iso_effect *effect)
+{
+	struct iso_restore_lease row = { 0 };
+	struct iso_lease_view lease;
+	uint32_t i;
+
+	if (!iso_lease_get(daemon->engine, effect->lease, &lease) ||
+	    strcmp(lease.terms->name, effect->text)) {
+		store_end_lease(daemon->store, effect->text, 0);
+		return;
+	}
+	row.terms = *lease.terms;
+	row.sequence = lease.sequence;
+	row.state = lease.state;
+	row.was_killed = lease.was_killed;
+	row.pid = lease.pid;
+	row.incident = lease.incident;
+	for (i = 0; i < lease.n_instances; i++)
+		row_of_part(daemon->engine, lease.instances[i], &row);
+	store_save_lease(daemon->store, &row, 0);
+}
+
+void save_region(struct daemon *daemon, const struct iso_effect *effect)
+{
+	struct iso_restore_region row = { 0 };
+	struct iso_region_view region;
+
+	if (!iso_region_get(daemon->engine, effect->region, &region) ||
+	    strcmp(region.definition->name, effect->text)) {
+		store_forget_region(daemon->store, effect->text, 0);
+		return;
+	}
+	row.definition = *region.definition;
+	row.kernel_id = region.kernel_id;
+	row.last_hpa = region.range.start;
+	row.has_hpa = region.has_hpa;
+	row.from_operator = region.from_operator && region.desired;
+	store_save_region(daemon->store, &row, 0);
+}
+
+void save_incident(struct daemon *daemon, uint64_t id)
+{
+	struct store_incident row;
+	uint32_t i;
+
+	for (i = 0; i < iso_incident_count(daemon->engine); i++)
+		if (note_incident(daemon->engine, i, &row) && row.id == id)
+			store_save_incident(daemon->store, &row);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From records of the kernel to events of the engine. What calls for
+ * containment goes to the engine first; only then is the record written down.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "daemon.h"
+#include "log.h"
+
+static void keep_event(struct daemon *daemon, const struct store_event *event)
+{
+	store_save_event(daemon->store, event);
+	if (daemon->control)
+		control_event(daemon->control, event);
+}
+
+static void describe_trace(const struct trace_record *record, struct store_event *ret)
+{
+	const char *unit = NULL;
+
+	*ret = (struct store_event){
+		.source = "trace", .at_ns = record->at_ns, .cpu = record->cpu, .has_cpu = true,
+		.raw = record->raw, .raw_bytes = record->raw_bytes,
+	};
+	snprintf(ret->kind, sizeof(ret->kind), "%s", record->name);
+	switch (record->kind) {
+	case TRACE_KIND_AER:
+		unit = record->aer.device.text;
+		snprintf(ret->text, sizeof(ret->text), "severity %llu status 0x%llx",
+			 (unsigned long long)record->aer.severity.value,
+			 (unsigned long long)record->aer.status.value);
+		break;
+	case TRACE_KIND_HOTPLUG:
+		unit = record->hotplug.port.text;
+		snprintf(ret->text, sizeof(ret->text), "slot event %llu",
+			 (unsigned long long)record->hotplug.event.value);
+		break;
+	case TRACE_KIND_CXL:
+		unit = record->cxl.memdev.text;
+		snprintf(ret->text, sizeof(ret->text), "dpa 0x%llx hpa 0x%llx region %s",
+			 (unsigned long long)record->cxl.dpa.value,
+			 (unsigned long long)record->cxl.hpa.value,
+			 record->cxl.region.text ? record->cxl.region.text : "");
+		break;
+	case TRACE_KIND_MEMORY_FAILURE:
+		snprintf(ret->text, sizeof(ret->text), "pfn 0x%llx",
+			 (unsigned long long)record->memory_failure.pfn.value);
+		break;
+	case TRACE_KIND_MACHINE_CHECK:
+		snprintf(ret->text, sizeof(ret->text), "status 0x%llx addr 0x%llx",
+			 (unsigned long long)record->machine_check.status.value,
+			 (unsigned long long)record->machine_check.addr.value);
+		break;
+	case TRACE_KINDS:
+		break;
+	}
+	if (unit)
+		snprintf(ret->unit, sizeof(ret->unit), "%s", unit);
+}
+
+static void on_trace(void *userdata, const struct trace_record *record)
+{
+	struct daemon *daemon = userdata;
+	struct iso_event event = { .kind = ISO_EVENT_FAULT };
+	struct store_event stored;
+
+	if (trace_fault(record, &event.fault))
+		daemon_step(daemon, &event);
+	describe_trace(record, &stored);
+	keep_event(daemon, &stored);
+}
+
+static void observe(struct daemon *daemon)
+{
+	struct iso_event event = { .kind = ISO_EVENT_CHANGED };
+
+	daemon_step(daemon, &event);
+}
+
+static void keep_gap(struct daemon *daemon, const char *source, const char *text)
+{
+	struct store_event gap = { .kind = "gap", .at_ns = clock_boottime_ns() };
+
+	daemon->n_gaps++;
+	snprintf(gap.source, sizeof(gap.source), "%s", source);
+	snprintf(gap.text, sizeof(gap.text), "%s", text);
+	keep_event(daemon, &gap);
+	log_line(LOG_WARNING, "%s: %s; observing instead", source, text);
+}
+
+static void on_trace_gap(void *userdata, enum trace_gap gap, uint64_t count)
+{
+	char text[ISO_TEXT_BYTES];
+
+	observe(userdata);
+	snprintf(text, sizeof(text), "%s: %llu%s",
+		 gap == TRACE_GAP_LOST ? "records lost in the ring" : "records not readable",
+		 (unsigned long long)count, count ? "" : " (number unknown)");
+	keep_gap(userdata, "trace", text);
+}
+
+static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
+			const struct uevent_news *news, uint64_t read_ns)
+{
+	struct store_event stored = { .source = "uevent", .at_ns = read_ns };
+
+	snprintf(stored.kind, sizeof(stored.kind), "%s", uevent->action);
+	snprintf(stored.unit, sizeof(stored.unit), "%s", news->name ? news->name : "");
+	snprintf(stored.text, sizeof(stored.text), "%s %s%s%s", uevent->subsystem,
+		 uevent->devtype ? uevent->devtype : "", uevent->error_event ? " " : "",
+		 uevent->error_event ? uevent->error_event : "");
+	keep_event(daemon, &stored);
+}
+
+static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read_ns)
+{
+	struct daemon *daemon = userdata;
+	struct iso_event event = { 0 };
+	struct uevent_news news;
+	uint32_t memdev;
+	struct iso_memdev_view view;
+
+	if (uevent_meaning(uevent, &news) == UEVENT_NOTHING)
+		return;
+	if (uevent_fault(&news, read_ns, &event.fault)) {
+		event.kind = ISO_EVENT_FAULT;
+		event.fault.uevent_seqnum = uevent->seqnum;
+		/* The name is good at this moment only; the serial is the identity. */
+		memdev = news.meaning == UEVENT_MEMDEV_GONE && news.name ?
+			iso_memdev_find(daemon->engine, news.name) : ISO_NONE;
+		if (memdev != ISO_NONE && iso_memdev_get(daemon->engine, memdev, &view)) {
+			event.fault.unit_kind = ISO_UNIT_MEMDEV_SERIAL;
+			event.fault.serial = view.serial;
+		}
+		daemon_step(daemon, &event);
+	} else if (news.meaning == UEVENT_SETTLED) {
+		event.kind = ISO_EVENT_SETTLED;
+		event.settled = news.address;
+		daemon_step(daemon, &event);
+	} else if (news.meaning == UEVENT_CHANGED) {
+		observe(daemon);
+	}
+	keep_uevent(daemon, uevent, &news, read_ns);
+}
+
+static void on_uevent_gap(void *userdata)
+{
+	observe(userdata);
+	keep_gap(userdata, "uevent", "the kernel dropped uevents");
+}
+
+void sources_open(struct daemon *daemon)
+{
+	const struct trace_setup setup = {
+		.instance = "daxmgr",
+		.buffer_bytes = daemon->config->trace_buffer_bytes,
+		.priority = PRIORITY_TRACE,
+		.on_record = on_trace,
+		.on_gap = on_trace_gap,
+		.userdata = daemon,
+	};
+
+	if (trace_open(daemon->event, &setup, &daemon->trace, daemon->trace_problem) < 0)
+		log_line(LOG_WARNING, "trace: %s; faults are seen by uevents and observation only",
+			 daemon->trace_problem);
+	if (uevent_open(daemon->event, PRIORITY_UEVENT, on_uevent, on_uevent_gap, daemon,
+			&daemon->uevents, daemon->uevent_problem) < 0)
+		log_line(LOG_WARNING, "uevents: %s; changes are seen by observation only",
+			 daemon->uevent_problem);
+}
+
+void sources_close(struct daemon *daemon)
+{
+	daemon->trace = trace_close(daemon->trace);
+	daemon->uevents = uevent_close(daemon->uevents);
+}

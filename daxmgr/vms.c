@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vms.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <systemd/sd-daemon.h>
+
+#include <isolate/types.h>
+
+#include "cleanup.h"
+
+static const char stored_prefix[] = "vm-";
+
+struct vm {
+	struct vms *vms;
+	sd_event_source *source;
+	int pidfd; /* -1: none */
+	uint32_t epoch;
+	pid_t pid;
+	char name[ISO_NAME_BYTES];
+};
+
+struct vms {
+	sd_event *event;
+	int64_t priority;
+	vms_exited_t exited;
+	void *userdata;
+	int n_stored;
+	char **stored_names; /* of fds SD_LISTEN_FDS_START + i; NULL when taken */
+	uint32_t room;
+	struct vm vms[];
+};
+
+int vms_pidfd_pid(int pidfd, pid_t *ret)
+{
+	char path[64], line[128];
+	_cleanup_fclose_ FILE *file = NULL;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "Pid: %d", &pid) == 1) {
+			if (pid <= 0)
+				return -ESRCH;
+			*ret = pid;
+			return 0;
+		}
+	return -EBADF; /* not a pidfd */
+}
+
+int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exited, void *userdata,
+	    struct vms **ret)
+{
+	struct vms *vms = calloc(1, sizeof(*vms) + room * sizeof(vms->vms[0]));
+	uint32_t i;
+
+	if (!vms)
+		return -ENOMEM;
+	vms->event = sd_event_ref(event);
+	vms->priority = priority;
+	vms->exited = exited;
+	vms->userdata = userdata;
+	vms->room = room;
+	for (i = 0; i < room; i++)
+		vms->vms[i] = (struct vm){ .vms = vms, .pidfd = -1 };
+	vms->n_stored = sd_listen_fds_with_names(true, &vms->stored_names);
+	*ret = vms;
+	return 0;
+}
+
+static void vm_close(struct vm *vm)
+{
+	vm->source = sd_event_source_disable_unref(vm->source);
+	if (vm->pidfd >= 0)
+		close(vm->pidfd);
+	vm->pidfd = -1;
+	vm->pid = 0;
+}
+
+struct vms *vms_free(struct vms *vms)
+{
+	uint32_t i;
+
+	if (!vms)
+		return NULL;
+	for (i = 0; i < vms->room; i++)
+		vm_close(&vms->vms[i]);
+	vms_drop_stored(vms);
+	sd_event_unref(vms->event);
+	free(vms);
+	return NULL;
+}
+
+static void store_fd(const struct vm *vm)
+{
+	char message[ISO_NAME_BYTES + 64];
+
+	/* No polling: the manager must keep the fd of a process that has exited meanwhile. */
+	snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=%s%s\nFDPOLL=0", stored_prefix,
+		 vm->name);
+	sd_pid_notify_with_fds(0, 0, message, &vm->pidfd, 1);
+}
+
+static void unstore_fd(const char *name)
+{
+	char message[ISO_NAME_BYTES + 64];
+
+	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s%s", stored_prefix, name);
+	sd_notify(0, message);
+}
+
+static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct vm *vm = userdata;
+
+	(void)fd;
+	(void)revents;
+	/* Once: the fd stays readable from now on. */
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	vm->vms->exited(vm->vms->userdata, vm - vm->vms->vms, vm->epoch);
+	return 0;
+}
+
+int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, int pidfd)
+{
+	struct vm *vm = &vms->vms[lease];
+	int r;
+
+	vm_close(vm);
+	vm->pidfd = pidfd;
+	vm->epoch = epoch;
+	snprintf(vm->name, sizeof(vm->name), "%s", name);
+	r = vms_pidfd_pid(pidfd, &vm->pid);
+	if (r < 0 && r != -ESRCH) {
+		vm_close(vm);
+		return r;
+	}
+	r = sd_event_add_io(vms->event, &vm->source, pidfd, EPOLLIN, on_pidfd, vm);
+	if (r < 0) {
+		vm_close(vm);
+		return r;
+	}
+	sd_event_source_set_priority(vm->source, vms->priority);
+	store_fd(vm);
+	return 0;
+}
+
+int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch)
+{
+	const struct vm *vm = &vms->vms[lease];
+
+	if (vm->pidfd < 0 || vm->epoch != epoch)
+		return -ENOENT;
+	return syscall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
+}
+
+void vms_forget(struct vms *vms, uint32_t lease)
+{
+	struct vm *vm = &vms->vms[lease];
+
+	if (vm->pidfd < 0)
+		return;
+	unstore_fd(vm->name);
+	vm_close(vm);
+}
+
+bool vms_is_vm(const struct vms *vms, pid_t pid)
+{
+	uint32_t i;
+
+	for (i = 0; i < vms->room; i++)
+		if (vms->vms[i].pidfd >= 0 && vms->vms[i].pid == pid)
+			return true;
+	return false;
+}
+
+int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid)
+{
+	struct pollfd poll_exit = { .events = POLLIN };
+	int i;
+
+	for (i = 0; i < vms->n_stored; i++) {
+		const char *stored = vms->stored_names[i];
+		pid_t pid = 0;
+
+		if (!stored || strncmp(stored, stored_prefix, strlen(stored_prefix)) ||
+		    strcmp(stored + strlen(stored_prefix), name))
+			continue;
+		free(vms->stored_names[i]);
+		vms->stored_names[i] = NULL;
+		poll_exit.fd = SD_LISTEN_FDS_START + i;
+		if (poll(&poll_exit, 1, 0) == 0 && vms_pidfd_pid(poll_exit.fd, &pid) == 0)
+			*ret_pid = pid;
+		else
+			*ret_pid = 0;
+		return poll_exit.fd;
+	}
+	return -ENOENT;
+}
+
+void vms_drop_stored(struct vms *vms)
+{
+	int i;
+
+	for (i = 0; i < vms->n_stored; i++) {
+		if (!vms->stored_names[i])
+			continue;
+		if (!strncmp(vms->stored_names[i], stored_prefix, strlen(stored_prefix)))
+			unstore_fd(vms->stored_names[i] + strlen(stored_prefix));
+		close(SD_LISTEN_FDS_START + i);
+		free(vms->stored_names[i]);
+	}
+	free(vms->stored_names);
+	vms->stored_names = NULL;
+	vms->n_stored = 0;
+}

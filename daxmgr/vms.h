@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The processes of attached VMs, by pidfd. A copy of each pidfd lies in the
+ * service manager's fd store, so that a restarted daemon holds the very same
+ * processes and never a recycled pid.
+ */
+#ifndef DAXMGR_VMS_H
+#define DAXMGR_VMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <systemd/sd-event.h>
+
+struct vms;
+
+/* The process of a lease has exited. */
+typedef void (*vms_exited_t)(void *userdata, uint32_t lease, uint32_t epoch);
+
+/*
+ * `room` is the engine's number of leases: all memory is taken here, vms_kill()
+ * takes none. Return: 0 or negative errno.
+ */
+int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exited, void *userdata,
+	    struct vms **ret);
+
+/* Closes all; VMs live on, their pidfds stay in the fd store. NULL is fine. */
+struct vms *vms_free(struct vms *vms);
+
+/* Watches `pidfd` (becomes ours in any case) as the VM of a lease. Return: 0 or negative errno. */
+int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, int pidfd);
+
+/* SIGKILL, now: one system call. Return: 0, -ESRCH when it is gone already, -ENOENT for a stale epoch. */
+int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch);
+
+/* Forgets the process of a lease, also in the fd store. */
+void vms_forget(struct vms *vms, uint32_t lease);
+
+/* Whether `pid` is the process of a lease. */
+bool vms_is_vm(const struct vms *vms, pid_t pid);
+
+/*
+ * Takes a pidfd back that an earlier daemon left in the fd store under the
+ * lease's name. Return: the fd (the caller's), or -ENOENT. `ret_pid` is 0 when
+ * the process has exited.
+ */
+int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid);
+
+/* Closes what was left in the fd store and nobody took. */
+void vms_drop_stored(struct vms *vms);
+
+/* Pid behind a pidfd. Return: 0 or -ESRCH when it has been reaped, other negative errno. */
+int vms_pidfd_pid(int pidfd, pid_t *ret);
+
+#endif
