@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What an operator writes into daxmgrd.conf. Files in the order in which later
+ * ones override earlier ones, key by key:
+ *
+ *   /usr/lib/daxmgr/daxmgrd.conf          (not read when the next one exists)
+ *   /etc/daxmgr/daxmgrd.conf
+ *   daxmgrd.conf.d/NAME.conf of both directories, by NAME
+ */
+#ifndef DAXMGR_CONFIG_H
+#define DAXMGR_CONFIG_H
+
+#include <stdio.h>
+
+#include <isolate/engine.h>
+
+struct config {
+	char socket_path[108];     /* sun_path */
+	char state_directory[192];
+	uint64_t trace_buffer_bytes; /* per CPU */
+	uint64_t settle_ns;        /* [Recovery] */
+	uint64_t exit_ns;
+	uint64_t retry_ns;
+	uint32_t attempts;
+	bool automatic;            /* recover without being told */
+	uint64_t grant_ns;         /* [Lease] */
+	uint64_t align;
+	struct iso_region_definition *regions; /* in the order they were first named */
+	uint32_t n_regions;
+};
+
+/*
+ * Reads everything below `root` ("" on a real host). Return: 0, -EINVAL when
+ * something in it is wrong, or another negative errno. `ret` is filled in any
+ * case and released by config_free(); with an error it must not be used
+ * otherwise. `ret_messages` (may be NULL) gets one line per error and warning,
+ * or NULL when there is nothing to say; the caller frees it.
+ */
+int config_load(const char *root, struct config *ret, char **ret_messages);
+
+void config_free(struct config *config);
+
+/* Puts the configured times into `policy`; leaves what is not configured. */
+void config_policy(const struct config *config, struct iso_policy *policy);
+
+/* ---- in parts, for tests and the fuzzer ---- */
+
+void config_init(struct config *ret);
+
+/* One file over what is there. Messages go to `messages`. Return: how many errors. */
+unsigned int config_read_file(struct config *config, const char *path, FILE *messages);
+
+/* What can only be seen when everything was read. Return: how many errors. */
+unsigned int config_check(const struct config *config, FILE *messages);
+
+#endif
