@@ -216,14 +216,13 @@ static bool run(struct store *store, struct store_list *list)
 	bool healthy = true;
 
 	while ((item = list_take(list))) {
-		if (!is_query(item)) {
-			store_list_add(&batch, item);
-			if (list->first && !is_query(list->first) && batch.n < BATCH_MAX)
-				continue;
-		}
-		healthy &= run_writes(store, &batch, &kept);
-		if (is_query(item))
+		if (is_query(item)) {
 			run_query(store, item);
+			continue;
+		}
+		store_list_add(&batch, item);
+		if (!list->first || is_query(list->first) || batch.n == BATCH_MAX)
+			healthy &= run_writes(store, &batch, &kept);
 	}
 	*list = kept;
 	return healthy && !kept.first;
