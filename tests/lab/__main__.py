@@ -80,10 +80,10 @@ def run_jobs(args, jobs, keep: Path, progress: Progress) -> list:
 
 
 def summarize(reports: list, keep: Path, progress: Progress):
-    for report in reports:
-        verdict = "held" if report["held"] else "BROKEN"
-        progress.line(f'{verdict:7} {report["scenario"]} in {report["seconds"]:.1f} s')
     failed = sum(not report["held"] for report in reports)
+    for report in reports:
+        if not report["held"]:
+            progress.line(f'BROKEN  {report["scenario"]}, step "{report["broken"]["step"]}"')
     progress.line(f"{len(reports) - failed} passed, {failed} failed; evidence in {keep}")
 
 

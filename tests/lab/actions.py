@@ -62,7 +62,7 @@ class Actions:
         again = clock.measure(self.guest.channel)
         best = min(relation, again, key=lambda r: r.rtt_ns)
         self.guest.clock = best
-        fault = {"step": step.name, "kind": step.action, **args, "host_ns": before, "host_done_ns": after,
+        fault = {"step": step.name, "kind": step.action, "arguments": args, "host_ns": before, "host_done_ns": after,
                  "boottime_ns": best.to_guest(before), "boottime_done_ns": best.to_guest(after),
                  "clock_error_ns": best.rtt_ns // 2}
         self.faults.append(fault)

@@ -2,9 +2,11 @@
 """Saves what happened, independent of what the product says about itself."""
 
 import json
+import re
 from pathlib import Path
 
 from .errors import LabError
+from .expect import trace_lines
 from .guest import LAB_DIR, TRACE
 
 COMMANDS = {
@@ -14,6 +16,28 @@ COMMANDS = {
     "topology.json": ["daxmgrctl", "topology", "--json"],
     "vms.json": ["daxmgrctl", "vm", "list", "--json"],
 }
+
+
+FIRST_SIGNS = re.compile(r"(aer_event|pci_hp_event|cxl_\w+|memory_failure_event|mce_record): ")
+
+
+def first_record(trace: str, begin_ns: int):
+    """(boottime in ns, text) of the first hardware record at or after a time, or None."""
+    for stamp, text in trace_lines(trace):
+        if stamp >= begin_ns and FIRST_SIGNS.match(text):
+            return stamp, text
+    return None
+
+
+def date_faults(faults: list, trace: str):
+    """Adds to each fault the kernel's first record of it and the time between."""
+    for index, fault in enumerate(faults):
+        found = first_record(trace, fault["boottime_ns"] - fault["clock_error_ns"])
+        later = faults[index + 1]["boottime_ns"] if index + 1 < len(faults) else None
+        if found is None or (later is not None and found[0] >= later):
+            continue
+        fault["first_record_ns"], fault["first_record"] = found
+        fault["inject_to_record_ms"] = round((found[0] - fault["boottime_ns"]) / 1e6, 3)
 
 
 class Evidence:
@@ -38,10 +62,13 @@ class Evidence:
     def iomem(self, when: str):
         self.copy(f"iomem-{when}.txt", "/proc/iomem")
 
-    def collect(self, mark: int, product: bool) -> list:
+    def collect(self, mark: int, product: bool, faults: list) -> list:
         """Saves everything from a journal position on; returns what could not be saved."""
         problems = []
-        for work in (self._lab, lambda: self._journal(mark), self._product if product else lambda: None):
+        jobs = [self._lab, lambda: date_faults(faults, self.guest.trace()), lambda: self._journal(mark)]
+        if product:
+            jobs.append(self._product)
+        for work in jobs:
             try:
                 work()
             except (LabError, OSError, ValueError) as error:

@@ -92,7 +92,10 @@ class Checker:
     def _kernel_log(self, args):
         self._settle(args)
         records = self.guest.journal.kernel(self.marks.journal(args["since"]))
-        return _search([r.message for r in records], args)
+        verdict = _search([r.message for r in records], args)
+        if not verdict[0]:
+            self.guest.nudge_kernel_log()
+        return verdict
 
     def _trace(self, args):
         begin = self.marks.guest_ns(args["since"])

@@ -17,6 +17,7 @@ from .qemu import CHANNEL, Host
 from .samples import Samples
 
 BOOT_SECONDS = 240
+NUDGE_SECONDS = 0.5
 LAB_DIR = "/run/daxmgr-lab"
 CODE_DIR = "/usr/lib/daxmgr-lab"
 TRACE = "/sys/kernel/tracing/instances/lab"
@@ -61,6 +62,7 @@ class Guest:
         self.clock = None
         self.boot_seconds = 0.0
         self._journal_marks = 0
+        self._nudged = 0.0
         self.kernel = ""
 
     # Boot
@@ -194,17 +196,24 @@ class Guest:
     def trace(self) -> str:
         return self.channel.read_or_empty(f"{TRACE}/trace").decode(errors="replace")
 
-    def sync_journal(self, seconds: float = 10):
+    def sync_journal(self, seconds: float = 15):
         """Returns when everything logged before this call has arrived here."""
         self._journal_marks += 1
         text = f"lab mark {self._journal_marks}"
         position = self.journal.mark()
-        self.channel.call("mark", text=text.encode())
         deadline = time.monotonic() + seconds
-        while sum(r.message == text for r in self.journal.since(position)) < 2:
+        while {r.kernel for r in self.journal.since(position) if r.message == text} != {True, False}:
             if time.monotonic() > deadline:
                 raise LabError("the guest's journal does not move any more")
-            self.journal.wait_change(0.05)
+            self.channel.call("mark", text=text.encode())
+            self.journal.wait_change(0.1)
+            time.sleep(0.02)
+
+    def nudge_kernel_log(self):
+        """journald sometimes reads the newest kernel record only when one more comes."""
+        if time.monotonic() - self._nudged > NUDGE_SECONDS:
+            self._nudged = time.monotonic()
+            self.channel.call("mark", text=b"lab nudge")
 
     def boottime_ns(self) -> int:
         return self.clock.to_guest(time.monotonic_ns())
@@ -227,9 +236,7 @@ class Guest:
         """Takes the product's state away; false when the guest is not as good as new."""
         run = self.channel.run
         run("systemctl stop 'daxmgr-vm@*.service'; systemctl reset-failed", 60)
-        listed = self.ctl(["region", "list", "--json"])
-        for name in _region_names(listed.out) if listed.rc == 0 else []:
-            self.ctl(["region", "destroy", name, "--yes"])
+        self._destroy_regions()
         run(f"systemctl stop {DAEMON}; systemctl clean --what=fdstore {DAEMON} 2>/dev/null; "
             "rm -rf /var/lib/daxmgr /etc/daxmgr /run/daxmgr-vm/* /dev/daxmgr", 60)
         run(f"systemctl stop daxlab-sampler; rm -rf {LAB_DIR}/samples.txt {LAB_DIR}/serial; echo > {TRACE}/trace; "
@@ -239,6 +246,14 @@ class Guest:
         same = all(self.host.plugged.get(m.name) == m for m in self.host.topology.memdevs if m.present)
         dirty = [kind for kind in CLEANERS if self.leftovers(kind)]
         return same and not dirty and not self.journal.bad_kernel_records()
+
+    def _destroy_regions(self):
+        try:
+            listed = self.ctl(["region", "list", "--json"])
+            for name in _region_names(listed.out) if listed.rc == 0 else []:
+                self.ctl(["region", "destroy", name, "--yes"])
+        except GuestOsError:
+            return
 
     def close(self):
         if self.channel:

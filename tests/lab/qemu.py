@@ -19,13 +19,13 @@ CHANNEL = "org.daxmgr.lab"
 LSA_BYTES = 1 << 20
 UNPLUG_SECONDS = 30
 
-# Descriptor 1 (uncorrectable): a threshold event (2) without a count makes the kernel warn.
+# Type 3 (a counter expired) needs the threshold bit and a count, or the kernel warns.
 MEDIA_EVENTS = {
     "general-media": ("cxl-inject-general-media-event", {
-        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 1, "type": 3,
+        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 1, "type": 0,
         "transaction-type": 192, "channel": 3, "rank": 17, "device": 4, "sub-type": 2}),
     "dram": ("cxl-inject-dram-event", {
-        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 1, "type": 3,
+        "log": "failure", "flags": 1, "dpa": 0x1000, "descriptor": 1, "type": 0,
         "transaction-type": 192, "channel": 3, "rank": 17, "nibble-mask": 37, "bank-group": 7,
         "bank": 11, "row": 2, "column": 77, "sub-type": 2}),
     "memory-module": ("cxl-inject-memory-module-event", {

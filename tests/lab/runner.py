@@ -103,6 +103,7 @@ class Play:
             self._steps()
             self._no_warnings()
             self.report["held"] = True
+            self.progress.line(f"held    {self.scenario.name}")
         except StepFailed as failure:
             self._failed(failure.what, failure.last)
         except LabError as error:
@@ -119,7 +120,7 @@ class Play:
             self.guest.host.check_alive()
         except LabError as error:
             return [str(error)]
-        return self.evidence.collect(self.journal_mark, self.scenario.product)
+        return self.evidence.collect(self.journal_mark, self.scenario.product, self.report["faults"])
 
     def _failed(self, what: str, last):
         step = self.report["steps"][-1]["name"] if self.report["steps"] else "preparation"
