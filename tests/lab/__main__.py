@@ -154,6 +154,7 @@ def parse_arguments(argv):
 def main(argv=None) -> int:
     args = parse_arguments(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return args.handler(args)
     except FormatError as error:

@@ -176,6 +176,8 @@ def nothing_left(e: DemoEvidence):
         yield f"instances: {', '.join(end.bound_instances())}"
     if end.mappers:
         yield f"mappings: {', '.join(end.mappers)}"
+    if end.new_mounts:
+        yield f"mounts: {end.new_mounts}"
     running = [name for name, vm in end.vms.items() if vm.pid]
     if running:
         yield f"processes: {', '.join(running)}"

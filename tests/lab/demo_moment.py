@@ -44,6 +44,7 @@ def take(guest, path: Path, names: list):
         "instances.txt": run(INSTANCES).out,
         "vms.txt": run(VMS % {"names": " ".join(names), "properties": UNIT_PROPERTIES}).out,
         "mappers.txt": run(MAPPERS).out,
+        "mounts.txt": guest.leftovers("mounts"),
     }
     path.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -121,6 +122,7 @@ class Moment:
         self.instances = parse_attributes(text("instances.txt"))
         self.vms = parse_vms(text("vms.txt"))
         self.mappers = text("mappers.txt").split()
+        self.new_mounts = text("mounts.txt").strip()
 
     def live_regions(self) -> dict:
         """Region to bytes, of regions that are committed, bound and in the host's address map."""
