@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "daemon.h"
 #include "source/trace_pump.h"
-#include "vms.h"
 #include "world.h"
 
 /* Seen by the round, its victims and the writer. */
@@ -45,7 +45,7 @@ struct round {
 	sd_event *event;
 	struct trace_pump pump;
 	struct world *world;
-	struct vms *vms;
+	struct daemon daemon; /* nothing of it but the VMs is used by the kill pass */
 	unsigned int n_exited, n_killed;
 };
 
@@ -149,8 +149,7 @@ static void on_record(void *userdata, const struct trace_record *record)
 	timing->decoded_ns = since_begin(round);
 	effects = world_step(round->world, &event);
 	timing->decided_ns = since_begin(round);
-	for (uint32_t i = 0; i < effects.n_kills; i++)
-		vms_kill(round->vms, effects.kills[i].lease, effects.kills[i].lease_epoch);
+	exec_kills(&round->daemon, &effects);
 	timing->sent_ns = since_begin(round);
 	round->n_killed = effects.n_kills;
 }
@@ -194,7 +193,8 @@ static void prepare_engine(struct round *round)
 
 	iso_limits_default(&limits);
 	if (sd_event_new(&round->event) < 0 ||
-	    vms_new(round->event, -90, limits.leases, on_exit_of, round, &round->vms) < 0 ||
+	    vms_new(round->event, -90, limits.leases, on_exit_of, round,
+		    &round->daemon.vms) < 0 ||
 	    trace_pump_init(&round->pump, &round->recorded->formats, PAGE_BYTES, on_record, on_gap,
 			    round) < 0)
 		give_up("preparing the daemon's parts");
@@ -205,7 +205,7 @@ static void prepare_engine(struct round *round)
 
 		snprintf(name, sizeof(name), "vm-%u", i);
 		world_attach(round->world, name, round->pids[i], &lease, &epoch);
-		if (vms_add(round->vms, lease, epoch, name, round->pidfds[i]) < 0)
+		if (vms_add(round->daemon.vms, lease, epoch, name, round->pidfds[i]) < 0)
 			give_up("watching a pidfd");
 	}
 	if (sd_event_add_io(round->event, NULL, round->pipe_read, EPOLLIN, on_readable, round) < 0)

@@ -13,9 +13,9 @@
 #define PORT   "/devices/pci0000:64/0000:64:00.0"
 
 #define DAX_UNBIND                                                              \
-	"unbind@" REGION "/dax_region1/dax1.4\0ACTION=unbind\0"                  \
-	"DEVPATH=" REGION "/dax_region1/dax1.4\0SUBSYSTEM=dax\0MAJOR=251\0"      \
-	"MINOR=0\0DEVNAME=dax1.4\0SEQNUM=1656"
+	"unbind@" REGION "/dax_region1/dax1.2\0ACTION=unbind\0"                  \
+	"DEVPATH=" REGION "/dax_region1/dax1.2\0SUBSYSTEM=dax\0MAJOR=251\0"      \
+	"MINOR=2\0DEVNAME=dax1.2\0SEQNUM=1572"
 #define MEMDEV_UNBIND                                                           \
 	"unbind@" PORT "/0000:65:00.0/mem1\0ACTION=unbind\0"                     \
 	"DEVPATH=" PORT "/0000:65:00.0/mem1\0SUBSYSTEM=cxl\0MAJOR=249\0"         \
@@ -100,12 +100,12 @@ Test(uevent_decode, an_instance_leaves_at_surprise_down)
 	struct iso_fault fault;
 
 	cr_assert_eq(MEANING(DAX_UNBIND), UEVENT_INSTANCE_GONE);
-	cr_assert_str_eq(news.name, "dax1.4");
+	cr_assert_str_eq(news.name, "dax1.2");
 	cr_assert(uevent_fault(&news, 42, &fault));
 	cr_assert_eq(fault.unit_kind, ISO_UNIT_INSTANCE);
 	cr_assert_eq(fault.cause, ISO_CAUSE_REGION_GONE);
 	cr_assert_eq(fault.region_kernel_id, 1);
-	cr_assert_eq(fault.kernel_id, 4);
+	cr_assert_eq(fault.kernel_id, 2);
 	cr_assert_eq(fault.record_ns, 42);
 }
 
