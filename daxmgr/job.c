@@ -29,9 +29,16 @@ static int job_observe(struct port *port, int *ret_snapshot_fd)
 
 static int job_rescan(struct port *port, struct iso_pci_address address)
 {
-	int error = pci_rescan(port, address);
+	uint32_t bound = memdev_count_bound(port, address), removed = 0;
+	int error;
 
-	return error ? error : memdev_bind_below(port, address);
+	error = memdev_remove_unbound(port, address, &removed);
+	if (!error)
+		error = pci_rescan(port, address);
+	/* Drivers probe asynchronously; a slot that was empty is not waited for. */
+	if (!error && removed)
+		error = memdev_wait_bound(port, address, bound + removed);
+	return error;
 }
 
 /* What comes from the daemon becomes a path and an index: both are looked at once more. */
@@ -95,7 +102,11 @@ void job_run(const char *root, const struct job_request *request, struct job_rep
 	     int *ret_snapshot_fd)
 {
 	struct job_reply reply = { .completion = { .operation = request->id } };
-	struct port port = { root, request->deadline_ns, &reply.completion };
+	struct port port = {
+		.root = root,
+		.deadline_ns = request->deadline_ns,
+		.completion = &reply.completion,
+	};
 	uint64_t begin = port_now_ns();
 	int fd = -1, error;
 

@@ -15,6 +15,7 @@ enum { SNAPSHOT_ARRAYS = 6, SNAPSHOT_ALIGN = 16 };
 struct snapshot_header {
 	uint64_t magic;
 	uint64_t bytes; /* of the whole file */
+	uint64_t uevent_seqnum;
 	struct {
 		uint64_t offset;
 		uint32_t count;
@@ -55,7 +56,10 @@ static size_t snapshot_align(size_t bytes)
 
 int snapshot_file_write(const struct iso_snapshot *snapshot)
 {
-	struct snapshot_header header = { .magic = SNAPSHOT_MAGIC };
+	struct snapshot_header header = {
+		.magic = SNAPSHOT_MAGIC,
+		.uevent_seqnum = snapshot->uevent_seqnum,
+	};
 	struct snapshot_array arrays[SNAPSHOT_ARRAYS];
 	_cleanup_close_ int fd = -1;
 	size_t end = snapshot_align(sizeof(header));
@@ -204,6 +208,7 @@ static bool snapshot_parse(const void *map, size_t bytes, struct iso_snapshot *r
 	s.n_windows = header->arrays[3].count;
 	s.n_regions = header->arrays[4].count;
 	s.n_instances = header->arrays[5].count;
+	s.uevent_seqnum = header->uevent_seqnum;
 	if (!snapshot_ports_valid(&s) || !snapshot_memdevs_valid(&s) || !snapshot_regions_valid(&s))
 		return false;
 	*ret = s;

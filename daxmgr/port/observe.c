@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../cleanup.h"
+#include "sysfs.h"
 
 int observe_run(struct port *port)
 {
@@ -14,6 +15,8 @@ int observe_run(struct port *port)
 
 	if (!o)
 		return port_fail(port, -ENOMEM, "observation: no memory");
+	/* First: what a uevent up to here told is in what is read from here on. */
+	o->counts.uevent_seqnum = sysfs_uevent_seqnum(port->root);
 	error = observe_ports(port, o);
 	if (!error)
 		error = observe_cxl(port, o);

@@ -21,32 +21,38 @@ uint64_t port_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-int port_fail(struct port *port, int error, const char *format, ...)
+static void port_append(struct port *port, const char *format, va_list arguments)
 {
 	struct iso_completion *completion = port->completion;
+	size_t used = strlen(completion->message);
+
+	if (used && used + 2 < sizeof(completion->message)) {
+		strcpy(completion->message + used, "; ");
+		used += 2;
+	}
+	vsnprintf(completion->message + used, sizeof(completion->message) - used, format,
+		  arguments);
+}
+
+int port_fail(struct port *port, int error, const char *format, ...)
+{
 	va_list arguments;
 
-	if (completion->message[0])
+	if (port->told)
 		return error;
+	port->told = true;
 	va_start(arguments, format);
-	vsnprintf(completion->message, sizeof(completion->message), format, arguments);
+	port_append(port, format, arguments);
 	va_end(arguments);
 	return error;
 }
 
 void port_say(struct port *port, const char *format, ...)
 {
-	struct iso_completion *completion = port->completion;
-	size_t used = strlen(completion->message);
 	va_list arguments;
 
-	if (used && used + 2 < sizeof(completion->message)) {
-		strcpy(completion->message + used, "; ");
-		used += 2;
-	}
 	va_start(arguments, format);
-	vsnprintf(completion->message + used, sizeof(completion->message) - used, format,
-		  arguments);
+	port_append(port, format, arguments);
 	va_end(arguments);
 }
 

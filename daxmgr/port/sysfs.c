@@ -194,6 +194,13 @@ bool sysfs_exists(const char *root, const char *format, ...)
 	return !SYSFS_PATH(path, root, format) && access(path, F_OK) == 0;
 }
 
+uint64_t sysfs_uevent_seqnum(const char *root)
+{
+	uint64_t seqnum;
+
+	return sysfs_read_u64(root, &seqnum, "/sys/kernel/uevent_seqnum") ? 0 : seqnum;
+}
+
 DIR *sysfs_open(const char *root, const char *format, ...)
 {
 	char path[PATH_MAX];

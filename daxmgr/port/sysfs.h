@@ -46,6 +46,9 @@ int sysfs_real(const char *root, char *ret, const char *format, ...) SYSFS_FORMA
 
 bool sysfs_exists(const char *root, const char *format, ...) SYSFS_FORMAT(2, 3);
 
+/* The kernel's counter of uevents; 0 when it cannot be read. */
+uint64_t sysfs_uevent_seqnum(const char *root);
+
 /* Opens a directory; NULL and errno when it cannot. */
 DIR *sysfs_open(const char *root, const char *format, ...) SYSFS_FORMAT(2, 3);
 

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is read from a host: stable paths, targets in order, drivers of dax devices. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fake.h"
+#include "port/observe.h"
+#include "snapshot_file.h"
+
+static struct fake f;
+static struct observation *o;
+
+static void setup(void)
+{
+	fake_make(&f);
+	o = calloc(1, sizeof(*o));
+}
+
+static void teardown(void)
+{
+	free(o);
+	fake_remove(&f);
+}
+
+TestSuite(observe, .init = setup, .fini = teardown);
+
+static void host_bridge(const char *device, const char *hid, const char *uid)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "/sys/devices/acpi/ACPI0016:%s/hid", device + 8);
+	fake_file(&f, path, hid);
+	if (uid) {
+		snprintf(path, sizeof(path), "/sys/devices/acpi/ACPI0016:%s/uid", device + 8);
+		fake_file(&f, path, uid);
+	}
+	snprintf(path, sizeof(path), "/sys/devices/%s", device);
+	fake_directory(&f, path);
+	snprintf(path, sizeof(path), "/sys/devices/%s/firmware_node", device);
+	{
+		char target[64];
+
+		snprintf(target, sizeof(target), "../acpi/ACPI0016:%s", device + 8);
+		fake_link(&f, path, target);
+	}
+}
+
+static void function(const char *path, const char *class)
+{
+	char full[256];
+
+	snprintf(full, sizeof(full), "/sys/devices/%s/class", path);
+	fake_file(&f, full, class);
+}
+
+Test(observe, a_switch_gives_paths_without_bus_numbers)
+{
+	host_bridge("pci0000:0c", "ACPI0016", "12");
+	function("pci0000:0c/0000:0c:00.0", "0x060400");
+	function("pci0000:0c/0000:0c:00.0/0000:0d:00.0", "0x060400");
+	function("pci0000:0c/0000:0c:00.0/0000:0d:00.0/0000:0e:00.0", "0x060400");
+	function("pci0000:0c/0000:0c:00.0/0000:0d:00.0/0000:0e:01.0", "0x060400");
+	function("pci0000:0c/0000:0c:00.0/0000:0d:00.0/0000:0e:00.0/0000:0f:00.0", "0x050210");
+	function("pci0000:0c/0000:0c:01.2", "0x060400");
+
+	cr_assert_eq(observe_ports(&f.port, o), 0, "%s", f.completion.message);
+	cr_assert_eq(o->counts.n_host_bridges, 1);
+	cr_assert_str_eq(o->host_bridges[0].path, "hb12");
+	cr_assert_eq(o->counts.n_ports, 5);
+	cr_assert_str_eq(o->ports[0].path, "hb12/00.0");
+	cr_assert_eq(o->ports[0].kind, ISO_PORT_ROOT);
+	cr_assert_eq(o->ports[0].parent, ISO_NONE);
+	cr_assert_str_eq(o->ports[1].path, "hb12/00.0/00.0");
+	cr_assert_eq(o->ports[1].kind, ISO_PORT_SWITCH_UPSTREAM);
+	cr_assert_eq(o->ports[1].parent, 0);
+	cr_assert_str_eq(o->ports[3].path, "hb12/00.0/00.0/01.0");
+	cr_assert_eq(o->ports[3].kind, ISO_PORT_SWITCH_DOWNSTREAM);
+	cr_assert_eq(o->ports[3].parent, 1);
+	cr_assert_str_eq(o->ports[4].path, "hb12/01.2");
+	cr_assert_eq(o->ports[4].address.device, 1);
+	cr_assert_eq(o->ports[4].address.function, 2);
+	cr_assert_eq(o->ports[4].address.bus, 0x0c);
+}
+
+Test(observe, only_cxl_host_bridges_count)
+{
+	host_bridge("pci0000:00", "PNP0A08", "0");
+	host_bridge("pci0000:5d", "ACPI0016", "93");
+	function("pci0000:00/0000:00:01.0", "0x060400");
+	cr_assert_eq(observe_ports(&f.port, o), 0);
+	cr_assert_eq(o->counts.n_host_bridges, 1);
+	cr_assert_str_eq(o->host_bridges[0].path, "hb93");
+	cr_assert_eq(o->counts.n_ports, 0);
+}
+
+Test(observe, a_uid_is_somebodys_text)
+{
+	host_bridge("pci0000:0c", "ACPI0016", "../a b");
+	host_bridge("pci0000:0d", "ACPI0016", NULL);
+	cr_assert_eq(observe_ports(&f.port, o), 0);
+	cr_assert_str_eq(o->host_bridges[0].path, "hb.._a_b");
+	cr_assert_str_eq(o->host_bridges[1].path, "hb-ACPI0016:0d", "no UID: the ACPI name");
+}
+
+Test(observe, bridges_below_each_other_without_end)
+{
+	char path[512] = "pci0000:0c";
+
+	host_bridge("pci0000:0c", "ACPI0016", "12");
+	for (unsigned int i = 0; i < 12; i++) {
+		snprintf(path + strlen(path), sizeof(path) - strlen(path), "/0000:%02x:00.0",
+			 0x0c + i);
+		function(path, "0x060400");
+	}
+	cr_assert_eq(observe_ports(&f.port, o), -EOVERFLOW);
+	cr_assert(f.completion.message[0]);
+}
+
+Test(observe, addresses)
+{
+	struct iso_pci_address a;
+	const char *end;
+
+	cr_assert(observe_pci_address("0001:af:1f.7/x", &a, &end));
+	cr_assert_str_eq(end, "/x");
+	cr_assert_eq(a.segment, 1);
+	cr_assert_eq(a.bus, 0xaf);
+	cr_assert_eq(a.device, 31);
+	cr_assert_eq(a.function, 7);
+	cr_assert_not(observe_pci_address("0001:af:20.0", &a, NULL), "device 32");
+	cr_assert_not(observe_pci_address("0001:af:1f.8", &a, NULL), "function 8");
+	cr_assert_not(observe_pci_address("1:af:1f.0", &a, NULL));
+	cr_assert_not(observe_pci_address("pci0000:0c", &a, NULL));
+}
+
+/* A tree recorded on a stock 7.2 kernel in the lab, in the middle of an incident. */
+Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
+{
+	struct job_request request = { .id = 5, .kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX };
+	const struct iso_observed_region *r;
+	struct snapshot_file file;
+	struct job_reply reply;
+	int fd;
+
+	fake_tree(&f, "tests/port/demo-tree.txt");
+	if (!fake_mount(&f))
+		cr_skip_test("no mount namespace here");
+	job_run(f.root, &request, &reply, &fd);
+	cr_assert_eq(reply.completion.result, 0, "%s", reply.completion.message);
+	cr_assert_eq(reply.completion.operation, 5);
+	cr_assert_eq(snapshot_file_open(fd, &file), 0);
+	close(fd);
+	cr_assert_eq(file.snapshot.n_host_bridges, 3);
+	cr_assert_eq(file.snapshot.n_ports, 4);
+	cr_assert_eq(file.snapshot.n_memdevs, 4);
+	for (uint32_t i = 0; i < 4; i++) {
+		const struct iso_observed_memdev *m = &file.snapshot.memdevs[i];
+
+		cr_assert(m->bound, "%s", m->name);
+		cr_assert_eq(m->volatile_bytes, 512u << 20);
+		if (m->serial == 0x13) {
+			cr_assert_str_eq(m->path, "hb174/00.0/00.0");
+			cr_assert_str_eq(file.snapshot.ports[m->port].path, "hb174/00.0");
+		}
+	}
+	cr_assert_eq(file.snapshot.n_windows, 4);
+	cr_assert_eq(file.snapshot.windows[3].ways, 2);
+	cr_assert_eq(file.snapshot.windows[3].granularity, 8192);
+	cr_assert_str_eq(
+		file.snapshot.host_bridges[file.snapshot.windows[3].host_bridges[0]].path, "hb93");
+	cr_assert_str_eq(
+		file.snapshot.host_bridges[file.snapshot.windows[3].host_bridges[1]].path, "hb174");
+	cr_assert_eq(file.snapshot.n_regions, 2);
+	r = &file.snapshot.regions[file.snapshot.regions[0].kernel_id == 3 ? 0 : 1];
+	cr_assert_eq(r->kernel_id, 3);
+	cr_assert_not(r->committed);
+	cr_assert_not(r->bound);
+	cr_assert_not(r->has_dax);
+	cr_assert_not(r->targets[0].present);
+	cr_assert(r->targets[1].present);
+	cr_assert_eq(r->targets[1].serial, 0x13);
+	r = &file.snapshot.regions[file.snapshot.regions[0].kernel_id == 3 ? 1 : 0];
+	cr_assert(r->committed && r->bound && r->has_dax && r->is_volatile);
+	cr_assert_eq(r->targets[0].serial, 0x10);
+	cr_assert_eq(r->available_bytes, (512u << 20) - (2u << 20));
+	cr_assert_eq(file.snapshot.n_instances, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct iso_observed_instance *d = &file.snapshot.instances[i];
+
+		cr_assert_eq(d->driver, d->kernel_id ? ISO_DAX_DEVICE_DAX : ISO_DAX_UNBOUND);
+		cr_assert_eq(d->bytes, d->kernel_id ? 2u << 20 : 0);
+	}
+	snapshot_file_close(&file);
+}
+
+Test(observe, libcxl_is_never_led_to_the_hosts_devices)
+{
+	struct job_request request = { .kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX };
+	struct job_reply reply;
+	int fd;
+
+	job_run(f.root, &request, &reply, &fd);
+	cr_assert_eq(reply.completion.result, -EXDEV);
+	cr_assert_eq(fd, -1);
+}
