@@ -118,7 +118,7 @@ def domain_healthy(e: DemoEvidence):
         since = t0 or f.inject_ns
         if figures.note_after(e, f, "recovered", since) is None:
             yield f"{_where(f)}: the incident was not closed"
-        states = [text for at, kind, text, _ in e.notes
+        states = [text for at, _, text in e.notes
                   if text.startswith("domain ") and since <= at <= f.window_end_ns]
         last = {text.split()[1]: text for text in states}
         for text in last.values():

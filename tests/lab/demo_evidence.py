@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .demo_moment import Moment
-from .demo_plan import Fault
+from .demo_plan import Fault, file_name
 from .errors import LabError
 from .journal import Journal
 from .samples import Samples
@@ -16,6 +16,7 @@ from .samples import Samples
 SCENARIO = "demo"
 RECORD_FILE = "demo-run.json"
 RESULT_FILE = "demo-result.json"
+_INCIDENT = re.compile(r"^incident \d+: ")
 _TRACE_LINE = re.compile(r"^\s*(\S.*?)-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): (\w+): (.*)$")
 
 
@@ -91,13 +92,13 @@ class DemoEvidence:
 
     @cached_property
     def notes(self) -> list:
-        """What daxmgrd wrote to the journal: (ns of the fact, kind, text, record)."""
+        """What daxmgrd wrote to the journal: (ns of the fact, kind, text)."""
         found = []
         for record in self.journal.records:
             if record.fields.get("DAXMGR_NOTE"):
                 at = record.fields.get("DAXMGR_AT_NS")
                 found.append((int(at) if at else record.boottime_ns, record.fields["DAXMGR_NOTE"],
-                              record.message, record))
+                              _INCIDENT.sub("", record.message)))
         return sorted(found, key=lambda note: note[0])
 
     @cached_property
@@ -129,7 +130,7 @@ class DemoEvidence:
         return next((s["boottime_ns"] for s in self.record["steps"] if s["name"] == name), 0)
 
     def step_output(self, name: str) -> str:
-        path = self.path / "steps" / (re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") + ".out")
+        path = self.path / "steps" / f"{file_name(name)}.out"
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @cached_property

@@ -63,7 +63,7 @@ def victim(e: DemoEvidence, f: Injected, vm: str, t0) -> dict:
 
 
 def note_after(e: DemoEvidence, f: Injected, kind: str, since: int):
-    return next((at for at, note, _, _ in e.notes if note == kind and since <= at <= f.window_end_ns), None)
+    return next((at for at, note, _ in e.notes if note == kind and since <= at <= f.window_end_ns), None)
 
 
 def contained_at(e: DemoEvidence, f: Injected, t0):
@@ -135,7 +135,7 @@ def timeline(e: DemoEvidence, f: Injected, t0: int) -> list:
     if f.hand_ns:
         entries.append((f.hand_ns, "lab", hand_text(f)))
     entries += [(r.ns, "kernel", text) for r in e.trace if inside(r.ns) and (text := trace_text(e, f, r))]
-    entries += [(at, "daxmgrd", text) for at, kind, text, _ in e.notes if inside(at)]
+    entries += [(at, "daxmgrd", text) for at, _, text in e.notes if inside(at)]
     for vm in e.vms:
         for r in e.exits(vm["name"], f.inject_ns, f.window_end_ns):
             entries.append((r.boottime_ns, "systemd",

@@ -2,6 +2,7 @@
 """What the demo's faults must hit, from the topology and the scenario alone: nothing the product says enters here."""
 
 import configparser
+import re
 from dataclasses import dataclass, field
 
 from .scenario import FAULTS
@@ -97,3 +98,8 @@ def plan(scenario, topology) -> list:
             survivors=[vm.name for vm in scenario.vms if vm.region not in hit],
             domain=domain_of(topology, regions, unit))
     return list(faults.values())
+
+
+def file_name(step_name: str) -> str:
+    """How a step's output is called in the evidence, without its ending."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", step_name).strip("-")

@@ -7,7 +7,7 @@ MIB = 1 << 20
 def _ms(value, digits: int = 1) -> str:
     if value is None:
         return "-"
-    return f"{value / 1000:.1f} s" if value >= 10_000 else f"{value:.{digits}f} ms"
+    return f"{value / 1000:.1f} s" if value >= 2_000 else f"{value:.{digits}f} ms"
 
 
 def _mib(count) -> str:
