@@ -17,7 +17,7 @@
 
 void wish_init(struct wish *wish)
 {
-	*wish = (struct wish){ .align = 2 * MIB, .restart = true, .wait = true };
+	*wish = (struct wish){ .restart = true, .wait = true };
 }
 
 /* The same rule as the daemon's, so that a typing error is seen without it. */
@@ -118,12 +118,14 @@ const char *wish_set_expires(struct wish *wish, const char *text)
 
 const char *wish_check(const struct wish *wish)
 {
+	uint64_t align = wish->align ? wish->align : 2 * MIB;
+
 	if (!wish->name)
 		return "a name is needed";
 	if (!wish->n_parts)
 		return "at least one --size is needed";
 	for (size_t i = 0; i < wish->n_parts; i++)
-		if (wish->parts[i].bytes % wish->align)
+		if (wish->parts[i].bytes % align)
 			return "each size must be a multiple of the alignment (2M unless --align says otherwise)";
 	return NULL;
 }
@@ -147,7 +149,8 @@ int wish_build(const struct wish *wish, sd_json_variant **ret)
 		ret, SD_JSON_BUILD_PAIR_STRING("name", wish->name),
 		SD_JSON_BUILD_PAIR_UNSIGNED("uid", wish->uid),
 		SD_JSON_BUILD_PAIR_UNSIGNED("gid", wish->gid), SD_JSON_BUILD_PAIR_VARIANT("parts", parts),
-		SD_JSON_BUILD_PAIR_UNSIGNED("align", wish->align),
+		SD_JSON_BUILD_PAIR_CONDITION(wish->align != 0, "align",
+					     SD_JSON_BUILD_UNSIGNED(wish->align)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("keepNs", wish->keep_ns),
 		SD_JSON_BUILD_PAIR_CONDITION(wish->expires_ns != 0, "expiresNs",
 					     SD_JSON_BUILD_UNSIGNED(wish->expires_ns)),
@@ -164,5 +167,5 @@ void wish_format_qemu(const char *name, size_t part, uint64_t bytes, uint64_t al
 	snprintf(text, WISH_QEMU_BYTES,
 		 "memory-backend-file,id=mem%zu,mem-path=/dev/daxmgr/vm/%s/mem%zu,size=%" PRIu64
 		 ",align=%s,share=on,prealloc=off",
-		 part, name, part, bytes, units_format_exact(align, align_text));
+		 part, name, part, bytes, units_format_exact(align ? align : 2 * MIB, align_text));
 }

@@ -30,14 +30,14 @@ struct wish {
 	gid_t gid;
 	size_t n_parts;
 	struct wish_part parts[WISH_PARTS_MAX];
-	uint64_t align;
+	uint64_t align;      /* 0: what the daemon is configured to */
 	uint64_t keep_ns;
 	uint64_t expires_ns; /* 0: what the daemon is configured to */
 	bool restart;
 	bool wait;
 };
 
-/* 2 MiB alignment, root, restart, wait. */
+/* Root's, restart, wait. */
 void wish_init(struct wish *wish);
 
 /*
@@ -57,7 +57,7 @@ const char *wish_check(const struct wish *wish);
 /* Parameters of Acquire(); owned by the caller. Return: 0 or negative errno. */
 int wish_build(const struct wish *wish, sd_json_variant **ret);
 
-/* The argument of QEMU's -object for one part of a lease. */
+/* The argument of QEMU's -object for one part of a lease; align 0 is 2 MiB. */
 void wish_format_qemu(const char *name, size_t part, uint64_t bytes, uint64_t align,
 		      char text[WISH_QEMU_BYTES]);
 

@@ -100,6 +100,11 @@ int control_new(struct daemon *daemon, sd_event *event, const char *socket_path,
 	return 0;
 }
 
+void control_set_align(struct control *control, uint64_t align)
+{
+	control->align = align;
+}
+
 struct control *control_free(struct control *control)
 {
 	if (!control)

@@ -27,6 +27,9 @@ struct daemon;
 int control_new(struct daemon *daemon, sd_event *event, const char *socket_path, int64_t priority,
 		struct control **ret);
 
+/* Alignment of leases that ask for none, bytes; 0: the engine's. */
+void control_set_align(struct control *control, uint64_t align);
+
 /* Closes all connections; callbacks of requests that are still open may come later and are ignored. */
 struct control *control_free(struct control *control);
 

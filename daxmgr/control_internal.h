@@ -26,6 +26,7 @@ struct control {
 	uint32_t n_requests;
 	struct control_subscriber *subscribers;
 	uint32_t n_subscribers;
+	uint64_t align;
 	bool stopping;
 };
 

@@ -233,6 +233,8 @@ int control_acquire(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 		return -ENOBUFS;
 	request->is_acquire = true;
 	request->more = flags & SD_VARLINK_METHOD_MORE;
+	if (!p.align)
+		p.align = control->align;
 	fill_acquire(&event, &p);
 	return control_run(request, &event);
 }

@@ -34,6 +34,7 @@ struct launcher {
 	bool print;
 	unsigned int pause_ms;
 	unsigned int name_in_use;
+	uint64_t align; /* of what was leased; 0: the default */
 	char said[600]; /* last line, so that it is not repeated */
 };
 
@@ -111,18 +112,30 @@ static const char *text_of(sd_json_variant *message, const char *key)
 	return sd_json_variant_is_string(value) ? sd_json_variant_string(value) : "";
 }
 
+/* The alignment is the daemon's to choose when the command line has not. */
+static void take_align(struct launcher *launcher, sd_json_variant *message)
+{
+	sd_json_variant *part = sd_json_variant_by_index(sd_json_variant_by_key(message, "parts"), 0);
+	sd_json_variant *align = sd_json_variant_by_key(part, "align");
+
+	if (sd_json_variant_is_unsigned(align))
+		launcher->align = sd_json_variant_unsigned(align);
+}
+
 static void on_progress(void *userdata, sd_json_variant *message, bool last)
 {
 	struct launcher *launcher = userdata;
 	const char *waits_for = text_of(message, "waitsFor");
 
 	launcher->pause_ms = PAUSE_MIN_MS;
-	if (last)
+	if (last) {
+		take_align(launcher, message);
 		say(launcher, "memory leased");
-	else if (*waits_for)
+	} else if (*waits_for) {
 		say(launcher, "waiting for memory: %s", waits_for);
-	else
+	} else {
 		say(launcher, "lease is %s", text_of(message, "state"));
+	}
 }
 
 static enum verdict acquire(struct launcher *launcher)
@@ -225,10 +238,19 @@ static int parse(struct launcher *launcher, int argc, char *argv[])
 	return 0;
 }
 
-static int become(struct launcher *launcher, char *const command[])
+static int become(struct launcher *launcher, char *const qemu[])
 {
+	char **command = launch_command(&launcher->wish, launcher->align, qemu);
 	int r;
 
+	if (!command) {
+		fprintf(stderr, "daxmgr-qemu: out of memory\n");
+		return EXIT_FAILURE;
+	}
+	if (launcher->print) {
+		launch_print(command);
+		return EXIT_SUCCESS;
+	}
 	r = launch_drop_privileges(&launcher->wish);
 	if (r < 0) {
 		fprintf(stderr, "daxmgr-qemu: %s: cannot become uid %u: %s\n", launcher->wish.name,
@@ -245,15 +267,15 @@ static int become(struct launcher *launcher, char *const command[])
 int main(int argc, char *argv[])
 {
 	struct launcher launcher = { .socket = CLIENT_SOCKET, .pause_ms = PAUSE_MIN_MS };
-	enum verdict verdict;
+	enum verdict verdict = VERDICT_GO;
 	const char *wrong;
-	char **command;
 
 	wish_init(&launcher.wish);
 	if (parse(&launcher, argc, argv) < 0) {
 		fputs("Try 'daxmgr-qemu --help'.\n", stderr);
 		return EXIT_NEVER;
 	}
+	launcher.align = launcher.wish.align;
 	wrong = wish_check(&launcher.wish);
 	if (!wrong && optind == argc)
 		wrong = "what is to be run is missing: ... -- qemu-system-x86_64 ...";
@@ -261,18 +283,9 @@ int main(int argc, char *argv[])
 		fprintf(stderr, "daxmgr-qemu: %s\nTry 'daxmgr-qemu --help'.\n", wrong);
 		return EXIT_NEVER;
 	}
-	command = launch_command(&launcher.wish, argv + optind);
-	if (!command) {
-		fprintf(stderr, "daxmgr-qemu: out of memory\n");
-		return EXIT_FAILURE;
-	}
-	if (launcher.print) {
-		launch_print(command);
-		return EXIT_SUCCESS;
-	}
-	while ((verdict = lease_and_attach(&launcher)) == VERDICT_AGAIN)
+	while (!launcher.print && (verdict = lease_and_attach(&launcher)) == VERDICT_AGAIN)
 		pause_before_retry(&launcher);
 	if (verdict == VERDICT_GIVE_UP)
 		return launcher.name_in_use ? EXIT_FAILURE : EXIT_NEVER;
-	return become(&launcher, command);
+	return become(&launcher, argv + optind);
 }

@@ -12,7 +12,7 @@
 
 enum { GROUPS_MAX = 64 };
 
-char **launch_command(const struct wish *wish, char *const command[])
+char **launch_command(const struct wish *wish, uint64_t align, char *const command[])
 {
 	size_t n = 0, at;
 	char **result;
@@ -29,7 +29,7 @@ char **launch_command(const struct wish *wish, char *const command[])
 
 		if (!object)
 			return NULL;
-		wish_format_qemu(wish->name, i, wish->parts[i].bytes, wish->align, object);
+		wish_format_qemu(wish->name, i, wish->parts[i].bytes, align, object);
 		result[at++] = (char *)"-object";
 		result[at++] = object;
 	}

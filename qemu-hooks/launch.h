@@ -6,10 +6,10 @@
 #include "wish.h"
 
 /*
- * `command` followed by one "-object" argument per part. Return: a NULL
- * terminated vector, valid until the process ends, or NULL without memory.
+ * `command` followed by one "-object" argument per part of that alignment (0:
+ * 2 MiB). Return: a NULL terminated vector, valid until the process ends, or NULL without memory.
  */
-char **launch_command(const struct wish *wish, char *const command[]);
+char **launch_command(const struct wish *wish, uint64_t align, char *const command[]);
 
 /* Prints a command so that a shell reads it back as it is. */
 void launch_print(char *const command[]);
