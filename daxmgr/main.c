@@ -110,6 +110,9 @@ static int run(const struct config *config)
 	r = sd_event_default(&event);
 	if (r < 0)
 		return r;
+	r = log_start();
+	if (r < 0)
+		return r;
 	sd_event_add_signal(event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
 	sd_event_add_signal(event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
 	sd_event_set_watchdog(event, true);
@@ -149,6 +152,7 @@ int main(int argc, char **argv)
 	r = prepare(&config);
 	if (r >= 0)
 		r = run(&config);
+	log_stop();
 	config_free(&config);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

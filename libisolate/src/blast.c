@@ -28,12 +28,9 @@ bool blast_hits(const struct iso_engine *e, const struct region *region)
 {
 	uint32_t i;
 
-	for (i = 0; i < region->definition.ways; i++) {
-		uint32_t m = topology_memdev_by_serial(e, region->definition.serials[i]);
-
-		if (m != ISO_NONE && e->memdev_down[m])
+	for (i = 0; i < region->definition.ways; i++)
+		if (region->legs[i] != ISO_NONE && e->memdev_down[region->legs[i]])
 			return true;
-	}
 	return false;
 }
 
@@ -44,7 +41,7 @@ bool blast_region_on(const struct iso_engine *e, const struct region *region, ui
 	uint32_t i;
 
 	for (i = 0; i < region->definition.ways; i++) {
-		uint32_t m = topology_memdev_by_serial(e, region->definition.serials[i]);
+		uint32_t m = region->legs[i];
 
 		if (m == ISO_NONE)
 			continue;

@@ -39,7 +39,7 @@ static void name_tenants_above(const struct iso_engine *e, uint32_t r, char *to,
 		const struct region *other = &e->regions[i];
 
 		if (i == r || !other->used || other->state != ISO_REGION_LIVE ||
-		    !order_above(e, i, r) || !order_shares_decoders(e, &e->regions[r], other))
+		    !order_shares_decoders(e, &e->regions[r], other) || !order_blocks(e, i, r))
 			continue;
 		for (j = other->first_instance; j != ISO_NONE; j = e->instances[j].next) {
 			uint32_t l = e->instances[j].lease;
@@ -96,8 +96,10 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 
 	switch ((enum iso_region_state)region->state) {
 	case ISO_REGION_LIVE:
-		if (region->draining)
-			judge(v, ISO_DOMAIN_RECOVERING, "makes way for a lower region");
+		/* Its tenants are well; it only takes no new ones. */
+		if (region->draining && !v->reason[0])
+			copy_text(v->reason, sizeof(v->reason),
+				  "takes no new tenants: makes way for a lower region");
 		break;
 	case ISO_REGION_QUARANTINED:
 		snprintf(reason, sizeof(reason), "region %.32s given up: %.130s",

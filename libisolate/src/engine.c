@@ -58,6 +58,7 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
 	e->domains = arena_take(arena, l->ports, sizeof(*e->domains));
 	e->memdev_down = arena_take(arena, l->memdevs, sizeof(*e->memdev_down));
+	e->foreign = arena_take(arena, l->regions, sizeof(*e->foreign));
 	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
 	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));
 	e->others = arena_take(arena, e->others_room, sizeof(*e->others));
@@ -179,6 +180,8 @@ static void wake(struct iso_engine *e)
 	wake_leases(e);
 	wake_instances(e);
 	operation_expire(e);
+	if (e->observe_hold_ns > e->now_ns)
+		engine_arm(e, e->observe_hold_ns);
 	if (e->observe_at_ns <= e->now_ns)
 		engine_observe(e);
 	else if (e->observe_at_ns != UINT64_MAX)
@@ -190,19 +193,19 @@ static void wake(struct iso_engine *e)
 
 static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *snapshot)
 {
-	uint32_t r;
+	uint32_t l;
 
+	if (snapshot->uevent_seqnum < e->observed_seqnum) {
+		engine_observe(e); /* of an observation that was given up: the world went on */
+		return;
+	}
 	e->observed_seqnum = snapshot->uevent_seqnum;
 	topology_take_in(e, snapshot);
+	incident_locate(e);
 	region_take_in(e, snapshot);
 	instance_take_in(e, snapshot);
-	for (r = 0; !e->observed && r < e->n_regions; r++)
-		if (e->regions[r].used && e->regions[r].state != ISO_REGION_LIVE &&
-		    e->regions[r].n_instances)
-			fault_restored(e, r);
-	if (!e->observed)
-		for (r = 0; r < e->n_leases; r++)
-			lease_dirty(e, r);
+	for (l = 0; !e->observed && l < e->n_leases; l++)
+		lease_dirty(e, l);
 	e->observed = true;
 	e->placement_dirty = true;
 	e->domains_dirty = true;
@@ -234,7 +237,6 @@ static void isolate(struct iso_engine *e, const struct iso_event *event)
 static void recover(struct iso_engine *e, const struct iso_event *event)
 {
 	uint32_t port = port_named(e, event), i;
-	struct operation_object object = { ISO_NONE, ISO_NONE, ISO_NONE, port };
 
 	if (port == ISO_NONE)
 		return;
@@ -244,9 +246,8 @@ static void recover(struct iso_engine *e, const struct iso_event *event)
 			e->ports[i].detach_wanted = false;
 		}
 	region_retry(e, port);
-	if (!e->ports[port].operation)
-		e->ports[port].operation = operation_start(e, ISO_EFFECT_RESCAN_PORT, object,
-							   e->ports[port].domain, 0);
+	e->ports[port].rescans = 0;
+	rescan_start(e, port);
 	engine_observe(e);
 	e->domains_dirty = true;
 	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
@@ -366,6 +367,7 @@ static void advance(struct iso_engine *e)
 			for (r = 0; r < e->n_regions; r++)
 				region_advance(e, r);
 			advance_ports(e);
+			rescan_advance(e);
 			any = true;
 		}
 		if (e->placement_dirty && e->observed) {
@@ -401,7 +403,7 @@ static void start_observation(struct iso_engine *e)
 	struct operation_object nothing = { ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE };
 	uint32_t r;
 
-	if (!e->observe_wanted || e->observe_operation)
+	if (!e->observe_wanted || e->observe_operation || e->observe_hold_ns > e->now_ns)
 		return;
 	e->observe_operation = operation_start(e, ISO_EFFECT_OBSERVE, nothing, ISO_NONE, 0);
 	if (!e->observe_operation)

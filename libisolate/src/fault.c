@@ -224,6 +224,12 @@ void fault_isolate(struct iso_engine *e, uint32_t port)
 	port_lost(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
 }
 
+static void settled(struct iso_engine *e, struct memdev *memdev)
+{
+	memdev->settling_until_ns = 0;
+	memdev->settled_ns = e->now_ns;
+}
+
 void fault_settled(struct iso_engine *e, struct iso_pci_address address)
 {
 	uint32_t port = port_at(e, address);
@@ -234,7 +240,7 @@ void fault_settled(struct iso_engine *e, struct iso_pci_address address)
 
 		if (iso_pci_address_equal(memdev->address, address) ||
 		    (port != ISO_NONE && topology_below(e, memdev->port, port)))
-			memdev->settling_until_ns = 0;
+			settled(e, memdev);
 	}
 	e->regions_dirty = true;
 	engine_observe(e);

@@ -124,6 +124,17 @@ static uint32_t unit_domain(const struct iso_engine *e, const char *unit)
 	return i != ISO_NONE ? e->regions[i].domain : ISO_NONE;
 }
 
+/* Before a fresh look finds more: what follows from an old cause belongs to its incident. */
+void incident_locate(struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_incidents; i++)
+		if (e->incidents[i].id && e->incidents[i].open &&
+		    e->incidents[i].domain == ISO_NONE)
+			e->incidents[i].domain = unit_domain(e, e->incidents[i].unit);
+}
+
 void incident_update(struct iso_engine *e)
 {
 	uint32_t i;
@@ -133,8 +144,6 @@ void incident_update(struct iso_engine *e)
 
 		if (!incident->id || !incident->open)
 			continue;
-		if (incident->domain == ISO_NONE)
-			incident->domain = unit_domain(e, incident->unit);
 		if (!incident->contained_ns && !incident->n_pending) {
 			incident->contained_ns = e->now_ns;
 			emit_note(e, ISO_NOTE_CONTAINED, incident->id,

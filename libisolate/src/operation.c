@@ -59,12 +59,16 @@ static void emit_operation(struct iso_engine *e, const struct operation *op)
 		effect->lease_epoch = e->leases[op->lease].epoch;
 }
 
-/* The region an operation touches, so that an overlapping observation is not believed. */
+/*
+ * The region whose picture an operation changes, so that an overlapping
+ * observation is not believed. Zeroing, which takes minutes, changes nothing
+ * that is observed.
+ */
 static struct region *touched_region(struct iso_engine *e, const struct operation *op)
 {
 	if (op->region != ISO_NONE)
 		return &e->regions[op->region];
-	if (op->instance != ISO_NONE)
+	if (op->kind == ISO_EFFECT_CARVE || op->kind == ISO_EFFECT_REMOVE)
 		return &e->regions[e->instances[op->instance].region];
 	return NULL;
 }
@@ -98,7 +102,7 @@ uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_o
 	if (region) {
 		region->n_operations++;
 		region->observation_stale = true;
-		region->unobserved = true;
+		region->unobserved |= op->region != ISO_NONE;
 	}
 	engine_arm(e, op->deadline_ns + GRACE_SECONDS * 1000000000ull);
 	emit_operation(e, op);
@@ -122,7 +126,10 @@ static void operation_end(struct iso_engine *e, struct operation *op)
 		assert(region->n_operations > 0);
 		region->n_operations--;
 		region->observation_stale = true;
-		region->unobserved = true;
+		region->unobserved |= op->region != ISO_NONE;
+		if (region->observe_again)
+			engine_observe(e);
+		region->observe_again = false;
 	}
 	op->id = 0;
 	op->next_free = e->free_operations;
@@ -137,8 +144,9 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 		if (completion->result < 0) {
 			emit_note(e, ISO_NOTE_FAILED, 0, "observation failed: %s",
 				  completion->message);
-			e->observe_at_ns = e->now_ns + e->policy.retry_ns;
-			engine_arm(e, e->observe_at_ns);
+			e->observe_hold_ns = e->now_ns + e->policy.retry_ns;
+			engine_arm(e, e->observe_hold_ns);
+			engine_observe(e);
 		}
 	} else if (op->port != ISO_NONE) {
 		e->ports[op->port].operation = 0;

@@ -2,9 +2,11 @@
 /*
  * HDM decoders of one port commit in ascending HPA order and are reset in
  * descending order (kernel: drivers/cxl/core/region.c, "out of order
- * shutdown"). So a region cannot be made again while a higher one stands on
- * a decoder set they share. A host bridge with a single root port passes
- * through and keeps no order.
+ * shutdown"). Two things follow. A region cannot be made below a live one on
+ * decoders they share. And when a region goes while one above it stays, the
+ * hole keeps every new region off these decoders, wherever it would lie,
+ * until the upper one has gone too. A host bridge with a single root port
+ * passes through and keeps no order.
  */
 #include "state.h"
 
@@ -45,35 +47,127 @@ bool order_shares_decoders(const struct iso_engine *e, const struct region *a,
 {
 	uint32_t i, j;
 
-	for (i = 0; i < a->definition.ways; i++) {
-		uint32_t m = topology_memdev_by_serial(e, a->definition.serials[i]);
-
-		for (j = 0; m != ISO_NONE && j < b->definition.ways; j++) {
-			uint32_t n = topology_memdev_by_serial(e, b->definition.serials[j]);
-
-			if (n != ISO_NONE && memdevs_share(e, m, n))
+	for (i = 0; i < a->definition.ways; i++)
+		for (j = 0; a->legs[i] != ISO_NONE && j < b->definition.ways; j++)
+			if (b->legs[j] != ISO_NONE && memdevs_share(e, a->legs[i], b->legs[j]))
 				return true;
-		}
-	}
 	return false;
 }
 
-static uint64_t expected_hpa(const struct iso_engine *e, const struct region *region)
+/* All there is, when the definition does not say: what the smallest leg has, times the ways. */
+static uint64_t wanted_bytes(const struct iso_engine *e, const struct region *region)
 {
-	if (region->range.bytes)
-		return region->range.start.v;
-	if (region->has_hpa)
-		return region->last_hpa.v;
-	if (region->window != ISO_NONE)
-		return e->windows[region->window].observed.range.start.v;
+	uint64_t leg_bytes = UINT64_MAX;
+	uint32_t i;
+
+	if (region->definition.bytes)
+		return region->definition.bytes;
+	for (i = 0; i < region->definition.ways; i++)
+		if (region->legs[i] == ISO_NONE)
+			return 1;
+		else if (e->memdevs[region->legs[i]].volatile_bytes < leg_bytes)
+			leg_bytes = e->memdevs[region->legs[i]].volatile_bytes;
+	return leg_bytes ? leg_bytes * region->definition.ways : 1;
+}
+
+static bool overlaps(struct iso_hpa_range range, uint64_t start, uint64_t bytes)
+{
+	return range.bytes && range.start.v < start + bytes && start < range.start.v + range.bytes;
+}
+
+/* The end of something that lies in [start, start + bytes), or 0. */
+static uint64_t end_of_occupant(const struct iso_engine *e, uint32_t r, uint64_t start,
+				uint64_t bytes)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++)
+		if (i != r && e->regions[i].used && overlaps(e->regions[i].range, start, bytes))
+			return e->regions[i].range.start.v + e->regions[i].range.bytes;
+	for (i = 0; i < e->n_foreign; i++)
+		if (overlaps(e->foreign[i], start, bytes))
+			return e->foreign[i].start.v + e->foreign[i].bytes;
 	return 0;
 }
 
-/* Whether region a lies, or will lie, above region b. */
-bool order_above(const struct iso_engine *e, uint32_t a, uint32_t b)
+/* The lowest place in a window that holds the region: where the kernel will put it. */
+bool order_gap(const struct iso_engine *e, uint32_t r, uint32_t window, uint64_t *ret_start)
 {
-	uint64_t hpa_a = expected_hpa(e, &e->regions[a]);
-	uint64_t hpa_b = expected_hpa(e, &e->regions[b]);
+	const struct iso_hpa_range *range = &e->windows[window].observed.range;
+	uint64_t bytes = wanted_bytes(e, &e->regions[r]), start = range->start.v, end;
 
-	return hpa_a != hpa_b ? hpa_a > hpa_b : a > b;
+	while ((end = end_of_occupant(e, r, start, bytes))) {
+		if (end <= start) /* nonsense was observed: a range that wraps */
+			return false;
+		start = end;
+	}
+	if (start + bytes > range->start.v + range->bytes)
+		return false;
+	*ret_start = start;
+	return true;
+}
+
+static uint64_t position(const struct iso_engine *e, uint32_t r)
+{
+	const struct region *region = &e->regions[r];
+	uint64_t start;
+
+	if (region->range.bytes)
+		return region->range.start.v;
+	if (region->window < e->n_windows && order_gap(e, r, region->window, &start))
+		return start;
+	return region->has_hpa ? region->last_hpa.v : 0;
+}
+
+/* Whether a live region that shares decoders keeps r from being made, or would if r were lost. */
+bool order_blocks(const struct iso_engine *e, uint32_t live, uint32_t r)
+{
+	const struct region *other = &e->regions[live];
+
+	return other->over_hole || other->range.start.v > position(e, r);
+}
+
+/* Of two absent regions: each should find its old place again. */
+bool order_before(const struct iso_engine *e, uint32_t a, uint32_t b)
+{
+	const struct region *ra = &e->regions[a], *rb = &e->regions[b];
+
+	if (ra->has_hpa != rb->has_hpa)
+		return ra->has_hpa;
+	if (ra->has_hpa && ra->last_hpa.v != rb->last_hpa.v)
+		return ra->last_hpa.v < rb->last_hpa.v;
+	return a < b;
+}
+
+/* A live region is going: those above it stand over a hole now. */
+void order_left(struct iso_engine *e, uint32_t r)
+{
+	const struct region *gone = &e->regions[r];
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++) {
+		struct region *other = &e->regions[i];
+
+		if (i != r && other->used && other->state == ISO_REGION_LIVE &&
+		    other->range.start.v > gone->range.start.v &&
+		    order_shares_decoders(e, gone, other))
+			other->over_hole = true;
+	}
+}
+
+/*
+ * The kernel found the decoders busy. What made the hole may have gone before
+ * this engine was started: believe the kernel.
+ */
+void order_refused(struct iso_engine *e, uint32_t r)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++) {
+		struct region *other = &e->regions[i];
+
+		if (i != r && other->used && other->state == ISO_REGION_LIVE &&
+		    order_shares_decoders(e, &e->regions[r], other))
+			other->over_hole = true;
+	}
 }

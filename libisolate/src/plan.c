@@ -15,7 +15,7 @@ static bool region_open(const struct iso_engine *e, const struct region *region)
 	    !region->desired || region->unobserved)
 		return false;
 	for (i = 0; i < region->definition.ways; i++) {
-		uint32_t m = topology_memdev_by_serial(e, region->definition.serials[i]);
+		uint32_t m = region->legs[i];
 
 		if (m == ISO_NONE || !e->memdevs[m].bound ||
 		    e->memdevs[m].settling_until_ns > e->now_ns)

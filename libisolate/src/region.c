@@ -7,6 +7,8 @@
  *  ABSENT --> CREATING --> LIVE --> LOST --> CLEARING --> ABSENT ...
  *                            \___ nobody on it, makes way or destroyed ___/
  */
+#include <errno.h>
+
 #include "state.h"
 
 static const struct operation_object no_object = { ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE };
@@ -66,7 +68,8 @@ static uint32_t region_new(struct iso_engine *e, const struct iso_region_definit
 		.first_instance = ISO_NONE,
 		.used = true,
 		.desired = true,
-		.observation_stale = true,
+		/* The one under way may show a region that was just cleared under this name. */
+		.observation_stale = e->observed,
 		.unobserved = true,
 	};
 	topology_domains(e);
@@ -107,6 +110,18 @@ void region_define(struct iso_engine *e, uint64_t request,
 	emit_reply(e, request, ISO_REPLY_DONE, ISO_NONE, r, NULL);
 }
 
+/* A person wants it: earlier failures do not count, and what was given up is taken up. */
+static void try_anew(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+
+	region->failures = region->clear_failures = 0;
+	region->retry_at_ns = 0;
+	if (region->state == ISO_REGION_QUARANTINED)
+		region_enter(e, r, ISO_REGION_LOST);
+	e->regions_dirty = true;
+}
+
 void region_destroy(struct iso_engine *e, uint64_t request, const char *name)
 {
 	uint32_t r = iso_region_find(e, name);
@@ -122,9 +137,7 @@ void region_destroy(struct iso_engine *e, uint64_t request, const char *name)
 		return;
 	}
 	region->desired = false;
-	region->retry_at_ns = 0;
-	region->failures = 0;
-	e->regions_dirty = true;
+	try_anew(e, r);
 	emit_save_region(e, r);
 	emit_reply(e, request, ISO_REPLY_DONE, ISO_NONE, r, NULL);
 }
@@ -163,9 +176,8 @@ static bool port_held(const struct iso_engine *e, uint32_t port)
 }
 
 /* What one leg lacks, if anything. */
-static enum iso_region_wait memdev_wait(struct iso_engine *e, uint64_t serial)
+static enum iso_region_wait memdev_wait(struct iso_engine *e, uint32_t m)
 {
-	uint32_t m = topology_memdev_by_serial(e, serial);
 	struct memdev *memdev;
 
 	if (m == ISO_NONE)
@@ -188,7 +200,7 @@ static enum iso_region_wait legs_wait(struct iso_engine *e, const struct region 
 	uint32_t i;
 
 	for (i = 0; i < region->definition.ways; i++) {
-		enum iso_region_wait leg = memdev_wait(e, region->definition.serials[i]);
+		enum iso_region_wait leg = memdev_wait(e, region->legs[i]);
 
 		/* A person or a device outlasts the kernel's own work: say that one. */
 		if (leg == ISO_WAIT_OPERATOR || leg == ISO_WAIT_MEMDEV)
@@ -199,23 +211,27 @@ static enum iso_region_wait legs_wait(struct iso_engine *e, const struct region 
 	return wait;
 }
 
-/* Whether a lower region is about to be made, so that a higher one lets it go first. */
-static bool goes_first(struct iso_engine *e, const struct region *other)
+/* What another region on the same decoders means for making r. */
+static enum iso_region_wait wait_for(struct iso_engine *e, uint32_t i, uint32_t r)
 {
+	struct region *other = &e->regions[i];
+
 	switch ((enum iso_region_state)other->state) {
+	case ISO_REGION_LIVE:
+		return order_blocks(e, i, r) ? ISO_WAIT_DECODER_ORDER : ISO_WAIT_NOTHING;
 	case ISO_REGION_CREATING:
 	case ISO_REGION_CLEARING:
 	case ISO_REGION_LOST:
-		return true;
+		return ISO_WAIT_OTHER_REGION;
 	case ISO_REGION_ABSENT:
-		return other->desired && legs_wait(e, other) == ISO_WAIT_NOTHING &&
-		       other->window != ISO_NONE;
-	case ISO_REGION_LIVE:
+		return other->desired && order_before(e, i, r) && other->window != ISO_NONE &&
+		       legs_wait(e, other) == ISO_WAIT_NOTHING ?
+			ISO_WAIT_OTHER_REGION : ISO_WAIT_NOTHING;
 	case ISO_REGION_QUARANTINED:
 	case ISO_REGION_STATES:
 		break;
 	}
-	return false;
+	return ISO_WAIT_NOTHING;
 }
 
 static enum iso_region_wait decoders_wait(struct iso_engine *e, uint32_t r)
@@ -224,18 +240,16 @@ static enum iso_region_wait decoders_wait(struct iso_engine *e, uint32_t r)
 	uint32_t i;
 
 	for (i = 0; i < e->n_regions; i++) {
-		struct region *other = &e->regions[i];
+		enum iso_region_wait one;
 
-		if (i == r || !other->used || !order_shares_decoders(e, &e->regions[r], other))
+		if (i == r || !e->regions[i].used ||
+		    !order_shares_decoders(e, &e->regions[r], &e->regions[i]))
 			continue;
-		if (order_above(e, i, r)) {
-			if (other->state == ISO_REGION_LIVE)
-				return ISO_WAIT_DECODER_ORDER;
-			if (other->operation || other->state == ISO_REGION_LOST)
-				wait = ISO_WAIT_OTHER_REGION;
-		} else if (other->operation || goes_first(e, other)) {
-			wait = ISO_WAIT_OTHER_REGION;
-		}
+		one = wait_for(e, i, r);
+		if (one == ISO_WAIT_DECODER_ORDER) /* tenants outlast our own work: say that */
+			return one;
+		if (one != ISO_WAIT_NOTHING)
+			wait = one;
 	}
 	return wait;
 }
@@ -250,7 +264,7 @@ static enum iso_region_wait creation_wait(struct iso_engine *e, uint32_t r)
 	wait = legs_wait(e, region);
 	if (wait != ISO_WAIT_NOTHING)
 		return wait;
-	region->window = window_for(e, region);
+	region->window = window_for(e, r);
 	if (region->window == ISO_NONE)
 		return ISO_WAIT_WINDOW;
 	wait = decoders_wait(e, r);
@@ -272,20 +286,20 @@ static bool region_operate(struct iso_engine *e, uint32_t r, uint32_t kind)
 	return e->regions[r].operation != 0;
 }
 
-/* Regions above with nobody on them step aside for this one. */
-static void ask_to_make_way(struct iso_engine *e, uint32_t r)
+/* Whether some region can only be made after this live one has stepped aside. */
+static bool is_in_the_way(const struct iso_engine *e, uint32_t r)
 {
 	uint32_t i;
 
 	for (i = 0; i < e->n_regions; i++) {
-		struct region *other = &e->regions[i];
+		const struct region *other = &e->regions[i];
 
-		if (i == r || !other->used || other->state != ISO_REGION_LIVE || other->draining ||
-		    !order_above(e, i, r) || !order_shares_decoders(e, &e->regions[r], other))
-			continue;
-		other->draining = true; /* and takes no new tenants meanwhile */
-		e->regions_dirty = true;
+		if (other->used && other->desired && other->state == ISO_REGION_ABSENT &&
+		    other->wait == ISO_WAIT_DECODER_ORDER &&
+		    order_shares_decoders(e, &e->regions[r], other) && order_blocks(e, r, i))
+			return true;
 	}
+	return false;
 }
 
 static void region_drop(struct iso_engine *e, uint32_t r)
@@ -299,6 +313,7 @@ static void region_drop(struct iso_engine *e, uint32_t r)
 static void advance_absent(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
+	uint32_t waited = region->wait;
 
 	if (!region->desired) {
 		if (!region->n_instances && !region->n_operations)
@@ -306,12 +321,12 @@ static void advance_absent(struct iso_engine *e, uint32_t r)
 		return;
 	}
 	region->wait = creation_wait(e, r);
-	if (region->wait == ISO_WAIT_DECODER_ORDER)
-		ask_to_make_way(e, r);
-	else if (region->wait == ISO_WAIT_OBSERVATION)
+	if (region->wait == ISO_WAIT_OBSERVATION)
 		engine_observe(e);
 	else if (region->wait == ISO_WAIT_NOTHING && region_operate(e, r, ISO_EFFECT_CREATE_REGION))
 		region_enter(e, r, ISO_REGION_CREATING);
+	if (region->wait != waited)
+		e->regions_dirty = true; /* who stands in its way looks again */
 	e->domains_dirty = true;
 }
 
@@ -333,7 +348,7 @@ static bool legs_settling(struct iso_engine *e, const struct region *region)
 	uint32_t i;
 
 	for (i = 0; i < region->definition.ways; i++)
-		if (memdev_wait(e, region->definition.serials[i]) == ISO_WAIT_SETTLING)
+		if (memdev_wait(e, region->legs[i]) == ISO_WAIT_SETTLING)
 			return true;
 	return false;
 }
@@ -353,6 +368,21 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 		region_enter(e, r, ISO_REGION_CLEARING);
 }
 
+/* A live region steps aside once nobody is on it, and takes no new tenants before. */
+static void advance_live(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+	bool draining = is_in_the_way(e, r);
+
+	if (draining != region->draining) {
+		region->draining = draining;
+		e->placement_dirty = true;
+		e->domains_dirty = true;
+	}
+	if (!region->desired || region->draining)
+		advance_clear(e, r);
+}
+
 void region_advance(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
@@ -364,8 +394,7 @@ void region_advance(struct iso_engine *e, uint32_t r)
 		advance_absent(e, r);
 		break;
 	case ISO_REGION_LIVE:
-		if (!region->desired || region->draining)
-			advance_clear(e, r);
+		advance_live(e, r);
 		break;
 	case ISO_REGION_LOST:
 		advance_clear(e, r);
@@ -406,24 +435,38 @@ void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident)
 	if (region->state != ISO_REGION_LIVE)
 		return;
 	region->draining = false;
+	region->failures = region->clear_failures = 0;
+	region->retry_at_ns = 0;
 	region_lose_instances(e, r, incident);
 	region_enter(e, r, ISO_REGION_LOST);
 	emit_save_region(e, r);
 }
 
 static void region_failed(struct iso_engine *e, uint32_t r, const struct iso_completion *completion,
-			  enum iso_region_state back)
+			  uint32_t *failures, enum iso_region_state back)
 {
 	struct region *region = &e->regions[r];
-	uint32_t shift = region->failures < 5 ? region->failures : 5;
+	uint32_t shift = *failures < 5 ? *failures : 5;
 
 	copy_text(region->reason, sizeof(region->reason), completion->message);
-	region->failures++;
+	++*failures;
 	region->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
 	engine_arm(e, region->retry_at_ns);
 	emit_note(e, ISO_NOTE_FAILED, 0, "region %s: attempt %u failed: %s",
-		  region->definition.name, region->failures, completion->message)->region = r;
-	region_enter(e, r, region->failures >= e->policy.attempts ? ISO_REGION_QUARANTINED : back);
+		  region->definition.name, *failures, completion->message)->region = r;
+	region_enter(e, r, *failures >= e->policy.attempts ? ISO_REGION_QUARANTINED : back);
+}
+
+static void creation_failed(struct iso_engine *e, uint32_t r,
+			    const struct iso_completion *completion)
+{
+	struct region *region = &e->regions[r];
+
+	/* It may have got half way: what stands there without a target is ours. */
+	region->creation_interrupted = true;
+	if (completion->result == -EBUSY)
+		order_refused(e, r);
+	region_failed(e, r, completion, &region->failures, ISO_REGION_ABSENT);
 }
 
 static void region_created(struct iso_engine *e, uint32_t r,
@@ -454,8 +497,8 @@ static void region_cleared(struct iso_engine *e, uint32_t r)
 
 	region->kernel_id = ISO_NONE;
 	region->range = (struct iso_hpa_range){ { 0 }, 0 };
-	region->failures = 0;
-	region->retry_at_ns = 0;
+	region->clear_failures = 0; /* those of creation count on: it may leave this behind each time */
+	region->creation_interrupted = false;
 	region->fault_while_busy = false;
 	region->draining = false;
 	region->reason[0] = '\0';
@@ -475,12 +518,12 @@ void region_completed(struct iso_engine *e, const struct operation *op,
 		if (completion->result == 0)
 			region_created(e, r, completion);
 		else
-			region_failed(e, r, completion, ISO_REGION_ABSENT);
+			creation_failed(e, r, completion);
 		region->fault_while_busy = false;
 	} else if (completion->result == 0) {
 		region_cleared(e, r);
 	} else {
-		region_failed(e, r, completion, ISO_REGION_LOST);
+		region_failed(e, r, completion, &region->clear_failures, ISO_REGION_LOST);
 	}
 	emit_save_region(e, r);
 }
@@ -490,15 +533,8 @@ void region_retry(struct iso_engine *e, uint32_t port)
 {
 	uint32_t r;
 
-	for (r = 0; r < e->n_regions; r++) {
-		struct region *region = &e->regions[r];
-
-		if (!region->used || !blast_region_on(e, region, port, ISO_NONE))
-			continue;
-		region->failures = 0;
-		region->retry_at_ns = 0;
-		if (region->state == ISO_REGION_QUARANTINED)
-			region_enter(e, r, ISO_REGION_LOST);
-	}
+	for (r = 0; r < e->n_regions; r++)
+		if (e->regions[r].used && blast_region_on(e, &e->regions[r], port, ISO_NONE))
+			try_anew(e, r);
 	e->regions_dirty = true;
 }

@@ -56,6 +56,19 @@ static const struct iso_observed_region *find_observed(const struct region *regi
 	return partly;
 }
 
+static uint32_t window_at(const struct iso_engine *e, struct iso_hpa hpa)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_windows; i++) {
+		const struct iso_hpa_range *range = &e->windows[i].observed.range;
+
+		if (hpa.v >= range->start.v && hpa.v - range->start.v < range->bytes)
+			return i;
+	}
+	return ISO_NONE;
+}
+
 static bool works(const struct region *region, const struct iso_observed_region *seen)
 {
 	return seen && match_targets(region, seen) == MATCH_WHOLE && seen->committed &&
@@ -71,7 +84,7 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 	region->range = seen->range;
 	region->last_hpa = seen->range.start;
 	region->has_hpa = true;
-	region->window = window_for(e, region);
+	region->window = window_at(e, seen->range.start);
 	if (was_known)
 		return;
 	region->wait = ISO_WAIT_NOTHING;
@@ -87,10 +100,11 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 
 	switch ((enum iso_region_state)region->state) {
 	case ISO_REGION_ABSENT:
-		if (works(region, seen)) {
+		if (works(region, seen) && region->domain != ISO_NONE) {
 			adopt(e, r, seen);
 		} else if (seen) {
 			region->kernel_id = seen->kernel_id;
+			region->range = seen->range; /* it holds its place until it is cleared */
 			region->has_hpa = true;
 			region->last_hpa = seen->range.start;
 			region_enter(e, r, ISO_REGION_LOST);
@@ -115,6 +129,40 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 	}
 }
 
+static bool is_managed(const struct iso_engine *e, uint32_t kernel_id)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (e->regions[r].used && e->regions[r].kernel_id == kernel_id)
+			return true;
+	return false;
+}
+
+/* Other people's regions take room in the windows. */
+static void take_in_foreign(struct iso_engine *e, const struct iso_snapshot *s)
+{
+	uint32_t i;
+
+	e->n_foreign = 0;
+	for (i = 0; i < s->n_regions && e->n_foreign < e->limits.regions; i++)
+		if (!is_managed(e, s->regions[i].kernel_id))
+			e->foreign[e->n_foreign++] = s->regions[i].range;
+}
+
+/* An instance known from before a restart of ours, on a region that is not there any more. */
+static bool stands_on_nothing(const struct iso_engine *e, const struct region *region)
+{
+	uint32_t i;
+
+	if (region->state == ISO_REGION_LIVE)
+		return false;
+	for (i = region->first_instance; i != ISO_NONE; i = e->instances[i].next)
+		if (!e->instances[i].lost)
+			return true;
+	return false;
+}
+
 void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 {
 	uint32_t r;
@@ -125,12 +173,19 @@ void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 		if (!region->used)
 			continue;
 		/* Overlapped by an operation: it shows neither before nor after. */
-		if (region->observation_stale || region->n_operations) {
+		if (region->n_operations) {
+			region->observe_again = true;
+			continue;
+		}
+		if (region->observation_stale) {
 			engine_observe(e);
 			continue;
 		}
 		region->unobserved = false;
 		take_in_one(e, r, snapshot);
+		if (stands_on_nothing(e, region))
+			fault_restored(e, r);
 	}
+	take_in_foreign(e, snapshot);
 	e->regions_dirty = true;
 }

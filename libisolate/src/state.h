@@ -25,6 +25,8 @@ struct port {
 	uint32_t parent;
 	uint32_t domain;
 	uint64_t operation;
+	uint64_t rescan_at_ns; /* not before */
+	uint32_t rescans;      /* in a row without success */
 	bool present;
 	bool held;
 	bool detach_wanted;
@@ -39,6 +41,7 @@ struct memdev {
 	uint64_t volatile_bytes;
 	uint64_t persistent_bytes;
 	uint64_t settling_until_ns; /* 0: not settling */
+	uint64_t settled_ns; /* when the kernel last said that its recovery had ended */
 	bool present;
 	bool bound;
 	bool duplicate_serial;
@@ -61,10 +64,11 @@ struct region {
 	uint64_t held_bytes;
 	uint32_t n_instances;
 	uint32_t first_instance;
-	uint32_t n_operations; /* on it or on its instances */
+	uint32_t legs[ISO_WAYS_MAX]; /* memdevs in target order, ISO_NONE: never seen */
+	uint32_t n_operations; /* that change what is observed of it or of its instances */
 	uint64_t operation;
 	uint64_t retry_at_ns;
-	uint32_t failures;
+	uint32_t failures, clear_failures;
 	bool used;
 	bool desired;
 	bool from_operator;
@@ -72,7 +76,9 @@ struct region {
 	bool has_hpa;
 	bool fault_while_busy; /* lost while an operation on it was under way */
 	bool observation_stale; /* an operation overlapped the observation under way */
+	bool observe_again;     /* an observation passed it over while an operation ran */
 	bool unobserved;        /* not seen since the last operation on it */
+	bool over_hole;         /* live, but decoders below it were given up out of order */
 	bool creation_interrupted;
 	char reason[ISO_TEXT_BYTES];
 };
@@ -179,9 +185,11 @@ struct iso_engine {
 	struct incident *incidents;
 	struct domain *domains; /* indexed by the domain's first root port */
 	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
+	struct iso_hpa_range *foreign; /* ranges of regions that are not managed */
 	uint32_t *lease_buckets;
 
 	uint32_t n_host_bridges, n_ports, n_memdevs, n_windows;
+	uint32_t n_foreign;
 	uint32_t n_regions, n_instances, n_leases; /* high water marks */
 	uint32_t free_instances, free_operations;
 	uint32_t free_lease; /* list through next_dirty */
@@ -196,6 +204,7 @@ struct iso_engine {
 	uint64_t observed_seqnum;
 	uint64_t observe_operation;
 	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */
+	uint64_t observe_hold_ns; /* after a failed one: none before */
 	uint32_t dirty_head, dirty_tail;
 	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
@@ -269,10 +278,14 @@ void fault_restored(struct iso_engine *e, uint32_t region);
 /* order.c */
 bool order_shares_decoders(const struct iso_engine *e, const struct region *a,
 			   const struct region *b);
-bool order_above(const struct iso_engine *e, uint32_t a, uint32_t b);
+bool order_blocks(const struct iso_engine *e, uint32_t live, uint32_t r);
+bool order_before(const struct iso_engine *e, uint32_t a, uint32_t b);
+bool order_gap(const struct iso_engine *e, uint32_t r, uint32_t window, uint64_t *ret_start);
+void order_left(struct iso_engine *e, uint32_t r);
+void order_refused(struct iso_engine *e, uint32_t r);
 
 /* window.c */
-uint32_t window_for(const struct iso_engine *e, const struct region *region);
+uint32_t window_for(const struct iso_engine *e, uint32_t r);
 
 /* region.c */
 void region_define(struct iso_engine *e, uint64_t request,
@@ -323,6 +336,10 @@ enum plan_outcome plan_lease(const struct iso_engine *e, uint32_t l,
 			     uint32_t ret_regions[ISO_LEASE_PARTS_MAX]);
 void plan_waiting(struct iso_engine *e);
 
+/* rescan.c */
+void rescan_advance(struct iso_engine *e);
+bool rescan_start(struct iso_engine *e, uint32_t port);
+
 /* domain.c */
 void domain_update(struct iso_engine *e);
 
@@ -333,6 +350,7 @@ struct incident *incident_open(struct iso_engine *e, enum iso_cause cause, const
 struct incident *incident_get(struct iso_engine *e, uint64_t id);
 void incident_lease_contained(struct iso_engine *e, uint32_t l);
 void incident_lease_restored(struct iso_engine *e, uint32_t l);
+void incident_locate(struct iso_engine *e);
 void incident_update(struct iso_engine *e);
 void incident_restore(struct iso_engine *e, const struct iso_restore_incident *restore);
 

@@ -110,6 +110,18 @@ static uint32_t memdev_with_serial(struct iso_engine *e, uint64_t serial)
 	return i;
 }
 
+/* Unbound without a word of it: the kernel may be in the midst of its own recovery. */
+static void note_binding(struct iso_engine *e, struct memdev *memdev, bool bound)
+{
+	if (bound && !memdev->bound)
+		memdev->settling_until_ns = 0; /* it was taken down and bound again: that was it */
+	if (bound || !memdev->bound || memdev->settling_until_ns > e->now_ns ||
+	    e->now_ns < memdev->settled_ns + e->policy.observe_ns)
+		return;
+	memdev->settling_until_ns = e->now_ns + e->policy.settle_ns;
+	engine_arm(e, memdev->settling_until_ns);
+}
+
 static void take_in_memdev(struct iso_engine *e, const struct iso_observed_memdev *seen,
 			   const struct translation *t, bool *present)
 {
@@ -130,6 +142,7 @@ static void take_in_memdev(struct iso_engine *e, const struct iso_observed_memde
 		memdev->port = t->ports[seen->port];
 	memdev->volatile_bytes = seen->volatile_bytes;
 	memdev->persistent_bytes = seen->persistent_bytes;
+	note_binding(e, memdev, seen->bound);
 	memdev->bound = seen->bound && !memdev->duplicate_serial;
 	present[at] = true;
 }
@@ -229,11 +242,13 @@ static void join(struct iso_engine *e, uint32_t a, uint32_t b)
 		e->ports[a].domain = b;
 }
 
-static uint32_t region_root_port(const struct iso_engine *e, const struct region *region,
+/* A serial keeps its place in the table, so that looking it up once is enough. */
+static uint32_t region_root_port(const struct iso_engine *e, struct region *region,
 				 uint32_t position)
 {
 	uint32_t m = topology_memdev_by_serial(e, region->definition.serials[position]);
 
+	region->legs[position] = m;
 	return m == ISO_NONE ? ISO_NONE : topology_root_port(e, e->memdevs[m].port);
 }
 

@@ -68,7 +68,10 @@ void region_enter(struct iso_engine *e, uint32_t r, enum iso_region_state state)
 
 	assert(region->used);
 	assert(region_moves[was] & TO(state));
+	if (was == ISO_REGION_LIVE)
+		order_left(e, r);
 	region->state = state;
+	region->over_hole = false;
 	if (state == ISO_REGION_LIVE || state == ISO_REGION_QUARANTINED ||
 	    was == ISO_REGION_LIVE)
 		emit_note(e, ISO_NOTE_REGION, 0, "region %s: %s -> %s%s%s",

@@ -54,8 +54,8 @@ bool iso_what_if(const struct iso_engine *e, uint32_t port, uint32_t memdev,
 			if (other != r && e->regions[other].used &&
 			    e->regions[other].state == ISO_REGION_LIVE &&
 			    !blast_region_on(e, &e->regions[other], port, memdev) &&
-			    order_above(e, other, r) &&
-			    order_shares_decoders(e, &e->regions[r], &e->regions[other]))
+			    order_shares_decoders(e, &e->regions[r], &e->regions[other]) &&
+			    order_blocks(e, other, r))
 				add_tenants(e, &e->regions[other], what->blockers,
 					    what->blockers_room, &what->n_blockers, NULL);
 	}

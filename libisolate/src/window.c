@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "state.h"
 
-static uint32_t memdev_host_bridge(const struct iso_engine *e, uint64_t serial)
+static uint32_t memdev_host_bridge(const struct iso_engine *e, uint32_t m)
 {
-	uint32_t m = topology_memdev_by_serial(e, serial);
-
 	if (m == ISO_NONE || e->memdevs[m].port == ISO_NONE)
 		return ISO_NONE;
 	return e->ports[e->memdevs[m].port].host_bridge;
@@ -26,7 +24,7 @@ static bool region_uses(const struct iso_engine *e, const struct region *region,
 	uint32_t i;
 
 	for (i = 0; i < region->definition.ways; i++)
-		if (memdev_host_bridge(e, region->definition.serials[i]) == host_bridge)
+		if (memdev_host_bridge(e, region->legs[i]) == host_bridge)
 			return true;
 	return false;
 }
@@ -43,7 +41,7 @@ static bool window_fits(const struct iso_engine *e, const struct iso_observed_wi
 	if (!window->volatile_capable || !window->ways || region->definition.ways < window->ways)
 		return false;
 	for (i = 0; i < region->definition.ways; i++) {
-		uint32_t hb = memdev_host_bridge(e, region->definition.serials[i]);
+		uint32_t hb = memdev_host_bridge(e, region->legs[i]);
 
 		if (hb == ISO_NONE || !window_has(window, hb))
 			return false;
@@ -54,13 +52,22 @@ static bool window_fits(const struct iso_engine *e, const struct iso_observed_wi
 	return true;
 }
 
-/* Return: index of the window to create the region in, or ISO_NONE. */
-uint32_t window_for(const struct iso_engine *e, const struct region *region)
+/*
+ * Return: index of the window to create the region in, or ISO_NONE. One
+ * without room is better than none: the kernel's refusal says what is wrong.
+ */
+uint32_t window_for(const struct iso_engine *e, uint32_t r)
 {
-	uint32_t i;
+	uint32_t i, full = ISO_NONE;
+	uint64_t start;
 
-	for (i = 0; i < e->n_windows; i++)
-		if (window_fits(e, &e->windows[i].observed, region))
+	for (i = 0; i < e->n_windows; i++) {
+		if (!window_fits(e, &e->windows[i].observed, &e->regions[r]))
+			continue;
+		if (order_gap(e, r, i, &start))
 			return i;
-	return ISO_NONE;
+		if (full == ISO_NONE)
+			full = i;
+	}
+	return full;
 }

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A memdev that is there but not bound: the kernel's own recovery has failed
+ * (seen on 7.2: its probe meets the detach still pending and gives up with
+ * EBUSY). Nothing else will bind it again, so the port is looked at anew, with
+ * growing pauses.
+ */
+#include "state.h"
+
+bool rescan_start(struct iso_engine *e, uint32_t p)
+{
+	struct operation_object object = { ISO_NONE, ISO_NONE, ISO_NONE, p };
+	struct port *port = &e->ports[p];
+	uint32_t shift = port->rescans < 5 ? port->rescans : 5;
+
+	if (port->operation)
+		return false;
+	port->operation = operation_start(e, ISO_EFFECT_RESCAN_PORT, object, port->domain, 0);
+	if (!port->operation)
+		return false;
+	port->rescan_at_ns = e->now_ns + (e->policy.observe_ns << shift);
+	port->rescans++;
+	engine_arm(e, port->rescan_at_ns);
+	return true;
+}
+
+static void consider(struct iso_engine *e, const struct memdev *memdev)
+{
+	struct port *port = &e->ports[memdev->port];
+
+	if (!memdev->present || memdev->bound || memdev->duplicate_serial || port->held)
+		return;
+	if (memdev->settling_until_ns > e->now_ns) {
+		engine_arm(e, memdev->settling_until_ns);
+		return;
+	}
+	if (port->rescan_at_ns > e->now_ns)
+		engine_arm(e, port->rescan_at_ns);
+	else
+		rescan_start(e, memdev->port);
+}
+
+/* Only memdevs that a managed region waits for: others are their operator's. */
+void rescan_advance(struct iso_engine *e)
+{
+	uint32_t r, i, m;
+
+	for (r = 0; e->observed && r < e->n_regions; r++) {
+		struct region *region = &e->regions[r];
+
+		if (!region->used || !region->desired || region->state != ISO_REGION_ABSENT ||
+		    region->wait != ISO_WAIT_MEMDEV)
+			continue;
+		for (i = 0; i < region->definition.ways; i++) {
+			m = topology_memdev_by_serial(e, region->definition.serials[i]);
+			if (m == ISO_NONE || e->memdevs[m].port == ISO_NONE)
+				continue;
+			if (e->memdevs[m].bound)
+				e->ports[e->memdevs[m].port].rescans = 0;
+			else
+				consider(e, &e->memdevs[m]);
+		}
+	}
+}
