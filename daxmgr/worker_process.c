@@ -17,6 +17,8 @@
 #include "job.h"
 #include "worker.h"
 
+enum { WORKER_ENVIRONMENT_MAX = 16 };
+
 static int worker_spawn_actions(posix_spawn_file_actions_t *actions, int socket)
 {
 	int error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -49,16 +51,35 @@ static int worker_spawn_attributes(posix_spawnattr_t *attributes, int cgroup_fd)
 	return -error;
 }
 
+/*
+ * A worker is not the service: it must not find the service manager's sockets
+ * in its environment. What concerns the loader and sanitizers holds for it too.
+ */
+static void worker_environment(char *environment[WORKER_ENVIRONMENT_MAX])
+{
+	static const char *const kept[] = { "PATH=", "LD_", "ASAN_OPTIONS=", "UBSAN_OPTIONS=" };
+	size_t n = 0;
+
+	for (char **at = environ; *at && n + 1 < WORKER_ENVIRONMENT_MAX; at++)
+		for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+			if (!strncmp(*at, kept[i], strlen(kept[i]))) {
+				environment[n++] = *at;
+				break;
+			}
+	environment[n] = NULL;
+}
+
 static int worker_spawn(int socket, int cgroup_fd, pid_t *ret_pid)
 {
 	char *const arguments[] = { (char *)"daxmgrd", (char *)"--worker", NULL };
-	char *const environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	char *environment[WORKER_ENVIRONMENT_MAX];
 	_cleanup_(posix_spawn_file_actions_destroy) posix_spawn_file_actions_t actions;
 	_cleanup_(posix_spawnattr_destroy) posix_spawnattr_t attributes;
 	int error;
 
 	if (posix_spawn_file_actions_init(&actions) || posix_spawnattr_init(&attributes))
 		return -ENOMEM;
+	worker_environment(environment);
 	error = worker_spawn_actions(&actions, socket);
 	if (!error)
 		error = worker_spawn_attributes(&attributes, cgroup_fd);
