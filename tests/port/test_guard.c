@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Nothing is probed while a managed device could be taken, and afterwards all is as its operator wants it. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake.h"
+#include "port/guard.h"
+
+#define AUTOPROBE "/sys/bus/dax/drivers_autoprobe"
+#define RECORD "/run/daxmgr/dax-autoprobe"
+
+static struct fake f;
+static const struct iso_hpa_range range = { { 0x150000000 }, 0x20000000 };
+
+static void setup(void)
+{
+	fake_make(&f);
+	f.port.deadline_ns = port_now_ns() + 300000000u;
+	fake_directory(&f, "/run/daxmgr");
+	fake_file(&f, AUTOPROBE, "1");
+	fake_file(&f, "/sys/bus/dax/drivers_probe", "");
+	fake_directory(&f, "/sys/bus/dax/devices/dax9.0");
+	fake_file(&f, "/proc/iomem",
+		  "00001000-0009fbff : System RAM\n150000000-24fffffff : CXL Window 0\n"
+		  "  150000000-16fffffff : region0");
+}
+
+static void teardown(void)
+{
+	fake_remove(&f);
+}
+
+TestSuite(guard, .init = setup, .fini = teardown);
+
+static void dax(const char *name, const char *size, const char *driver)
+{
+	char path[128], target[64];
+
+	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/size", name);
+	fake_file(&f, path, size);
+	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/align", name);
+	fake_file(&f, path, "2097152");
+	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/dev", name);
+	fake_file(&f, path, "251:0");
+	snprintf(path, sizeof(path), "/sys/bus/cxl/devices/dax_region0/%s/size", name);
+	fake_file(&f, path, size);
+	if (driver) {
+		snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/driver", name);
+		snprintf(target, sizeof(target), "../../drivers/%s", driver);
+		fake_link(&f, path, target);
+	}
+}
+
+static bool probing(void)
+{
+	return fake_text(&f, AUTOPROBE)[0] == '1';
+}
+
+Test(guard, off_inside_and_on_again)
+{
+	struct guard guard = GUARD_NULL;
+
+	cr_assert_eq(guard_enter(&f.port, &guard), 0, "%s", f.completion.message);
+	cr_assert_not(probing());
+	cr_assert(fake_exists(&f, RECORD));
+	guard_leave(&f.port, &guard);
+	cr_assert(probing());
+	cr_assert_not(fake_exists(&f, RECORD));
+	guard_leave(&f.port, &guard);
+}
+
+Test(guard, the_last_one_out_switches_it_on)
+{
+	struct guard first = GUARD_NULL, second = GUARD_NULL;
+
+	cr_assert_eq(guard_enter(&f.port, &first), 0);
+	cr_assert_eq(guard_enter(&f.port, &second), 0);
+	guard_leave(&f.port, &first);
+	cr_assert_not(probing());
+	guard_leave(&f.port, &second);
+	cr_assert(probing());
+}
+
+Test(guard, an_operator_who_keeps_it_off_finds_it_off)
+{
+	struct guard guard = GUARD_NULL;
+
+	fake_file(&f, AUTOPROBE, "0");
+	cr_assert_eq(guard_enter(&f.port, &guard), 0);
+	cr_assert_eq(guard_claim(&f.port, 0, 0), 0);
+	guard_leave(&f.port, &guard);
+	cr_assert_not(probing());
+}
+
+Test(guard, what_a_dead_worker_left_is_repaired)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		struct guard guard = GUARD_NULL;
+		int error = guard_enter(&f.port, &guard);
+
+		if (!error)
+			error = guard_claim(&f.port, 0, 3);
+		_exit(error ? 1 : 0); /* and never leaves */
+	}
+	waitpid(child, NULL, 0);
+	cr_assert_not(probing());
+	dax("dax0.3", "16777216", NULL);
+	cr_assert_eq(guard_repair(&f.port), 0);
+	cr_assert(probing());
+	cr_assert_not(fake_exists(&f, RECORD));
+	cr_assert_eq(fake_text(&f, "/sys/bus/dax/devices/dax0.3/size")[0], '0',
+		     "capacity without a driver is not left for kmem");
+}
+
+Test(guard, first_devices_of_others_are_offered_afterwards)
+{
+	struct guard guard = GUARD_NULL;
+
+	cr_assert_eq(guard_enter(&f.port, &guard), 0);
+	cr_assert_eq(guard_claim(&f.port, 0, 0), 0);
+	dax("dax0.0", "0", NULL);
+	guard_leave(&f.port, &guard);
+	cr_assert_eq(strncmp(fake_text(&f, "/sys/bus/dax/drivers_probe"), "dax", 3) == 0, false,
+		     "ours and what was there before are not offered");
+
+	cr_assert_eq(guard_enter(&f.port, &guard), 0);
+	dax("dax5.0", "1000", NULL);
+	guard_leave(&f.port, &guard);
+	cr_assert_eq(strncmp(fake_text(&f, "/sys/bus/dax/drivers_probe"), "dax5.0", 6), 0);
+}
+
+Test(guard, no_dax_bus)
+{
+	struct guard guard = GUARD_NULL;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s" AUTOPROBE, f.root);
+	unlink(path);
+	cr_assert_eq(guard_enter(&f.port, &guard), -ENOENT);
+	cr_assert(strstr(f.completion.message, "dax bus"), "%s", f.completion.message);
+	guard_leave(&f.port, &guard);
+}
+
+Test(guard, the_first_device_of_a_region_is_emptied)
+{
+	dax("dax0.0", "536870912", NULL);
+	cr_assert_eq(guard_disarm(&f.port, 0, range), 0, "%s", f.completion.message);
+	cr_assert_eq(fake_text(&f, "/sys/bus/dax/devices/dax0.0/size")[0], '0');
+}
+
+Test(guard, it_does_not_come)
+{
+	cr_assert_eq(guard_disarm(&f.port, 0, range), -ETIME);
+	cr_assert(strstr(f.completion.message, "dax_cxl"), "%s", f.completion.message);
+}
+
+Test(guard, kmem_has_it)
+{
+	dax("dax0.0", "536870912", "kmem");
+	fake_file(&f, "/sys/bus/dax/drivers/kmem/unbind", "");
+	cr_assert_eq(guard_disarm(&f.port, 0, range), -EBUSY, "still bound after the unbind");
+	cr_assert_eq(strncmp(fake_text(&f, "/sys/bus/dax/drivers/kmem/unbind"), "dax0.0", 6), 0);
+	cr_assert(strstr(f.completion.message, "System RAM"), "%s", f.completion.message);
+}
+
+Test(guard, system_ram_is_seen_in_iomem)
+{
+	cr_assert_not(guard_is_system_ram(&f.port, range));
+	fake_file(&f, "/proc/iomem",
+		  "150000000-24fffffff : CXL Window 0\n  150000000-16fffffff : region0\n"
+		  "    150000000-16fffffff : dax0.0\n      150000000-157ffffff : System RAM (kmem)");
+	cr_assert(guard_is_system_ram(&f.port, range));
+	cr_assert_not(guard_is_system_ram(
+		&f.port, (struct iso_hpa_range){ { 0x158000000 }, 0x8000000 }));
+	dax("dax0.0", "536870912", NULL);
+	cr_assert_eq(guard_disarm(&f.port, 0, range), -EBUSY);
+}
