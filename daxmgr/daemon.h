@@ -57,6 +57,7 @@ struct event_queue {
 struct daemon {
 	sd_event *event;
 	sd_event_source *timer;
+	sd_event_source *trace_timer;
 	const struct config *config;
 	void *engine_memory;
 	struct iso_engine *engine;

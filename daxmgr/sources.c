@@ -10,6 +10,8 @@
 #include "daemon.h"
 #include "log.h"
 
+enum { TRACE_CHECK_USEC = 30 * 1000 * 1000 };
+
 static void keep_event(struct daemon *daemon, const struct store_event *event)
 {
 	store_save_event(daemon->store, event);
@@ -152,6 +154,16 @@ static void on_uevent_gap(void *userdata)
 	keep_gap(userdata, "uevent", "the kernel dropped uevents");
 }
 
+/* What was overwritten unseen shows in the ring's own counters only. */
+static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *daemon = userdata;
+
+	trace_check(daemon->trace);
+	sd_event_source_set_time(source, usec + TRACE_CHECK_USEC);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
 void sources_open(struct daemon *daemon)
 {
 	const struct trace_setup setup = {
@@ -166,6 +178,9 @@ void sources_open(struct daemon *daemon)
 	if (trace_open(daemon->event, &setup, &daemon->trace, daemon->trace_problem) < 0)
 		log_line(LOG_WARNING, "trace: %s; faults are seen by uevents and observation only",
 			 daemon->trace_problem);
+	else
+		sd_event_add_time_relative(daemon->event, &daemon->trace_timer, CLOCK_BOOTTIME,
+					   TRACE_CHECK_USEC, 0, on_check, daemon);
 	if (uevent_open(daemon->event, PRIORITY_UEVENT, on_uevent, on_uevent_gap, daemon,
 			&daemon->uevents, daemon->uevent_problem) < 0)
 		log_line(LOG_WARNING, "uevents: %s; changes are seen by observation only",
@@ -174,6 +189,7 @@ void sources_open(struct daemon *daemon)
 
 void sources_close(struct daemon *daemon)
 {
+	daemon->trace_timer = sd_event_source_disable_unref(daemon->trace_timer);
 	daemon->trace = trace_close(daemon->trace);
 	daemon->uevents = uevent_close(daemon->uevents);
 }

@@ -73,7 +73,7 @@ bool iso_pci_address_parse(const char *text, struct iso_pci_address *ret)
 void iso_pci_address_format(struct iso_pci_address address, char text[16])
 {
 	if (address.known)
-		snprintf(text, 16, "%04x:%02x:%02x.%x", address.segment & 0xffff, address.bus,
+		snprintf(text, 16, "%04x:%02x:%02x.%x", address.segment & 0xffffff, address.bus,
 			 address.device & 0x1f, address.function & 7);
 	else
 		text[0] = '\0';

@@ -7,12 +7,38 @@
 
 #include "state.h"
 
+/* Waiting leases are kept in the order in which they first asked. */
+void plan_join(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	uint32_t before = e->queue_tail;
+
+	while (before != ISO_NONE && e->leases[before].sequence > lease->sequence)
+		before = e->leases[before].queue_prev;
+	lease->queue_prev = before;
+	lease->queue_next = before != ISO_NONE ? e->leases[before].queue_next : e->queue_head;
+	*(before != ISO_NONE ? &e->leases[before].queue_next : &e->queue_head) = l;
+	*(lease->queue_next != ISO_NONE ? &e->leases[lease->queue_next].queue_prev :
+	  &e->queue_tail) = l;
+}
+
+void plan_leave(struct iso_engine *e, uint32_t l)
+{
+	const struct lease *lease = &e->leases[l];
+
+	*(lease->queue_prev != ISO_NONE ? &e->leases[lease->queue_prev].queue_next :
+	  &e->queue_head) = lease->queue_next;
+	*(lease->queue_next != ISO_NONE ? &e->leases[lease->queue_next].queue_prev :
+	  &e->queue_tail) = lease->queue_prev;
+}
+
 static bool region_open(const struct iso_engine *e, const struct region *region)
 {
 	uint32_t i;
 
 	if (!region->used || region->state != ISO_REGION_LIVE || region->draining ||
-	    !region->desired || region->unobserved)
+	    !region->desired || region->domain == ISO_NONE ||
+	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING)
 		return false;
 	for (i = 0; i < region->definition.ways; i++) {
 		uint32_t m = region->legs[i];
@@ -24,12 +50,24 @@ static bool region_open(const struct iso_engine *e, const struct region *region)
 	return true;
 }
 
+/* What there is to give away before anybody gets any of it. */
+static void survey(struct iso_engine *e)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++) {
+		struct region *region = &e->regions[r];
+
+		region->open = region_open(e, region);
+		region->spare_bytes = region->open && region->range.bytes > region->held_bytes ?
+			region->range.bytes - region->held_bytes : 0;
+	}
+}
+
 static uint64_t free_in(const struct iso_engine *e, uint32_t r, const struct lease *lease,
 			const uint32_t *taken, uint32_t n_taken)
 {
-	const struct region *region = &e->regions[r];
-	uint64_t bytes = region->range.bytes > region->held_bytes ?
-		region->range.bytes - region->held_bytes : 0;
+	uint64_t bytes = e->regions[r].spare_bytes;
 	uint32_t p;
 
 	for (p = 0; p < n_taken; p++)
@@ -46,7 +84,7 @@ static enum plan_outcome plan_named(const struct iso_engine *e, const struct lea
 
 	if (r == ISO_NONE)
 		return PLAN_NO_REGION;
-	if (!region_open(e, &e->regions[r]))
+	if (!e->regions[r].open)
 		return PLAN_FENCED;
 	if (free_in(e, r, lease, taken, part) < lease->terms.parts[part].bytes)
 		return PLAN_NO_CAPACITY;
@@ -65,7 +103,7 @@ static enum plan_outcome plan_anywhere(const struct iso_engine *e, const struct 
 	for (r = 0; r < e->n_regions; r++) {
 		uint64_t bytes;
 
-		if (!region_open(e, &e->regions[r]))
+		if (!e->regions[r].used || !e->regions[r].open)
 			continue;
 		open = true;
 		bytes = free_in(e, r, lease, taken, part);
@@ -80,8 +118,8 @@ static enum plan_outcome plan_anywhere(const struct iso_engine *e, const struct 
 	return PLAN_PLACED;
 }
 
-enum plan_outcome plan_lease(const struct iso_engine *e, uint32_t l,
-			     uint32_t ret_regions[ISO_LEASE_PARTS_MAX])
+static enum plan_outcome plan(const struct iso_engine *e, uint32_t l,
+			      uint32_t ret_regions[ISO_LEASE_PARTS_MAX])
 {
 	const struct lease *lease = &e->leases[l];
 	uint32_t p;
@@ -95,6 +133,15 @@ enum plan_outcome plan_lease(const struct iso_engine *e, uint32_t l,
 			return outcome;
 	}
 	return PLAN_PLACED;
+}
+
+/* Whether a lease could be placed if nobody else waited. */
+enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l)
+{
+	uint32_t regions[ISO_LEASE_PARTS_MAX];
+
+	survey(e);
+	return plan(e, l, regions);
 }
 
 static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome outcome)
@@ -138,42 +185,66 @@ static void place(struct iso_engine *e, uint32_t l, const uint32_t *regions)
 	}
 }
 
+static void reserve(struct iso_engine *e, const struct lease *lease, const uint32_t *regions)
+{
+	uint32_t p;
+
+	for (p = 0; p < lease->terms.n_parts; p++)
+		e->regions[regions[p]].spare_bytes -= lease->terms.parts[p].bytes;
+}
+
+/* A client that would not wait hears no; a lease that wants to come back stays without it. */
+static void refuse(struct iso_engine *e, uint32_t l, enum plan_outcome outcome)
+{
+	static const enum iso_reply replies[] = {
+		[PLAN_PLACED] = ISO_REPLY_DONE, [PLAN_NO_CAPACITY] = ISO_REPLY_NO_CAPACITY,
+		[PLAN_FENCED] = ISO_REPLY_FENCED, [PLAN_NO_REGION] = ISO_REPLY_NO_SUCH_NAME,
+	};
+	struct lease *lease = &e->leases[l];
+
+	emit_reply(e, lease->request, replies[outcome], ISO_NONE, ISO_NONE, lease->waits_for);
+	lease->request = 0;
+	lease->client_waits = false;
+	if (!lease->comes_back) {
+		lease_free(e, l);
+		return;
+	}
+	lease->deadline_ns = e->now_ns + e->policy.grant_ns;
+	engine_arm(e, lease->deadline_ns);
+}
+
 static void try_one(struct iso_engine *e, uint32_t l)
 {
 	uint32_t regions[ISO_LEASE_PARTS_MAX];
 	struct lease *lease = &e->leases[l];
 	enum plan_outcome outcome;
 
+	if (!lease->client_waits && !lease->comes_back)
+		return;
 	if (lease->retry_at_ns > e->now_ns) {
 		engine_arm(e, lease->retry_at_ns);
 		return;
 	}
-	outcome = plan_lease(e, l, regions);
+	outcome = plan(e, l, regions);
 	if (outcome == PLAN_PLACED)
+		reserve(e, lease, regions);
+	/* A victim's capacity is kept for it until its client had time to ask. */
+	if (outcome == PLAN_PLACED && lease->client_waits) {
 		place(e, l, regions);
-	else
+	} else if (lease->client_waits) {
 		say_why(e, lease, outcome);
+		if (!lease->terms.wait)
+			refuse(e, l, outcome);
+	}
 }
 
-/* Waiting leases in the order in which they first asked. */
 void plan_waiting(struct iso_engine *e)
 {
-	uint64_t done = 0; /* sequences start at 1 */
 	uint32_t l, next;
 
-	do {
-		next = ISO_NONE;
-		for (l = 0; l < e->n_leases; l++) {
-			const struct lease *lease = &e->leases[l];
-
-			if (lease->used && lease->state == ISO_LEASE_WAITING &&
-			    lease->client_waits && lease->sequence > done &&
-			    (next == ISO_NONE || lease->sequence < e->leases[next].sequence))
-				next = l;
-		}
-		if (next != ISO_NONE) {
-			done = e->leases[next].sequence;
-			try_one(e, next);
-		}
-	} while (next != ISO_NONE);
+	survey(e);
+	for (l = e->queue_head; l != ISO_NONE; l = next) {
+		next = e->leases[l].queue_next;
+		try_one(e, l);
+	}
 }
