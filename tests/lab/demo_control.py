@@ -13,9 +13,10 @@ from .scenario import Step
 
 SOURCE = Path(__file__).parent / "control" / "no_zero.c"
 LIBRARY = "no_zero.so"
-# Only for the daemon's mount namespace: workers are started with an environment of their own.
 DROPIN_PATH = "/etc/systemd/system/daxmgrd.service.d/50-no-zero.conf"
-DROPIN = f"[Service]\nBindReadOnlyPaths={CODE_DIR}/ld.so.preload:/etc/ld.so.preload\n"
+DROPIN = f"[Service]\nEnvironment=LD_PRELOAD={CODE_DIR}/{LIBRARY}\n"
+# Masked, because a VM's unit wants the daemon and would start it.
+STOP_DAEMON = "systemctl mask --runtime --now daxmgrd.service"
 
 
 @dataclass
@@ -36,37 +37,38 @@ CONTROLS = {control.name: control for control in (
 )}
 
 
+def _command(name: str, command: str) -> Step:
+    return Step(name, 30.0, "run", {"command": command, "background": None, "rc": 0, "stdout": None, "stderr": None,
+                                    "asserts": [], "capture": None})
+
+
 def apply(control: Control, scenario):
     """The scenario with only the control's parts, and its change put in."""
     steps = [step for step in scenario.steps if part_of(step.name) in control.parts]
     fault = next((i for i, step in enumerate(steps) if step.action == "surprise_down"), None)
     if control.name == "no-daemon":
-        steps.insert(fault, Step(f"{control.parts[1]}: CONTROL: daxmgrd is stopped", 30.0, "daemon", {"verb": "stop"}))
+        steps.insert(fault, _command(f"{control.parts[1]}: CONTROL: daxmgrd is stopped", STOP_DAEMON))
     elif control.name == "kill-all":
-        kill = {"command": "pkill -KILL -x qemu-system-x86", "background": None, "rc": 0, "stdout": None,
-                "stderr": None, "asserts": [], "capture": None}
         after = replace(steps[fault], name=f"{part_of(steps[fault].name)}: and now?", action="", args={})
         steps[fault] = replace(steps[fault], expect=steps[fault].expect[:1])
         steps[fault + 1:fault + 1] = [
-            Step(f"{control.parts[1]}: CONTROL: every QEMU is killed", 30.0, "run", kill), after]
+            _command(f"{control.parts[1]}: CONTROL: every QEMU is killed", "pkill -KILL -x qemu-system-x86"), after]
     return replace(scenario, steps=steps)
 
 
 def build_no_zero(target: Path):
-    """Compiles the library and the preload list that names it into a directory the guest gets."""
+    """Compiles the library into a directory the guest gets."""
     target.mkdir(parents=True, exist_ok=True)
     argv = [os.environ.get("CC", "gcc"), "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
             "-o", str(target / LIBRARY), str(SOURCE)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"cannot build {LIBRARY}:\n{done.stderr}")
-    (target / "ld.so.preload").write_text(f"{CODE_DIR}/{LIBRARY}\n", encoding="utf-8")
 
 
 def install(control: Control, guest):
     """What has to be in the guest before the daemon starts."""
     if control.name != "no-zero":
         return
-    guest.channel.must("touch /etc/ld.so.preload")
     guest.channel.write(DROPIN_PATH, DROPIN)
     guest.channel.must("systemctl daemon-reload")
