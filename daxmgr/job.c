@@ -101,7 +101,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 void job_run(const char *root, const struct job_request *request, struct job_reply *ret,
 	     int *ret_snapshot_fd)
 {
-	struct job_reply reply = { .completion = { .operation = request->id } };
+	struct job_reply reply = {.completion = {.operation = request->id}};
 	struct port port = {
 		.root = root,
 		.deadline_ns = request->deadline_ns,

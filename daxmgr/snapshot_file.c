@@ -37,13 +37,13 @@ static void snapshot_arrays(const struct iso_snapshot *s,
 			    struct snapshot_array ret[SNAPSHOT_ARRAYS])
 {
 	const struct snapshot_array arrays[SNAPSHOT_ARRAYS] = {
-		{ s->host_bridges, s->n_host_bridges, sizeof(*s->host_bridges),
-		  SNAPSHOT_HOST_BRIDGES_MAX },
-		{ s->ports, s->n_ports, sizeof(*s->ports), SNAPSHOT_PORTS_MAX },
-		{ s->memdevs, s->n_memdevs, sizeof(*s->memdevs), SNAPSHOT_MEMDEVS_MAX },
-		{ s->windows, s->n_windows, sizeof(*s->windows), SNAPSHOT_WINDOWS_MAX },
-		{ s->regions, s->n_regions, sizeof(*s->regions), SNAPSHOT_REGIONS_MAX },
-		{ s->instances, s->n_instances, sizeof(*s->instances), SNAPSHOT_INSTANCES_MAX },
+		{s->host_bridges, s->n_host_bridges, sizeof(*s->host_bridges),
+		 SNAPSHOT_HOST_BRIDGES_MAX},
+		{s->ports, s->n_ports, sizeof(*s->ports), SNAPSHOT_PORTS_MAX},
+		{s->memdevs, s->n_memdevs, sizeof(*s->memdevs), SNAPSHOT_MEMDEVS_MAX},
+		{s->windows, s->n_windows, sizeof(*s->windows), SNAPSHOT_WINDOWS_MAX},
+		{s->regions, s->n_regions, sizeof(*s->regions), SNAPSHOT_REGIONS_MAX},
+		{s->instances, s->n_instances, sizeof(*s->instances), SNAPSHOT_INSTANCES_MAX},
 	};
 
 	memcpy(ret, arrays, sizeof(arrays));
@@ -191,7 +191,7 @@ static bool snapshot_parse(const void *map, size_t bytes, struct iso_snapshot *r
 	const struct snapshot_header *header = map;
 	struct snapshot_array arrays[SNAPSHOT_ARRAYS];
 	const char *base = map;
-	struct iso_snapshot s = { 0 };
+	struct iso_snapshot s = {0};
 
 	snapshot_arrays(&s, arrays);
 	if (bytes < sizeof(*header) || !snapshot_layout_valid(header, bytes, arrays))
@@ -238,7 +238,7 @@ int snapshot_file_open(int fd, struct snapshot_file *ret)
 		munmap(map, (size_t)st.st_size);
 		return -EBADMSG;
 	}
-	*ret = (struct snapshot_file){ map, (size_t)st.st_size, snapshot };
+	*ret = (struct snapshot_file){map, (size_t)st.st_size, snapshot};
 	return 0;
 }
 

@@ -26,7 +26,7 @@ struct snapshot_file {
 	struct iso_snapshot snapshot; /* points into the map */
 };
 
-#define SNAPSHOT_FILE_NULL ((struct snapshot_file){ 0 })
+#define SNAPSHOT_FILE_NULL ((struct snapshot_file){0})
 
 /* Writes a snapshot into a new sealed memfd. Return: the descriptor or a negative errno. */
 int snapshot_file_write(const struct iso_snapshot *snapshot);

@@ -49,7 +49,7 @@ static void worker_job_fail(struct worker_pool *pool, struct worker_job *job, in
 			    const char *format, ...)
 {
 	struct job_reply reply = {
-		.completion = { .operation = job->request.id, .result = error },
+		.completion = {.operation = job->request.id, .result = error},
 	};
 	va_list arguments;
 
@@ -198,10 +198,11 @@ static int worker_read(struct worker_pool *pool, struct worker *worker)
 		struct cmsghdr align;
 	} control;
 	struct job_reply reply;
-	struct iovec part = { &reply, sizeof(reply) };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
+	struct iovec part = {&reply, sizeof(reply)};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
 	_cleanup_close_ int snapshot_fd = -1;
 	struct cmsghdr *header;
 	ssize_t length;
@@ -291,7 +292,8 @@ static void worker_expire_running(struct worker_pool *pool, struct worker *worke
 		return;
 	worker->state = WORKER_HUNG;
 	worker_kill(worker);
-	worker_job_fail(pool, job, -ETIME, "%s: worker %d did not finish in time and is being killed",
+	worker_job_fail(pool, job, -ETIME,
+			"%s: worker %d did not finish in time and is being killed",
 			worker_job_name(job->request.kind), worker->process.pid);
 }
 

@@ -20,7 +20,7 @@
 #include "job.h"
 
 enum {
-	WORKERS_MAX = 96,      /* processes, hung ones included */
+	WORKERS_MAX = 96, /* processes, hung ones included */
 	WORKER_JOBS_MAX = 4096, /* submitted and not answered */
 };
 
@@ -54,8 +54,8 @@ int worker_pool_submit(struct worker_pool *pool, uint32_t lane, const struct job
 enum worker_state {
 	WORKER_IDLE,
 	WORKER_BUSY,
-	WORKER_HUNG,     /* killed at a deadline, and still there */
-	WORKER_LEAVING,  /* told to end, idle */
+	WORKER_HUNG, /* killed at a deadline, and still there */
+	WORKER_LEAVING, /* told to end, idle */
 };
 
 struct worker_report {
@@ -67,7 +67,7 @@ struct worker_report {
 	uint64_t job;
 	uint64_t since_ns; /* CLOCK_BOOTTIME */
 	char process_state; /* as in /proc/PID/stat; '?' when unknown */
-	char wchan[32];     /* where in the kernel it sleeps; may be empty */
+	char wchan[32]; /* where in the kernel it sleeps; may be empty */
 };
 
 /* Fills at most `room` entries. Return: how many workers there are. */

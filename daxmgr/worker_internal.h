@@ -21,9 +21,9 @@ struct worker {
 	struct worker_process process;
 	sd_event_source *socket_source;
 	sd_event_source *exit_source;
-	uint32_t state;          /* enum worker_state */
-	bool has_zeroed;         /* must not prove */
-	struct worker_job *job;  /* BUSY, HUNG */
+	uint32_t state; /* enum worker_state */
+	bool has_zeroed; /* must not prove */
+	struct worker_job *job; /* BUSY, HUNG */
 	struct worker_lane *lane; /* of the job */
 };
 

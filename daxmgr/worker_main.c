@@ -38,9 +38,9 @@ static int worker_reply(int socket, const struct job_reply *reply, int snapshot_
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec part = { (void *)reply, sizeof(*reply) };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	} control = {0};
+	struct iovec part = {(void *)reply, sizeof(*reply)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	struct cmsghdr *header;
 
 	if (snapshot_fd >= 0) {

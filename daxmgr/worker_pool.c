@@ -113,8 +113,8 @@ static int worker_watch(struct worker_pool *pool, struct worker *worker)
 {
 	int error;
 
-	error = sd_event_add_io(pool->event, &worker->socket_source, worker->process.socket, EPOLLIN,
-				worker_on_socket, worker);
+	error = sd_event_add_io(pool->event, &worker->socket_source, worker->process.socket,
+				EPOLLIN, worker_on_socket, worker);
 	if (error < 0)
 		return error;
 	error = sd_event_add_io(pool->event, &worker->exit_source, worker->process.pidfd, EPOLLIN,
@@ -214,7 +214,7 @@ uint32_t worker_pool_report(const struct worker_pool *pool, struct worker_report
 		const struct worker *worker = pool->workers[i];
 		struct worker_report *r = &reports[i];
 
-		*r = (struct worker_report){ .pid = worker->process.pid, .state = worker->state };
+		*r = (struct worker_report){.pid = worker->process.pid, .state = worker->state};
 		if (worker->job) {
 			r->kind = worker->job->request.kind;
 			r->job = worker->job->request.id;

@@ -21,7 +21,8 @@ enum { WORKER_ENVIRONMENT_MAX = 16 };
 
 static int worker_spawn_actions(posix_spawn_file_actions_t *actions, int socket)
 {
-	int error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	int error =
+		posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 
 	/* Neither the store nor the control socket nor a VM's pidfd goes along. */
 	if (!error)
@@ -57,7 +58,7 @@ static int worker_spawn_attributes(posix_spawnattr_t *attributes, int cgroup_fd)
  */
 static void worker_environment(char *environment[WORKER_ENVIRONMENT_MAX])
 {
-	static const char *const kept[] = { "PATH=", "LD_", "ASAN_OPTIONS=", "UBSAN_OPTIONS=" };
+	static const char *const kept[] = {"PATH=", "LD_", "ASAN_OPTIONS=", "UBSAN_OPTIONS="};
 	size_t n = 0;
 
 	for (char **at = environ; *at && n + 1 < WORKER_ENVIRONMENT_MAX; at++)
@@ -71,7 +72,7 @@ static void worker_environment(char *environment[WORKER_ENVIRONMENT_MAX])
 
 static int worker_spawn(int socket, int cgroup_fd, pid_t *ret_pid)
 {
-	char *const arguments[] = { (char *)"daxmgrd", (char *)"--worker", NULL };
+	char *const arguments[] = {(char *)"daxmgrd", (char *)"--worker", NULL};
 	char *environment[WORKER_ENVIRONMENT_MAX];
 	_cleanup_(posix_spawn_file_actions_destroy) posix_spawn_file_actions_t actions;
 	_cleanup_(posix_spawnattr_destroy) posix_spawnattr_t attributes;
@@ -124,7 +125,7 @@ int worker_process_start(const char *root, int cgroup_fd, struct worker_process 
 		error = worker_spawn(theirs, -1, &pid);
 	if (error)
 		return error;
-	*ret = (struct worker_process){ pid, pidfd_open(pid, 0), ours };
+	*ret = (struct worker_process){pid, pidfd_open(pid, 0), ours};
 	if (ret->pidfd < 0) {
 		error = -errno;
 		kill(pid, SIGKILL); /* ours and not reaped: the number cannot be another's */

@@ -23,7 +23,7 @@ struct worker_process {
 	int socket;
 };
 
-#define WORKER_PROCESS_NULL ((struct worker_process){ .pidfd = -1, .socket = -1 })
+#define WORKER_PROCESS_NULL ((struct worker_process){.pidfd = -1, .socket = -1})
 
 /*
  * Starts one in the cgroup `cgroup_fd` (-1: where we are) and greets it.

@@ -16,7 +16,8 @@ void dax_name(uint32_t region, uint32_t id, char ret[DAX_NAME_BYTES])
 uint32_t dax_driver(const char *root, const char *name)
 {
 	char driver[32];
-	int error = sysfs_link(root, driver, sizeof(driver), "/sys/bus/dax/devices/%s/driver", name);
+	int error =
+		sysfs_link(root, driver, sizeof(driver), "/sys/bus/dax/devices/%s/driver", name);
 
 	if (error == -ENOENT)
 		return ISO_DAX_UNBOUND;
@@ -35,7 +36,7 @@ static bool dax_is_ours(const char *root, uint32_t region, const char *name)
 
 int dax_read(const char *root, uint32_t region, uint32_t id, struct dax_device *ret)
 {
-	struct dax_device device = { 0 };
+	struct dax_device device = {0};
 	char name[DAX_NAME_BYTES];
 	uint64_t end;
 	int error;
@@ -53,8 +54,9 @@ int dax_read(const char *root, uint32_t region, uint32_t id, struct dax_device *
 			       name);
 	if (error)
 		return error;
-	if (device.bytes && !sysfs_read_hex(root, &device.start.v,
-					    "/sys/bus/dax/devices/%s/mapping0/start", name) &&
+	if (device.bytes &&
+	    !sysfs_read_hex(root, &device.start.v, "/sys/bus/dax/devices/%s/mapping0/start",
+			    name) &&
 	    !sysfs_read_hex(root, &end, "/sys/bus/dax/devices/%s/mapping0/end", name))
 		device.first_bytes = end - device.start.v + 1;
 	device.driver = dax_driver(root, name);

@@ -42,8 +42,8 @@ static int guard_probing(struct port *port, bool on)
 	int error = sysfs_write(port->root, on ? "1" : "0", GUARD_AUTOPROBE);
 
 	return error ? port_fail(port, error, "kmem guard: %s: %s", GUARD_AUTOPROBE,
-				 strerror(-error)) :
-		       0;
+				 strerror(-error))
+		     : 0;
 }
 
 /* The next X of a daxX.0 on the bus, of whatever kind of region. */

@@ -25,7 +25,7 @@ struct guard {
 	int holder; /* a shared lock; the last one out switches probing on again */
 };
 
-#define GUARD_NULL ((struct guard){ .holder = -1 })
+#define GUARD_NULL ((struct guard){.holder = -1})
 
 /* Stops probing. Several may be inside at once. Return: 0 or a negative errno, told. */
 int guard_enter(struct port *port, struct guard *guard);

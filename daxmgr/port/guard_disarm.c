@@ -38,10 +38,11 @@ static int guard_take_back(struct port *port, uint32_t region, const char *name,
 		return port_fail(port, -EREMOTEIO,
 				 "kmem guard: somebody bound %s to kmem; it has been taken back",
 				 name);
-	return port_fail(port, -EBUSY,
-			 "kmem guard: region%u has become System RAM (%s, driver kmem) and cannot be "
-			 "taken back: %s; only a reboot removes it",
-			 region, name, error ? strerror(-error) : "memory is in use");
+	return port_fail(
+		port, -EBUSY,
+		"kmem guard: region%u has become System RAM (%s, driver kmem) and cannot be "
+		"taken back: %s; only a reboot removes it",
+		region, name, error ? strerror(-error) : "memory is in use");
 }
 
 int guard_disarm(struct port *port, uint32_t region, struct iso_hpa_range range)

@@ -24,7 +24,8 @@ static int instance_failed(struct port *port, const struct instance_build *b, in
 			   const char *step)
 {
 	if (b->name[0])
-		return port_fail(port, error, "carve: %s: %s (%s)", step, strerror(-error), b->name);
+		return port_fail(port, error, "carve: %s: %s (%s)", step, strerror(-error),
+				 b->name);
 	return port_fail(port, error, "carve: %s: %s (dax_region%u)", step, strerror(-error),
 			 b->region);
 }
@@ -73,7 +74,7 @@ static bool instance_ids_has(const struct instance_ids *ids, uint32_t id)
 static int instance_find_new(struct port *port, struct instance_build *b,
 			     const struct instance_ids *before)
 {
-	_cleanup_(instance_ids_free) struct instance_ids after = { 0 };
+	_cleanup_(instance_ids_free) struct instance_ids after = {0};
 	int error = instance_ids_read(port, b->region, &after);
 
 	if (error)
@@ -91,7 +92,7 @@ static int instance_find_new(struct port *port, struct instance_build *b,
 
 static int instance_create(struct port *port, struct instance_build *b)
 {
-	_cleanup_(instance_ids_free) struct instance_ids before = { 0 };
+	_cleanup_(instance_ids_free) struct instance_ids before = {0};
 	int error;
 
 	error = instance_ids_read(port, b->region, &before);
@@ -147,8 +148,8 @@ static int instance_bind(struct port *port, struct instance_build *b)
 	forgotten = sysfs_write(port->root, b->name, "/sys/bus/dax/drivers/device_dax/remove_id");
 	if (error)
 		return instance_failed(port, b, error,
-				       error == -ENOENT ? "new_id (is device_dax loaded?)" :
-							  "new_id");
+				       error == -ENOENT ? "new_id (is device_dax loaded?)"
+							: "new_id");
 	/* An id that stays would bind the next device of this name to whoever owns it. */
 	if (forgotten)
 		return instance_failed(port, b, forgotten, "remove_id");
@@ -175,13 +176,13 @@ static int instance_finish(struct port *port, struct instance_build *b)
 	c->minor = device.minor;
 	c->bytes = device.bytes;
 	c->uevent_seqnum = sysfs_uevent_seqnum(port->root);
-	c->range = (struct iso_hpa_range){ device.start, device.first_bytes };
+	c->range = (struct iso_hpa_range){device.start, device.first_bytes};
 	return 0;
 }
 
 static int instance_build(struct port *port, const struct job_instance *wanted)
 {
-	struct instance_build b = { .region = wanted->region_kernel_id };
+	struct instance_build b = {.region = wanted->region_kernel_id};
 	const char *step;
 	int error;
 

@@ -150,7 +150,7 @@ static int mappers_process(struct port *port, struct mappers_walk *walk, const c
 
 int mappers_find(struct port *port, const struct job_instance *instances, uint32_t n)
 {
-	struct mappers_walk walk = { .root = port->root, .instances = instances, .n = n };
+	struct mappers_walk walk = {.root = port->root, .instances = instances, .n = n};
 	_cleanup_closedir_ DIR *dir = sysfs_open(port->root, "/proc");
 	struct dirent *entry;
 

@@ -61,7 +61,8 @@ static int memdev_remove(struct port *port, const char *name, char *real)
 	error = sysfs_write(port->root, "1", "/sys/bus/pci/devices/%s/remove", above + 1);
 	if (!error || error == -ENOENT || error == -ENODEV)
 		return 0;
-	return port_fail(port, error, "memdev %s: remove %s: %s", name, above + 1, strerror(-error));
+	return port_fail(port, error, "memdev %s: remove %s: %s", name, above + 1,
+			 strerror(-error));
 }
 
 int memdev_remove_unbound(struct port *port, struct iso_pci_address address, uint32_t *ret_removed)

@@ -132,8 +132,8 @@ static int node_links_make(struct port *port, const char *lease,
 
 	if (directory < 0)
 		return port_fail(port, directory, "/dev/daxmgr/vm/%s: %s", lease,
-				 directory == -EPERM ? "not root's alone to change" :
-						       strerror(-directory));
+				 directory == -EPERM ? "not root's alone to change"
+						     : strerror(-directory));
 	for (uint32_t i = 0; i < n; i++) {
 		int error = node_link(directory, &instances[i]);
 
@@ -157,8 +157,8 @@ static int node_give(struct port *port, const struct job_instance *instance, uin
 	fd = node_find(port->root, name, instance->major, instance->minor);
 	error = fd < 0 ? fd : node_own(fd, uid, gid);
 	return error ? port_fail(port, error, "hand over: /dev/%s (%u:%u): %s", name,
-				 instance->major, instance->minor, strerror(-error)) :
-		       0;
+				 instance->major, instance->minor, strerror(-error))
+		     : 0;
 }
 
 int node_hand_over(struct port *port, const char *lease, uint32_t uid, uint32_t gid,

@@ -16,7 +16,7 @@ enum { OBSERVE_DEVICE_BYTES = 32 };
 /* Where a host bridge is found in this boot. */
 struct observe_bridge {
 	char device[OBSERVE_DEVICE_BYTES]; /* pciDDDD:BB below /sys/devices */
-	char acpi[32];   /* ACPI0016:NN */
+	char acpi[32]; /* ACPI0016:NN */
 };
 
 /* Tables with room for the most that a snapshot may hold. */
@@ -48,8 +48,7 @@ int observe_dax(struct port *port, struct observation *o);
  * its real path /sys/devices/pciDDDD:BB/DDDD:BB:DD.F/… Return: index of its
  * host bridge, or ISO_NONE when it is below none or the path is too long.
  */
-uint32_t observe_pci_path(const struct observation *o, const char *real,
-			  char ret[ISO_PATH_BYTES]);
+uint32_t observe_pci_path(const struct observation *o, const char *real, char ret[ISO_PATH_BYTES]);
 
 /* Index of the port with this address, or ISO_NONE. */
 uint32_t observe_port_find(const struct observation *o, struct iso_pci_address address);

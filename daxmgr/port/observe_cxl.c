@@ -77,8 +77,8 @@ static int observe_window(struct port *port, struct observation *o, struct cxl_d
 	w->ways = (uint32_t)targets;
 	w->volatile_capable = cxl_decoder_is_volatile_capable(decoder);
 	for (int i = 0; i < targets; i++)
-		w->host_bridges[i] = observe_target_bridge(
-			o, cxl_decoder_get_target_by_position(decoder, i));
+		w->host_bridges[i] =
+			observe_target_bridge(o, cxl_decoder_get_target_by_position(decoder, i));
 	o->counts.n_windows++;
 	return 0;
 }
@@ -96,12 +96,12 @@ static void observe_target(struct port *port, const struct observation *o, const
 		       region, position) ||
 	    !decoder[0])
 		return;
-	if (sysfs_link(port->root, memdev, sizeof(memdev),
-		       "/sys/bus/cxl/devices/%s/../uport", decoder))
+	if (sysfs_link(port->root, memdev, sizeof(memdev), "/sys/bus/cxl/devices/%s/../uport",
+		       decoder))
 		return;
 	for (uint32_t i = 0; i < o->counts.n_memdevs; i++)
 		if (!strcmp(o->memdevs[i].name, memdev))
-			*ret = (struct iso_observed_target){ o->memdevs[i].serial, true };
+			*ret = (struct iso_observed_target){o->memdevs[i].serial, true};
 }
 
 static int observe_region(struct port *port, struct observation *o, struct cxl_region *region)
@@ -146,11 +146,13 @@ static int observe_bus(struct port *port, struct observation *o, struct cxl_bus 
 
 	if (strcmp(cxl_bus_get_provider(bus), "ACPI.CXL"))
 		return 0; /* a test bus of the kernel */
-	cxl_decoder_foreach(root, decoder) {
+	cxl_decoder_foreach(root, decoder)
+	{
 		error = observe_window(port, o, decoder);
 		if (error)
 			return error;
-		cxl_region_foreach(decoder, region) {
+		cxl_region_foreach(decoder, region)
+		{
 			error = observe_region(port, o, region);
 			if (error)
 				return error;
@@ -169,12 +171,14 @@ int observe_cxl(struct port *port, struct observation *o)
 	error = libcxl_open(port, &ctx);
 	if (error)
 		return error;
-	cxl_memdev_foreach(ctx, memdev) {
+	cxl_memdev_foreach(ctx, memdev)
+	{
 		error = observe_memdev(port, o, memdev);
 		if (error)
 			return error;
 	}
-	cxl_bus_foreach(ctx, bus) {
+	cxl_bus_foreach(ctx, bus)
+	{
 		error = observe_bus(port, o, bus);
 		if (error)
 			return error;

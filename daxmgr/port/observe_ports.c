@@ -20,8 +20,8 @@ bool observe_pci_address(const char *text, struct iso_pci_address *ret, const ch
 	if (sscanf(text, "%4x:%2x:%2x.%1x%n", &segment, &bus, &device, &function, &used) != 4 ||
 	    used != 12 || device > 31 || function > 7)
 		return false;
-	*ret = (struct iso_pci_address){ segment, (uint8_t)bus, (uint8_t)device,
-					 (uint8_t)function, 1 };
+	*ret = (struct iso_pci_address){segment, (uint8_t)bus, (uint8_t)device, (uint8_t)function,
+					1};
 	if (ret_end)
 		*ret_end = text + used;
 	return true;
@@ -78,8 +78,8 @@ static uint32_t observe_port_kind(const struct observation *o, uint32_t parent)
 {
 	if (parent == ISO_NONE)
 		return ISO_PORT_ROOT;
-	return o->ports[parent].kind == ISO_PORT_SWITCH_UPSTREAM ? ISO_PORT_SWITCH_DOWNSTREAM :
-								    ISO_PORT_SWITCH_UPSTREAM;
+	return o->ports[parent].kind == ISO_PORT_SWITCH_UPSTREAM ? ISO_PORT_SWITCH_DOWNSTREAM
+								 : ISO_PORT_SWITCH_UPSTREAM;
 }
 
 static bool observe_is_bridge(const struct port *port, const char *real)
@@ -133,7 +133,8 @@ static int observe_ports_below(struct port *port, struct observation *o, const c
 	snprintf(path, sizeof(path), "%s%s", port->root, real);
 	n = scandir(path, &entries, observe_is_function, observe_name_order);
 	if (n < 0)
-		return errno == ENOENT ? 0 : port_fail(port, -errno, "%s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0
+				       : port_fail(port, -errno, "%s: %s", path, strerror(errno));
 	for (int i = 0; i < n; i++) {
 		struct iso_pci_address address;
 

@@ -58,7 +58,7 @@ void port_say(struct port *port, const char *format, ...)
 
 bool port_pause(const struct port *port, unsigned int ms)
 {
-	struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
 	if (port_now_ns() >= port->deadline_ns)
 		return false;

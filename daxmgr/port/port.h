@@ -12,7 +12,7 @@
 #include "../job.h"
 
 struct port {
-	const char *root;     /* prefix of /sys, /dev, /proc and /run; "" on a real host */
+	const char *root; /* prefix of /sys, /dev, /proc and /run; "" on a real host */
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME; waits end here */
 	struct iso_completion *completion;
 	bool told; /* port_fail() has said why */

@@ -39,12 +39,13 @@ static struct cxl_decoder *region_window(struct cxl_ctx *ctx, uint32_t kernel_id
 	struct cxl_bus *bus;
 	struct cxl_decoder *decoder;
 
-	cxl_bus_foreach(ctx, bus) {
+	cxl_bus_foreach(ctx, bus)
+	{
 		if (strcmp(cxl_bus_get_provider(bus), "ACPI.CXL"))
 			continue;
-		cxl_decoder_foreach(cxl_bus_get_port(bus), decoder)
-			if ((uint32_t)cxl_decoder_get_id(decoder) == kernel_id)
-				return decoder;
+		cxl_decoder_foreach(cxl_bus_get_port(bus),
+				    decoder) if ((uint32_t)cxl_decoder_get_id(decoder) ==
+						 kernel_id) return decoder;
 	}
 	return NULL;
 }
@@ -69,7 +70,8 @@ static int region_size(struct port *port, const struct region_build *b, uint64_t
 				 b->name, wanted, b->legs.n, room);
 	if (wanted > room)
 		return port_fail(port, -ENOSPC,
-				 "region %s: size 0x%" PRIx64 " wanted, the memdevs have 0x%" PRIx64,
+				 "region %s: size 0x%" PRIx64
+				 " wanted, the memdevs have 0x%" PRIx64,
 				 b->name, wanted, room);
 	*ret = wanted;
 	return 0;
@@ -82,8 +84,8 @@ static int region_shape(struct port *port, struct region_build *b, uint64_t byte
 	int error;
 
 	if (!granularity)
-		granularity = d->granularity ? d->granularity :
-					       cxl_decoder_get_interleave_granularity(b->window);
+		granularity = d->granularity ? d->granularity
+					     : cxl_decoder_get_interleave_granularity(b->window);
 	errno = 0;
 	b->region = cxl_decoder_create_ram_region(b->window);
 	if (!b->region)
@@ -99,7 +101,8 @@ static int region_shape(struct port *port, struct region_build *b, uint64_t byte
 	error = cxl_region_set_size(b->region, bytes);
 	if (error == -ENOSPC || error == -ENOMEM || error == -ENXIO)
 		return port_fail(port, error,
-				 "region %s: no room for 0x%" PRIx64 " in %s: regions left behind by a "
+				 "region %s: no room for 0x%" PRIx64
+				 " in %s: regions left behind by a "
 				 "loss hold it until they are deleted",
 				 b->name, bytes, cxl_decoder_get_devname(b->window));
 	return error ? region_failed(port, b, error, "size", b->device) : 0;
@@ -139,7 +142,7 @@ static int region_range(struct port *port, struct region_build *b, struct iso_hp
 				       b->device);
 	if (error)
 		return region_failed(port, b, error, "read back", b->device);
-	*ret = (struct iso_hpa_range){ { start }, bytes };
+	*ret = (struct iso_hpa_range){{start}, bytes};
 	return 0;
 }
 
@@ -204,7 +207,7 @@ static int region_build(struct port *port, struct region_build *b)
 int region_create(struct port *port, const struct job_region *region)
 {
 	_cleanup_(libcxl_unrefp) struct cxl_ctx *ctx = NULL;
-	struct region_build b = { .wanted = region, .name = region->definition.name };
+	struct region_build b = {.wanted = region, .name = region->definition.name};
 	int error;
 
 	if (!region->definition.ways || region->definition.ways > ISO_WAYS_MAX)

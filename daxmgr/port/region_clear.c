@@ -59,9 +59,10 @@ static int region_refuse_ram(struct port *port, const char *name, uint32_t id)
 	while (dir && dax_region_next(dir, id, &child)) {
 		dax_name(id, child, device);
 		if (dax_driver(port->root, device) == ISO_DAX_KMEM)
-			return port_fail(port, -EBUSY,
-					 "region %s: %s is System RAM (driver kmem): offline it first",
-					 name, device);
+			return port_fail(
+				port, -EBUSY,
+				"region %s: %s is System RAM (driver kmem): offline it first", name,
+				device);
 	}
 	return 0;
 }

@@ -11,25 +11,26 @@
 static int region_leg_find(struct port *port, struct cxl_ctx *ctx, const char *name,
 			   uint64_t serial, struct region_leg *ret)
 {
-	struct region_leg leg = { 0 };
+	struct region_leg leg = {0};
 	struct cxl_memdev *memdev;
 	struct cxl_endpoint *endpoint;
 
-	cxl_memdev_foreach(ctx, memdev) {
+	cxl_memdev_foreach(ctx, memdev)
+	{
 		if (cxl_memdev_get_serial(memdev) != serial)
 			continue;
 		if (leg.memdev)
 			return port_fail(port, -ENOTUNIQ,
-					 "region %s: %s and %s have the same serial 0x%" PRIx64, name,
-					 leg.name, cxl_memdev_get_devname(memdev), serial);
+					 "region %s: %s and %s have the same serial 0x%" PRIx64,
+					 name, leg.name, cxl_memdev_get_devname(memdev), serial);
 		leg.memdev = memdev;
 		leg.name = cxl_memdev_get_devname(memdev);
 	}
 	if (!leg.memdev)
 		return port_fail(port, -ENODEV, "region %s: no memdev has serial 0x%" PRIx64, name,
 				 serial);
-	endpoint = cxl_memdev_is_enabled(leg.memdev) > 0 ? cxl_memdev_get_endpoint(leg.memdev) :
-							   NULL;
+	endpoint = cxl_memdev_is_enabled(leg.memdev) > 0 ? cxl_memdev_get_endpoint(leg.memdev)
+							 : NULL;
 	if (!endpoint)
 		return port_fail(port, -ENXIO,
 				 "region %s: memdev %s (serial 0x%" PRIx64 ") is not bound", name,
@@ -43,10 +44,10 @@ int region_legs_find(struct port *port, struct cxl_ctx *ctx,
 		     const struct iso_region_definition *definition, bool all,
 		     struct region_legs *ret)
 {
-	struct region_legs legs = { 0 };
+	struct region_legs legs = {0};
 
 	for (uint32_t i = 0; i < definition->ways && i < ISO_WAYS_MAX; i++) {
-		struct iso_completion unheard = { 0 };
+		struct iso_completion unheard = {0};
 		struct port quiet = *port;
 		int error;
 
@@ -88,7 +89,8 @@ int region_legs_free(struct port *port, const struct region_legs *legs, const ch
 	for (uint32_t i = 0; i < legs->n; i++) {
 		struct cxl_decoder *decoder;
 
-		cxl_decoder_foreach_reverse(legs->legs[i].endpoint, decoder) {
+		cxl_decoder_foreach_reverse(legs->legs[i].endpoint, decoder)
+		{
 			int error;
 
 			if (!region_decoder_dpa(port, decoder) ||
@@ -96,10 +98,10 @@ int region_legs_free(struct port *port, const struct region_legs *legs, const ch
 				continue;
 			error = cxl_decoder_set_dpa_size(decoder, 0);
 			if (error && error != -ENOENT && error != -ENODEV)
-				return port_fail(port, error,
-						 "region %s: free left-over DPA: %s (%s of %s)", name,
-						 strerror(-error), cxl_decoder_get_devname(decoder),
-						 legs->legs[i].name);
+				return port_fail(
+					port, error, "region %s: free left-over DPA: %s (%s of %s)",
+					name, strerror(-error), cxl_decoder_get_devname(decoder),
+					legs->legs[i].name);
 		}
 	}
 	return 0;
@@ -116,9 +118,10 @@ uint64_t region_legs_room(struct port *port, const struct region_legs *legs)
 
 		if (size == ULLONG_MAX)
 			size = 0;
-		cxl_decoder_foreach(legs->legs[i].endpoint, decoder)
-			if (cxl_decoder_get_mode(decoder) == CXL_DECODER_MODE_RAM)
-				used += region_decoder_dpa(port, decoder);
+		cxl_decoder_foreach(legs->legs[i].endpoint,
+				    decoder) if (cxl_decoder_get_mode(decoder) ==
+						 CXL_DECODER_MODE_RAM)
+			used += region_decoder_dpa(port, decoder);
 		free_bytes = size > used ? size - used : 0;
 		if (free_bytes < room)
 			room = free_bytes;
@@ -134,11 +137,10 @@ static int region_leg_take(struct port *port, struct region_leg *leg, const char
 	int error;
 
 	/* The kernel wants them in ascending order: the first free one. */
-	cxl_decoder_foreach(leg->endpoint, decoder)
-		if (!region_decoder_dpa(port, decoder))
-			break;
+	cxl_decoder_foreach(leg->endpoint, decoder) if (!region_decoder_dpa(port, decoder)) break;
 	if (!decoder)
-		return port_fail(port, -EMFILE, "region %s: %s has no free decoder", name, leg->name);
+		return port_fail(port, -EMFILE, "region %s: %s has no free decoder", name,
+				 leg->name);
 	device = cxl_decoder_get_devname(decoder);
 	error = cxl_decoder_set_mode(decoder, CXL_DECODER_MODE_RAM);
 	if (error)

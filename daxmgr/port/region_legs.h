@@ -11,9 +11,9 @@
 
 struct region_leg {
 	struct cxl_memdev *memdev;
-	struct cxl_port *endpoint;    /* its port, NULL when it is not bound */
-	struct cxl_decoder *decoder;  /* taken by region_legs_take() */
-	const char *name;             /* memN */
+	struct cxl_port *endpoint; /* its port, NULL when it is not bound */
+	struct cxl_decoder *decoder; /* taken by region_legs_take() */
+	const char *name; /* memN */
 };
 
 struct region_legs {

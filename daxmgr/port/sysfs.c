@@ -26,14 +26,14 @@ static int sysfs_path(char path[PATH_MAX], const char *root, const char *format,
 	return 0;
 }
 
-#define SYSFS_PATH(path, root, format) \
-	({ \
-		va_list arguments_; \
-		int error_; \
-		va_start(arguments_, format); \
-		error_ = sysfs_path(path, root, format, arguments_); \
-		va_end(arguments_); \
-		error_; \
+#define SYSFS_PATH(path, root, format)                                                             \
+	({                                                                                         \
+		va_list arguments_;                                                                \
+		int error_;                                                                        \
+		va_start(arguments_, format);                                                      \
+		error_ = sysfs_path(path, root, format, arguments_);                               \
+		va_end(arguments_);                                                                \
+		error_;                                                                            \
 	})
 
 static int sysfs_read_path(const char *path, char *ret, size_t room)
@@ -107,8 +107,8 @@ int sysfs_read_hex(const char *root, uint64_t *ret, const char *format, ...)
 	return error ? error : sysfs_number(text, 16, ret);
 }
 
-int sysfs_read_dev(const char *root, uint32_t *ret_major, uint32_t *ret_minor,
-		   const char *format, ...)
+int sysfs_read_dev(const char *root, uint32_t *ret_major, uint32_t *ret_minor, const char *format,
+		   ...)
 {
 	char path[PATH_MAX], text[32];
 	unsigned int major_number, minor_number;

@@ -28,8 +28,8 @@ int sysfs_read_u64(const char *root, uint64_t *ret, const char *format, ...) SYS
 int sysfs_read_hex(const char *root, uint64_t *ret, const char *format, ...) SYSFS_FORMAT(3, 4);
 
 /* Reads a device number "MAJOR:MINOR". */
-int sysfs_read_dev(const char *root, uint32_t *ret_major, uint32_t *ret_minor,
-		   const char *format, ...) SYSFS_FORMAT(4, 5);
+int sysfs_read_dev(const char *root, uint32_t *ret_major, uint32_t *ret_minor, const char *format,
+		   ...) SYSFS_FORMAT(4, 5);
 
 /*
  * Writes `text` with a single write(2). Return: 0; -EMSGSIZE when the kernel

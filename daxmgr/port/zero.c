@@ -141,7 +141,7 @@ static int zero_chunk(int fd, uint64_t offset, uint64_t bytes, bool write, uint6
 
 int zero_file(int fd, uint64_t bytes, uint64_t align, bool write, uint64_t *ret_done)
 {
-	struct sigaction action = { .sa_handler = zero_on_bus_error }, before;
+	struct sigaction action = {.sa_handler = zero_on_bus_error}, before;
 	uint64_t chunk = ZERO_CHUNK_BYTES, done = 0;
 	int error = 0;
 

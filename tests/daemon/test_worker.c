@@ -97,15 +97,15 @@ TestSuite(worker, .init = setup, .fini = teardown);
 
 static struct job_request job(uint64_t id, uint32_t kind, unsigned int ms)
 {
-	return (struct job_request){ .id = id, .kind = kind,
-				     .deadline_ns = now_ns() + ms * 1000000ull };
+	return (struct job_request){
+		.id = id, .kind = kind, .deadline_ns = now_ns() + ms * 1000000ull};
 }
 
 static struct job_request sleeper(uint64_t id, unsigned int ms)
 {
 	struct job_request request = job(id, JOB_RESCAN_PORT, ms);
 
-	request.port = (struct iso_pci_address){ 0, 0x0c, 0, 0, 1 };
+	request.port = (struct iso_pci_address){0, 0x0c, 0, 0, 1};
 	return request;
 }
 
@@ -156,7 +156,7 @@ Test(worker, failures_of_jobs_come_back_with_words)
 {
 	struct job_request request = job(8, JOB_RESCAN_PORT, 5000);
 
-	request.port = (struct iso_pci_address){ 0, 0x0d, 0, 0, 1 };
+	request.port = (struct iso_pci_address){0, 0x0d, 0, 0, 1};
 	submit(1, request);
 	request.id = 9;
 	request.kind = JOB_DETACH_PORT;

@@ -20,13 +20,13 @@ static void fake_path(const struct fake *fake, const char *path, char full[PATH_
 
 void fake_make(struct fake *fake)
 {
-	*fake = (struct fake){ 0 };
+	*fake = (struct fake){0};
 	snprintf(fake->root, sizeof(fake->root), "%s/daxmgr-fake-XXXXXX",
 		 getenv("TMPDIR") && strlen(getenv("TMPDIR")) < 32 ? getenv("TMPDIR") : "/tmp");
 	cr_assert(mkdtemp(fake->root));
-	fake->port = (struct port){ .root = fake->root,
-				    .deadline_ns = port_now_ns() + 2000000000u,
-				    .completion = &fake->completion };
+	fake->port = (struct port){.root = fake->root,
+				   .deadline_ns = port_now_ns() + 2000000000u,
+				   .completion = &fake->completion};
 	fake_directory(fake, "/run");
 	fake_directory(fake, "/dev");
 	fake_directory(fake, "/sys/devices");

@@ -12,10 +12,10 @@
 #include "port/guard.h"
 
 #define AUTOPROBE "/sys/bus/dax/drivers_autoprobe"
-#define RECORD "/run/daxmgr/dax-autoprobe"
+#define RECORD	  "/run/daxmgr/dax-autoprobe"
 
 static struct fake f;
-static const struct iso_hpa_range range = { { 0x150000000 }, 0x20000000 };
+static const struct iso_hpa_range range = {{0x150000000}, 0x20000000};
 
 static void setup(void)
 {
@@ -173,12 +173,13 @@ Test(guard, kmem_has_it)
 Test(guard, system_ram_is_seen_in_iomem)
 {
 	cr_assert_not(guard_is_system_ram(&f.port, range));
-	fake_file(&f, "/proc/iomem",
-		  "150000000-24fffffff : CXL Window 0\n  150000000-16fffffff : region0\n"
-		  "    150000000-16fffffff : dax0.0\n      150000000-157ffffff : System RAM (kmem)");
+	fake_file(
+		&f, "/proc/iomem",
+		"150000000-24fffffff : CXL Window 0\n  150000000-16fffffff : region0\n"
+		"    150000000-16fffffff : dax0.0\n      150000000-157ffffff : System RAM (kmem)");
 	cr_assert(guard_is_system_ram(&f.port, range));
-	cr_assert_not(guard_is_system_ram(
-		&f.port, (struct iso_hpa_range){ { 0x158000000 }, 0x8000000 }));
+	cr_assert_not(
+		guard_is_system_ram(&f.port, (struct iso_hpa_range){{0x158000000}, 0x8000000}));
 	dax("dax0.0", "536870912", NULL);
 	cr_assert_eq(guard_disarm(&f.port, 0, range), -EBUSY);
 }

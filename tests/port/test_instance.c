@@ -43,8 +43,8 @@ static void setup(void)
 	f.port.deadline_ns = port_now_ns() + 200000000u;
 	fake_directory(&f, "/run/daxmgr");
 	fake_file(&f, "/sys/bus/dax/drivers_autoprobe", "1");
-	for (const char *const *name = (const char *const[]){ "new_id", "remove_id", "bind",
-							      "unbind", NULL };
+	for (const char *const *name =
+		     (const char *const[]){"new_id", "remove_id", "bind", "unbind", NULL};
 	     *name; name++) {
 		char path[64];
 
@@ -99,7 +99,7 @@ Test(instance, removed_in_the_right_order)
 
 Test(instance, what_is_gone_is_removed)
 {
-	const struct job_instance gone = { .region_kernel_id = 0, .kernel_id = 5, .major = 251 };
+	const struct job_instance gone = {.region_kernel_id = 0, .kernel_id = 5, .major = 251};
 
 	cr_assert_eq(instance_remove(&f.port, &gone), 0, "%s", f.completion.message);
 	cr_assert(wrote("/sys/bus/dax/drivers/device_dax/remove_id", "dax0.5"),
@@ -109,7 +109,7 @@ Test(instance, what_is_gone_is_removed)
 
 Test(instance, system_ram_is_not_removed)
 {
-	const struct job_instance i = { .region_kernel_id = 0, .kernel_id = 1 };
+	const struct job_instance i = {.region_kernel_id = 0, .kernel_id = 1};
 
 	fake_link(&f, "/sys/devices/dax_region0/dax0.1/driver", "../../drivers/kmem");
 	cr_assert_eq(instance_remove(&f.port, &i), -EBUSY);
@@ -119,7 +119,7 @@ Test(instance, system_ram_is_not_removed)
 
 Test(instance, the_placeholder_and_strangers_are_not_removed)
 {
-	struct job_instance i = { .region_kernel_id = 0, .kernel_id = 0 };
+	struct job_instance i = {.region_kernel_id = 0, .kernel_id = 0};
 
 	cr_assert_eq(instance_remove(&f.port, &i), -EINVAL);
 	i.kernel_id = 1;
@@ -132,8 +132,8 @@ Test(instance, the_placeholder_and_strangers_are_not_removed)
 
 Test(instance, carving_when_no_device_comes)
 {
-	const struct job_instance wanted = { .region_kernel_id = 0, .bytes = 4194304,
-					     .align = 2097152 };
+	const struct job_instance wanted = {
+		.region_kernel_id = 0, .bytes = 4194304, .align = 2097152};
 
 	cr_assert_eq(instance_carve(&f.port, &wanted), -ENOENT);
 	cr_assert(wrote("/sys/devices/dax_region0/dax_region/create", "1"));
@@ -143,8 +143,8 @@ Test(instance, carving_when_no_device_comes)
 
 Test(instance, carving_in_a_region_that_is_not_there)
 {
-	const struct job_instance wanted = { .region_kernel_id = 3, .bytes = 4194304,
-					     .align = 2097152 };
+	const struct job_instance wanted = {
+		.region_kernel_id = 3, .bytes = 4194304, .align = 2097152};
 
 	cr_assert_eq(instance_carve(&f.port, &wanted), -ENOENT);
 	cr_assert(strstr(f.completion.message, "dax_region3"), "%s", f.completion.message);

@@ -11,7 +11,7 @@
 
 static struct fake f;
 static const struct job_instance wanted[] = {
-	{ .region_kernel_id = 1, .kernel_id = 1, .major = 251, .minor = 3 },
+	{.region_kernel_id = 1, .kernel_id = 1, .major = 251, .minor = 3},
 };
 
 static void setup(void)
@@ -39,7 +39,8 @@ static void process(const char *pid, const char *maps)
 Test(mappers, lines_of_maps)
 {
 	char dax[] = DAX "/dev/dax1.1\n";
-	char anonymous[] = "7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                  [stack]";
+	char anonymous[] =
+		"7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                  [stack]";
 	char none[] = "7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0 \n";
 	char rubbish[] = "not a line of maps";
 	struct mappers_line line;
@@ -94,7 +95,8 @@ Test(mappers, by_number_whatever_the_node_is_called)
 	snprintf(path, sizeof(path), "%s/proc/101/map_files/7f0000000000-7f0000200000", f.root);
 	cr_assert_eq(mknod(path, S_IFCHR | 0600, makedev(251, 4)), 0);
 	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
-	cr_assert_eq(f.completion.n_mappers, 1, "the name alone does not count: a later device has it");
+	cr_assert_eq(f.completion.n_mappers, 1,
+		     "the name alone does not count: a later device has it");
 	cr_assert_eq(f.completion.mappers[0], 100);
 }
 

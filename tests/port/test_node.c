@@ -14,8 +14,8 @@
 
 static struct fake f;
 static const struct job_instance instances[] = {
-	{ .region_kernel_id = 1, .kernel_id = 1, .major = 251, .minor = 3, .part = 0 },
-	{ .region_kernel_id = 2, .kernel_id = 4, .major = 251, .minor = 9, .part = 1 },
+	{.region_kernel_id = 1, .kernel_id = 1, .major = 251, .minor = 3, .part = 0},
+	{.region_kernel_id = 2, .kernel_id = 4, .major = 251, .minor = 9, .part = 1},
 };
 
 static bool make_node(const char *name, unsigned int minor_number)

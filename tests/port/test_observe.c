@@ -141,7 +141,7 @@ Test(observe, addresses)
 /* A tree recorded on a stock 7.2 kernel in the lab, in the middle of an incident. */
 Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
 {
-	struct job_request request = { .id = 5, .kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX };
+	struct job_request request = {.id = 5, .kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX};
 	const struct iso_observed_region *r;
 	struct snapshot_file file;
 	struct job_reply reply;
@@ -171,10 +171,10 @@ Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
 	cr_assert_eq(file.snapshot.n_windows, 4);
 	cr_assert_eq(file.snapshot.windows[3].ways, 2);
 	cr_assert_eq(file.snapshot.windows[3].granularity, 8192);
-	cr_assert_str_eq(
-		file.snapshot.host_bridges[file.snapshot.windows[3].host_bridges[0]].path, "hb93");
-	cr_assert_str_eq(
-		file.snapshot.host_bridges[file.snapshot.windows[3].host_bridges[1]].path, "hb174");
+	cr_assert_str_eq(file.snapshot.host_bridges[file.snapshot.windows[3].host_bridges[0]].path,
+			 "hb93");
+	cr_assert_str_eq(file.snapshot.host_bridges[file.snapshot.windows[3].host_bridges[1]].path,
+			 "hb174");
 	cr_assert_eq(file.snapshot.n_regions, 2);
 	r = &file.snapshot.regions[file.snapshot.regions[0].kernel_id == 3 ? 0 : 1];
 	cr_assert_eq(r->kernel_id, 3);
@@ -200,7 +200,7 @@ Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
 
 Test(observe, libcxl_is_never_led_to_the_hosts_devices)
 {
-	struct job_request request = { .kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX };
+	struct job_request request = {.kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX};
 	struct job_reply reply;
 	int fd;
 

@@ -7,7 +7,7 @@
 #include "fake.h"
 
 static struct fake f;
-static const struct iso_pci_address address = { 0, 0x0c, 0, 0, 1 };
+static const struct iso_pci_address address = {0, 0x0c, 0, 0, 1};
 
 #define RP "/sys/devices/pci0000:0c/0000:0c:00.0"
 
@@ -19,7 +19,8 @@ static void setup(void)
 	fake_file(&f, RP "/0000:0d:00.0/remove", "");
 	fake_file(&f, RP "/0000:0d:00.1/remove", "");
 	fake_directory(&f, RP "/0000:0d:00.0/mem0");
-	fake_link(&f, "/sys/bus/pci/devices/0000:0c:00.0", "../../../devices/pci0000:0c/0000:0c:00.0");
+	fake_link(&f, "/sys/bus/pci/devices/0000:0c:00.0",
+		  "../../../devices/pci0000:0c/0000:0c:00.0");
 	fake_link(&f, "/sys/bus/pci/devices/0000:0d:00.0",
 		  "../../../devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0");
 	fake_link(&f, "/sys/bus/pci/devices/0000:0d:00.1",
@@ -37,8 +38,8 @@ TestSuite(pci, .init = setup, .fini = teardown);
 
 static struct job_reply run(uint32_t kind, struct iso_pci_address port)
 {
-	struct job_request request = { .kind = kind, .deadline_ns = port_now_ns() + 100000000u,
-				       .port = port };
+	struct job_request request = {
+		.kind = kind, .deadline_ns = port_now_ns() + 100000000u, .port = port};
 	struct job_reply reply;
 	int fd;
 

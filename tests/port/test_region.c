@@ -22,7 +22,7 @@ static void setup(void)
 	fake_tree(&f, "tests/port/demo-tree.txt");
 	if (!fake_mount(&f))
 		cr_skip_test("no mount namespace here");
-	request = (struct job_request){ .deadline_ns = port_now_ns() + 300000000u };
+	request = (struct job_request){.deadline_ns = port_now_ns() + 300000000u};
 	request.region.definition.ways = 1;
 	strcpy(request.region.definition.name, "low");
 }

@@ -10,22 +10,22 @@
 
 #include "snapshot_file.h"
 
-static struct iso_observed_host_bridge bridges[2] = { { "hb12" }, { "hb93" } };
+static struct iso_observed_host_bridge bridges[2] = {{"hb12"}, {"hb93"}};
 static struct iso_observed_port ports[2] = {
-	{ "hb12/00.0", { 0, 12, 0, 0, 1 }, ISO_PORT_ROOT, 0, ISO_NONE },
-	{ "hb12/00.0/00.0", { 0, 13, 0, 0, 1 }, ISO_PORT_SWITCH_UPSTREAM, 0, 0 },
+	{"hb12/00.0", {0, 12, 0, 0, 1}, ISO_PORT_ROOT, 0, ISO_NONE},
+	{"hb12/00.0/00.0", {0, 13, 0, 0, 1}, ISO_PORT_SWITCH_UPSTREAM, 0, 0},
 };
 static struct iso_observed_memdev memdevs[1] = {
-	{ .path = "hb12/00.0/00.0", .name = "mem0", .serial = 0x10, .port = 1, .bound = true },
+	{.path = "hb12/00.0/00.0", .name = "mem0", .serial = 0x10, .port = 1, .bound = true},
 };
-static struct iso_observed_window windows[1] = { { .ways = 2, .host_bridges = { 0, 1 } } };
-static struct iso_observed_region regions[1] = { { .ways = 1, .targets = { { 0x10, true } } } };
-static struct iso_observed_instance instances[1] = { { .driver = ISO_DAX_KMEM } };
+static struct iso_observed_window windows[1] = {{.ways = 2, .host_bridges = {0, 1}}};
+static struct iso_observed_region regions[1] = {{.ways = 1, .targets = {{0x10, true}}}};
+static struct iso_observed_instance instances[1] = {{.driver = ISO_DAX_KMEM}};
 
 static struct iso_snapshot sample(void)
 {
-	return (struct iso_snapshot){ bridges, ports, memdevs, windows, regions, instances,
-				      2, 2, 1, 1, 1, 1, 4711 };
+	return (struct iso_snapshot){bridges, ports, memdevs, windows, regions, instances, 2,
+				     2,	      1,     1,	      1,       1,	4711};
 }
 
 /* The bytes of a good file, to be spoilt. */
@@ -78,7 +78,7 @@ Test(snapshot_file, what_is_written_is_read)
 
 Test(snapshot_file, an_empty_host)
 {
-	struct iso_snapshot s = { 0 };
+	struct iso_snapshot s = {0};
 	struct snapshot_file file;
 	int fd = snapshot_file_write(&s);
 

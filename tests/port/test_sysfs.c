@@ -53,8 +53,8 @@ Test(sysfs, numbers_are_whole_numbers)
 	fake_file(&f, "/sys/a", "010");
 	cr_assert_eq(sysfs_read_u64(f.root, &value, "/sys/a"), 0);
 	cr_assert_eq(value, 10, "a leading zero is not octal");
-	for (const char *const *bad = (const char *const[]){ "", "-1", "12 ", "x", "0x",
-							     "99999999999999999999999", NULL };
+	for (const char *const *bad = (const char *const[]){"", "-1", "12 ", "x", "0x",
+							    "99999999999999999999999", NULL};
 	     *bad; bad++) {
 		fake_file(&f, "/sys/a", *bad);
 		cr_assert_lt(sysfs_read_u64(f.root, &value, "/sys/a"), 0, "\"%s\"", *bad);

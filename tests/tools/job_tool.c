@@ -90,9 +90,9 @@ static bool parse_instance(int argc, char **argv, struct job_request *r)
 			i->align = strtoull(argv[4], NULL, 0);
 		return true;
 	}
-	r->kind = !strcmp(argv[1], "zero") ? JOB_ZERO :
-		  !strcmp(argv[1], "prove") ? JOB_PROVE :
-					      JOB_REMOVE;
+	r->kind = !strcmp(argv[1], "zero")    ? JOB_ZERO
+		  : !strcmp(argv[1], "prove") ? JOB_PROVE
+					      : JOB_REMOVE;
 	if (argc < 5 || !parse_device(argv[2], argv[3], i))
 		return false;
 	i->bytes = strtoull(argv[4], NULL, 0);
@@ -105,9 +105,9 @@ static bool parse_lease(int argc, char **argv, struct job_request *r)
 {
 	int at = 2;
 
-	r->kind = !strcmp(argv[1], "give") ? JOB_HAND_OVER :
-		  !strcmp(argv[1], "retract") ? JOB_RETRACT :
-						JOB_VERIFY;
+	r->kind = !strcmp(argv[1], "give")	? JOB_HAND_OVER
+		  : !strcmp(argv[1], "retract") ? JOB_RETRACT
+						: JOB_VERIFY;
 	if (r->kind != JOB_VERIFY && argc > at)
 		snprintf(r->lease.name, ISO_NAME_BYTES, "%s", argv[at++]);
 	if (r->kind == JOB_HAND_OVER && argc > at)
@@ -171,9 +171,9 @@ static void print_regions(const struct iso_snapshot *s)
 		printf("window decoder0.%u 0x%" PRIx64 "+0x%" PRIx64 " granularity %u targets",
 		       w->kernel_id, w->range.start.v, w->range.bytes, w->granularity);
 		for (uint32_t j = 0; j < w->ways; j++)
-			printf(" %s", w->host_bridges[j] == ISO_NONE ?
-					      "-" :
-					      s->host_bridges[w->host_bridges[j]].path);
+			printf(" %s", w->host_bridges[j] == ISO_NONE
+					      ? "-"
+					      : s->host_bridges[w->host_bridges[j]].path);
 		printf(" volatile %d\n", w->volatile_capable);
 	}
 	for (uint32_t i = 0; i < s->n_regions; i++) {
@@ -202,7 +202,7 @@ static void print_regions(const struct iso_snapshot *s)
 
 int main(int argc, char **argv)
 {
-	struct job_request request = { .id = 1 };
+	struct job_request request = {.id = 1};
 	struct timespec now;
 	struct job_reply reply;
 	int fd;
