@@ -147,15 +147,16 @@ static void read_section(struct reader *reader, const char *section)
 	econf_freeArray(keys);
 }
 
+/* Where libeconf stopped, which says which file it was when several were read. */
 static unsigned int report_unreadable(struct reader *reader, econf_err error)
 {
-	char *file = NULL;
+	_cleanup_free_ char *file = NULL;
 	uint64_t line = 0;
 
-	/* Also says which file it was, which is this one. */
 	econf_errLocation(&file, &line);
+	if (file && *file)
+		reader->path = file;
 	complain(reader, line, econf_errString(error), "");
-	free(file);
 	return reader->n_errors;
 }
 
