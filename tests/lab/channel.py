@@ -30,7 +30,7 @@ class Result:
 
 
 class Channel:
-    def __init__(self, path: str, on_journal):
+    def __init__(self, path: str, on_journal, on_trace):
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
         self._file = self._socket.makefile("rb")
@@ -39,6 +39,7 @@ class Channel:
         self._next_id = 0
         self._closed = False
         self._on_journal = on_journal
+        self._on_trace = on_trace
         threading.Thread(target=self._read, name="channel", daemon=True).start()
 
     def _read(self):
@@ -47,6 +48,9 @@ class Channel:
                 message = ast.literal_eval(line.decode())
                 if "journal" in message:
                     self._on_journal(message["journal"])
+                    continue
+                if "trace" in message:
+                    self._on_trace(message["trace"])
                     continue
                 with self._changed:
                     self._replies[message["id"]] = message

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from .errors import LabError
-from .expect import trace_lines
 from .guest import LAB_DIR, TRACE
+from .trace import trace_lines
 
 COMMANDS = {
     "events.json": ["daxmgrctl", "events", "--json"],
@@ -98,6 +98,6 @@ class Evidence:
             result = self.guest.channel.run(argv, 15)
             if result.rc == 0:
                 self._write(name, result.out)
-        self.guest.channel.run("rm -rf /run/daxmgr-lab/state.db && "
+        self.guest.channel.run("rm -f /run/daxmgr-lab/state.db; [ -e /var/lib/daxmgr/state.db ] && "
                                "sqlite3 /var/lib/daxmgr/state.db '.backup /run/daxmgr-lab/state.db'")
         self.copy("state.db", f"{LAB_DIR}/state.db")

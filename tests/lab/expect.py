@@ -56,16 +56,19 @@ class Checker:
             ok = gap is not None and gap <= args["max_gap"] * 1e9
             what.append("no samples" if gap is None else f"stood still for {gap / 1e9:.2f} s")
         if args["state"] is not None:
-            state_ok, state = self._state(name, args["state"])
+            state_ok, state = self._state(name, args["state"], args["since"])
             ok = ok and state_ok
             what.append(state)
         return ok, " and ".join(what)
 
-    def _state(self, name, wanted):
+    def _state(self, name, wanted, since):
         guest = self.guest
-        if wanted in ("beating", "silent"):
-            beating = guest.samples.beating(name)
-            return beating == (wanted == "beating"), "beating" if beating else "silent"
+        if wanted == "beating":
+            beating = guest.samples.beating(name, self.marks.guest_ns(since))
+            return beating, "beating" if beating else "silent"
+        if wanted == "silent":
+            silent = not guest.samples.beating(name)
+            return silent, "silent" if silent else "beating"
         if wanted == "dead":
             pid = guest.main_pid(guest.vm_unit(name))
             if pid:
@@ -98,8 +101,7 @@ class Checker:
         return verdict
 
     def _trace(self, args):
-        begin = self.marks.guest_ns(args["since"])
-        lines = [line for stamp, line in trace_lines(self.guest.trace()) if stamp >= begin]
+        lines = self.guest.trace_live.since(self.marks.guest_ns(args["since"]))
         return _search(lines, args)
 
     def _file(self, args):
@@ -169,19 +171,6 @@ def _search(lines, args) -> tuple:
         if re.search(args["matches"], line):
             return not args["absent"], line
     return args["absent"], f"no match in {len(lines)} lines"
-
-
-_TRACE_LINE = re.compile(r"^\s*\S.*?-\d+\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): (.*)$")
-
-
-def trace_lines(text: str) -> list:
-    """(boottime in ns, "event: fields") of every line of a trace file with the boot clock."""
-    found = []
-    for line in text.splitlines():
-        match = _TRACE_LINE.match(line)
-        if match:
-            found.append((int(match[1]) * 1_000_000_000 + int(match[2]) * 1000, match[3]))
-    return found
 
 
 def wait_for(checker: Checker, item, deadline: float, poll: float = POLL_SECONDS) -> str:

@@ -15,24 +15,30 @@ from .errors import LabError
 from .journal import Journal
 from .qemu import CHANNEL, Host
 from .samples import Samples
+from .trace import LiveTrace
 
 BOOT_SECONDS = 240
 NUDGE_SECONDS = 0.5
 LAB_DIR = "/run/daxmgr-lab"
 CODE_DIR = "/usr/lib/daxmgr-lab"
 TRACE = "/sys/kernel/tracing/instances/lab"
+TRACE_LIVE = "/sys/kernel/tracing/instances/lab-live"
 SOCKET = "/run/daxmgr/org.daxmgr.Manager"
 DAEMON = "daxmgrd.service"
 SYSUSERS = 'u daxlab-vm - "lab VMs" /run/daxmgr-vm\nm daxlab-vm kvm\n'
 
 PREPARE_TRACING = f"""
-mkdir -p {TRACE} && cd {TRACE} && echo boot > trace_clock && echo 4096 > buffer_size_kb
-for event in ras/aer_event ras/memory_failure_event mce/mce_record pci/pci_hp_event cxl sched/sched_process_exec; do
-    [ -e events/$event/enable ] && echo 1 > events/$event/enable
-done
-echo 'sig==9 || sig==7' > events/signal/signal_generate/filter && echo 1 > events/signal/signal_generate/enable
-echo 'comm ~ "qemu*"' > events/sched/sched_process_exit/filter && echo 1 > events/sched/sched_process_exit/enable
-true
+prepare() {{
+    mkdir -p $1 && cd $1 && echo boot > trace_clock && echo 4096 > buffer_size_kb
+    echo 0 > buffer_percent
+    for event in ras/aer_event ras/memory_failure_event mce/mce_record pci/pci_hp_event cxl $2; do
+        [ -e events/$event/enable ] && echo 1 > events/$event/enable
+    done
+    echo 'sig==9 || sig==7' > events/signal/signal_generate/filter && echo 1 > events/signal/signal_generate/enable
+    echo 'comm ~ "qemu*"' > events/sched/sched_process_exit/filter && echo 1 > events/sched/sched_process_exit/enable
+}}
+prepare {TRACE_LIVE}
+prepare {TRACE} sched/sched_process_exec
 """
 
 INSTALL = """
@@ -40,6 +46,8 @@ cp -a /run/lab/product/. / || exit 1
 systemd-sysusers && systemd-tmpfiles --create >/dev/null 2>&1
 udevadm control --reload
 systemctl daemon-reload
+chmod 666 /dev/kvm 2>/dev/null
+true
 """
 
 LIST_MOUNTS = "grep -v -e binfmt_misc -e ' /run/credentials/' -e ' /run/user/' /proc/self/mounts"
@@ -58,6 +66,7 @@ class Guest:
         self.host = host
         self.journal = Journal()
         self.samples = Samples()
+        self.trace_live = LiveTrace()
         self.channel = None
         self.clock = None
         self.boot_seconds = 0.0
@@ -77,10 +86,10 @@ class Guest:
         self.host.start()
         agent = Agent(self.host.socket("agent"))
         agent.wait(time.monotonic() + BOOT_SECONDS, self.host.check_alive)
-        self.channel = Channel(self.host.socket("channel"), self.journal.feed)
+        self.channel = Channel(self.host.socket("channel"), self.journal.feed, self.trace_live.feed)
         agent.run(f"mountpoint -q /run/lab/out || exit 9; mkdir -p {CODE_DIR} {LAB_DIR} && cp /run/lab/out/lab/* {CODE_DIR}/ && "
                   f"systemd-run -q --unit=daxlab-channel --nice=-10 python3 {CODE_DIR}/labd.py "
-                  f"/dev/virtio-ports/{CHANNEL} && "
+                  f"/dev/virtio-ports/{CHANNEL} {TRACE_LIVE}/trace_pipe && "
                   f"systemd-run -q --unit=daxlab-sampler --nice=-10 python3 {CODE_DIR}/sampler.py "
                   f"{payload.VM_RUN_DIR} {LAB_DIR}")
         agent.close()
@@ -88,7 +97,7 @@ class Guest:
         self.boot_seconds = (time.monotonic_ns() - self.host.started_ns) / 1e9
         self.kernel = self.channel.must("uname -r").strip()
         self.channel.write("/etc/sysusers.d/daxmgr-lab.conf", SYSUSERS)
-        self.channel.must("systemd-sysusers; modprobe -q kvm_amd; modprobe -q kvm_intel; chmod 666 /dev/kvm; "
+        self.channel.must("systemd-sysusers; modprobe -q kvm_amd; modprobe -q kvm_intel; chmod 666 /dev/kvm 2>/dev/null; "
                           f"{LIST_MOUNTS} > {LAB_DIR}/mounts; true")
         self.channel.must(PREPARE_TRACING)
 

@@ -27,9 +27,9 @@ class Samples:
     def of(self, name: str, begin_ns: int = 0, end_ns: int = 1 << 62) -> list:
         return [s for s in self.by_vm.get(name, []) if begin_ns <= s.boottime_ns <= end_ns]
 
-    def beating(self, name: str, window_ns: int = 1_500_000_000) -> bool:
-        """Whether the counter rose within the newest stretch of samples."""
-        samples = self.by_vm.get(name, [])
+    def beating(self, name: str, begin_ns: int = 0, window_ns: int = 1_500_000_000) -> bool:
+        """Whether the counter rose within the newest stretch of samples, not before begin_ns."""
+        samples = self.of(name, begin_ns)
         if len(samples) < 2:
             return False
         newest = samples[-1]

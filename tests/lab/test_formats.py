@@ -8,9 +8,9 @@ from pathlib import Path
 from . import jsonpath, scenario, topology
 from .compare import holds
 from .errors import FormatError
-from .expect import trace_lines
 from .journal import Journal
 from .samples import Samples
+from .trace import LiveTrace, trace_lines
 
 TOPOLOGY = """
 [[bridge]]
@@ -187,6 +187,11 @@ class Parts(unittest.TestCase):
     def test_trace(self):
         text = "# tracer: nop\n irq/26-aerdrv-59  [000] .....   36.090451: aer_event: 0000:0c:00.0 x\n"
         self.assertEqual(trace_lines(text), [(36_090_451_000, "aer_event: 0000:0c:00.0 x")])
+        live = LiveTrace()
+        live.feed(text[:30].encode())
+        live.feed(text[30:].encode())
+        self.assertEqual(live.since(36_000_000_000), ["aer_event: 0000:0c:00.0 x"])
+        self.assertEqual(live.since(37_000_000_000), [])
 
 
 if __name__ == "__main__":

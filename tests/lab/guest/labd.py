@@ -2,8 +2,8 @@
 """The lab's hand inside the guest: serves requests from a virtio-serial port.
 
 Runs on python3-minimal, hence no json: both directions carry one Python literal per line.
-A request is {"id": n, "op": name, ...}; the answer has the same id. Journal records go out
-unasked, as {"id": 0, "journal": bytes}.
+A request is {"id": n, "op": name, ...}; the answer has the same id. Journal records and lines of
+the live trace go out unasked, as {"id": 0, "journal": bytes} and {"id": 0, "trace": bytes}.
 """
 
 import ast
@@ -153,9 +153,24 @@ def follow_journal(port: Port):
             port.send({"id": 0, "journal": data})
 
 
+def follow_trace(port: Port, path: str):
+    """Sends every line of a trace pipe."""
+    while not os.path.exists(path):
+        time.sleep(0.1)
+    pipe = os.open(path, os.O_RDONLY)
+    while True:
+        try:
+            data = os.read(pipe, 1 << 16)
+        except OSError:
+            return
+        if data:
+            port.send({"id": 0, "trace": data})
+
+
 def main():
     port = Port(sys.argv[1])
     threading.Thread(target=follow_journal, args=(port,), daemon=True).start()
+    threading.Thread(target=follow_trace, args=(port, sys.argv[2]), daemon=True).start()
     for line in port.lines():
         request = ast.literal_eval(line.decode())
         if request["op"] in ("exec", "unix"):
