@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The control API over a real socket: a server process with the real engine in
+ * a simulated world, and this process as its client. Proves who may ask and
+ * whose process may be attached, how a waiting client is served and withdrawn,
+ * that a slow subscriber loses nothing silently, and that client and server
+ * mean the same errors.
+ */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <systemd/sd-varlink.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "clock.h"
+#include "control.h"
+#include "varlink_interface.h"
+#include "world.h"
+
+#define BOOT "0123456789abcdef0123456789abcdef"
+
+/* ---- the server process ---- */
+
+struct pending {
+	struct pending *next;
+	uint64_t request;
+	daemon_reply_t reply;
+	void *userdata;
+	uint32_t last; /* enum iso_reply + 1 that was told last */
+};
+
+struct daemon {
+	struct world *world;
+	struct control *control;
+	struct store *store;
+	sd_event *event;
+	sd_event_source *timer;
+	struct pending *pending;
+	bool not_ready;
+};
+
+const struct iso_engine *daemon_engine(struct daemon *daemon)
+{
+	return daemon->world->engine;
+}
+
+bool daemon_is_ready(struct daemon *daemon)
+{
+	return !daemon->not_ready;
+}
+
+const char *daemon_boot_id(struct daemon *daemon)
+{
+	(void)daemon;
+	return BOOT;
+}
+
+struct store *daemon_store(struct daemon *daemon)
+{
+	return daemon->store;
+}
+
+size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room)
+{
+	(void)daemon;
+	(void)room;
+	*ret = (struct daemon_component){ .name = "store", .state = "ok" };
+	return 1;
+}
+
+size_t daemon_workers(struct daemon *daemon, struct daemon_worker *ret, size_t room)
+{
+	(void)daemon;
+	(void)room;
+	*ret = (struct daemon_worker){ .pid = 5, .lane = 3, .state = "hung", .job = "clear-region",
+				       .since_ns = 1, .wchan = "down_write", .process_state = 'D' };
+	return 1;
+}
+
+static void tell(struct daemon *daemon)
+{
+	struct pending **at = &daemon->pending;
+
+	while (*at) {
+		struct pending *pending = *at;
+		uint32_t reply = daemon->world->replies[pending->request];
+		struct iso_effect effect = { .kind = ISO_EFFECT_REPLY, .request = pending->request,
+					     .reply = reply - 1, .text = "" };
+		bool last = reply && reply - 1 != ISO_REPLY_WAITING;
+
+		if (!reply || reply == pending->last) {
+			at = &pending->next;
+			continue;
+		}
+		pending->last = reply;
+		if (last)
+			*at = pending->next;
+		pending->reply(pending->userdata, &effect, last);
+		if (last)
+			free(pending);
+		/* The callback may have asked again. */
+		at = &daemon->pending;
+	}
+}
+
+static int add_pending(struct daemon *daemon, uint64_t request, daemon_reply_t reply, void *userdata)
+{
+	struct pending *pending = calloc(1, sizeof(*pending));
+
+	*pending = (struct pending){ .next = daemon->pending, .request = request, .reply = reply,
+				     .userdata = userdata };
+	daemon->pending = pending;
+	return 0;
+}
+
+int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_t reply, void *userdata,
+		   uint64_t *ret_request)
+{
+	uint64_t request = ++daemon->world->request;
+
+	switch (event->kind) {
+	case ISO_EVENT_ACQUIRE: event->acquire.request = request; break;
+	case ISO_EVENT_ATTACH: event->attach.request = request; break;
+	case ISO_EVENT_REGION_DEFINE: event->define.request = request; break;
+	case ISO_EVENT_ISOLATE:
+	case ISO_EVENT_RECOVER: event->port.request = request; break;
+	default: event->named.request = request; break;
+	}
+	if (ret_request)
+		*ret_request = request;
+	world_step(daemon->world, event);
+	add_pending(daemon, request, reply, userdata);
+	tell(daemon);
+	return 0;
+}
+
+int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,
+			  daemon_reply_t reply, void *userdata)
+{
+	struct iso_event event = { .kind = ISO_EVENT_ATTACH, .attach.pid = pid };
+
+	close(pidfd);
+	snprintf(event.attach.name, sizeof(event.attach.name), "%s", lease);
+	return daemon_request(daemon, &event, reply, userdata, NULL);
+}
+
+void daemon_withdraw(struct daemon *daemon, const char *lease)
+{
+	struct iso_event event = { .kind = ISO_EVENT_WITHDRAW };
+
+	snprintf(event.named.name, sizeof(event.named.name), "%s", lease);
+	world_step(daemon->world, &event);
+	tell(daemon);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *daemon = userdata;
+
+	(void)usec;
+	world_run(daemon->world, 100 * WORLD_MS);
+	tell(daemon);
+	sd_event_source_set_time_relative(source, 5000);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void storm(struct daemon *daemon, int n)
+{
+	struct iso_effect note = { .kind = ISO_EFFECT_NOTE, .note = ISO_NOTE_REGION, .region = ISO_NONE,
+				   .lease = ISO_NONE, .port = ISO_NONE, .instance = ISO_NONE,
+				   .text = "a line of a timeline that is long enough to fill a buffer" };
+
+	for (int i = 0; i < n; i++)
+		control_note(daemon->control, &note);
+}
+
+static int on_storm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)source;
+	storm(userdata, info->ssi_signo == SIGUSR1 ? 5000 : 1);
+	return 0;
+}
+
+static void tell_story(struct store *store)
+{
+	struct store_incident incident = { .id = 7, .cause = ISO_CAUSE_SURPRISE_DOWN, .unit = "hb0/00.0",
+					   .record_ns = clock_boottime_ns(), .n_killed = 1, .open = true };
+	struct store_note note = { .incident = 7, .at_ns = incident.record_ns + 5, .kind = ISO_NOTE_KILL,
+				   .text = "SIGKILL to a", .lease = "a", .pid = 9 };
+	struct store_event event = { .source = "trace", .kind = "aer_event", .text = "fatal",
+				     .raw = "raw", .raw_bytes = 3 };
+
+	store_save_incident(store, &incident);
+	store_save_note(store, &note);
+	store_save_event(store, &event);
+}
+
+static void serve(const char *directory)
+{
+	struct daemon daemon = { .world = world_new() };
+	char path[128];
+
+	signal(SIGTERM, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	world_simple_bridge(daemon.world, 2, 0x10);
+	world_define_one(daemon.world, "low", 0x10);
+	world_define_one(daemon.world, "high", 0x11);
+	world_settle(daemon.world, 60 * WORLD_SECOND);
+	sd_event_new(&daemon.event);
+	sd_event_add_signal(daemon.event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
+	sd_event_add_signal(daemon.event, NULL, SIGUSR1 | SD_EVENT_SIGNAL_PROCMASK, on_storm, &daemon);
+	sd_event_add_signal(daemon.event, NULL, SIGUSR2 | SD_EVENT_SIGNAL_PROCMASK, on_storm, &daemon);
+	sd_event_add_time_relative(daemon.event, &daemon.timer, CLOCK_MONOTONIC, 5000, 0, on_timer, &daemon);
+	snprintf(path, sizeof(path), "%s/state.db", directory);
+	store_open(path, BOOT, &daemon.store, NULL);
+	store_start(daemon.store, daemon.event, 0, NULL, NULL);
+	tell_story(daemon.store);
+	snprintf(path, sizeof(path), "%s/socket", directory);
+	if (control_new(&daemon, daemon.event, path, 0, &daemon.control) < 0)
+		_exit(9);
+	sd_event_loop(daemon.event);
+	control_free(daemon.control);
+	store_free(daemon.store);
+	while (daemon.pending) {
+		struct pending *pending = daemon.pending;
+		struct iso_effect effect = { .reply = ISO_REPLY_WITHDRAWN };
+
+		daemon.pending = pending->next;
+		pending->reply(pending->userdata, &effect, true);
+		free(pending);
+	}
+	sd_event_source_unref(daemon.timer);
+	sd_event_unref(daemon.event);
+	free(daemon.world->memory);
+	free(daemon.world->trace);
+	_exit(0);
+}
+
+/* ---- this process ---- */
+
+struct fixture {
+	char directory[64];
+	char socket[96];
+	pid_t server;
+};
+
+static void setup(struct fixture *f)
+{
+	snprintf(f->directory, sizeof(f->directory), "%s/test-control-XXXXXX",
+		 access("/run/tmp", W_OK) == 0 ? "/run/tmp" : "/tmp");
+	cr_assert(mkdtemp(f->directory));
+	cr_assert_eq(chmod(f->directory, 0755), 0);
+	snprintf(f->socket, sizeof(f->socket), "%s/socket", f->directory);
+	f->server = fork();
+	cr_assert_geq(f->server, 0);
+	if (f->server == 0)
+		serve(f->directory);
+	for (int i = 0; i < 500 && access(f->socket, F_OK) < 0; i++)
+		usleep(10000);
+}
+
+static void teardown(struct fixture *f)
+{
+	char command[128];
+	int status;
+
+	kill(f->server, SIGTERM);
+	cr_assert_eq(waitpid(f->server, &status, 0), f->server);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "server ended with %d", status);
+	snprintf(command, sizeof(command), "rm -rf '%s'", f->directory);
+	cr_assert_eq(system(command), 0);
+}
+
+static sd_varlink *join(struct fixture *f)
+{
+	struct client_failure failure;
+	sd_varlink *link = NULL;
+
+	cr_assert_eq(client_connect(f->socket, &link, &failure), CLIENT_OK, "%s", failure.text);
+	return link;
+}
+
+/* Calls with parameters written as JSON. Return: the reply, or NULL with the failure filled. */
+static sd_json_variant *ask(struct fixture *f, const char *method, const char *json,
+			    struct client_failure *failure)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
+	_cleanup_(client_close) sd_varlink *link = join(f);
+	sd_json_variant *reply = NULL;
+
+	*failure = (struct client_failure){ 0 };
+	cr_assert_geq(sd_json_parse(json, 0, &parameters, NULL, NULL), 0);
+	client_call(link, method, parameters, &reply, failure);
+	return reply;
+}
+
+static sd_json_variant *get(sd_json_variant *object, const char *key)
+{
+	sd_json_variant *value = sd_json_variant_by_key(object, key);
+
+	cr_assert(value, "no '%s' in the reply", key);
+	return value;
+}
+
+static const char *text(sd_json_variant *object, const char *key)
+{
+	return sd_json_variant_string(get(object, key));
+}
+
+static void expect_error(struct fixture *f, const char *method, const char *json, const char *error)
+{
+	struct client_failure failure;
+	sd_json_variant *reply = ask(f, method, json, &failure);
+
+	cr_assert(!reply, "%s succeeded", json);
+	cr_assert_str_eq(failure.error, error, "%s", failure.text);
+	cr_assert(failure.text[0]);
+}
+
+static sd_json_variant *expect_reply(struct fixture *f, const char *method, const char *json)
+{
+	struct client_failure failure;
+	sd_json_variant *reply = ask(f, method, json, &failure);
+
+	cr_assert(reply, "%s %s: %s %s", method, json, failure.error, failure.text);
+	return reply;
+}
+
+#define WISH(name, size) \
+	"{\"name\":\"" name "\",\"uid\":1,\"gid\":1,\"wait\":true,\"parts\":[{\"size\":" #size "}]}"
+
+Test(control, status_and_topology)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *status = NULL, *tree = NULL, *workers = NULL;
+	sd_json_variant *memdev;
+	struct fixture f;
+
+	setup(&f);
+	status = expect_reply(&f, CLIENT_METHOD("GetStatus"), "{}");
+	cr_assert_str_eq(text(status, "state"), "healthy");
+	cr_assert(sd_json_variant_boolean(get(status, "ready")));
+	cr_assert_eq(sd_json_variant_unsigned(get(status, "regionsLive")), 2);
+	tree = expect_reply(&f, CLIENT_METHOD("GetTopology"), "{}");
+	cr_assert_eq(sd_json_variant_elements(get(tree, "ports")), 2);
+	cr_assert_eq(sd_json_variant_elements(get(tree, "regions")), 2);
+	memdev = sd_json_variant_by_index(get(tree, "memdevs"), 0);
+	cr_assert_str_eq(text(memdev, "serial"), "0x10");
+	cr_assert_str_eq(sd_json_variant_string(sd_json_variant_by_index(get(memdev, "regions"), 0)), "low");
+	workers = expect_reply(&f, CLIENT_METHOD("GetWorkers"), "{}");
+	cr_assert_str_eq(text(sd_json_variant_by_index(get(workers, "workers"), 0), "process"), "D");
+	teardown(&f);
+}
+
+struct steps {
+	int n;
+	char last_state[32];
+	size_t n_parts;
+};
+
+static void on_step(void *userdata, sd_json_variant *message, bool last)
+{
+	struct steps *steps = userdata;
+
+	steps->n++;
+	snprintf(steps->last_state, sizeof(steps->last_state), "%s", text(message, "state"));
+	if (last)
+		steps->n_parts = sd_json_variant_elements(get(message, "parts"));
+}
+
+static void acquire(struct fixture *f, const char *json, struct steps *ret)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
+	_cleanup_(client_close) sd_varlink *link = join(f);
+	struct client_failure failure;
+
+	*ret = (struct steps){ 0 };
+	cr_assert_geq(sd_json_parse(json, 0, &parameters, NULL, NULL), 0);
+	cr_assert_eq(client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_step, ret, &failure),
+		     CLIENT_OK, "%s", failure.text);
+}
+
+Test(control, acquire_shows_steps_and_ends_with_the_grant)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases = NULL, *released = NULL;
+	struct steps steps;
+	struct fixture f;
+
+	setup(&f);
+	acquire(&f, WISH("a", 67108864), &steps);
+	cr_assert_str_eq(steps.last_state, "acquired");
+	cr_assert_eq(steps.n_parts, 1);
+	cr_assert_geq(steps.n, 2);
+	leases = expect_reply(&f, CLIENT_METHOD("ListLeases"), "{}");
+	cr_assert_eq(sd_json_variant_elements(get(leases, "leases")), 1);
+	expect_error(&f, CLIENT_METHOD("Acquire"),
+		     "{\"name\":\"b\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":1073741824}]}", "NoCapacity");
+	released = expect_reply(&f, CLIENT_METHOD("Release"), "{\"name\":\"a\"}");
+	teardown(&f);
+}
+
+static size_t count_leases(struct fixture *f)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases =
+		expect_reply(f, CLIENT_METHOD("ListLeases"), "{}");
+
+	return sd_json_variant_elements(get(leases, "leases"));
+}
+
+Test(control, a_client_that_leaves_while_it_waits_withdraws)
+{
+	sd_json_variant *parameters = NULL;
+	struct fixture f;
+	sd_varlink *link;
+
+	setup(&f);
+	/* All of both regions, so that the next one waits. */
+	for (int i = 0; i < 2; i++) {
+		struct steps steps;
+
+		acquire(&f, i ? WISH("b", 268435456) : WISH("a", 268435456), &steps);
+	}
+	link = join(&f);
+	cr_assert_geq(sd_json_parse(WISH("c", 67108864), 0, &parameters, NULL, NULL), 0);
+	cr_assert_geq(sd_varlink_observe(link, CLIENT_METHOD("Acquire"), parameters), 0);
+	sd_varlink_flush(link);
+	for (int i = 0; i < 200 && count_leases(&f) != 3; i++)
+		usleep(10000);
+	cr_assert_eq(count_leases(&f), 3);
+	sd_varlink_close_unref(link);
+	for (int i = 0; i < 200 && count_leases(&f) != 2; i++)
+		usleep(10000);
+	cr_assert_eq(count_leases(&f), 2);
+	sd_json_variant_unref(parameters);
+	teardown(&f);
+}
+
+/* Attach() with a pidfd sent along; -1: of the caller itself. */
+static enum client_status attach(struct fixture *f, const char *name, int pidfd,
+				 struct client_failure *failure)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL, *reply = NULL;
+	_cleanup_(client_close) sd_varlink *link = join(f);
+	int index = pidfd < 0 ? -1 : sd_varlink_push_dup_fd(link, pidfd);
+
+	cr_assert_geq(sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("name", name),
+				     SD_JSON_BUILD_PAIR_CONDITION(index >= 0, "pidfd",
+								  SD_JSON_BUILD_INTEGER(index))),
+		      0);
+	return client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, failure);
+}
+
+static void expect_refused(struct fixture *f, const char *name, pid_t pid, const char *why)
+{
+	struct client_failure failure = { 0 };
+	int pidfd = pidfd_open(pid, 0);
+
+	cr_assert_geq(pidfd, 0);
+	cr_assert_neq(attach(f, name, pidfd, &failure), CLIENT_OK, "process %d was attached", (int)pid);
+	cr_assert_str_eq(failure.error, "Refused");
+	cr_assert(strstr(failure.text, why), "'%s' does not say '%s'", failure.text, why);
+	close(pidfd);
+}
+
+static pid_t sleeper(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+/* A child whose own child is told. */
+static pid_t grandchild(pid_t *ret_child)
+{
+	int ends[2];
+	pid_t pid;
+
+	cr_assert_eq(pipe(ends), 0);
+	*ret_child = fork();
+	if (*ret_child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pid = sleeper();
+		if (write(ends[1], &pid, sizeof(pid)) != sizeof(pid))
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	cr_assert_eq(read(ends[0], &pid, sizeof(pid)), (ssize_t)sizeof(pid));
+	close(ends[0]);
+	close(ends[1]);
+	return pid;
+}
+
+Test(control, only_ones_own_process_is_attached)
+{
+	struct client_failure failure = { 0 };
+	pid_t child, middle, other, dead;
+	struct steps steps;
+	struct fixture f;
+	int pidfd;
+
+	setup(&f);
+	acquire(&f, WISH("a", 67108864), &steps);
+	acquire(&f, WISH("b", 67108864), &steps);
+	other = grandchild(&middle);
+	child = sleeper();
+	expect_refused(&f, "a", 1, "process 1");
+	expect_refused(&f, "a", f.server, "manager itself");
+	expect_refused(&f, "a", other, "somebody else's");
+	expect_refused(&f, "a", getppid(), getppid() == 1 ? "process 1" : "somebody else's");
+	dead = sleeper();
+	pidfd = pidfd_open(dead, 0);
+	kill(dead, SIGKILL);
+	waitpid(dead, NULL, 0);
+	cr_assert_neq(attach(&f, "a", pidfd, &failure), CLIENT_OK);
+	cr_assert_str_eq(failure.error, "Refused");
+	close(pidfd);
+	cr_assert_neq(attach(&f, "a", STDERR_FILENO, &failure), CLIENT_OK);
+	cr_assert_neq(attach(&f, "nobody", -1, &failure), CLIENT_OK);
+	cr_assert_str_eq(failure.error, "NoSuchName");
+
+	cr_assert_eq(attach(&f, "a", -1, &failure), CLIENT_OK, "%s", failure.text);
+	cr_assert_eq(attach(&f, "a", -1, &failure), CLIENT_OK, "asking again is harmless: %s", failure.text);
+	cr_assert_neq(attach(&f, "b", -1, &failure), CLIENT_OK);
+	cr_assert_str_eq(failure.error, "ProcessTaken");
+	pidfd = pidfd_open(child, 0);
+	cr_assert_eq(attach(&f, "b", pidfd, &failure), CLIENT_OK, "%s", failure.text);
+	cr_assert_neq(attach(&f, "a", pidfd, &failure), CLIENT_OK);
+	close(pidfd);
+	kill(child, SIGKILL);
+	kill(middle, SIGKILL);
+	waitpid(child, NULL, 0);
+	waitpid(middle, NULL, 0);
+	teardown(&f);
+}
+
+static int ask_as_nobody(struct fixture *f)
+{
+	sd_json_variant *reply = NULL;
+	struct client_failure failure;
+	sd_varlink *link = NULL;
+
+	if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+		return 1;
+	if (client_connect(f->socket, &link, &failure) != CLIENT_OK)
+		return failure.status == CLIENT_PERMISSION ? 42 : 2;
+	return client_call(link, CLIENT_METHOD("GetStatus"), NULL, &reply, &failure) == CLIENT_PERMISSION ?
+		       43 :
+		       3;
+}
+
+static int run_as_nobody(struct fixture *f)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(ask_as_nobody(f));
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+Test(control, only_root_may_ask)
+{
+	struct stat st;
+	struct fixture f;
+
+	setup(&f);
+	cr_assert_eq(stat(f.socket, &st), 0);
+	cr_assert_eq(st.st_mode & 0777, 0600);
+	cr_assert_eq(run_as_nobody(&f), 42, "the socket itself keeps others out");
+	cr_assert_eq(chmod(f.socket, 0666), 0);
+	cr_assert_eq(run_as_nobody(&f), 43, "and so does every call");
+	teardown(&f);
+}
+
+Test(control, errors_have_names_and_sentences)
+{
+	struct fixture f;
+
+	setup(&f);
+	expect_error(&f, CLIENT_METHOD("Acquire"), WISH("../x", 67108864), "BadName");
+	expect_error(&f, CLIENT_METHOD("Acquire"), WISH("x", 5), "BadSize");
+	expect_error(&f, CLIENT_METHOD("Acquire"), "{\"name\":\"x\"}", "InvalidParameter");
+	expect_error(&f, CLIENT_METHOD("Release"), "{\"name\":\"x\"}", "NoSuchName");
+	expect_error(&f, CLIENT_METHOD("WhatIf"), "{\"unit\":\"nothing\"}", "NoSuchUnit");
+	expect_error(&f, CLIENT_METHOD("Isolate"), "{\"port\":\"0x10\"}", "NoSuchUnit");
+	expect_error(&f, CLIENT_METHOD("DestroyRegion"), "{\"name\":\"x\"}", "NoSuchName");
+	expect_error(&f, CLIENT_METHOD("CreateRegion"), "{\"name\":\"x\",\"memdevs\":[]}", "BadRegion");
+	expect_error(&f, CLIENT_METHOD("CreateRegion"), "{\"name\":\"x\",\"memdevs\":[\"zz\"]}", "BadRegion");
+	expect_error(&f, CLIENT_METHOD("ListIncidents"), "{\"id\":99}", "NoSuchIncident");
+	expect_error(&f, CLIENT_METHOD("Monitor"), "{}", "ExpectedMore");
+	teardown(&f);
+}
+
+/* Proves: no error of the interface is unknown to the tools' exit codes. */
+Test(control, client_knows_every_error)
+{
+	for (const sd_varlink_symbol *const *symbol = vl_interface_org_daxmgr_Manager.symbols; *symbol;
+	     symbol++) {
+		char name[128];
+
+		if ((*symbol)->symbol_type != SD_VARLINK_ERROR)
+			continue;
+		snprintf(name, sizeof(name), CLIENT_METHOD("%s"), (*symbol)->name);
+		cr_assert(client_error_status(name) != CLIENT_FAILURE ||
+				  !strcmp((*symbol)->name, "StoreFailed"),
+			  "%s", name);
+	}
+}
+
+Test(control, what_if_names_regions_and_vms)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
+	struct client_failure failure;
+	struct steps steps;
+	struct fixture f;
+
+	setup(&f);
+	acquire(&f, "{\"name\":\"a\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":67108864,\"region\":\"low\"}]}",
+		&steps);
+	cr_assert_eq(attach(&f, "a", -1, &failure), CLIENT_OK);
+	reply = expect_reply(&f, CLIENT_METHOD("WhatIf"), "{\"unit\":\"0x10\"}");
+	cr_assert_str_eq(text(reply, "kind"), "memdev");
+	cr_assert_eq(sd_json_variant_elements(get(reply, "regions")), 1);
+	cr_assert_eq(sd_json_variant_elements(get(reply, "vms")), 1);
+	cr_assert_eq(sd_json_variant_unsigned(get(reply, "bytes")), 67108864);
+	teardown(&f);
+}
+
+Test(control, history_comes_from_the_store)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *all = NULL, *one = NULL, *events = NULL;
+	sd_json_variant *incident;
+	struct fixture f;
+
+	setup(&f);
+	all = expect_reply(&f, CLIENT_METHOD("ListIncidents"), "{}");
+	incident = sd_json_variant_by_index(get(all, "incidents"), 0);
+	cr_assert_str_eq(text(incident, "cause"), "surprise-down");
+	cr_assert(!sd_json_variant_by_key(incident, "timeline"));
+	one = expect_reply(&f, CLIENT_METHOD("ListIncidents"), "{\"id\":7}");
+	incident = sd_json_variant_by_index(get(one, "incidents"), 0);
+	cr_assert_eq(sd_json_variant_elements(get(incident, "timeline")), 1);
+	cr_assert_str_eq(text(sd_json_variant_by_index(get(incident, "victims"), 0), "name"), "a");
+	events = expect_reply(&f, CLIENT_METHOD("ListEvents"), "{\"limit\":5}");
+	cr_assert_str_eq(text(sd_json_variant_by_index(get(events, "events"), 0), "raw"), "cmF3");
+	teardown(&f);
+}
+
+struct heard {
+	uint64_t notes, gap;
+	bool subscribed;
+};
+
+static int on_heard(sd_varlink *link, sd_json_variant *message, const char *error,
+		    sd_varlink_reply_flags_t flags, void *userdata)
+{
+	struct heard *heard = userdata;
+
+	(void)link;
+	(void)flags;
+	cr_assert(!error, "%s", error);
+	heard->notes += sd_json_variant_by_key(message, "note") != NULL;
+	heard->subscribed |= sd_json_variant_by_key(message, "subscribed") != NULL;
+	heard->gap += sd_json_variant_unsigned(sd_json_variant_by_key(message, "gap"));
+	return 0;
+}
+
+static void listen_until(sd_varlink *link, struct heard *heard, uint64_t total)
+{
+	for (int i = 0; i < 20000 && (!heard->subscribed || heard->notes + heard->gap < total); i++)
+		if (sd_varlink_process(link) == 0)
+			sd_varlink_wait(link, 100000);
+}
+
+Test(control, a_slow_subscriber_is_told_what_it_missed)
+{
+	struct heard heard = { 0 };
+	struct fixture f;
+	sd_varlink *link;
+
+	setup(&f);
+	link = join(&f);
+	sd_varlink_set_userdata(link, &heard);
+	sd_varlink_bind_reply(link, on_heard);
+	sd_varlink_set_relative_timeout(link, UINT64_MAX);
+	cr_assert_geq(sd_varlink_observe(link, CLIENT_METHOD("Monitor"), NULL), 0);
+	listen_until(link, &heard, 0);
+	cr_assert(heard.subscribed);
+	/* 5000 notes at once while nobody reads, then one by one again. */
+	kill(f.server, SIGUSR1);
+	listen_until(link, &heard, 5000);
+	cr_assert_eq(heard.notes + heard.gap, 5000, "%lu notes and a gap of %lu", heard.notes, heard.gap);
+	cr_assert_gt(heard.gap, 0);
+	kill(f.server, SIGUSR2);
+	listen_until(link, &heard, 5001);
+	cr_assert_eq(heard.notes + heard.gap, 5001);
+	sd_varlink_close_unref(link);
+	teardown(&f);
+}
