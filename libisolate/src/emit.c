@@ -88,7 +88,7 @@ void emit_save_lease(struct iso_engine *e, uint32_t lease)
 	effect = emit(e, ISO_EFFECT_SAVE_LEASE);
 	effect->lease = lease;
 	effect->lease_epoch = e->leases[lease].epoch;
-	effect->text = keep_text(e, e->leases[lease].terms.name);
+	effect->text = e->leases[lease].terms.name; /* stays there, also of one that ended */
 }
 
 void emit_save_region(struct iso_engine *e, uint32_t region)
@@ -96,7 +96,7 @@ void emit_save_region(struct iso_engine *e, uint32_t region)
 	struct iso_effect *effect = emit(e, ISO_EFFECT_SAVE_REGION);
 
 	effect->region = region;
-	effect->text = keep_text(e, e->regions[region].definition.name);
+	effect->text = e->regions[region].definition.name;
 }
 
 void emit_save_incident(struct iso_engine *e, const struct incident *incident)

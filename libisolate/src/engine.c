@@ -68,8 +68,10 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 static bool limits_valid(const struct iso_limits *l)
 {
 	return l->host_bridges && l->host_bridges <= 64 && l->ports && l->ports <= 576 &&
-	       l->memdevs && l->memdevs <= 1024 && l->windows && l->regions && l->instances &&
-	       l->leases && l->operations && l->operations <= 65535 && l->incidents;
+	       l->memdevs && l->memdevs <= 1024 && l->windows && l->windows <= 65535 &&
+	       l->regions && l->regions <= 65535 && l->instances && l->instances <= 1u << 20 &&
+	       l->leases && l->leases <= 1u << 20 && l->operations &&
+	       l->operations <= 65535 && l->incidents && l->incidents <= 65535;
 }
 
 size_t iso_engine_bytes(const struct iso_limits *limits)
@@ -111,6 +113,7 @@ struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_
 	e->policy = *policy;
 	link_free_lists(e);
 	e->dirty_head = e->dirty_tail = ISO_NONE;
+	e->queue_head = e->queue_tail = ISO_NONE;
 	e->next_operation = e->next_incident = e->next_sequence = 1;
 	e->wake_at_ns = UINT64_MAX;
 	e->observe_at_ns = UINT64_MAX;
@@ -152,6 +155,16 @@ static void wake_leases(struct iso_engine *e)
 	}
 }
 
+/* A device that has settled may be placed on again: nothing else tells of the moment. */
+static void wake_memdevs(struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_memdevs; i++)
+		if (e->memdevs[i].settling_until_ns > e->now_ns)
+			engine_arm(e, e->memdevs[i].settling_until_ns);
+}
+
 static void wake_instances(struct iso_engine *e)
 {
 	uint32_t i;
@@ -159,15 +172,14 @@ static void wake_instances(struct iso_engine *e)
 	for (i = 0; i < e->n_instances; i++) {
 		struct instance *instance = &e->instances[i];
 
-		if (!instance->used || instance->state != ISO_INSTANCE_DOOMED ||
-		    !instance->retry_at_ns)
+		if (!instance->used || instance->operation)
 			continue;
 		if (instance->retry_at_ns > e->now_ns)
 			engine_arm(e, instance->retry_at_ns);
-		else if (instance->lease == ISO_NONE)
-			instance_advance(e, i);
+		else if (instance->lease != ISO_NONE && instance->state == ISO_INSTANCE_DOOMED)
+			lease_dirty(e, instance->lease); /* it decides when */
 		else
-			lease_dirty(e, instance->lease);
+			instance_advance(e, i); /* also what found no room for its operation */
 	}
 }
 
@@ -179,6 +191,7 @@ static void wake(struct iso_engine *e)
 	e->wake_at_ns = UINT64_MAX;
 	wake_leases(e);
 	wake_instances(e);
+	wake_memdevs(e);
 	operation_expire(e);
 	if (e->observe_hold_ns > e->now_ns)
 		engine_arm(e, e->observe_hold_ns);
@@ -370,15 +383,16 @@ static void advance(struct iso_engine *e)
 			rescan_advance(e);
 			any = true;
 		}
-		if (e->placement_dirty && e->observed) {
-			e->placement_dirty = false;
-			plan_waiting(e);
-			any = true;
-		}
 		if (e->domains_dirty) {
 			e->domains_dirty = false;
 			domain_update(e);
 			incident_update(e);
+			any = true;
+		}
+		/* After the domains: they fence placement. */
+		if (e->placement_dirty && e->observed) {
+			e->placement_dirty = false;
+			plan_waiting(e);
 			any = true;
 		}
 		if (!any)

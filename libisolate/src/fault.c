@@ -41,6 +41,8 @@ static void mark_memdevs(struct iso_engine *e, enum iso_cause cause)
 
 		if (!e->memdev_down[i])
 			continue;
+		if (e->policy.waits_for_operator && memdev->port != ISO_NONE)
+			e->ports[memdev->port].held = true;
 		if (kernel_recovers(cause)) {
 			memdev->settling_until_ns = e->now_ns + e->policy.settle_ns;
 			engine_arm(e, memdev->settling_until_ns);
@@ -140,7 +142,8 @@ static void fault_at_instance(struct iso_engine *e, const struct iso_fault *faul
 	uint32_t i = instance_find(e, fault->region_kernel_id, fault->kernel_id);
 
 	engine_observe(e);
-	if (i == ISO_NONE || fault->uevent_seqnum <= e->instances[i].seqnum_floor)
+	if (i == ISO_NONE || (fault->uevent_seqnum &&
+			      fault->uevent_seqnum <= e->instances[i].seqnum_floor))
 		return;
 	/* Our own removal looks the same from outside. */
 	if (e->instances[i].operation || e->regions[e->instances[i].region].operation)
@@ -187,6 +190,8 @@ void fault_region_gone(struct iso_engine *e, uint32_t region)
 	incident = correlate(e, ISO_CAUSE_REGION_GONE, e->regions[region].definition.name, domain,
 			     e->now_ns);
 	region_lose(e, region, incident ? incident->id : 0);
+	if (incident)
+		emit_save_incident(e, incident);
 }
 
 void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
@@ -202,6 +207,8 @@ void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
 	incident = correlate(e, ISO_CAUSE_REGION_GONE, unit, domain, record_ns);
 	instance->lost = true;
 	lease_fault(e, instance->lease, incident ? incident->id : 0);
+	if (incident)
+		emit_save_incident(e, incident);
 }
 
 /* Leases from before a restart stand on a region that is not there any more. */
@@ -214,6 +221,8 @@ void fault_restored(struct iso_engine *e, uint32_t region)
 		incident = correlate(e, ISO_CAUSE_REGION_GONE, e->regions[region].definition.name,
 				     domain, e->now_ns);
 	region_lose_instances(e, region, incident ? incident->id : 0);
+	if (incident)
+		emit_save_incident(e, incident);
 }
 
 /* The operator's own loss of a port: the same path, and the port stays away. */
@@ -221,6 +230,8 @@ void fault_isolate(struct iso_engine *e, uint32_t port)
 {
 	e->ports[port].held = true;
 	e->ports[port].detach_wanted = true;
+	e->regions_dirty = true; /* also when nothing stands on it: it is to be let go */
+	e->domains_dirty = true;
 	port_lost(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
 }
 

@@ -101,6 +101,17 @@ void incident_lease_restored(struct iso_engine *e, uint32_t l)
 	e->domains_dirty = true;
 }
 
+/* A victim was found gone that had not been seen to exit. */
+void incident_exit_seen(struct iso_engine *e, uint64_t id)
+{
+	struct incident *incident = incident_get(e, id);
+
+	if (!incident)
+		return;
+	incident->n_exited++;
+	emit_save_incident(e, incident);
+}
+
 static void close_incident(struct iso_engine *e, struct incident *incident)
 {
 	incident->open = false;
@@ -118,6 +129,10 @@ static uint32_t unit_domain(const struct iso_engine *e, const char *unit)
 	for (i = 0; port == ISO_NONE && i < e->n_memdevs; i++)
 		if (!strcmp(e->memdevs[i].path, unit))
 			port = topology_root_port(e, e->memdevs[i].port);
+	for (i = 0; port == ISO_NONE && i < e->n_ports; i++) /* a memdev that is away */
+		if (!strncmp(e->ports[i].path, unit, strlen(e->ports[i].path)) &&
+		    unit[strlen(e->ports[i].path)] == '/')
+			port = i;
 	if (port != ISO_NONE)
 		return e->ports[port].domain;
 	i = iso_region_find(e, unit);
@@ -133,6 +148,13 @@ void incident_locate(struct iso_engine *e)
 		if (e->incidents[i].id && e->incidents[i].open &&
 		    e->incidents[i].domain == ISO_NONE)
 			e->incidents[i].domain = unit_domain(e, e->incidents[i].unit);
+}
+
+/* A unit that nothing knows any more has nothing left to come back. */
+static bool domain_of_incident_healthy(const struct iso_engine *e, const struct incident *incident)
+{
+	return incident->domain >= e->n_ports ||
+	       e->domains[e->ports[incident->domain].domain].state == ISO_DOMAIN_HEALTHY;
 }
 
 void incident_update(struct iso_engine *e)
@@ -153,8 +175,7 @@ void incident_update(struct iso_engine *e)
 			e->domains_dirty = true;
 		}
 		if (incident->contained_ns && !incident->n_pending && !incident->n_unrestored &&
-		    e->observed && incident->domain < e->n_ports &&
-		    e->domains[e->ports[incident->domain].domain].state == ISO_DOMAIN_HEALTHY)
+		    e->observed && domain_of_incident_healthy(e, incident))
 			close_incident(e, incident);
 	}
 }

@@ -46,6 +46,8 @@ void instance_free(struct iso_engine *e, uint32_t i)
 	struct region *region = &e->regions[instance->region];
 
 	assert(instance->used && !instance->operation);
+	if (instance->lost && region->state == ISO_REGION_LIVE)
+		engine_observe(e); /* lost alone: what is left of it shows as an orphan */
 	if (instance->prev != ISO_NONE)
 		e->instances[instance->prev].next = instance->next;
 	else
@@ -70,7 +72,8 @@ uint32_t instance_find(const struct iso_engine *e, uint32_t region_kernel_id, ui
 	for (i = 0; i < e->n_instances; i++) {
 		const struct instance *instance = &e->instances[i];
 
-		if (instance->used && instance->named && instance->kernel_id == kernel_id &&
+		if (instance->used && instance->named && !instance->lost &&
+		    instance->kernel_id == kernel_id &&
 		    instance->region_kernel_id == region_kernel_id)
 			return i;
 	}
@@ -102,8 +105,8 @@ static void advance_doomed(struct iso_engine *e, uint32_t i)
 {
 	struct instance *instance = &e->instances[i];
 
-	/* Nothing to remove: never made, or its region takes it along. */
-	if (!instance->named || instance->lost) {
+	/* Nothing to remove: never made, or its region takes it along once it is unmapped. */
+	if (!instance->named || (instance->lost && instance->lease != ISO_NONE)) {
 		instance_gone(e, i);
 		return;
 	}
@@ -176,6 +179,7 @@ static void instance_failed(struct iso_engine *e, uint32_t i,
 
 	instance->failures++;
 	instance->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
+	engine_observe(e); /* how far did it get? */
 	emit_note(e, ISO_NOTE_FAILED, 0, "instance of %s: %s",
 		  e->regions[instance->region].definition.name, completion->message)->instance = i;
 	if (instance->state == ISO_INSTANCE_VERIFYING || instance->state == ISO_INSTANCE_REMOVING ||
@@ -197,6 +201,10 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 {
 	struct instance *instance = &e->instances[i];
 
+	if (completion->n_mappers == 0 && instance->lost) {
+		instance_gone(e, i);
+		return;
+	}
 	if (completion->n_mappers == 0) {
 		instance_enter(e, i, ISO_INSTANCE_REMOVING);
 		instance_operate(e, i, ISO_EFFECT_REMOVE);
@@ -265,6 +273,21 @@ static uint32_t live_region_with(const struct iso_engine *e, uint32_t kernel_id)
 	return ISO_NONE;
 }
 
+static uint32_t instance_on(const struct iso_engine *e, uint32_t r, uint32_t kernel_id)
+{
+	uint32_t i, found = ISO_NONE;
+
+	for (i = e->regions[r].first_instance; i != ISO_NONE; i = e->instances[i].next) {
+		const struct instance *instance = &e->instances[i];
+
+		if (instance->named && instance->kernel_id == kernel_id &&
+		    instance->region_kernel_id == e->regions[r].kernel_id &&
+		    (found == ISO_NONE || !instance->lost))
+			found = i; /* rather one that stands: a lost one's name may be in use again */
+	}
+	return found;
+}
+
 static bool believable(const struct region *region)
 {
 	return !region->observation_stale && !region->n_operations;
@@ -278,8 +301,11 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r,
 	if (seen->kernel_id == 0 && seen->bytes == 0)
 		return; /* the placeholder every region keeps */
 	i = instance_new(e, r, ISO_NONE, 0, seen->bytes, seen->align);
-	if (i == ISO_NONE)
+	if (i == ISO_NONE) {
+		emit_note(e, ISO_NOTE_FAILED, 0, "dax%u.%u: no room in the instance table",
+			  seen->region_kernel_id, seen->kernel_id)->region = r;
 		return;
+	}
 	e->instances[i].named = true;
 	e->instances[i].seen = true;
 	e->instances[i].region_kernel_id = seen->region_kernel_id;
@@ -306,7 +332,7 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 			  "dax%u.%u of region %s was given to the kernel as System RAM",
 			  seen->region_kernel_id, seen->kernel_id,
 			  e->regions[r].definition.name)->region = r;
-	i = instance_find(e, seen->region_kernel_id, seen->kernel_id);
+	i = instance_on(e, r, seen->kernel_id);
 	if (i == ISO_NONE) {
 		if (seen->driver != ISO_DAX_KMEM)
 			adopt_orphan(e, r, seen);

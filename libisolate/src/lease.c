@@ -9,6 +9,8 @@
  *     |                                         KILLED/VERIFYING -> STUCK            |
  *     `------------------ comes back, or a client asks again ------------------------'
  */
+#include <stdio.h>
+
 #include "state.h"
 
 static uint32_t bucket_of(const char *name)
@@ -66,6 +68,7 @@ uint32_t lease_new(struct iso_engine *e, const char *name)
 	};
 	copy_text(lease->terms.name, sizeof(lease->terms.name), name);
 	e->lease_buckets[bucket] = l;
+	plan_join(e, l);
 	return l;
 }
 
@@ -101,6 +104,8 @@ void lease_free(struct iso_engine *e, uint32_t l)
 	assert(lease->state == ISO_LEASE_WAITING || lease->state == ISO_LEASE_RETRACTING);
 	incident_lease_contained(e, l);
 	incident_lease_restored(e, l);
+	if (lease->state == ISO_LEASE_WAITING)
+		plan_leave(e, l);
 	undirty(e, l);
 	unhash(e, l);
 	lease->used = false;
@@ -137,6 +142,11 @@ static void count_victim(struct iso_engine *e, struct lease *lease, uint64_t inc
 {
 	struct incident *incident = incident_get(e, incident_id);
 
+	if (lease->incident != incident_id) {
+		/* On its way back from another one: from here on this is the one it waits for. */
+		incident_lease_contained(e, lease - e->leases);
+		incident_lease_restored(e, lease - e->leases);
+	}
 	lease->incident = incident_id;
 	lease->comes_back = lease->terms.restart && !lease->ending;
 	if (!incident)
@@ -144,6 +154,7 @@ static void count_victim(struct iso_engine *e, struct lease *lease, uint64_t inc
 	if (!lease->contain_pending) {
 		lease->contain_pending = true;
 		incident->n_pending++;
+		incident->contained_ns = 0;
 	}
 	if ((lease->comes_back || lease->client_waits) && !lease->restore_pending) {
 		lease->restore_pending = true;
@@ -206,8 +217,8 @@ void lease_fault(struct iso_engine *e, uint32_t l, uint64_t incident)
 		lease_begin_end(e, l);
 		break;
 	case ISO_LEASE_VERIFYING:
-		/* It died while nobody looked, after a restart of ours: by this fault. */
-		if (!lease->incident && lease->exited_ns)
+		/* It died while nobody looked, before a restart of ours: by this fault. */
+		if (!e->observed && !lease->incident && lease->exited_ns)
 			count_victim(e, lease, incident);
 		lease_dirty(e, l);
 		break;
@@ -225,10 +236,9 @@ void lease_fault(struct iso_engine *e, uint32_t l, uint64_t incident)
 void lease_exited(struct iso_engine *e, uint32_t l, uint32_t epoch)
 {
 	struct lease *lease = &e->leases[l];
-	struct incident *incident;
 	struct iso_effect *note;
 
-	if (l >= e->n_leases || !lease->used || lease->epoch != epoch)
+	if (l >= e->n_leases || !lease->used || lease->epoch != epoch || lease->exited_ns)
 		return;
 	if (lease->state != ISO_LEASE_ATTACHED && lease->state != ISO_LEASE_KILLED &&
 	    lease->state != ISO_LEASE_STUCK)
@@ -238,9 +248,9 @@ void lease_exited(struct iso_engine *e, uint32_t l, uint32_t epoch)
 			 "%s: process %d is gone", lease->terms.name, lease->pid);
 	note->lease = l;
 	note->lease_epoch = epoch;
-	incident = incident_get(e, lease->incident);
-	if (lease->was_killed && incident)
-		incident->n_exited++;
+	lease->pid = 0; /* the number may name another process from now on */
+	if (lease->was_killed)
+		incident_exit_seen(e, lease->incident);
 	if (lease->state == ISO_LEASE_ATTACHED && lease->terms.keep_ns) {
 		lease_enter(e, l, ISO_LEASE_KEPT);
 		lease->deadline_ns = e->now_ns + lease->terms.keep_ns;
@@ -278,6 +288,8 @@ static void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind)
 		region_lane(e, e->instances[lease->instances[0]].region) : 0;
 
 	lease->operation = operation_start(e, kind, object, lane, 0);
+	if (!lease->operation)
+		lease->retry_at_ns = e->now_ns + e->policy.retry_ns;
 }
 
 static void advance_preparing(struct iso_engine *e, uint32_t l)
@@ -317,24 +329,33 @@ static void advance_verifying(struct iso_engine *e, uint32_t l)
 	lease_operate(e, l, ISO_EFFECT_VERIFY);
 }
 
+static uint64_t back_off(const struct iso_engine *e, uint32_t failures)
+{
+	return e->policy.retry_ns << (failures < 5 ? failures : 5);
+}
+
 static void lease_ended(struct iso_engine *e, uint32_t l)
 {
 	struct lease *lease = &e->leases[l];
-	bool fresh = !lease->comes_back && !lease->voided;
+	bool fresh = !lease->comes_back && !lease->voided && !lease->failures;
 
 	lease->pid = 0;
 	lease->n_mappers = 0;
-	if (lease->client_waits && !lease->terms.wait && lease->failures) {
-		emit_reply(e, lease->request, ISO_REPLY_NO_CAPACITY, l, ISO_NONE, lease->waits_for);
-		lease_free(e, l);
-		return;
+	if (lease->client_waits && (lease->ending || (!lease->terms.wait && !fresh))) {
+		emit_reply(e, lease->request,
+			   lease->ending ? ISO_REPLY_WITHDRAWN :
+			   lease->voided ? ISO_REPLY_FENCED : ISO_REPLY_NO_CAPACITY,
+			   l, ISO_NONE, lease->waits_for);
+		lease->request = 0;
+		lease->client_waits = false;
 	}
 	if ((!lease->comes_back && !lease->client_waits) || lease->ending) {
 		lease_free(e, l);
 		return;
 	}
-	if (fresh && !lease->failures)
+	if (fresh)
 		lease->sequence = e->next_sequence++;
+	lease->retry_at_ns = lease->failures ? e->now_ns + back_off(e, lease->failures - 1) : 0;
 	lease->epoch++;
 	lease->voided = false;
 	lease->exited_ns = 0;
@@ -370,7 +391,6 @@ static void advance_retracting(struct iso_engine *e, uint32_t l)
 static void advance_waiting(struct iso_engine *e, uint32_t l)
 {
 	struct lease *lease = &e->leases[l];
-	uint32_t regions[ISO_LEASE_PARTS_MAX];
 
 	if (lease->ending) {
 		emit_reply(e, lease->request, ISO_REPLY_WITHDRAWN, l, ISO_NONE, NULL);
@@ -379,7 +399,7 @@ static void advance_waiting(struct iso_engine *e, uint32_t l)
 	}
 	if (lease->client_waits || !lease->deadline_ns || lease->deadline_ns > e->now_ns)
 		return;
-	if (plan_lease(e, l, regions) == PLAN_PLACED) {
+	if (plan_lease(e, l) != PLAN_FENCED) {
 		lease_free(e, l);
 		return;
 	}
@@ -391,13 +411,25 @@ static void advance_stuck(struct iso_engine *e, uint32_t l)
 {
 	struct lease *lease = &e->leases[l];
 
-	if (!lease->exited_ns)
+	if (!lease->exited_ns || lease->operation)
 		return; /* its exit is an event */
-	if (lease->retry_at_ns > e->now_ns) {
+	if (lease->retry_at_ns > e->now_ns)
 		engine_arm(e, lease->retry_at_ns);
-		return;
-	}
-	lease_enter(e, l, ISO_LEASE_VERIFYING);
+	else
+		lease_operate(e, l, ISO_EFFECT_VERIFY);
+}
+
+static void get_stuck(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+
+	if (lease->exited_ns)
+		snprintf(lease->waits_for, sizeof(lease->waits_for),
+			 "process %d, which still maps its memory", lease->mappers[0]);
+	else
+		snprintf(lease->waits_for, sizeof(lease->waits_for),
+			 "process %d, which was killed and does not exit", lease->pid);
+	lease_enter(e, l, ISO_LEASE_STUCK);
 }
 
 void lease_advance(struct iso_engine *e, uint32_t l)
@@ -414,12 +446,14 @@ void lease_advance(struct iso_engine *e, uint32_t l)
 		break;
 	case ISO_LEASE_ACQUIRED:
 	case ISO_LEASE_KEPT:
-		if (due)
-			lease_begin_end(e, l);
+		if (!due)
+			break;
+		lease->comes_back = false; /* it had its chance */
+		lease_begin_end(e, l);
 		break;
 	case ISO_LEASE_KILLED:
 		if (due)
-			lease_enter(e, l, ISO_LEASE_STUCK);
+			get_stuck(e, l);
 		break;
 	case ISO_LEASE_VERIFYING:
 		advance_verifying(e, l);
@@ -469,27 +503,26 @@ static void granted(struct iso_engine *e, uint32_t l)
 static void verified(struct iso_engine *e, uint32_t l, const struct iso_completion *completion)
 {
 	struct lease *lease = &e->leases[l];
-	bool late = lease->deadline_ns && lease->deadline_ns <= e->now_ns;
-	uint64_t deadline_ns = lease->deadline_ns;
+	bool late = lease->state == ISO_LEASE_STUCK || lease->deadline_ns <= e->now_ns;
+	bool told = lease->state == ISO_LEASE_STUCK && lease->mappers[0] == completion->mappers[0];
 
 	lease->n_mappers = completion->n_mappers;
 	memcpy(lease->mappers, completion->mappers, sizeof(lease->mappers));
 	if (!lease->n_mappers) {
 		incident_lease_contained(e, l);
 		lease->retry_at_ns = 0;
+		lease->waits_for[0] = '\0';
 		lease_enter(e, l, ISO_LEASE_RETRACTING);
 		return;
 	}
 	lease->retry_at_ns = e->now_ns + (late ? e->policy.observe_ns : e->policy.retry_ns / 4);
 	engine_arm(e, lease->retry_at_ns);
-	if (late) {
+	if (late && !told)
 		emit_note(e, ISO_NOTE_STRANGER, lease->incident,
 			  "%s: process %d still maps its memory", lease->terms.name,
 			  lease->mappers[0])->lease = l;
-		lease_enter(e, l, ISO_LEASE_STUCK);
-		return;
-	}
-	lease->deadline_ns = deadline_ns;
+	if (late && lease->state != ISO_LEASE_STUCK)
+		get_stuck(e, l);
 }
 
 static void lease_failed(struct iso_engine *e, uint32_t l, const struct operation *op,
@@ -497,8 +530,11 @@ static void lease_failed(struct iso_engine *e, uint32_t l, const struct operatio
 {
 	struct lease *lease = &e->leases[l];
 
-	lease->failures++;
 	lease->retry_at_ns = e->now_ns + e->policy.retry_ns;
+	if (op->kind == ISO_EFFECT_HAND_OVER)
+		lease->failures++;
+	else if (lease->deadline_ns <= e->now_ns)
+		lease->retry_at_ns = e->now_ns + e->policy.observe_ns;
 	engine_arm(e, lease->retry_at_ns);
 	emit_note(e, ISO_NOTE_FAILED, lease->incident, "%s: %s: %s", lease->terms.name,
 		  iso_effect_name(op->kind), completion->message)->lease = l;
@@ -522,7 +558,8 @@ void lease_completed(struct iso_engine *e, const struct operation *op,
 	}
 	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
 		granted(e, l);
-	else if (op->kind == ISO_EFFECT_VERIFY && lease->state == ISO_LEASE_VERIFYING)
+	else if (op->kind == ISO_EFFECT_VERIFY && (lease->state == ISO_LEASE_VERIFYING ||
+						   lease->state == ISO_LEASE_STUCK))
 		verified(e, l, completion);
 	else if (op->kind == ISO_EFFECT_RETRACT)
 		lease->handed_over = false;

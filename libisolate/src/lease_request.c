@@ -4,9 +4,14 @@
 
 static const uint64_t default_align = 2ull << 20;
 
+static uint64_t align_of(const struct iso_acquire *terms)
+{
+	return terms->align ? terms->align : default_align;
+}
+
 static enum iso_reply check_terms(const struct iso_acquire *terms)
 {
-	uint64_t align = terms->align ? terms->align : default_align;
+	uint64_t align = align_of(terms);
 	uint32_t p;
 
 	if (!iso_name_valid(terms->name))
@@ -16,6 +21,9 @@ static enum iso_reply check_terms(const struct iso_acquire *terms)
 	for (p = 0; p < terms->n_parts; p++)
 		if (!terms->parts[p].bytes || terms->parts[p].bytes % align)
 			return ISO_REPLY_BAD_SIZE;
+	for (p = 0; p < terms->n_parts; p++)
+		if (terms->parts[p].region[0] && !iso_name_valid(terms->parts[p].region))
+			return ISO_REPLY_NO_SUCH_NAME;
 	return ISO_REPLY_DONE;
 }
 
@@ -23,7 +31,7 @@ static bool same_parts(const struct iso_acquire *a, const struct iso_acquire *b)
 {
 	uint32_t p;
 
-	if (a->n_parts != b->n_parts || a->align != b->align)
+	if (a->n_parts != b->n_parts || align_of(a) != align_of(b))
 		return false;
 	for (p = 0; p < a->n_parts; p++)
 		if (a->parts[p].bytes != b->parts[p].bytes ||
@@ -37,12 +45,13 @@ static void take_terms(struct iso_engine *e, uint32_t l, const struct iso_acquir
 	struct lease *lease = &e->leases[l];
 
 	lease->terms = *terms;
-	if (!lease->terms.align)
-		lease->terms.align = default_align;
+	lease->terms.align = align_of(terms);
 	lease->request = terms->request;
 	lease->client_waits = true;
 	lease->ending = false;
 	lease->failures = 0;
+	if (lease->state == ISO_LEASE_WAITING)
+		lease->retry_at_ns = 0;
 	lease->deadline_ns = lease->state == ISO_LEASE_WAITING ? 0 : lease->deadline_ns;
 	lease->waits_for[0] = '\0';
 	emit_save_lease(e, l);
@@ -50,38 +59,26 @@ static void take_terms(struct iso_engine *e, uint32_t l, const struct iso_acquir
 	e->placement_dirty = true;
 }
 
-static enum iso_reply plan_reply(enum plan_outcome outcome)
+static bool regions_known(const struct iso_engine *e, const struct iso_acquire *terms)
 {
-	switch (outcome) {
-	case PLAN_PLACED:
-		return ISO_REPLY_DONE;
-	case PLAN_NO_CAPACITY:
-		return ISO_REPLY_NO_CAPACITY;
-	case PLAN_FENCED:
-		return ISO_REPLY_FENCED;
-	case PLAN_NO_REGION:
-		break;
-	}
-	return ISO_REPLY_NO_SUCH_NAME;
+	uint32_t p;
+
+	for (p = 0; p < terms->n_parts; p++)
+		if (terms->parts[p].region[0] &&
+		    iso_region_find(e, terms->parts[p].region) == ISO_NONE)
+			return false;
+	return true;
 }
 
 static void acquire_new(struct iso_engine *e, const struct iso_acquire *terms)
 {
-	uint32_t regions[ISO_LEASE_PARTS_MAX];
 	uint32_t l = lease_new(e, terms->name);
-	enum plan_outcome outcome;
 
 	if (l == ISO_NONE) {
 		emit_reply(e, terms->request, ISO_REPLY_TABLE_FULL, ISO_NONE, ISO_NONE, NULL);
 		return;
 	}
-	take_terms(e, l, terms);
-	outcome = plan_lease(e, l, regions);
-	if (outcome != PLAN_PLACED && (!terms->wait || outcome == PLAN_NO_REGION)) {
-		emit_reply(e, terms->request, plan_reply(outcome), ISO_NONE, ISO_NONE, NULL);
-		lease_free(e, l);
-		return;
-	}
+	take_terms(e, l, terms); /* the planner takes it from here, in this same step */
 	if (terms->wait)
 		emit_reply(e, terms->request, ISO_REPLY_WAITING, l, ISO_NONE, NULL);
 }
@@ -115,9 +112,12 @@ void lease_acquire(struct iso_engine *e, const struct iso_acquire *terms)
 	enum iso_reply check = check_terms(terms);
 	uint32_t l;
 
-	if (check != ISO_REPLY_DONE || !e->observed) {
-		emit_reply(e, terms->request, check != ISO_REPLY_DONE ? check : ISO_REPLY_NOT_READY,
-			   ISO_NONE, ISO_NONE, NULL);
+	if (check == ISO_REPLY_DONE && !e->observed)
+		check = ISO_REPLY_NOT_READY;
+	else if (check == ISO_REPLY_DONE && !regions_known(e, terms))
+		check = ISO_REPLY_NO_SUCH_NAME;
+	if (check != ISO_REPLY_DONE) {
+		emit_reply(e, terms->request, check, ISO_NONE, ISO_NONE, NULL);
 		return;
 	}
 	l = iso_lease_find(e, terms->name);
@@ -131,6 +131,8 @@ static bool process_taken(const struct iso_engine *e, int32_t pid)
 {
 	uint32_t l;
 
+	if (pid <= 1)
+		return true;
 	for (l = 0; l < e->n_leases; l++)
 		if (e->leases[l].used && e->leases[l].pid == pid)
 			return true;
@@ -262,6 +264,7 @@ void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore
 	lease = &e->leases[l];
 	lease->terms = restore->terms;
 	lease->terms.request = 0;
+	plan_leave(e, l);
 	lease->sequence = restore->sequence;
 	if (restore->sequence >= e->next_sequence)
 		e->next_sequence = restore->sequence + 1;
@@ -270,13 +273,18 @@ void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore
 		if (i != ISO_NONE)
 			lease->instances[lease->n_instances++] = i;
 	}
-	lease->handed_over = lease->n_instances > 0;
+	lease->handed_over = restore->n_parts > 0;
 	lease->was_killed = restore->was_killed;
 	if (restore->was_killed)
 		lease_restore_victim(e, l, restore->incident);
+	if (restore->state == ISO_LEASE_KILLED && !restore->has_process)
+		incident_exit_seen(e, restore->incident);
 	restore_state(e, l, restore);
-	if (lease->state == ISO_LEASE_WAITING) {
+	/* Saved as granted anew: what the incident took is long gone. */
+	if (lease->state == ISO_LEASE_WAITING || lease->state == ISO_LEASE_ACQUIRED)
 		incident_lease_contained(e, l);
+	if (lease->state == ISO_LEASE_WAITING) {
+		plan_join(e, l);
 		lease->deadline_ns = e->now_ns + e->policy.grant_ns;
 		engine_arm(e, lease->deadline_ns);
 	}

@@ -127,11 +127,17 @@ bool order_blocks(const struct iso_engine *e, uint32_t live, uint32_t r)
 	return other->over_hole || other->range.start.v > position(e, r);
 }
 
-/* Of two absent regions: each should find its old place again. */
+/*
+ * Of two absent regions: the one that will lie lower, else it would find the
+ * other in its way. In the same gap each should find its old place again.
+ */
 bool order_before(const struct iso_engine *e, uint32_t a, uint32_t b)
 {
 	const struct region *ra = &e->regions[a], *rb = &e->regions[b];
+	uint64_t start_a = position(e, a), start_b = position(e, b);
 
+	if (start_a != start_b)
+		return start_a < start_b;
 	if (ra->has_hpa != rb->has_hpa)
 		return ra->has_hpa;
 	if (ra->has_hpa && ra->last_hpa.v != rb->last_hpa.v)

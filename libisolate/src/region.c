@@ -357,8 +357,8 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
 
-	if (region->n_instances || region->n_operations || decoders_busy(e, r) ||
-	    legs_settling(e, region))
+	if (region->n_instances || region->n_operations || region->unobserved ||
+	    decoders_busy(e, r) || legs_settling(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);
@@ -439,6 +439,10 @@ void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident)
 	region->retry_at_ns = 0;
 	region_lose_instances(e, r, incident);
 	region_enter(e, r, ISO_REGION_LOST);
+	/* Which regionN it was, and whether it still is, must be known before that is deleted. */
+	region->unobserved = true;
+	region->observation_stale = true;
+	engine_observe(e);
 	emit_save_region(e, r);
 }
 
@@ -469,13 +473,24 @@ static void creation_failed(struct iso_engine *e, uint32_t r,
 	region_failed(e, r, completion, &region->failures, ISO_REGION_ABSENT);
 }
 
+/* A number belongs to one region: who had it before has lost it without our seeing. */
+void region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id)
+{
+	uint32_t i;
+
+	for (i = 0; kernel_id != ISO_NONE && i < e->n_regions; i++)
+		if (e->regions[i].kernel_id == kernel_id)
+			e->regions[i].kernel_id = ISO_NONE;
+	e->regions[r].kernel_id = kernel_id;
+}
+
 static void region_created(struct iso_engine *e, uint32_t r,
 			   const struct iso_completion *completion)
 {
 	struct region *region = &e->regions[r];
 
 	region->epoch++;
-	region->kernel_id = completion->kernel_id;
+	region_take_kernel_id(e, r, completion->kernel_id);
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;
 	region->has_hpa = true;

@@ -35,7 +35,18 @@ static bool any_target(const struct iso_observed_region *seen)
 	return false;
 }
 
-static const struct iso_observed_region *find_observed(const struct region *region,
+static bool is_managed(const struct iso_engine *e, uint32_t kernel_id)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (e->regions[r].used && e->regions[r].kernel_id == kernel_id)
+			return true;
+	return false;
+}
+
+static const struct iso_observed_region *find_observed(const struct iso_engine *e,
+						       const struct region *region,
 						       const struct iso_snapshot *s)
 {
 	const struct iso_observed_region *partly = NULL;
@@ -49,8 +60,9 @@ static const struct iso_observed_region *find_observed(const struct region *regi
 			continue;
 		if (seen->kernel_id == region->kernel_id || match == MATCH_WHOLE)
 			return seen;
-		/* A leftover without any target is ours only if we were making one. */
-		if (any_target(seen) || (region->creation_interrupted && !seen->committed))
+		/* A leftover without any target may be ours only if we were making one. */
+		if (any_target(seen) || (region->creation_interrupted && !seen->committed &&
+					 !is_managed(e, seen->kernel_id)))
 			partly = seen;
 	}
 	return partly;
@@ -80,7 +92,7 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 	struct region *region = &e->regions[r];
 	bool was_known = region->state == ISO_REGION_LIVE;
 
-	region->kernel_id = seen->kernel_id;
+	region_take_kernel_id(e, r, seen->kernel_id);
 	region->range = seen->range;
 	region->last_hpa = seen->range.start;
 	region->has_hpa = true;
@@ -96,14 +108,14 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snapshot *s)
 {
 	struct region *region = &e->regions[r];
-	const struct iso_observed_region *seen = find_observed(region, s);
+	const struct iso_observed_region *seen = find_observed(e, region, s);
 
 	switch ((enum iso_region_state)region->state) {
 	case ISO_REGION_ABSENT:
 		if (works(region, seen) && region->domain != ISO_NONE) {
 			adopt(e, r, seen);
 		} else if (seen) {
-			region->kernel_id = seen->kernel_id;
+			region_take_kernel_id(e, r, seen->kernel_id);
 			region->range = seen->range; /* it holds its place until it is cleared */
 			region->has_hpa = true;
 			region->last_hpa = seen->range.start;
@@ -113,30 +125,23 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 		}
 		break;
 	case ISO_REGION_LIVE:
-		if (works(region, seen))
+		if (works(region, seen)) {
 			adopt(e, r, seen);
-		else
-			fault_region_gone(e, r);
+			break;
+		}
+		fault_region_gone(e, r);
+		region->unobserved = region->observation_stale = false; /* this is what was seen */
+		region_take_kernel_id(e, r, seen ? seen->kernel_id : ISO_NONE);
 		break;
 	case ISO_REGION_LOST:
 	case ISO_REGION_QUARANTINED:
-		region->kernel_id = seen ? seen->kernel_id : ISO_NONE;
+		region_take_kernel_id(e, r, seen ? seen->kernel_id : ISO_NONE);
 		break;
 	case ISO_REGION_CREATING:
 	case ISO_REGION_CLEARING:
 	case ISO_REGION_STATES:
 		break;
 	}
-}
-
-static bool is_managed(const struct iso_engine *e, uint32_t kernel_id)
-{
-	uint32_t r;
-
-	for (r = 0; r < e->n_regions; r++)
-		if (e->regions[r].used && e->regions[r].kernel_id == kernel_id)
-			return true;
-	return false;
 }
 
 /* Other people's regions take room in the windows. */

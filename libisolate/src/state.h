@@ -62,6 +62,7 @@ struct region {
 	struct iso_hpa_range range;
 	struct iso_hpa last_hpa;
 	uint64_t held_bytes;
+	uint64_t spare_bytes; /* what the planner may still give away; 0 when closed */
 	uint32_t n_instances;
 	uint32_t first_instance;
 	uint32_t legs[ISO_WAYS_MAX]; /* memdevs in target order, ISO_NONE: never seen */
@@ -73,6 +74,7 @@ struct region {
 	bool desired;
 	bool from_operator;
 	bool draining;
+	bool open; /* to new tenants, as the planner saw it last */
 	bool has_hpa;
 	bool fault_while_busy; /* lost while an operation on it was under way */
 	bool observation_stale; /* an operation overlapped the observation under way */
@@ -125,6 +127,7 @@ struct lease {
 	int32_t mappers[ISO_MAPPERS_MAX];
 	uint32_t next_dirty;
 	uint32_t hash_next;
+	uint32_t queue_next, queue_prev; /* while WAITING: in fairness order */
 	uint64_t saved_step;
 	bool used;
 	bool dirty;
@@ -190,6 +193,7 @@ struct iso_engine {
 
 	uint32_t n_host_bridges, n_ports, n_memdevs, n_windows;
 	uint32_t n_foreign;
+	uint32_t queue_head, queue_tail;
 	uint32_t n_regions, n_instances, n_leases; /* high water marks */
 	uint32_t free_instances, free_operations;
 	uint32_t free_lease; /* list through next_dirty */
@@ -298,6 +302,7 @@ void region_lose_instances(struct iso_engine *e, uint32_t r, uint64_t incident);
 void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void region_completed(struct iso_engine *e, const struct operation *operation,
 		      const struct iso_completion *completion);
+void region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id);
 void region_retry(struct iso_engine *e, uint32_t port);
 uint32_t region_lane(const struct iso_engine *e, uint32_t r);
 
@@ -332,9 +337,10 @@ void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore
 
 /* plan.c */
 enum plan_outcome { PLAN_PLACED, PLAN_NO_CAPACITY, PLAN_FENCED, PLAN_NO_REGION };
-enum plan_outcome plan_lease(const struct iso_engine *e, uint32_t l,
-			     uint32_t ret_regions[ISO_LEASE_PARTS_MAX]);
+enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l);
 void plan_waiting(struct iso_engine *e);
+void plan_join(struct iso_engine *e, uint32_t l);
+void plan_leave(struct iso_engine *e, uint32_t l);
 
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);
@@ -350,6 +356,7 @@ struct incident *incident_open(struct iso_engine *e, enum iso_cause cause, const
 struct incident *incident_get(struct iso_engine *e, uint64_t id);
 void incident_lease_contained(struct iso_engine *e, uint32_t l);
 void incident_lease_restored(struct iso_engine *e, uint32_t l);
+void incident_exit_seen(struct iso_engine *e, uint64_t id);
 void incident_locate(struct iso_engine *e);
 void incident_update(struct iso_engine *e);
 void incident_restore(struct iso_engine *e, const struct iso_restore_incident *restore);

@@ -42,7 +42,7 @@ static const uint32_t lease_moves[ISO_LEASE_STATES] = {
 	[ISO_LEASE_KEPT] = TO(ISO_LEASE_VERIFYING) | TO(ISO_LEASE_ACQUIRED),
 	[ISO_LEASE_VERIFYING] = TO(ISO_LEASE_RETRACTING) | TO(ISO_LEASE_STUCK),
 	[ISO_LEASE_RETRACTING] = TO(ISO_LEASE_WAITING),
-	[ISO_LEASE_STUCK] = TO(ISO_LEASE_VERIFYING),
+	[ISO_LEASE_STUCK] = TO(ISO_LEASE_VERIFYING) | TO(ISO_LEASE_RETRACTING),
 };
 
 #define ANY_BUT_UNKNOWN                                                      \
@@ -100,7 +100,11 @@ void lease_enter(struct iso_engine *e, uint32_t l, enum iso_lease_state state)
 
 	assert(lease->used);
 	assert(lease_moves[was] & TO(state));
+	if (was == ISO_LEASE_WAITING)
+		plan_leave(e, l);
 	lease->state = state;
+	if (state == ISO_LEASE_WAITING)
+		plan_join(e, l);
 	lease->deadline_ns = 0;
 	lease_dirty(e, l);
 	e->domains_dirty = true;
@@ -123,6 +127,7 @@ void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
 	if (domain->state == (uint32_t)state && !strcmp(domain->reason, reason))
 		return;
 	assert(domain_moves[domain->state] & TO(state));
+	e->placement_dirty |= domain->state != (uint32_t)state;
 	emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s -> %s%s%s",
 		  e->ports[d].path, iso_domain_state_name(domain->state),
 		  iso_domain_state_name(state), reason[0] ? ": " : "", reason)->port = d;
