@@ -161,6 +161,8 @@ int verb_vm_release(struct context *context, int argc, char *argv[])
 		return verb_out_of_memory();
 	status = verb_call(context, CLIENT_METHOD("Release"), parameters, &reply);
 	if (reply)
-		printf("%s: released.\n", name);
+		printf("%s: %s.\n", name,
+		       strcmp(format_text(reply, "outcome"), "already") ? "released" :
+									  "is being released already");
 	return status;
 }

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A server process with the real control layer, engine and store in a
+ * simulated world, for one test program: it stands in for the daemon, so it
+ * is included by exactly one file of a program and defines what control.h
+ * wants of the daemon.
+ */
+#ifndef TESTS_CONTROL_SERVER_H
+#define TESTS_CONTROL_SERVER_H
+
+#include <criterion/criterion.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "control.h"
+#include "world.h"
+
+#define BOOT "0123456789abcdef0123456789abcdef"
+
+struct pending {
+	struct pending *next;
+	uint64_t request;
+	daemon_reply_t reply;
+	void *userdata;
+	uint32_t last; /* enum iso_reply + 1 that was told last */
+};
+
+struct daemon {
+	struct world *world;
+	struct control *control;
+	struct store *store;
+	sd_event *event;
+	sd_event_source *timer;
+	struct pending *pending;
+	bool not_ready;
+};
+
+const struct iso_engine *daemon_engine(struct daemon *daemon)
+{
+	return daemon->world->engine;
+}
+
+bool daemon_is_ready(struct daemon *daemon)
+{
+	return !daemon->not_ready;
+}
+
+const char *daemon_boot_id(struct daemon *daemon)
+{
+	(void)daemon;
+	return BOOT;
+}
+
+struct store *daemon_store(struct daemon *daemon)
+{
+	return daemon->store;
+}
+
+size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room)
+{
+	(void)daemon;
+	(void)room;
+	*ret = (struct daemon_component){ .name = "store", .state = "ok" };
+	return 1;
+}
+
+size_t daemon_workers(struct daemon *daemon, struct daemon_worker *ret, size_t room)
+{
+	(void)daemon;
+	(void)room;
+	*ret = (struct daemon_worker){ .pid = 5, .lane = 3, .state = "hung", .job = "clear-region",
+				       .since_ns = 1, .wchan = "down_write", .process_state = 'D' };
+	return 1;
+}
+
+static void tell(struct daemon *daemon)
+{
+	struct pending **at = &daemon->pending;
+
+	while (*at) {
+		struct pending *pending = *at;
+		uint32_t reply = daemon->world->replies[pending->request];
+		struct iso_effect effect = { .kind = ISO_EFFECT_REPLY, .request = pending->request,
+					     .reply = reply - 1, .text = "" };
+		bool last = reply && reply - 1 != ISO_REPLY_WAITING;
+
+		if (!reply || reply == pending->last) {
+			at = &pending->next;
+			continue;
+		}
+		pending->last = reply;
+		if (last)
+			*at = pending->next;
+		pending->reply(pending->userdata, &effect, last);
+		if (last)
+			free(pending);
+		/* The callback may have asked again. */
+		at = &daemon->pending;
+	}
+}
+
+static int add_pending(struct daemon *daemon, uint64_t request, daemon_reply_t reply, void *userdata)
+{
+	struct pending *pending = calloc(1, sizeof(*pending));
+
+	*pending = (struct pending){ .next = daemon->pending, .request = request, .reply = reply,
+				     .userdata = userdata };
+	daemon->pending = pending;
+	return 0;
+}
+
+int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_t reply, void *userdata,
+		   uint64_t *ret_request)
+{
+	uint64_t request = ++daemon->world->request;
+
+	switch (event->kind) {
+	case ISO_EVENT_ACQUIRE: event->acquire.request = request; break;
+	case ISO_EVENT_ATTACH: event->attach.request = request; break;
+	case ISO_EVENT_REGION_DEFINE: event->define.request = request; break;
+	case ISO_EVENT_ISOLATE:
+	case ISO_EVENT_RECOVER: event->port.request = request; break;
+	default: event->named.request = request; break;
+	}
+	if (ret_request)
+		*ret_request = request;
+	world_step(daemon->world, event);
+	add_pending(daemon, request, reply, userdata);
+	tell(daemon);
+	return 0;
+}
+
+int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,
+			  daemon_reply_t reply, void *userdata)
+{
+	struct iso_event event = { .kind = ISO_EVENT_ATTACH, .attach.pid = pid };
+
+	close(pidfd);
+	snprintf(event.attach.name, sizeof(event.attach.name), "%s", lease);
+	return daemon_request(daemon, &event, reply, userdata, NULL);
+}
+
+void daemon_withdraw(struct daemon *daemon, const char *lease)
+{
+	struct iso_event event = { .kind = ISO_EVENT_WITHDRAW };
+
+	snprintf(event.named.name, sizeof(event.named.name), "%s", lease);
+	world_step(daemon->world, &event);
+	tell(daemon);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *daemon = userdata;
+
+	(void)usec;
+	world_run(daemon->world, 100 * WORLD_MS);
+	tell(daemon);
+	sd_event_source_set_time_relative(source, 5000);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void storm(struct daemon *daemon, int n)
+{
+	struct iso_effect note = { .kind = ISO_EFFECT_NOTE, .note = ISO_NOTE_REGION, .region = ISO_NONE,
+				   .lease = ISO_NONE, .port = ISO_NONE, .instance = ISO_NONE,
+				   .text = "a line of a timeline that is long enough to fill a buffer" };
+
+	for (int i = 0; i < n; i++)
+		control_note(daemon->control, &note);
+}
+
+static int on_storm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)source;
+	storm(userdata, info->ssi_signo == SIGUSR1 ? 5000 : 1);
+	return 0;
+}
+
+static void tell_story(struct store *store)
+{
+	struct store_incident incident = { .id = 7, .cause = ISO_CAUSE_SURPRISE_DOWN, .unit = "hb0/00.0",
+					   .record_ns = clock_boottime_ns(), .n_killed = 1, .open = true };
+	struct store_note note = { .incident = 7, .at_ns = incident.record_ns + 5, .kind = ISO_NOTE_KILL,
+				   .text = "SIGKILL to a", .lease = "a", .pid = 9 };
+	struct store_event event = { .source = "trace", .kind = "aer_event", .text = "fatal",
+				     .raw = "raw", .raw_bytes = 3 };
+
+	store_save_incident(store, &incident);
+	store_save_note(store, &note);
+	store_save_event(store, &event);
+}
+
+static void serve(const char *directory)
+{
+	struct daemon daemon = { .world = world_new() };
+	char path[128];
+
+	signal(SIGTERM, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	world_simple_bridge(daemon.world, 2, 0x10);
+	world_define_one(daemon.world, "low", 0x10);
+	world_define_one(daemon.world, "high", 0x11);
+	world_settle(daemon.world, 60 * WORLD_SECOND);
+	sd_event_new(&daemon.event);
+	sd_event_add_signal(daemon.event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
+	sd_event_add_signal(daemon.event, NULL, SIGUSR1 | SD_EVENT_SIGNAL_PROCMASK, on_storm, &daemon);
+	sd_event_add_signal(daemon.event, NULL, SIGUSR2 | SD_EVENT_SIGNAL_PROCMASK, on_storm, &daemon);
+	sd_event_add_time_relative(daemon.event, &daemon.timer, CLOCK_MONOTONIC, 5000, 0, on_timer, &daemon);
+	snprintf(path, sizeof(path), "%s/state.db", directory);
+	store_open(path, BOOT, &daemon.store, NULL);
+	store_start(daemon.store, daemon.event, 0, NULL, NULL);
+	tell_story(daemon.store);
+	snprintf(path, sizeof(path), "%s/socket", directory);
+	if (control_new(&daemon, daemon.event, path, 0, &daemon.control) < 0)
+		_exit(9);
+	sd_event_loop(daemon.event);
+	control_free(daemon.control);
+	store_free(daemon.store);
+	while (daemon.pending) {
+		struct pending *pending = daemon.pending;
+		struct iso_effect effect = { .reply = ISO_REPLY_WITHDRAWN };
+
+		daemon.pending = pending->next;
+		pending->reply(pending->userdata, &effect, true);
+		free(pending);
+	}
+	sd_event_source_unref(daemon.timer);
+	sd_event_unref(daemon.event);
+	free(daemon.world->memory);
+	free(daemon.world->trace);
+	_exit(0);
+}
+
+/* ---- what a test does with it ---- */
+
+struct fixture {
+	char directory[64];
+	char socket[96];
+	pid_t server;
+};
+
+static void setup(struct fixture *f)
+{
+	snprintf(f->directory, sizeof(f->directory), "%s/test-control-XXXXXX",
+		 access("/run/tmp", W_OK) == 0 ? "/run/tmp" : "/tmp");
+	cr_assert(mkdtemp(f->directory));
+	cr_assert_eq(chmod(f->directory, 0755), 0);
+	snprintf(f->socket, sizeof(f->socket), "%s/socket", f->directory);
+	f->server = fork();
+	cr_assert_geq(f->server, 0);
+	if (f->server == 0)
+		serve(f->directory);
+	for (int i = 0; i < 500 && access(f->socket, F_OK) < 0; i++)
+		usleep(10000);
+}
+
+static void teardown(struct fixture *f)
+{
+	char command[128];
+	int status;
+
+	kill(f->server, SIGTERM);
+	cr_assert_eq(waitpid(f->server, &status, 0), f->server);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "server ended with %d", status);
+	snprintf(command, sizeof(command), "rm -rf '%s'", f->directory);
+	cr_assert_eq(system(command), 0);
+}
+
+#endif

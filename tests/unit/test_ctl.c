@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * daxmgrctl's verbs against a server with a simulated world: what they print,
+ * their exit status, that nothing destructive happens unasked; and what is
+ * common with daxmgr-qemu.
+ */
+#include "control_server.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+
+#include "cleanup.h"
+#include "format.h"
+#include "units.h"
+#include "verb.h"
+#include "wish.h"
+
+struct run {
+	int status;
+	char out[16384];
+	char err[4096];
+};
+
+static void read_back(FILE *file, char *text, size_t room)
+{
+	size_t n;
+
+	rewind(file);
+	n = fread(text, 1, room - 1, file);
+	text[n] = '\0';
+	fclose(file);
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (const struct verb *verb = verbs; verb->name; verb++)
+		if (!strcmp(verb->name, name))
+			return verb;
+	cr_assert(false, "no verb '%s'", name);
+	return NULL;
+}
+
+/* Runs a verb in this process with its output caught. */
+static void run_verb(struct fixture *f, struct run *ret, const char *name, int argc, const char *const *arguments)
+{
+	struct context context = { .verb = find_verb(name), .socket = f->socket, .json = SD_JSON_FORMAT_OFF };
+	FILE *out = tmpfile(), *err = tmpfile();
+	int old_out = dup(1), old_err = dup(2), old_in = dup(0), null = open("/dev/null", O_RDONLY);
+	char *argv[16] = { (char *)"verb" };
+
+	for (int i = 0; i < argc; i++)
+		argv[i + 1] = (char *)arguments[i];
+	optind = 0;
+	fflush(stdout);
+	fflush(stderr);
+	dup2(fileno(out), 1);
+	dup2(fileno(err), 2);
+	dup2(null, 0);
+	ret->status = context.verb->run(&context, argc + 1, argv);
+	fflush(stdout);
+	fflush(stderr);
+	dup2(old_out, 1);
+	dup2(old_err, 2);
+	dup2(old_in, 0);
+	close(old_out);
+	close(old_err);
+	close(old_in);
+	close(null);
+	read_back(out, ret->out, sizeof(ret->out));
+	read_back(err, ret->err, sizeof(ret->err));
+}
+
+#define RUN(f, ret, name, ...)                                                            \
+	do {                                                                              \
+		const char *const arguments_[] = { __VA_ARGS__ __VA_OPT__(, ) NULL };     \
+		run_verb((f), (ret), (name), (int)(sizeof(arguments_) / sizeof(char *)) - 1, arguments_); \
+	} while (0)
+
+static void expect(const struct run *run, int status, const char *part)
+{
+	cr_assert_eq(run->status, status, "status %d\n%s%s", run->status, run->out, run->err);
+	cr_assert(strstr(run->out, part) || strstr(run->err, part), "no '%s' in:\n%s%s", part, run->out,
+		  run->err);
+}
+
+Test(ctl, shows_a_healthy_host)
+{
+	struct fixture f;
+	struct run run;
+
+	setup(&f);
+	RUN(&f, &run, "status", "--exit-code");
+	expect(&run, CLIENT_OK, "2 of 2 live");
+	RUN(&f, &run, "topology");
+	expect(&run, CLIENT_OK, "low");
+	expect(&run, CLIENT_OK, "0x11");
+	RUN(&f, &run, "region list");
+	expect(&run, CLIENT_OK, "256M");
+	RUN(&f, &run, "vm list");
+	expect(&run, CLIENT_OK, "There are no leases.");
+	RUN(&f, &run, "workers");
+	expect(&run, CLIENT_OK, "down_write");
+	RUN(&f, &run, "incidents");
+	expect(&run, CLIENT_OK, "surprise-down");
+	RUN(&f, &run, "incidents", "7");
+	expect(&run, CLIENT_OK, "SIGKILL to a");
+	expect(&run, CLIENT_OK, "+0.000000 s");
+	RUN(&f, &run, "incidents", "8");
+	expect(&run, CLIENT_NOT_FOUND, "no incident");
+	RUN(&f, &run, "events", "--limit", "3");
+	expect(&run, CLIENT_OK, "aer_event");
+	RUN(&f, &run, "what-if", "0x10");
+	expect(&run, CLIENT_OK, "No VM is killed");
+	teardown(&f);
+}
+
+Test(ctl, json_is_the_reply_as_it_is)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
+	struct fixture f;
+	struct run run;
+
+	setup(&f);
+	RUN(&f, &run, "region list", "--json=short");
+	cr_assert_eq(run.status, CLIENT_OK);
+	cr_assert_geq(sd_json_parse(run.out, 0, &reply, NULL, NULL), 0, "%s", run.out);
+	cr_assert_eq(sd_json_variant_elements(sd_json_variant_by_key(reply, "regions")), 2);
+	cr_assert(!strchr(run.out, '\n') || strchr(run.out, '\n')[1] == '\0');
+	RUN(&f, &run, "region list", "--json");
+	cr_assert(strstr(run.out, "\n\t"), "pretty by default: %s", run.out);
+	RUN(&f, &run, "region list", "--json=off");
+	expect(&run, CLIENT_OK, "NAME");
+	RUN(&f, &run, "region list", "--json=blue");
+	expect(&run, CLIENT_USAGE, "pretty, short or off");
+	teardown(&f);
+}
+
+Test(ctl, a_lease_from_acquire_to_release)
+{
+	struct fixture f;
+	struct run run;
+
+	setup(&f);
+	RUN(&f, &run, "vm acquire", "web", "--size", "64M@low", "--size", "32M", "--uid", "1", "--qemu", "--wait");
+	expect(&run, CLIENT_OK,
+	       "-object memory-backend-file,id=mem0,mem-path=/dev/daxmgr/vm/web/mem0,size=67108864,align=2M,"
+	       "share=on,prealloc=off -object memory-backend-file,id=mem1,");
+	RUN(&f, &run, "vm list");
+	expect(&run, CLIENT_OK, "acquired");
+	RUN(&f, &run, "vm show", "web");
+	expect(&run, CLIENT_OK, "/dev/daxmgr/vm/web/mem1");
+	RUN(&f, &run, "vm show", "nobody");
+	expect(&run, CLIENT_NOT_FOUND, "nobody");
+	RUN(&f, &run, "vm acquire", "big", "--size", "1G");
+	expect(&run, CLIENT_REFUSED, "big");
+	RUN(&f, &run, "vm release", "web", "--dry-run");
+	expect(&run, CLIENT_OK, "web");
+	RUN(&f, &run, "vm release", "web");
+	expect(&run, CLIENT_USAGE, "--yes");
+	RUN(&f, &run, "vm list");
+	expect(&run, CLIENT_OK, "web");
+	RUN(&f, &run, "vm release", "web", "--yes");
+	expect(&run, CLIENT_OK, "released");
+	teardown(&f);
+}
+
+Test(ctl, nothing_is_destroyed_unasked)
+{
+	struct fixture f;
+	struct run run;
+
+	setup(&f);
+	RUN(&f, &run, "region destroy", "low");
+	expect(&run, CLIENT_USAGE, "--yes");
+	RUN(&f, &run, "region destroy", "low", "--dry-run", "--yes");
+	expect(&run, CLIENT_OK, "Region low");
+	RUN(&f, &run, "region list");
+	expect(&run, CLIENT_OK, "low");
+	RUN(&f, &run, "region destroy", "nowhere", "--yes");
+	expect(&run, CLIENT_NOT_FOUND, "nowhere");
+	RUN(&f, &run, "isolate", "0000:00:00.0", "--yes");
+	expect(&run, CLIENT_NOT_FOUND, "is no port");
+	RUN(&f, &run, "isolate", "hb0/00.0", "--dry-run");
+	cr_assert_neq(run.status, CLIENT_UNREACHABLE);
+	RUN(&f, &run, "region create", "third", "0x99");
+	expect(&run, CLIENT_OK, "third");
+	teardown(&f);
+}
+
+Test(ctl, mistakes_are_usage_errors)
+{
+	struct fixture f = { .socket = "/nowhere/socket" };
+	struct run run;
+
+	RUN(&f, &run, "status");
+	expect(&run, CLIENT_UNREACHABLE, "cannot reach daxmgrd at /nowhere/socket");
+	RUN(&f, &run, "status", "more");
+	expect(&run, CLIENT_USAGE, "unexpected argument 'more'");
+	RUN(&f, &run, "what-if");
+	expect(&run, CLIENT_USAGE, "an argument is missing");
+	RUN(&f, &run, "vm acquire", "a");
+	expect(&run, CLIENT_USAGE, "--size");
+	RUN(&f, &run, "vm acquire", "a", "--size", "3M");
+	expect(&run, CLIENT_USAGE, "multiple");
+	RUN(&f, &run, "vm acquire", "a/b", "--size", "4M");
+	expect(&run, CLIENT_USAGE, "a/b");
+	RUN(&f, &run, "vm acquire", "a", "--size", "4M", "--user", "no-such-user-here");
+	expect(&run, CLIENT_USAGE, "no such user");
+	RUN(&f, &run, "events", "--limit", "many");
+	expect(&run, CLIENT_USAGE, "not a number");
+	RUN(&f, &run, "region create", "r", "0x10", "--size", "big");
+	expect(&run, CLIENT_USAGE, "not a size");
+	RUN(&f, &run, "status", "--yes");
+	expect(&run, CLIENT_USAGE, "yes");
+}
+
+Test(ctl, wishes)
+{
+	char object[WISH_QEMU_BYTES];
+	struct wish wish;
+
+	wish_init(&wish);
+	cr_assert_null(wish_add_size(&wish, "2G@left"));
+	cr_assert_eq(wish.parts[0].bytes, UINT64_C(2) << 30);
+	cr_assert_str_eq(wish.parts[0].region, "left");
+	cr_assert(wish_add_size(&wish, "2G@"));
+	cr_assert(wish_add_size(&wish, "@left"));
+	cr_assert(wish_add_size(&wish, "0"));
+	cr_assert(wish_add_size(&wish, "99999999999999999999999999999999999999M"));
+	for (int i = 1; i < WISH_PARTS_MAX; i++)
+		cr_assert_null(wish_add_size(&wish, "4M"));
+	cr_assert(wish_add_size(&wish, "4M"), "one too many");
+	cr_assert(wish_set_align(&wish, "4K"));
+	cr_assert_null(wish_set_align(&wish, "1G"));
+	cr_assert_null(wish_set_name(&wish, "vm.a-1_b"));
+	cr_assert(wish_set_name(&wish, "-a"));
+	cr_assert(wish_set_name(&wish, "a,b"), "a comma would end the path in QEMU's option");
+	cr_assert(wish_check(&wish), "4M is no multiple of 1G");
+	cr_assert_null(wish_set_user(&wish, "0"));
+	cr_assert_eq(wish.uid, 0);
+	cr_assert_null(wish_set_user(&wish, "4000000"));
+	cr_assert_eq(wish.gid, 4000000);
+	cr_assert(wish_set_user(&wish, "4294967295"));
+	wish_format_qemu("a", 3, UINT64_C(1) << 30, UINT64_C(1) << 30, object);
+	cr_assert_str_eq(object, "memory-backend-file,id=mem3,mem-path=/dev/daxmgr/vm/a/mem3,size=1073741824,"
+				 "align=1G,share=on,prealloc=off");
+}
+
+Test(ctl, moments)
+{
+	char text[FORMAT_TIME_BYTES];
+
+	cr_assert_str_eq(format_since(0, 5, text), "-");
+	cr_assert_str_eq(format_since(1500000000, 500000000, text), "+1.000000 s");
+	cr_assert_str_eq(format_since(1, 1000000001, text), "-1.000000 s");
+}
