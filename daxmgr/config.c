@@ -49,6 +49,7 @@ void config_policy(const struct config *config, struct iso_policy *policy)
 	policy->retry_ns = config->retry_ns;
 	policy->grant_ns = config->grant_ns;
 	policy->attempts = config->attempts;
+	policy->waits_for_operator = !config->automatic;
 }
 
 struct reader {

@@ -260,7 +260,7 @@ static void recover(struct iso_engine *e, const struct iso_event *event)
 		}
 	region_retry(e, port);
 	e->ports[port].rescans = 0;
-	rescan_start(e, port);
+	e->ports[port].rescan_wanted = true;
 	engine_observe(e);
 	e->domains_dirty = true;
 	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);

@@ -156,14 +156,33 @@ void instance_advance(struct iso_engine *e, uint32_t i)
 	}
 }
 
+/* The kernel gave a name anew: whoever had it before is gone, whatever we heard of that. */
+static void take_name(struct iso_engine *e, uint32_t i, uint32_t region_kernel_id,
+		      uint32_t kernel_id)
+{
+	uint32_t old = instance_find(e, region_kernel_id, kernel_id);
+
+	while (old != ISO_NONE) {
+		if (e->instances[old].state == ISO_INSTANCE_HELD)
+			fault_instance_gone(e, old, e->now_ns);
+		else
+			e->instances[old].named = false;
+		e->instances[old].lost = true;
+		if (e->instances[old].lease != ISO_NONE)
+			lease_dirty(e, e->instances[old].lease);
+		old = instance_find(e, region_kernel_id, kernel_id);
+	}
+	e->instances[i].named = true;
+	e->instances[i].region_kernel_id = region_kernel_id;
+	e->instances[i].kernel_id = kernel_id;
+}
+
 static void carved(struct iso_engine *e, struct instance *instance,
 		   const struct iso_completion *completion)
 {
 	uint32_t i = instance - e->instances;
 
-	instance->named = true;
-	instance->region_kernel_id = completion->region_kernel_id;
-	instance->kernel_id = completion->kernel_id;
+	take_name(e, i, completion->region_kernel_id, completion->kernel_id);
 	instance->start = completion->range.start;
 	instance->major = completion->major;
 	instance->minor = completion->minor;
@@ -231,9 +250,7 @@ void instance_completed(struct iso_engine *e, const struct operation *op,
 	if (op->kind == ISO_EFFECT_CARVE && completion->result == 0 &&
 	    instance->state == ISO_INSTANCE_DOOMED) {
 		/* Doomed while it was being made: it exists and must be removed. */
-		instance->named = true;
-		instance->region_kernel_id = completion->region_kernel_id;
-		instance->kernel_id = completion->kernel_id;
+		take_name(e, i, completion->region_kernel_id, completion->kernel_id);
 	}
 	if (instance->state == ISO_INSTANCE_DOOMED) {
 		if (instance->lease != ISO_NONE)

@@ -153,6 +153,7 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 		if (completion->result < 0)
 			emit_note(e, ISO_NOTE_FAILED, 0, "%s: %s", e->ports[op->port].path,
 				  completion->message)->port = op->port;
+		e->regions_dirty = true;
 		engine_observe(e);
 	} else if (op->lease != ISO_NONE) {
 		lease_completed(e, op, completion);

@@ -7,7 +7,7 @@
  */
 #include "state.h"
 
-bool rescan_start(struct iso_engine *e, uint32_t p)
+static bool rescan_start(struct iso_engine *e, uint32_t p)
 {
 	struct operation_object object = { ISO_NONE, ISO_NONE, ISO_NONE, p };
 	struct port *port = &e->ports[p];
@@ -40,11 +40,22 @@ static void consider(struct iso_engine *e, const struct memdev *memdev)
 		rescan_start(e, memdev->port);
 }
 
+/* What an operator asked for comes after an operation that is still under way, as a detach. */
+static void serve_operator(struct iso_engine *e)
+{
+	uint32_t p;
+
+	for (p = 0; p < e->n_ports; p++)
+		if (e->ports[p].rescan_wanted && rescan_start(e, p))
+			e->ports[p].rescan_wanted = false;
+}
+
 /* Only memdevs that a managed region waits for: others are their operator's. */
 void rescan_advance(struct iso_engine *e)
 {
 	uint32_t r, i, m;
 
+	serve_operator(e);
 	for (r = 0; e->observed && r < e->n_regions; r++) {
 		struct region *region = &e->regions[r];
 

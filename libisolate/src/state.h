@@ -30,6 +30,7 @@ struct port {
 	bool present;
 	bool held;
 	bool detach_wanted;
+	bool rescan_wanted;
 };
 
 struct memdev {
@@ -344,7 +345,6 @@ void plan_leave(struct iso_engine *e, uint32_t l);
 
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);
-bool rescan_start(struct iso_engine *e, uint32_t port);
 
 /* domain.c */
 void domain_update(struct iso_engine *e);

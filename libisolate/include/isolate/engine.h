@@ -23,6 +23,7 @@ struct iso_policy {
 	uint64_t zero_ns_per_gib;/* added to the deadline of ZERO and PROVE */
 	uint64_t observe_ns;     /* how often to observe while something is not healthy */
 	uint32_t attempts;       /* failures in a row before a region is quarantined */
+	bool waits_for_operator; /* after a loss, nothing is made again until ISO_EVENT_RECOVER */
 };
 
 /* The capacities of the daemon: 64 bridges, 576 ports, 256 memdevs, 64 windows,
