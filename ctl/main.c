@@ -53,7 +53,7 @@ static int unknown_verb(int argc, char *argv[])
 			fprintf(stderr, "daxmgrctl: '%s %s' is no verb; there are:\n", group, argv[1]);
 		else if (!known)
 			fprintf(stderr, "daxmgrctl: what of '%s'? There are:\n", group);
-		fprintf(stderr, "  daxmgrctl %s %s\n", verb->name, verb->usage);
+		fprintf(stderr, "  daxmgrctl %s%s%s\n", verb->name, verb->usage[0] ? " " : "", verb->usage);
 		known = true;
 	}
 	if (!known)

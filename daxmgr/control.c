@@ -69,7 +69,7 @@ static int start_server(struct control *control, sd_event *event, const char *so
 	sd_varlink_server_set_connections_max(control->server, CONTROL_REQUESTS_MAX);
 	sd_varlink_server_set_connections_per_uid_max(control->server, CONTROL_REQUESTS_MAX);
 	if ((r = sd_varlink_server_set_info(control->server, "daxmgr", "daxmgrd", DAXMGR_VERSION,
-					    "https://daxmgr.org")) < 0 ||
+					    NULL)) < 0 ||
 	    (r = sd_varlink_server_add_interface(control->server,
 						 &vl_interface_org_daxmgr_Manager)) < 0 ||
 	    (r = bind_methods(control->server)) < 0 ||
@@ -194,9 +194,10 @@ static const char *error_of(uint32_t reply)
 
 int control_error_reply(sd_varlink *link, const char *object, const struct iso_effect *reply)
 {
-	const char *text = reply->text && reply->text[0] ? reply->text : iso_reply_text(reply->reply);
+	const char *detail = reply->text ? reply->text : "";
 
-	return control_error(link, error_of(reply->reply), "%s: %s", object, text);
+	return control_error(link, error_of(reply->reply), "%s: %s%s%s%s", object,
+			     iso_reply_text(reply->reply), *detail ? " (" : "", detail, *detail ? ")" : "");
 }
 
 struct control_request *control_request_new(struct control *control, sd_varlink *link,

@@ -240,7 +240,7 @@ static int parse(struct launcher *launcher, int argc, char *argv[])
 
 static int become(struct launcher *launcher, char *const qemu[])
 {
-	char **command = launch_command(&launcher->wish, launcher->align, qemu);
+	_cleanup_free_ char **command = launch_command(&launcher->wish, launcher->align, qemu);
 	int r;
 
 	if (!command) {

@@ -14,24 +14,22 @@ enum { GROUPS_MAX = 64 };
 
 char **launch_command(const struct wish *wish, uint64_t align, char *const command[])
 {
-	size_t n = 0, at;
-	char **result;
+	size_t n = 0, at, pointers;
+	char **result, *text;
 
 	while (command[n])
 		n++;
-	result = calloc(n + 2 * wish->n_parts + 1, sizeof(*result));
+	pointers = (n + 2 * wish->n_parts + 1) * sizeof(*result);
+	result = calloc(1, pointers + wish->n_parts * WISH_QEMU_BYTES);
 	if (!result)
 		return NULL;
+	text = (char *)result + pointers;
 	memcpy(result, command, n * sizeof(*result));
 	at = n;
-	for (size_t i = 0; i < wish->n_parts; i++) {
-		char *object = malloc(WISH_QEMU_BYTES);
-
-		if (!object)
-			return NULL;
-		wish_format_qemu(wish->name, i, wish->parts[i].bytes, align, object);
+	for (size_t i = 0; i < wish->n_parts; i++, text += WISH_QEMU_BYTES) {
+		wish_format_qemu(wish->name, i, wish->parts[i].bytes, align, text);
 		result[at++] = (char *)"-object";
-		result[at++] = object;
+		result[at++] = text;
 	}
 	return result;
 }

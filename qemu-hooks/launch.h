@@ -7,7 +7,8 @@
 
 /*
  * `command` followed by one "-object" argument per part of that alignment (0:
- * 2 MiB). Return: a NULL terminated vector, valid until the process ends, or NULL without memory.
+ * 2 MiB). Return: a NULL terminated vector in one allocation, which the caller frees, or NULL without
+ * memory.
  */
 char **launch_command(const struct wish *wish, uint64_t align, char *const command[]);
 
