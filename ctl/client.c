@@ -19,29 +19,29 @@ struct meaning {
 };
 
 static const struct meaning meanings[] = {
-	{ CLIENT_METHOD("NotReady"), CLIENT_UNREACHABLE },
-	{ CLIENT_METHOD("NoSuchName"), CLIENT_NOT_FOUND },
-	{ CLIENT_METHOD("NoSuchUnit"), CLIENT_NOT_FOUND },
-	{ CLIENT_METHOD("NoSuchIncident"), CLIENT_NOT_FOUND },
-	{ CLIENT_METHOD("BadName"), CLIENT_USAGE },
-	{ CLIENT_METHOD("BadSize"), CLIENT_USAGE },
-	{ CLIENT_METHOD("BadRegion"), CLIENT_USAGE },
-	{ CLIENT_METHOD("NameInUse"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("NoCapacity"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("Fenced"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("NotGranted"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("GrantVoid"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("ProcessTaken"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("Refused"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("TableFull"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("Busy"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("StillRunning"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("Withdrawn"), CLIENT_REFUSED },
-	{ CLIENT_METHOD("StoreFailed"), CLIENT_FAILURE },
-	{ SD_VARLINK_ERROR_PERMISSION_DENIED, CLIENT_PERMISSION },
-	{ SD_VARLINK_ERROR_INVALID_PARAMETER, CLIENT_USAGE },
-	{ SD_VARLINK_ERROR_DISCONNECTED, CLIENT_UNREACHABLE },
-	{ SD_VARLINK_ERROR_TIMEOUT, CLIENT_TIMED_OUT },
+	{CLIENT_METHOD("NotReady"), CLIENT_UNREACHABLE},
+	{CLIENT_METHOD("NoSuchName"), CLIENT_NOT_FOUND},
+	{CLIENT_METHOD("NoSuchUnit"), CLIENT_NOT_FOUND},
+	{CLIENT_METHOD("NoSuchIncident"), CLIENT_NOT_FOUND},
+	{CLIENT_METHOD("BadName"), CLIENT_USAGE},
+	{CLIENT_METHOD("BadSize"), CLIENT_USAGE},
+	{CLIENT_METHOD("BadRegion"), CLIENT_USAGE},
+	{CLIENT_METHOD("NameInUse"), CLIENT_REFUSED},
+	{CLIENT_METHOD("NoCapacity"), CLIENT_REFUSED},
+	{CLIENT_METHOD("Fenced"), CLIENT_REFUSED},
+	{CLIENT_METHOD("NotGranted"), CLIENT_REFUSED},
+	{CLIENT_METHOD("GrantVoid"), CLIENT_REFUSED},
+	{CLIENT_METHOD("ProcessTaken"), CLIENT_REFUSED},
+	{CLIENT_METHOD("Refused"), CLIENT_REFUSED},
+	{CLIENT_METHOD("TableFull"), CLIENT_REFUSED},
+	{CLIENT_METHOD("Busy"), CLIENT_REFUSED},
+	{CLIENT_METHOD("StillRunning"), CLIENT_REFUSED},
+	{CLIENT_METHOD("Withdrawn"), CLIENT_REFUSED},
+	{CLIENT_METHOD("StoreFailed"), CLIENT_FAILURE},
+	{SD_VARLINK_ERROR_PERMISSION_DENIED, CLIENT_PERMISSION},
+	{SD_VARLINK_ERROR_INVALID_PARAMETER, CLIENT_USAGE},
+	{SD_VARLINK_ERROR_DISCONNECTED, CLIENT_UNREACHABLE},
+	{SD_VARLINK_ERROR_TIMEOUT, CLIENT_TIMED_OUT},
 };
 
 enum client_status client_error_status(const char *error_id)
@@ -61,12 +61,13 @@ static const char *string_of(sd_json_variant *object, const char *key)
 
 static enum client_status fail_link(struct client_failure *failure, int error)
 {
-	*failure = (struct client_failure){ .status = CLIENT_UNREACHABLE };
+	*failure = (struct client_failure){.status = CLIENT_UNREACHABLE};
 	if (error == ETIME || error == ETIMEDOUT) {
 		failure->status = CLIENT_TIMED_OUT;
 		snprintf(failure->text, sizeof(failure->text), "daxmgrd did not answer in time");
 	} else if (error == ECONNRESET || error == ENOTCONN || error == EPIPE) {
-		snprintf(failure->text, sizeof(failure->text), "the connection to daxmgrd was lost");
+		snprintf(failure->text, sizeof(failure->text),
+			 "the connection to daxmgrd was lost");
 	} else {
 		failure->status = CLIENT_FAILURE;
 		snprintf(failure->text, sizeof(failure->text), "talking to daxmgrd failed: %s",
@@ -78,7 +79,8 @@ static enum client_status fail_link(struct client_failure *failure, int error)
 static enum client_status fail_error(struct client_failure *failure, const char *error_id,
 				     sd_json_variant *parameters)
 {
-	const char *text = string_of(parameters, "text"), *parameter = string_of(parameters, "parameter");
+	const char *text = string_of(parameters, "text"),
+		   *parameter = string_of(parameters, "parameter");
 	const char *dot = strrchr(error_id, '.');
 	int error;
 
@@ -86,14 +88,14 @@ static enum client_status fail_error(struct client_failure *failure, const char 
 		return fail_link(failure, ECONNRESET);
 	if (!strcmp(error_id, SD_VARLINK_ERROR_TIMEOUT))
 		return fail_link(failure, ETIME);
-	*failure = (struct client_failure){ .status = client_error_status(error_id) };
+	*failure = (struct client_failure){.status = client_error_status(error_id)};
 	snprintf(failure->error, sizeof(failure->error), "%s", dot ? dot + 1 : error_id);
 	failure->not_ready = !strcmp(failure->error, "NotReady");
 	if (failure->status == CLIENT_PERMISSION) {
 		snprintf(failure->text, sizeof(failure->text), "only root may ask daxmgrd");
 	} else if (parameter) {
-		snprintf(failure->text, sizeof(failure->text), "daxmgrd does not accept the value of '%s'",
-			 parameter);
+		snprintf(failure->text, sizeof(failure->text),
+			 "daxmgrd does not accept the value of '%s'", parameter);
 	} else if (text) {
 		snprintf(failure->text, sizeof(failure->text), "%s", text);
 	} else {
@@ -123,10 +125,11 @@ enum client_status client_connect(const char *socket, sd_varlink **ret,
 		return CLIENT_OK;
 	}
 	sd_varlink_unref(link);
-	*failure = (struct client_failure){ .status = CLIENT_UNREACHABLE };
+	*failure = (struct client_failure){.status = CLIENT_UNREACHABLE};
 	if (r == -EACCES || r == -EPERM) {
 		failure->status = CLIENT_PERMISSION;
-		snprintf(failure->text, sizeof(failure->text), "%s: only root may ask daxmgrd", socket);
+		snprintf(failure->text, sizeof(failure->text), "%s: only root may ask daxmgrd",
+			 socket);
 	} else {
 		snprintf(failure->text, sizeof(failure->text),
 			 "cannot reach daxmgrd at %s: %s (is daxmgrd.service running?)", socket,
@@ -172,7 +175,7 @@ enum client_status client_stream(sd_varlink *link, const char *method, sd_json_v
 				 client_message_t message, void *userdata,
 				 struct client_failure *failure)
 {
-	struct stream stream = { .message = message, .userdata = userdata, .failure = failure };
+	struct stream stream = {.message = message, .userdata = userdata, .failure = failure};
 	int r;
 
 	sd_varlink_set_userdata(link, &stream);

@@ -10,8 +10,8 @@
 
 #include <systemd/sd-varlink.h>
 
-#define CLIENT_SOCKET "/run/daxmgr/org.daxmgr.Manager"
-#define CLIENT_INTERFACE "org.daxmgr.Manager"
+#define CLIENT_SOCKET	    "/run/daxmgr/org.daxmgr.Manager"
+#define CLIENT_INTERFACE    "org.daxmgr.Manager"
 #define CLIENT_METHOD(name) CLIENT_INTERFACE "." name
 
 /* Exit status of the tools. */
@@ -29,9 +29,9 @@ enum client_status {
 /* Why a call brought no reply. */
 struct client_failure {
 	enum client_status status;
-	bool not_ready;  /* the daemon is starting: the same call may work in a moment */
-	char error[64];  /* last part of the error's name, e.g. "NameInUse"; empty when the link failed */
-	char text[512];  /* one sentence for a person */
+	bool not_ready; /* the daemon is starting: the same call may work in a moment */
+	char error[64]; /* last part of the error's name, e.g. "NameInUse"; empty when the link failed */
+	char text[512]; /* one sentence for a person */
 };
 
 /* Takes the link away after its last message was sent. */

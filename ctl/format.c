@@ -50,7 +50,8 @@ const char *format_realtime(uint64_t realtime_us, char text[FORMAT_TIME_BYTES])
 	if (!localtime_r(&seconds, &broken) ||
 	    !strftime(whole, sizeof(whole), "%Y-%m-%d %H:%M:%S", &broken))
 		snprintf(whole, sizeof(whole), "@%lld", (long long)seconds);
-	snprintf(text, FORMAT_TIME_BYTES, "%s.%03u", whole, (unsigned int)(realtime_us / 1000 % 1000));
+	snprintf(text, FORMAT_TIME_BYTES, "%s.%03u", whole,
+		 (unsigned int)(realtime_us / 1000 % 1000));
 	return text;
 }
 

@@ -21,10 +21,9 @@ bool format_has(sd_json_variant *object, const char *key);
 sd_json_variant *format_list(sd_json_variant *object, const char *key);
 
 /* For every element of a list: `item` is borrowed. */
-#define FORMAT_EACH(item, list)                                                              \
-	for (size_t item##_at_ = 0;                                                          \
-	     item##_at_ < sd_json_variant_elements(list) &&                                  \
-	     ((item) = sd_json_variant_by_index((list), item##_at_), true);                  \
+#define FORMAT_EACH(item, list)                                                                    \
+	for (size_t item##_at_ = 0; item##_at_ < sd_json_variant_elements(list) &&                 \
+				    ((item) = sd_json_variant_by_index((list), item##_at_), true); \
 	     item##_at_++)
 
 /* "2026-11-21 10:15:03.123" local time. */

@@ -31,7 +31,8 @@ static int count_words(const struct verb *verb, int argc, char *argv[])
 	const char *second = strchr(verb->name, ' ');
 	size_t first_length = second ? (size_t)(second - verb->name) : strlen(verb->name);
 
-	if (argc < 1 || strlen(argv[0]) != first_length || strncmp(argv[0], verb->name, first_length))
+	if (argc < 1 || strlen(argv[0]) != first_length ||
+	    strncmp(argv[0], verb->name, first_length))
 		return 0;
 	if (!second)
 		return 1;
@@ -50,10 +51,12 @@ static int unknown_verb(int argc, char *argv[])
 		    strncmp(group, verb->name, strlen(group)))
 			continue;
 		if (!known && argc > 1)
-			fprintf(stderr, "daxmgrctl: '%s %s' is no verb; there are:\n", group, argv[1]);
+			fprintf(stderr, "daxmgrctl: '%s %s' is no verb; there are:\n", group,
+				argv[1]);
 		else if (!known)
 			fprintf(stderr, "daxmgrctl: what of '%s'? There are:\n", group);
-		fprintf(stderr, "  daxmgrctl %s%s%s\n", verb->name, verb->usage[0] ? " " : "", verb->usage);
+		fprintf(stderr, "  daxmgrctl %s%s%s\n", verb->name, verb->usage[0] ? " " : "",
+			verb->usage);
 		known = true;
 	}
 	if (!known)
@@ -63,7 +66,7 @@ static int unknown_verb(int argc, char *argv[])
 
 int main(int argc, char *argv[])
 {
-	struct context context = { .socket = CLIENT_SOCKET, .json = SD_JSON_FORMAT_OFF };
+	struct context context = {.socket = CLIENT_SOCKET, .json = SD_JSON_FORMAT_OFF};
 
 	setlocale(LC_ALL, "");
 	if (argc < 2) {

@@ -11,11 +11,11 @@ enum { OPTION_HELP = 1000, OPTION_JSON, OPTION_SOCKET, OPTION_YES, OPTION_DRY_RU
 enum { OPTIONS_MAX = 32 };
 
 static const struct option common[] = {
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ "json", optional_argument, NULL, OPTION_JSON },
-	{ "socket", required_argument, NULL, OPTION_SOCKET },
-	{ "yes", no_argument, NULL, OPTION_YES },
-	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"json", optional_argument, NULL, OPTION_JSON},
+	{"socket", required_argument, NULL, OPTION_SOCKET},
+	{"yes", no_argument, NULL, OPTION_YES},
+	{"dry-run", no_argument, NULL, OPTION_DRY_RUN},
 };
 
 enum {
@@ -35,7 +35,8 @@ static void print_help(const struct verb *verb)
 static bool set_json(struct context *context, const char *how)
 {
 	if (!how || !strcmp(how, "pretty"))
-		context->json = SD_JSON_FORMAT_PRETTY | SD_JSON_FORMAT_COLOR_AUTO | SD_JSON_FORMAT_NEWLINE;
+		context->json = SD_JSON_FORMAT_PRETTY | SD_JSON_FORMAT_COLOR_AUTO |
+				SD_JSON_FORMAT_NEWLINE;
 	else if (!strcmp(how, "short"))
 		context->json = SD_JSON_FORMAT_NEWLINE;
 	else if (!strcmp(how, "off"))
@@ -79,7 +80,7 @@ int verb_option(struct context *context, int argc, char *argv[], const struct op
 	memcpy(options, common, n * sizeof(*options));
 	while (own && own->name && n < OPTIONS_MAX - 1)
 		options[n++] = *own++;
-	options[n] = (struct option){ 0 };
+	options[n] = (struct option){0};
 	/* getopt_long() has said what is wrong. */
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= OPTION_HELP)
 		if (!take_common(context, option))

@@ -104,9 +104,11 @@ static void show_vms(sd_json_variant *vms, const char *headline)
 	if (!sd_json_variant_elements(vms))
 		return;
 	printf("%s\n", headline);
-	FORMAT_EACH(vm, vms) {
+	FORMAT_EACH(vm, vms)
+	{
 		printf("  %-24s %8s  %s", format_text(vm, "name"),
-		       units_format_size(format_number(vm, "bytes"), size), format_text(vm, "state"));
+		       units_format_size(format_number(vm, "bytes"), size),
+		       format_text(vm, "state"));
 		if (format_has(vm, "pid"))
 			printf(", process %" PRIu64, format_number(vm, "pid"));
 		puts(format_flag(vm, "restart") ? ", comes back" : ", does not come back");
@@ -124,13 +126,15 @@ void verb_show_what_if(sd_json_variant *reply)
 		return;
 	}
 	FORMAT_EACH(region, regions)
-		printf("  region %s, %s, %s\n", format_text(region, "name"),
-		       units_format_size(format_number(region, "bytes"), size), format_text(region, "state"));
+	printf("  region %s, %s, %s\n", format_text(region, "name"),
+	       units_format_size(format_number(region, "bytes"), size),
+	       format_text(region, "state"));
 	if (sd_json_variant_elements(format_list(reply, "vms")))
 		show_vms(format_list(reply, "vms"), "These VMs are killed:");
 	else
 		puts("No VM is killed.");
 	printf("Memory lost by them: %s\n", units_format_size(format_number(reply, "bytes"), size));
-	show_vms(format_list(reply, "blockers"),
-		 "Recovery then waits until these have left, too (decoder order on their host bridge):");
+	show_vms(
+		format_list(reply, "blockers"),
+		"Recovery then waits until these have left, too (decoder order on their host bridge):");
 }

@@ -18,11 +18,11 @@ struct context {
 };
 
 struct verb {
-	const char *name;  /* "region create" */
+	const char *name; /* "region create" */
 	const char *usage; /* arguments, e.g. "NAME SERIAL..." */
 	const char *summary;
-	const char *help;  /* options of its own, may be NULL */
-	bool asks;         /* takes --yes and --dry-run */
+	const char *help; /* options of its own, may be NULL */
+	bool asks; /* takes --yes and --dry-run */
 	/* argv[0] is the verb's last word. Return: exit status. */
 	int (*run)(struct context *context, int argc, char *argv[]);
 };

@@ -19,16 +19,16 @@ struct acquiring {
 enum { SIZE = 256, USER, UID, ALIGN, KEEP, EXPIRES, RESTART, WAIT, QEMU };
 
 static const struct option own[] = {
-	{ "size", required_argument, NULL, SIZE },
-	{ "user", required_argument, NULL, USER },
-	{ "uid", required_argument, NULL, UID },
-	{ "align", required_argument, NULL, ALIGN },
-	{ "keep", required_argument, NULL, KEEP },
-	{ "expires", required_argument, NULL, EXPIRES },
-	{ "restart", optional_argument, NULL, RESTART },
-	{ "wait", no_argument, NULL, WAIT },
-	{ "qemu", no_argument, NULL, QEMU },
-	{ 0 },
+	{"size", required_argument, NULL, SIZE},
+	{"user", required_argument, NULL, USER},
+	{"uid", required_argument, NULL, UID},
+	{"align", required_argument, NULL, ALIGN},
+	{"keep", required_argument, NULL, KEEP},
+	{"expires", required_argument, NULL, EXPIRES},
+	{"restart", optional_argument, NULL, RESTART},
+	{"wait", no_argument, NULL, WAIT},
+	{"qemu", no_argument, NULL, QEMU},
+	{0},
 };
 
 static const char *set_restart(struct wish *wish, const char *text)
@@ -45,15 +45,25 @@ static const char *take(struct acquiring *acquiring, int option)
 	struct wish *wish = &acquiring->wish;
 
 	switch (option) {
-	case SIZE: return wish_add_size(wish, optarg);
+	case SIZE:
+		return wish_add_size(wish, optarg);
 	case USER:
-	case UID: return wish_set_user(wish, optarg);
-	case ALIGN: return wish_set_align(wish, optarg);
-	case KEEP: return wish_set_keep(wish, optarg);
-	case EXPIRES: return wish_set_expires(wish, optarg);
-	case RESTART: return set_restart(wish, optarg);
-	case WAIT: wish->wait = true; break;
-	case QEMU: acquiring->qemu = true; break;
+	case UID:
+		return wish_set_user(wish, optarg);
+	case ALIGN:
+		return wish_set_align(wish, optarg);
+	case KEEP:
+		return wish_set_keep(wish, optarg);
+	case EXPIRES:
+		return wish_set_expires(wish, optarg);
+	case RESTART:
+		return set_restart(wish, optarg);
+	case WAIT:
+		wish->wait = true;
+		break;
+	case QEMU:
+		acquiring->qemu = true;
+		break;
 	}
 	return NULL;
 }
@@ -73,7 +83,8 @@ static void show_granted(const struct acquiring *acquiring, sd_json_variant *mes
 		}
 		wish_format_qemu(acquiring->wish.name, i, format_number(part, "bytes"),
 				 format_number(part, "align"), object);
-		printf("-object %s%s", object, i + 1 < sd_json_variant_elements(parts) ? " " : "\n");
+		printf("-object %s%s", object,
+		       i + 1 < sd_json_variant_elements(parts) ? " " : "\n");
 	}
 }
 
@@ -87,8 +98,8 @@ static void on_message(void *userdata, sd_json_variant *message, bool last)
 	else if (last)
 		show_granted(acquiring, message);
 	else
-		fprintf(stderr, "%s: %s%s%s\n", format_text(message, "name"), format_text(message, "state"),
-			*waits_for ? ", waits for " : "", waits_for);
+		fprintf(stderr, "%s: %s%s%s\n", format_text(message, "name"),
+			format_text(message, "state"), *waits_for ? ", waits for " : "", waits_for);
 }
 
 static int run(struct acquiring *acquiring)
@@ -108,15 +119,15 @@ static int run(struct acquiring *acquiring)
 		if (status == CLIENT_OK)
 			on_message(acquiring, reply, true);
 	} else if (status == CLIENT_OK) {
-		status = client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_message, acquiring,
-				       &failure);
+		status = client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_message,
+				       acquiring, &failure);
 	}
 	return status == CLIENT_OK ? (int)CLIENT_OK : verb_fail(&failure);
 }
 
 int verb_vm_acquire(struct context *context, int argc, char *argv[])
 {
-	struct acquiring acquiring = { .context = context };
+	struct acquiring acquiring = {.context = context};
 	const char *wrong;
 	int option;
 

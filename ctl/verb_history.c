@@ -13,18 +13,20 @@
 /* Return: whether it is a number that the API takes. */
 static bool parse_number(const char *text, uint64_t most, uint64_t *ret)
 {
-	return strspn(text, "0123456789") == strlen(text) && units_parse_size(text, ret) == 0 && *ret <= most;
+	return strspn(text, "0123456789") == strlen(text) && units_parse_size(text, ret) == 0 &&
+	       *ret <= most;
 }
 
 static void show_incidents(sd_json_variant *incidents)
 {
-	static const char *const columns[] = { ">ID", "WHEN", "CAUSE", "UNIT", "STATE", ">KILLED",
-					       ">CONTAINED", ">RECOVERED" };
+	static const char *const columns[] = {">ID",   "WHEN",	  "CAUSE",	"UNIT",
+					      "STATE", ">KILLED", ">CONTAINED", ">RECOVERED"};
 	struct libscols_table *table = format_table(columns, 8);
 	sd_json_variant *incident;
 	char text[FORMAT_TIME_BYTES];
 
-	FORMAT_EACH(incident, incidents) {
+	FORMAT_EACH(incident, incidents)
+	{
 		struct libscols_line *line = format_line(table, NULL);
 		uint64_t start = format_number(incident, "recordNs");
 
@@ -34,8 +36,10 @@ static void show_incidents(sd_json_variant *incidents)
 		format_cell(line, 3, format_text(incident, "unit"));
 		format_cell(line, 4, format_flag(incident, "open") ? "open" : "closed");
 		format_cell_number(line, 5, format_number(incident, "killed"));
-		format_cell(line, 6, format_since(format_number(incident, "containedNs"), start, text));
-		format_cell(line, 7, format_since(format_number(incident, "recoveredNs"), start, text));
+		format_cell(line, 6,
+			    format_since(format_number(incident, "containedNs"), start, text));
+		format_cell(line, 7,
+			    format_since(format_number(incident, "recoveredNs"), start, text));
 	}
 	format_print(table, "There are no incidents.");
 }
@@ -47,10 +51,10 @@ static void show_victims(sd_json_variant *incident)
 	char killed[FORMAT_TIME_BYTES], exited[FORMAT_TIME_BYTES];
 
 	FORMAT_EACH(victim, format_list(incident, "victims"))
-		printf("  victim %s (process %" PRIu64 "): killed %s, gone %s\n", format_text(victim, "name"),
-		       format_number(victim, "pid"),
-		       format_since(format_number(victim, "killedNs"), start, killed),
-		       format_since(format_number(victim, "exitedNs"), start, exited));
+	printf("  victim %s (process %" PRIu64 "): killed %s, gone %s\n",
+	       format_text(victim, "name"), format_number(victim, "pid"),
+	       format_since(format_number(victim, "killedNs"), start, killed),
+	       format_since(format_number(victim, "exitedNs"), start, exited));
 }
 
 static void show_incident(sd_json_variant *incident)
@@ -63,24 +67,29 @@ static void show_incident(sd_json_variant *incident)
 	       format_text(incident, "cause"), format_text(incident, "unit"),
 	       format_realtime(format_number(incident, "realtimeUs"), text),
 	       format_flag(incident, "open") ? "open" : "closed");
-	printf("  detected  %s\n", format_since(format_number(incident, "detectedNs"), start, text));
-	printf("  contained %s\n", format_since(format_number(incident, "containedNs"), start, text));
-	printf("  recovered %s\n", format_since(format_number(incident, "recoveredNs"), start, text));
-	printf("  capacity  %s before", units_format_size(format_number(incident, "capacityBeforeBytes"), before));
+	printf("  detected  %s\n",
+	       format_since(format_number(incident, "detectedNs"), start, text));
+	printf("  contained %s\n",
+	       format_since(format_number(incident, "containedNs"), start, text));
+	printf("  recovered %s\n",
+	       format_since(format_number(incident, "recoveredNs"), start, text));
+	printf("  capacity  %s before",
+	       units_format_size(format_number(incident, "capacityBeforeBytes"), before));
 	if (format_has(incident, "capacityAfterBytes"))
-		printf(", %s after", units_format_size(format_number(incident, "capacityAfterBytes"), after));
+		printf(", %s after",
+		       units_format_size(format_number(incident, "capacityAfterBytes"), after));
 	printf("\n  records   %" PRIu64 "\n", format_number(incident, "records"));
 	show_victims(incident);
 	puts("\nTimeline, from the kernel's timestamp of the first record:");
 	FORMAT_EACH(note, format_list(incident, "timeline"))
-		printf("  %15s  %-10s %s\n", format_since(format_number(note, "atNs"), start, text),
-		       format_text(note, "kind"), format_text(note, "text"));
+	printf("  %15s  %-10s %s\n", format_since(format_number(note, "atNs"), start, text),
+	       format_text(note, "kind"), format_text(note, "text"));
 }
 
 int verb_incidents(struct context *context, int argc, char *argv[])
 {
 	enum { LIMIT = 256 };
-	static const struct option own[] = { { "limit", required_argument, NULL, LIMIT }, { 0 } };
+	static const struct option own[] = {{"limit", required_argument, NULL, LIMIT}, {0}};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	sd_json_variant *parameters = NULL;
 	uint64_t id = 0, limit = 100;
@@ -88,8 +97,8 @@ int verb_incidents(struct context *context, int argc, char *argv[])
 
 	while ((option = verb_option(context, argc, argv, own)) >= 0)
 		if (option != LIMIT || !parse_number(optarg, UINT32_MAX, &limit))
-			return option == LIMIT ? verb_usage_error("'%s' is not a number", optarg) :
-						 (int)CLIENT_USAGE;
+			return option == LIMIT ? verb_usage_error("'%s' is not a number", optarg)
+					       : (int)CLIENT_USAGE;
 	if (!verb_arguments(argc, argv, 0, 1))
 		return CLIENT_USAGE;
 	if (optind < argc && (!parse_number(argv[optind], INT64_MAX, &id) || !id))
@@ -108,12 +117,13 @@ int verb_incidents(struct context *context, int argc, char *argv[])
 
 static void show_events(sd_json_variant *events)
 {
-	static const char *const columns[] = { ">ID", "WHEN", "SOURCE", "KIND", "UNIT", "TEXT" };
+	static const char *const columns[] = {">ID", "WHEN", "SOURCE", "KIND", "UNIT", "TEXT"};
 	struct libscols_table *table = format_table(columns, 6);
 	sd_json_variant *event;
 	char text[FORMAT_TIME_BYTES];
 
-	FORMAT_EACH(event, events) {
+	FORMAT_EACH(event, events)
+	{
 		struct libscols_line *line = format_line(table, NULL);
 
 		format_cell_number(line, 0, format_number(event, "id"));
@@ -129,9 +139,9 @@ static void show_events(sd_json_variant *events)
 int verb_events(struct context *context, int argc, char *argv[])
 {
 	enum { LIMIT = 256, SINCE };
-	static const struct option own[] = { { "limit", required_argument, NULL, LIMIT },
-					     { "since", required_argument, NULL, SINCE },
-					     { 0 } };
+	static const struct option own[] = {{"limit", required_argument, NULL, LIMIT},
+					    {"since", required_argument, NULL, SINCE},
+					    {0}};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	sd_json_variant *parameters = NULL;
 	uint64_t limit = 100, since = 0;
@@ -140,14 +150,15 @@ int verb_events(struct context *context, int argc, char *argv[])
 	while ((option = verb_option(context, argc, argv, own)) >= 0) {
 		if (option == '?')
 			return CLIENT_USAGE;
-		if (!(option == LIMIT ? parse_number(optarg, UINT32_MAX, &limit) :
-					parse_number(optarg, INT64_MAX, &since)))
+		if (!(option == LIMIT ? parse_number(optarg, UINT32_MAX, &limit)
+				      : parse_number(optarg, INT64_MAX, &since)))
 			return verb_usage_error("'%s' is not a number", optarg);
 	}
 	if (!verb_arguments(argc, argv, 0, 0))
 		return CLIENT_USAGE;
 	if (sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_UNSIGNED("limit", limit),
-			   SD_JSON_BUILD_PAIR_CONDITION(since != 0, "since", SD_JSON_BUILD_UNSIGNED(since))) < 0)
+			   SD_JSON_BUILD_PAIR_CONDITION(since != 0, "since",
+							SD_JSON_BUILD_UNSIGNED(since))) < 0)
 		return verb_out_of_memory();
 	status = verb_call(context, CLIENT_METHOD("ListEvents"), parameters, &reply);
 	if (reply)
@@ -158,7 +169,8 @@ int verb_events(struct context *context, int argc, char *argv[])
 static void on_message(void *userdata, sd_json_variant *message, bool last)
 {
 	const struct context *context = userdata;
-	sd_json_variant *note = format_list(message, "note"), *event = format_list(message, "event");
+	sd_json_variant *note = format_list(message, "note"),
+			*event = format_list(message, "event");
 	char text[FORMAT_TIME_BYTES];
 
 	(void)last;
@@ -170,8 +182,10 @@ static void on_message(void *userdata, sd_json_variant *message, bool last)
 		printf("%s  %-10s %s\n", format_realtime(format_number(note, "realtimeUs"), text),
 		       format_text(note, "kind"), format_text(note, "text"));
 	else if (event)
-		printf("%s  %-10s %s %s\n", format_realtime(format_number(event, "realtimeUs"), text),
-		       format_text(event, "kind"), format_text(event, "unit"), format_text(event, "text"));
+		printf("%s  %-10s %s %s\n",
+		       format_realtime(format_number(event, "realtimeUs"), text),
+		       format_text(event, "kind"), format_text(event, "unit"),
+		       format_text(event, "text"));
 	else if (format_has(message, "gap"))
 		printf("-- %" PRIu64 " messages left out: this program did not read fast enough\n",
 		       format_number(message, "gap"));
@@ -186,7 +200,8 @@ int verb_monitor(struct context *context, int argc, char *argv[])
 	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
 		return CLIENT_USAGE;
 	if (client_connect(context->socket, &link, &failure) != CLIENT_OK ||
-	    client_stream(link, CLIENT_METHOD("Monitor"), NULL, on_message, context, &failure) != CLIENT_OK)
+	    client_stream(link, CLIENT_METHOD("Monitor"), NULL, on_message, context, &failure) !=
+		    CLIENT_OK)
 		return verb_fail(&failure);
 	return CLIENT_OK;
 }

@@ -15,7 +15,8 @@ static void join(sd_json_variant *list, char *text, size_t room)
 	size_t length = 0;
 
 	text[0] = '\0';
-	FORMAT_EACH(item, list) {
+	FORMAT_EACH(item, list)
+	{
 		int n = snprintf(text + length, room - length, "%s%s", length ? " " : "",
 				 sd_json_variant_string(item));
 
@@ -27,15 +28,17 @@ static void join(sd_json_variant *list, char *text, size_t room)
 
 static void show_regions(sd_json_variant *regions)
 {
-	static const char *const columns[] = { "NAME", "STATE",  ">SIZE",  ">FREE", ">WAYS",
-					       "MEMDEVS", "DEVICE", "DOMAIN", "DETAIL" };
+	static const char *const columns[] = {"NAME",	 "STATE",  ">SIZE",  ">FREE", ">WAYS",
+					      "MEMDEVS", "DEVICE", "DOMAIN", "DETAIL"};
 	struct libscols_table *table = format_table(columns, 9);
 	sd_json_variant *region;
 	char text[400];
 
-	FORMAT_EACH(region, regions) {
+	FORMAT_EACH(region, regions)
+	{
 		struct libscols_line *line = format_line(table, NULL);
-		const char *reason = format_text(region, "reason"), *wait = format_text(region, "wait");
+		const char *reason = format_text(region, "reason"),
+			   *wait = format_text(region, "wait");
 
 		format_cell(line, 0, format_text(region, "name"));
 		format_cell(line, 1, format_text(region, "state"));
@@ -72,16 +75,17 @@ static int build_create(char *const arguments[], uint64_t granularity, uint64_t 
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", arguments[0]),
 		SD_JSON_BUILD_PAIR_STRV("memdevs", (char **)arguments + 1),
-		SD_JSON_BUILD_PAIR_CONDITION(granularity != 0, "granularity", SD_JSON_BUILD_UNSIGNED(granularity)),
+		SD_JSON_BUILD_PAIR_CONDITION(granularity != 0, "granularity",
+					     SD_JSON_BUILD_UNSIGNED(granularity)),
 		SD_JSON_BUILD_PAIR_CONDITION(size != 0, "size", SD_JSON_BUILD_UNSIGNED(size)));
 }
 
 int verb_region_create(struct context *context, int argc, char *argv[])
 {
 	enum { GRANULARITY = 256, SIZE };
-	static const struct option own[] = { { "granularity", required_argument, NULL, GRANULARITY },
-					     { "size", required_argument, NULL, SIZE },
-					     { 0 } };
+	static const struct option own[] = {{"granularity", required_argument, NULL, GRANULARITY},
+					    {"size", required_argument, NULL, SIZE},
+					    {0}};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	sd_json_variant *parameters, *region;
 	uint64_t granularity = 0, size = 0;
@@ -100,7 +104,8 @@ int verb_region_create(struct context *context, int argc, char *argv[])
 	status = verb_call(context, CLIENT_METHOD("CreateRegion"), parameters, &reply);
 	region = format_list(reply, "region");
 	if (region)
-		printf("Region %s is %s.\n", format_text(region, "name"), format_text(region, "state"));
+		printf("Region %s is %s.\n", format_text(region, "name"),
+		       format_text(region, "state"));
 	return status;
 }
 
@@ -115,7 +120,8 @@ static int show_one(struct context *context, const char *name)
 	status = verb_ask(context, CLIENT_METHOD("ListRegions"), NULL, &reply);
 	if (status != CLIENT_OK)
 		return status;
-	FORMAT_EACH(region, format_list(reply, "regions")) {
+	FORMAT_EACH(region, format_list(reply, "regions"))
+	{
 		if (strcmp(format_text(region, "name"), name))
 			continue;
 		fprintf(stderr, "Region %s, %s, %s, holds %" PRIu64 " instances.\n", name,
@@ -150,7 +156,7 @@ int verb_region_destroy(struct context *context, int argc, char *argv[])
 	status = verb_call(context, CLIENT_METHOD("DestroyRegion"), parameters, &reply);
 	if (reply)
 		printf("Region %s %s.\n", name,
-		       strcmp(format_text(reply, "outcome"), "already") ? "is being removed" :
-									  "was gone already");
+		       strcmp(format_text(reply, "outcome"), "already") ? "is being removed"
+									: "was gone already");
 	return status;
 }

@@ -25,13 +25,14 @@ static void show_domains(sd_json_variant *reply)
 {
 	sd_json_variant *domain;
 
-	FORMAT_EACH(domain, format_list(reply, "domains")) {
+	FORMAT_EACH(domain, format_list(reply, "domains"))
+	{
 		const char *reason = format_text(domain, "reason");
 
 		if (!strcmp(format_text(domain, "state"), "healthy"))
 			continue;
-		printf("  domain %s: %s%s%s\n", format_text(domain, "domain"), format_text(domain, "state"),
-		       *reason ? ": " : "", reason);
+		printf("  domain %s: %s%s%s\n", format_text(domain, "domain"),
+		       format_text(domain, "state"), *reason ? ": " : "", reason);
 	}
 }
 
@@ -39,13 +40,14 @@ static void show_components(sd_json_variant *reply)
 {
 	sd_json_variant *component;
 
-	FORMAT_EACH(component, format_list(reply, "components")) {
+	FORMAT_EACH(component, format_list(reply, "components"))
+	{
 		const char *text = format_text(component, "text");
 
 		if (!strcmp(format_text(component, "state"), "ok") && !*text)
 			continue;
-		printf("  %s: %s%s%s\n", format_text(component, "name"), format_text(component, "state"),
-		       *text ? ": " : "", text);
+		printf("  %s: %s%s%s\n", format_text(component, "name"),
+		       format_text(component, "state"), *text ? ": " : "", text);
 	}
 }
 
@@ -59,7 +61,8 @@ static void show_status(sd_json_variant *reply)
 	       format_number(reply, "regionsLive"), format_number(reply, "regions"),
 	       units_format_size(format_number(reply, "capacityBytes"), total),
 	       units_format_size(format_number(reply, "freeBytes"), spare));
-	printf("  VMs: %" PRIu64 " attached, %" PRIu64 " waiting, %" PRIu64 " stuck, %" PRIu64 " leases\n",
+	printf("  VMs: %" PRIu64 " attached, %" PRIu64 " waiting, %" PRIu64 " stuck, %" PRIu64
+	       " leases\n",
 	       format_number(reply, "leasesAttached"), format_number(reply, "leasesWaiting"),
 	       format_number(reply, "leasesStuck"), format_number(reply, "leases"));
 	printf("  open incidents: %" PRIu64 "\n", format_number(reply, "incidentsOpen"));
@@ -70,7 +73,7 @@ static void show_status(sd_json_variant *reply)
 int verb_status(struct context *context, int argc, char *argv[])
 {
 	enum { EXIT_CODE = 256 };
-	static const struct option own[] = { { "exit-code", no_argument, NULL, EXIT_CODE }, { 0 } };
+	static const struct option own[] = {{"exit-code", no_argument, NULL, EXIT_CODE}, {0}};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	bool use_exit_code = false;
 	int option, status;
@@ -102,11 +105,13 @@ static uint64_t boottime_ns(void)
 
 static void show_workers(sd_json_variant *reply)
 {
-	static const char *const columns[] = { ">PID", ">LANE", "STATE", "JOB", ">SINCE", "PROCESS", "WCHAN" };
+	static const char *const columns[] = {">PID",	">LANE",   "STATE", "JOB",
+					      ">SINCE", "PROCESS", "WCHAN"};
 	struct libscols_table *table = format_table(columns, 7);
 	sd_json_variant *worker;
 
-	FORMAT_EACH(worker, format_list(reply, "workers")) {
+	FORMAT_EACH(worker, format_list(reply, "workers"))
+	{
 		struct libscols_line *line = format_line(table, NULL);
 		uint64_t now = boottime_ns(), since = format_number(worker, "sinceNs");
 		char text[UNITS_TIME_BYTES];
@@ -117,7 +122,8 @@ static void show_workers(sd_json_variant *reply)
 		format_cell(line, 2, format_text(worker, "state"));
 		format_cell(line, 3, format_text(worker, "job"));
 		if (since)
-			format_cell(line, 4, units_format_time(now > since ? now - since : 0, text));
+			format_cell(line, 4,
+				    units_format_time(now > since ? now - since : 0, text));
 		format_cell(line, 5, format_text(worker, "process"));
 		format_cell(line, 6, format_text(worker, "wchan"));
 	}

@@ -8,7 +8,15 @@
 #include "cleanup.h"
 #include "verb.h"
 
-enum column { COLUMN_NAME, COLUMN_KIND, COLUMN_STATE, COLUMN_SIZE, COLUMN_DEVICE, COLUMN_DETAIL, COLUMNS };
+enum column {
+	COLUMN_NAME,
+	COLUMN_KIND,
+	COLUMN_STATE,
+	COLUMN_SIZE,
+	COLUMN_DEVICE,
+	COLUMN_DETAIL,
+	COLUMNS
+};
 
 struct tree {
 	struct libscols_table *table;
@@ -31,8 +39,8 @@ static sd_json_variant *find(sd_json_variant *list, const char *key, const char 
 	sd_json_variant *item;
 
 	FORMAT_EACH(item, list)
-		if (!strcmp(format_text(item, key), value))
-			return item;
+	if (!strcmp(format_text(item, key), value))
+		return item;
 	return NULL;
 }
 
@@ -54,8 +62,10 @@ static void add_instances(struct tree *tree, struct libscols_line *parent, const
 {
 	sd_json_variant *instance;
 
-	FORMAT_EACH(instance, tree->instances) {
-		const char *name = format_text(instance, "device"), *lease = format_text(instance, "lease");
+	FORMAT_EACH(instance, tree->instances)
+	{
+		const char *name = format_text(instance, "device"),
+			   *lease = format_text(instance, "lease");
 		struct libscols_line *line;
 
 		if (strcmp(format_text(instance, "region"), region))
@@ -75,8 +85,8 @@ static void describe_region(sd_json_variant *region, char *text, size_t room)
 	const char *reason = format_text(region, "reason");
 
 	if (format_has(region, "wait"))
-		snprintf(text, room, "waits for %s%s%s", format_text(region, "wait"), *reason ? ": " : "",
-			 reason);
+		snprintf(text, room, "waits for %s%s%s", format_text(region, "wait"),
+			 *reason ? ": " : "", reason);
 	else if (*reason)
 		snprintf(text, room, "%s", reason);
 	else
@@ -125,12 +135,13 @@ static void add_memdev(struct tree *tree, struct libscols_line *parent, sd_json_
 	char device[64];
 
 	format_cell_size(line, COLUMN_SIZE,
-			 format_number(memdev, "volatileBytes") + format_number(memdev, "persistentBytes"));
+			 format_number(memdev, "volatileBytes") +
+				 format_number(memdev, "persistentBytes"));
 	snprintf(device, sizeof(device), "%s %s", format_text(memdev, "name"),
 		 format_text(memdev, "address"));
 	format_cell(line, COLUMN_DEVICE, device);
 	FORMAT_EACH(region, format_list(memdev, "regions"))
-		add_region(tree, line, sd_json_variant_string(region), serial);
+	add_region(tree, line, sd_json_variant_string(region), serial);
 }
 
 /* Ports below `parent`, or the root ports of `bridge` when it is empty. */
@@ -139,7 +150,8 @@ static void add_ports(struct tree *tree, struct libscols_line *above, const char
 {
 	sd_json_variant *port, *memdev;
 
-	FORMAT_EACH(port, tree->ports) {
+	FORMAT_EACH(port, tree->ports)
+	{
 		const char *path = format_text(port, "path");
 		struct libscols_line *line;
 
@@ -151,8 +163,8 @@ static void add_ports(struct tree *tree, struct libscols_line *above, const char
 		format_cell(line, COLUMN_DEVICE, format_text(port, "address"));
 		format_cell(line, COLUMN_DETAIL, format_text(port, "reason"));
 		FORMAT_EACH(memdev, tree->memdevs)
-			if (!strcmp(format_text(memdev, "port"), path))
-				add_memdev(tree, line, memdev);
+		if (!strcmp(format_text(memdev, "port"), path))
+			add_memdev(tree, line, memdev);
 		add_ports(tree, line, bridge, path);
 	}
 }
@@ -163,15 +175,17 @@ static void add_homeless_regions(struct tree *tree)
 	sd_json_variant *region, *serial;
 	char detail[160];
 
-	FORMAT_EACH(region, tree->regions) {
+	FORMAT_EACH(region, tree->regions)
+	{
 		struct libscols_line *line;
 		bool placed = false;
 
 		FORMAT_EACH(serial, format_list(region, "memdevs"))
-			placed |= find(tree->memdevs, "serial", sd_json_variant_string(serial)) != NULL;
+		placed |= find(tree->memdevs, "serial", sd_json_variant_string(serial)) != NULL;
 		if (placed)
 			continue;
-		line = add(tree, NULL, format_text(region, "name"), "region", format_text(region, "state"));
+		line = add(tree, NULL, format_text(region, "name"), "region",
+			   format_text(region, "state"));
 		describe_region(region, detail, sizeof(detail));
 		format_cell(line, COLUMN_DETAIL, detail);
 	}
@@ -179,7 +193,8 @@ static void add_homeless_regions(struct tree *tree)
 
 static void show(sd_json_variant *reply)
 {
-	static const char *const columns[COLUMNS] = { "=NAME", "KIND", "STATE", ">SIZE", "DEVICE", "DETAIL" };
+	static const char *const columns[COLUMNS] = {"=NAME", "KIND",	"STATE",
+						     ">SIZE", "DEVICE", "DETAIL"};
 	struct tree tree = {
 		.table = format_table(columns, COLUMNS),
 		.ports = format_list(reply, "ports"),
@@ -190,7 +205,8 @@ static void show(sd_json_variant *reply)
 	};
 	sd_json_variant *bridge;
 
-	FORMAT_EACH(bridge, format_list(reply, "hostBridges")) {
+	FORMAT_EACH(bridge, format_list(reply, "hostBridges"))
+	{
 		const char *path = format_text(bridge, "path");
 
 		add_ports(&tree, add(&tree, NULL, path, "host-bridge", ""), path, "");

@@ -38,8 +38,8 @@ int verb_what_if(struct context *context, int argc, char *argv[])
 	return show_what_if(context, argv[optind]);
 }
 
-static int run(struct context *context, int argc, char *argv[], const char *method, const char *question,
-	       const char *done)
+static int run(struct context *context, int argc, char *argv[], const char *method,
+	       const char *question, const char *done)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	sd_json_variant *parameters;

@@ -16,18 +16,19 @@ static uint64_t sum_bytes(sd_json_variant *lease)
 	uint64_t bytes = 0;
 
 	FORMAT_EACH(part, format_list(lease, "parts"))
-		bytes += format_number(part, "bytes");
+	bytes += format_number(part, "bytes");
 	return bytes;
 }
 
 static void show_leases(sd_json_variant *leases)
 {
-	static const char *const columns[] = { "NAME", "STATE", ">SIZE", ">PID", ">UID", "RESTART", "REGIONS",
-					       "WAITS FOR" };
+	static const char *const columns[] = {"NAME", "STATE",	 ">SIZE",   ">PID",
+					      ">UID", "RESTART", "REGIONS", "WAITS FOR"};
 	struct libscols_table *table = format_table(columns, 8);
 	sd_json_variant *lease, *part;
 
-	FORMAT_EACH(lease, leases) {
+	FORMAT_EACH(lease, leases)
+	{
 		struct libscols_line *line = format_line(table, NULL);
 		char regions[256] = "";
 
@@ -38,11 +39,12 @@ static void show_leases(sd_json_variant *leases)
 			format_cell_number(line, 3, format_number(lease, "pid"));
 		format_cell_number(line, 4, format_number(lease, "uid"));
 		format_cell(line, 5, format_flag(lease, "restart") ? "yes" : "no");
-		FORMAT_EACH(part, format_list(lease, "parts")) {
+		FORMAT_EACH(part, format_list(lease, "parts"))
+		{
 			size_t length = strlen(regions);
 
-			snprintf(regions + length, sizeof(regions) - length, "%s%s", length ? " " : "",
-				 format_text(part, "region"));
+			snprintf(regions + length, sizeof(regions) - length, "%s%s",
+				 length ? " " : "", format_text(part, "region"));
 		}
 		format_cell(line, 6, regions);
 		format_cell(line, 7, format_text(lease, "waitsFor"));
@@ -69,12 +71,12 @@ static void show_parts(sd_json_variant *lease)
 	char size[UNITS_SIZE_BYTES], align[UNITS_SIZE_BYTES];
 
 	FORMAT_EACH(part, format_list(lease, "parts"))
-		printf("  %s: %s, alignment %s, region %s, device %s, %s\n", format_text(part, "path"),
-		       units_format_size(format_number(part, "bytes"), size),
-		       units_format_exact(format_number(part, "align"), align),
-		       format_has(part, "region") ? format_text(part, "region") : "(any)",
-		       format_has(part, "device") ? format_text(part, "device") : "(none)",
-		       format_has(part, "state") ? format_text(part, "state") : "not there");
+	printf("  %s: %s, alignment %s, region %s, device %s, %s\n", format_text(part, "path"),
+	       units_format_size(format_number(part, "bytes"), size),
+	       units_format_exact(format_number(part, "align"), align),
+	       format_has(part, "region") ? format_text(part, "region") : "(any)",
+	       format_has(part, "device") ? format_text(part, "device") : "(none)",
+	       format_has(part, "state") ? format_text(part, "state") : "not there");
 }
 
 static void show_lease(sd_json_variant *lease)
@@ -96,7 +98,7 @@ static void show_lease(sd_json_variant *lease)
 	if (format_has(lease, "waitsFor"))
 		printf("  waits for %s\n", format_text(lease, "waitsFor"));
 	FORMAT_EACH(mapper, format_list(lease, "mappers"))
-		printf("  still mapped by process %" PRIu64 "\n", sd_json_variant_unsigned(mapper));
+	printf("  still mapped by process %" PRIu64 "\n", sd_json_variant_unsigned(mapper));
 	show_parts(lease);
 }
 
@@ -105,8 +107,8 @@ static sd_json_variant *find_lease(sd_json_variant *reply, const char *name)
 	sd_json_variant *lease;
 
 	FORMAT_EACH(lease, format_list(reply, "leases"))
-		if (!strcmp(format_text(lease, "name"), name))
-			return lease;
+	if (!strcmp(format_text(lease, "name"), name))
+		return lease;
 	fprintf(stderr, "daxmgrctl: there is no lease '%s'\n", name);
 	return NULL;
 }
@@ -154,7 +156,8 @@ int verb_vm_release(struct context *context, int argc, char *argv[])
 		if (context->dry_run)
 			return CLIENT_OK;
 	}
-	if (!verb_confirm(context, "Release the lease of %s? What its memory holds is gone then.", name))
+	if (!verb_confirm(context, "Release the lease of %s? What its memory holds is gone then.",
+			  name))
 		return CLIENT_USAGE;
 	parameters = verb_parameter("name", name);
 	if (!parameters)
@@ -162,7 +165,8 @@ int verb_vm_release(struct context *context, int argc, char *argv[])
 	status = verb_call(context, CLIENT_METHOD("Release"), parameters, &reply);
 	if (reply)
 		printf("%s: %s.\n", name,
-		       strcmp(format_text(reply, "outcome"), "already") ? "released" :
-									  "is being released already");
+		       strcmp(format_text(reply, "outcome"), "already")
+			       ? "released"
+			       : "is being released already");
 	return status;
 }

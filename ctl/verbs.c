@@ -2,43 +2,49 @@
 /* The table of verbs. */
 #include "verb.h"
 
-#define ASKS                                                                         \
-	"  --dry-run   only show what it would do\n"                                   \
+#define ASKS                                                                                       \
+	"  --dry-run   only show what it would do\n"                                               \
 	"  --yes       do not ask\n"
 
 const struct verb verbs[] = {
-	{ "status", "", "whether all is well", "  --exit-code   0 healthy, 10 degraded, 11 a domain is not healthy\n",
-	  false, verb_status },
-	{ "topology", "", "ports, memory devices, regions, instances, VMs", NULL, false, verb_topology },
-	{ "region list", "", "regions as they shall be and are", NULL, false, verb_region_list },
-	{ "region create", "NAME SERIAL...", "define a region and have it made",
-	  "  --granularity SIZE   interleave granularity, 256 to 16K (the window's)\n"
-	  "  --size SIZE          (all there is)\n",
-	  false, verb_region_create },
-	{ "region destroy", "NAME", "remove a region that no VM uses", ASKS, true, verb_region_destroy },
-	{ "vm acquire", "NAME --size SIZE[@REGION]", "lease memory",
-	  "  --size SIZE[@REGION]   e.g. 512M or 2G@left; repeat for more than one piece\n"
-	  "  --user USER            who owns the device nodes (root)\n"
-	  "  --uid UID              the same as a number\n"
-	  "  --align 2M|1G          (2M)\n"
-	  "  --keep TIME            keep the memory this long after a clean exit (0)\n"
-	  "  --expires TIME         how long the grant lives without its VM (daxmgrd.conf)\n"
-	  "  --restart[=no]         it wants its memory back after a kill (yes)\n"
-	  "  --wait                 wait for free memory instead of failing\n"
-	  "  --qemu                 print the arguments for QEMU and nothing else\n",
-	  false, verb_vm_acquire },
-	{ "vm release", "NAME", "end the lease of a VM that does not run", ASKS, true, verb_vm_release },
-	{ "vm list", "", "leases in the order they are served", NULL, false, verb_vm_list },
-	{ "vm show", "NAME", "one lease with all there is to know", NULL, false, verb_vm_show },
-	{ "what-if", "PORT|MEMDEV", "what its loss would mean now", NULL, false, verb_what_if },
-	{ "isolate", "PORT", "take a port out of use; kills the VMs below it", ASKS, true, verb_isolate },
-	{ "recover", "PORT", "end an isolation, or try again", ASKS, true, verb_recover },
-	{ "incidents", "[ID]", "incidents, or one with its timeline", "  --limit N   (100)\n", false, verb_incidents },
-	{ "events", "", "stored records of the kernel",
-	  "  --limit N    (100)\n"
-	  "  --since ID   only those after this one\n",
-	  false, verb_events },
-	{ "monitor", "", "notes and events as they happen", NULL, false, verb_monitor },
-	{ "workers", "", "worker processes and what they do", NULL, false, verb_workers },
-	{ NULL, NULL, NULL, NULL, false, NULL },
+	{"status", "", "whether all is well",
+	 "  --exit-code   0 healthy, 10 degraded, 11 a domain is not healthy\n", false,
+	 verb_status},
+	{"topology", "", "ports, memory devices, regions, instances, VMs", NULL, false,
+	 verb_topology},
+	{"region list", "", "regions as they shall be and are", NULL, false, verb_region_list},
+	{"region create", "NAME SERIAL...", "define a region and have it made",
+	 "  --granularity SIZE   interleave granularity, 256 to 16K (the window's)\n"
+	 "  --size SIZE          (all there is)\n",
+	 false, verb_region_create},
+	{"region destroy", "NAME", "remove a region that no VM uses", ASKS, true,
+	 verb_region_destroy},
+	{"vm acquire", "NAME --size SIZE[@REGION]", "lease memory",
+	 "  --size SIZE[@REGION]   e.g. 512M or 2G@left; repeat for more than one piece\n"
+	 "  --user USER            who owns the device nodes (root)\n"
+	 "  --uid UID              the same as a number\n"
+	 "  --align 2M|1G          (2M)\n"
+	 "  --keep TIME            keep the memory this long after a clean exit (0)\n"
+	 "  --expires TIME         how long the grant lives without its VM (daxmgrd.conf)\n"
+	 "  --restart[=no]         it wants its memory back after a kill (yes)\n"
+	 "  --wait                 wait for free memory instead of failing\n"
+	 "  --qemu                 print the arguments for QEMU and nothing else\n",
+	 false, verb_vm_acquire},
+	{"vm release", "NAME", "end the lease of a VM that does not run", ASKS, true,
+	 verb_vm_release},
+	{"vm list", "", "leases in the order they are served", NULL, false, verb_vm_list},
+	{"vm show", "NAME", "one lease with all there is to know", NULL, false, verb_vm_show},
+	{"what-if", "PORT|MEMDEV", "what its loss would mean now", NULL, false, verb_what_if},
+	{"isolate", "PORT", "take a port out of use; kills the VMs below it", ASKS, true,
+	 verb_isolate},
+	{"recover", "PORT", "end an isolation, or try again", ASKS, true, verb_recover},
+	{"incidents", "[ID]", "incidents, or one with its timeline", "  --limit N   (100)\n", false,
+	 verb_incidents},
+	{"events", "", "stored records of the kernel",
+	 "  --limit N    (100)\n"
+	 "  --since ID   only those after this one\n",
+	 false, verb_events},
+	{"monitor", "", "notes and events as they happen", NULL, false, verb_monitor},
+	{"workers", "", "worker processes and what they do", NULL, false, verb_workers},
+	{NULL, NULL, NULL, NULL, false, NULL},
 };

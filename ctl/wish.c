@@ -17,7 +17,7 @@
 
 void wish_init(struct wish *wish)
 {
-	*wish = (struct wish){ .restart = true, .wait = true };
+	*wish = (struct wish){.restart = true, .wait = true};
 }
 
 /* The same rule as the daemon's, so that a typing error is seen without it. */
@@ -42,7 +42,7 @@ const char *wish_set_name(struct wish *wish, const char *text)
 const char *wish_add_size(struct wish *wish, const char *text)
 {
 	const char *at = strchr(text, '@');
-	struct wish_part part = { 0 };
+	struct wish_part part = {0};
 	char size[32];
 	size_t length = at ? (size_t)(at - text) : strlen(text);
 
@@ -148,7 +148,8 @@ int wish_build(const struct wish *wish, sd_json_variant **ret)
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", wish->name),
 		SD_JSON_BUILD_PAIR_UNSIGNED("uid", wish->uid),
-		SD_JSON_BUILD_PAIR_UNSIGNED("gid", wish->gid), SD_JSON_BUILD_PAIR_VARIANT("parts", parts),
+		SD_JSON_BUILD_PAIR_UNSIGNED("gid", wish->gid),
+		SD_JSON_BUILD_PAIR_VARIANT("parts", parts),
 		SD_JSON_BUILD_PAIR_CONDITION(wish->align != 0, "align",
 					     SD_JSON_BUILD_UNSIGNED(wish->align)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("keepNs", wish->keep_ns),

@@ -30,7 +30,7 @@ struct wish {
 	gid_t gid;
 	size_t n_parts;
 	struct wish_part parts[WISH_PARTS_MAX];
-	uint64_t align;      /* 0: what the daemon is configured to */
+	uint64_t align; /* 0: what the daemon is configured to */
 	uint64_t keep_ns;
 	uint64_t expires_ns; /* 0: what the daemon is configured to */
 	bool restart;
@@ -46,7 +46,8 @@ void wish_init(struct wish *wish);
  */
 const char *wish_set_name(struct wish *wish, const char *text);
 const char *wish_add_size(struct wish *wish, const char *text); /* SIZE[@REGION] */
-const char *wish_set_user(struct wish *wish, const char *text); /* name or number; sets uid and gid */
+const char *wish_set_user(struct wish *wish,
+			  const char *text); /* name or number; sets uid and gid */
 const char *wish_set_align(struct wish *wish, const char *text);
 const char *wish_set_keep(struct wish *wish, const char *text);
 const char *wish_set_expires(struct wish *wish, const char *text);

@@ -77,8 +77,9 @@ static void take(struct reader *reader, const char *section, const char *key, co
 	case CONFIG_TAKEN:
 		break;
 	case CONFIG_UNKNOWN_KEY:
-		fprintf(reader->messages, "%s:%llu: warning: nothing is called %s= in [%s]; ignored\n",
-			reader->path, (unsigned long long)line, key, section);
+		fprintf(reader->messages,
+			"%s:%llu: warning: nothing is called %s= in [%s]; ignored\n", reader->path,
+			(unsigned long long)line, key, section);
 		break;
 	case CONFIG_BAD_VALUE:
 		complain(reader, line, what, reason);
@@ -127,8 +128,8 @@ static void read_section(struct reader *reader, const char *section)
 	case CONFIG_TAKEN:
 		break;
 	case CONFIG_UNKNOWN_KEY:
-		fprintf(reader->messages, "%s: warning: there is no section %s; ignored\n", reader->path,
-			what);
+		fprintf(reader->messages, "%s: warning: there is no section %s; ignored\n",
+			reader->path, what);
 		return;
 	case CONFIG_BAD_VALUE:
 	case CONFIG_NO_MEMORY:
@@ -163,7 +164,7 @@ static unsigned int report_unreadable(struct reader *reader, econf_err error)
 
 unsigned int config_read_file(struct config *config, const char *path, FILE *messages)
 {
-	struct reader reader = { .config = config, .messages = messages, .path = path };
+	struct reader reader = {.config = config, .messages = messages, .path = path};
 	char **sections = NULL, **keys = NULL;
 	size_t n = 0;
 	econf_err error;
@@ -197,7 +198,7 @@ static unsigned int read_all(const char *root, struct config *config, FILE *mess
 	if (error == ECONF_NOFILE)
 		return 0;
 	if (error != ECONF_SUCCESS) {
-		struct reader reader = { .messages = messages, .path = local };
+		struct reader reader = {.messages = messages, .path = local};
 
 		return report_unreadable(&reader, error);
 	}

@@ -15,15 +15,15 @@
 #include <isolate/engine.h>
 
 struct config {
-	char socket_path[108];     /* sun_path */
+	char socket_path[108]; /* sun_path */
 	char state_directory[192];
 	uint64_t trace_buffer_bytes; /* per CPU */
-	uint64_t settle_ns;        /* [Recovery] */
+	uint64_t settle_ns; /* [Recovery] */
 	uint64_t exit_ns;
 	uint64_t retry_ns;
 	uint32_t attempts;
-	bool automatic;            /* recover without being told */
-	uint64_t grant_ns;         /* [Lease] */
+	bool automatic; /* recover without being told */
+	uint64_t grant_ns; /* [Lease] */
 	uint64_t align;
 	struct iso_region_definition *regions; /* in the order they were first named */
 	uint32_t n_regions;

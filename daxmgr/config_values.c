@@ -14,7 +14,7 @@
 
 enum { REGIONS_MAX = 1024, ATTEMPTS_MAX = 1000 };
 
-#define MIB (UINT64_C(1) << 20)
+#define MIB  (UINT64_C(1) << 20)
 #define HOUR UINT64_C(3600000000000)
 
 static enum config_result bad(char reason[CONFIG_REASON_BYTES], const char *text)
@@ -34,7 +34,8 @@ static enum config_result set_path(char *to, size_t room, const char *value,
 	return CONFIG_TAKEN;
 }
 
-static enum config_result set_time(uint64_t *ns, const char *value, char reason[CONFIG_REASON_BYTES])
+static enum config_result set_time(uint64_t *ns, const char *value,
+				   char reason[CONFIG_REASON_BYTES])
 {
 	uint64_t parsed;
 
@@ -87,7 +88,8 @@ static enum config_result set_number(uint32_t *number, const char *value, uint32
 
 static enum config_result set_bool(bool *flag, const char *value, char reason[CONFIG_REASON_BYTES])
 {
-	static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off", "0" };
+	static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false",
+										    "off", "0"};
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
 		if (strcmp(value, yes[i]) && strcmp(value, no[i]))
@@ -104,7 +106,8 @@ static enum config_result set_manager(struct config *config, const char *key, co
 	if (!strcmp(key, "SocketPath"))
 		return set_path(config->socket_path, sizeof(config->socket_path), value, reason);
 	if (!strcmp(key, "StateDirectory"))
-		return set_path(config->state_directory, sizeof(config->state_directory), value, reason);
+		return set_path(config->state_directory, sizeof(config->state_directory), value,
+				reason);
 	if (!strcmp(key, "TraceBufferSize"))
 		return set_trace_buffer(config, value, reason);
 	return CONFIG_UNKNOWN_KEY;
@@ -151,7 +154,7 @@ static struct iso_region_definition *find_region(struct config *config, const ch
 		return NULL;
 	config->regions = regions;
 	regions += config->n_regions++;
-	*regions = (struct iso_region_definition){ 0 };
+	*regions = (struct iso_region_definition){0};
 	strcpy(regions->name, name);
 	return regions;
 }
@@ -204,7 +207,8 @@ static enum config_result set_granularity(struct iso_region_definition *region, 
 {
 	uint64_t bytes;
 
-	if (units_parse_size(value, &bytes) < 0 || bytes < 256 || bytes > 16384 || (bytes & (bytes - 1)))
+	if (units_parse_size(value, &bytes) < 0 || bytes < 256 || bytes > 16384 ||
+	    (bytes & (bytes - 1)))
 		return bad(reason, "must be 256, 512, 1K, 2K, 4K, 8K or 16K");
 	region->granularity = (uint32_t)bytes;
 	return CONFIG_TAKEN;
@@ -253,13 +257,16 @@ enum config_result config_section(struct config *config, const char *section,
 {
 	const char *name = region_name(section);
 
-	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") || !strcmp(section, "Lease"))
+	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
+	    !strcmp(section, "Lease"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
 	if (!iso_name_valid(name))
-		return bad(reason, "the name of a region is up to 64 letters, digits, '_', '.', '-', and begins "
-				   "with a letter or digit");
+		return bad(
+			reason,
+			"the name of a region is up to 64 letters, digits, '_', '.', '-', and begins "
+			"with a letter or digit");
 	return find_region(config, name) ? CONFIG_TAKEN : bad(reason, "too many regions");
 }
 
@@ -277,7 +284,8 @@ enum config_result config_set(struct config *config, const char *section, const 
 
 unsigned int config_check(const struct config *config, FILE *messages)
 {
-	static const uint32_t possible = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 12 | 1 << 16;
+	static const uint32_t possible = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 8 |
+					 1 << 12 | 1 << 16;
 	unsigned int n_errors = 0;
 
 	for (uint32_t i = 0; i < config->n_regions; i++) {
@@ -287,13 +295,16 @@ unsigned int config_check(const struct config *config, FILE *messages)
 		if (n == 0)
 			fprintf(messages, "[Region %s]: Memdevs= is missing\n", region->name);
 		else if (n != region->ways)
-			fprintf(messages, "[Region %s]: Ways=%u, but Memdevs= names %u memory devices\n",
+			fprintf(messages,
+				"[Region %s]: Ways=%u, but Memdevs= names %u memory devices\n",
 				region->name, region->ways, n);
 		else if (!(possible & 1U << n))
-			fprintf(messages, "[Region %s]: %u ways: possible are 1, 2, 3, 4, 6, 8, 12, 16\n",
+			fprintf(messages,
+				"[Region %s]: %u ways: possible are 1, 2, 3, 4, 6, 8, 12, 16\n",
 				region->name, n);
 		else if (region->bytes % n)
-			fprintf(messages, "[Region %s]: Size= does not divide by %u ways\n", region->name, n);
+			fprintf(messages, "[Region %s]: Size= does not divide by %u ways\n",
+				region->name, n);
 		else
 			continue;
 		n_errors++;

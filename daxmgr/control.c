@@ -43,13 +43,14 @@ static void on_disconnect(sd_varlink_server *server, sd_varlink *link, void *use
 static int bind_methods(sd_varlink_server *server)
 {
 	return sd_varlink_server_bind_method_many(
-		server, VARLINK_METHOD("GetStatus"), control_get_status, VARLINK_METHOD("GetTopology"),
-		control_get_topology, VARLINK_METHOD("ListRegions"), control_list_regions,
-		VARLINK_METHOD("CreateRegion"), control_create_region, VARLINK_METHOD("DestroyRegion"),
-		control_destroy_region, VARLINK_METHOD("Acquire"), control_acquire,
-		VARLINK_METHOD("Attach"), control_attach, VARLINK_METHOD("Release"), control_release,
-		VARLINK_METHOD("ListLeases"), control_list_leases, VARLINK_METHOD("WhatIf"),
-		control_what_if, VARLINK_METHOD("Isolate"), control_isolate, VARLINK_METHOD("Recover"),
+		server, VARLINK_METHOD("GetStatus"), control_get_status,
+		VARLINK_METHOD("GetTopology"), control_get_topology, VARLINK_METHOD("ListRegions"),
+		control_list_regions, VARLINK_METHOD("CreateRegion"), control_create_region,
+		VARLINK_METHOD("DestroyRegion"), control_destroy_region, VARLINK_METHOD("Acquire"),
+		control_acquire, VARLINK_METHOD("Attach"), control_attach,
+		VARLINK_METHOD("Release"), control_release, VARLINK_METHOD("ListLeases"),
+		control_list_leases, VARLINK_METHOD("WhatIf"), control_what_if,
+		VARLINK_METHOD("Isolate"), control_isolate, VARLINK_METHOD("Recover"),
 		control_recover, VARLINK_METHOD("ListIncidents"), control_list_incidents,
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
 		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers);
@@ -170,24 +171,40 @@ int control_error(sd_varlink *link, const char *error_id, const char *format, ..
 static const char *error_of(uint32_t reply)
 {
 	switch ((enum iso_reply)reply) {
-	case ISO_REPLY_NO_SUCH_NAME: return VARLINK_ERROR("NoSuchName");
-	case ISO_REPLY_BAD_NAME: return VARLINK_ERROR("BadName");
-	case ISO_REPLY_BAD_SIZE: return VARLINK_ERROR("BadSize");
-	case ISO_REPLY_NAME_IN_USE: return VARLINK_ERROR("NameInUse");
-	case ISO_REPLY_NO_CAPACITY: return VARLINK_ERROR("NoCapacity");
-	case ISO_REPLY_FENCED: return VARLINK_ERROR("Fenced");
-	case ISO_REPLY_NOT_GRANTED: return VARLINK_ERROR("NotGranted");
-	case ISO_REPLY_GRANT_VOID: return VARLINK_ERROR("GrantVoid");
-	case ISO_REPLY_PROCESS_TAKEN: return VARLINK_ERROR("ProcessTaken");
-	case ISO_REPLY_TABLE_FULL: return VARLINK_ERROR("TableFull");
-	case ISO_REPLY_BUSY: return VARLINK_ERROR("Busy");
-	case ISO_REPLY_NOT_ATTACHED_GONE: return VARLINK_ERROR("StillRunning");
-	case ISO_REPLY_WITHDRAWN: return VARLINK_ERROR("Withdrawn");
-	case ISO_REPLY_BAD_REGION: return VARLINK_ERROR("BadRegion");
-	case ISO_REPLY_NOT_READY: return VARLINK_ERROR("NotReady");
+	case ISO_REPLY_NO_SUCH_NAME:
+		return VARLINK_ERROR("NoSuchName");
+	case ISO_REPLY_BAD_NAME:
+		return VARLINK_ERROR("BadName");
+	case ISO_REPLY_BAD_SIZE:
+		return VARLINK_ERROR("BadSize");
+	case ISO_REPLY_NAME_IN_USE:
+		return VARLINK_ERROR("NameInUse");
+	case ISO_REPLY_NO_CAPACITY:
+		return VARLINK_ERROR("NoCapacity");
+	case ISO_REPLY_FENCED:
+		return VARLINK_ERROR("Fenced");
+	case ISO_REPLY_NOT_GRANTED:
+		return VARLINK_ERROR("NotGranted");
+	case ISO_REPLY_GRANT_VOID:
+		return VARLINK_ERROR("GrantVoid");
+	case ISO_REPLY_PROCESS_TAKEN:
+		return VARLINK_ERROR("ProcessTaken");
+	case ISO_REPLY_TABLE_FULL:
+		return VARLINK_ERROR("TableFull");
+	case ISO_REPLY_BUSY:
+		return VARLINK_ERROR("Busy");
+	case ISO_REPLY_NOT_ATTACHED_GONE:
+		return VARLINK_ERROR("StillRunning");
+	case ISO_REPLY_WITHDRAWN:
+		return VARLINK_ERROR("Withdrawn");
+	case ISO_REPLY_BAD_REGION:
+		return VARLINK_ERROR("BadRegion");
+	case ISO_REPLY_NOT_READY:
+		return VARLINK_ERROR("NotReady");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
-	case ISO_REPLY_ALREADY: break;
+	case ISO_REPLY_ALREADY:
+		break;
 	}
 	return VARLINK_ERROR("Refused");
 }
@@ -197,7 +214,8 @@ int control_error_reply(sd_varlink *link, const char *object, const struct iso_e
 	const char *detail = reply->text ? reply->text : "";
 
 	return control_error(link, error_of(reply->reply), "%s: %s%s%s%s", object,
-			     iso_reply_text(reply->reply), *detail ? " (" : "", detail, *detail ? ")" : "");
+			     iso_reply_text(reply->reply), *detail ? " (" : "", detail,
+			     *detail ? ")" : "");
 }
 
 struct control_request *control_request_new(struct control *control, sd_varlink *link,
@@ -243,7 +261,7 @@ void control_request_free(struct control_request *request)
 static void record_action(const struct control_request *request, const struct iso_effect *reply)
 {
 	struct store *store = daemon_store(request->control->daemon);
-	struct store_action action = { 0 };
+	struct store_action action = {0};
 
 	if (!store || !request->method)
 		return;
@@ -259,7 +277,8 @@ void control_on_reply(void *userdata, const struct iso_effect *reply, bool last)
 
 	if (request->control && last)
 		record_action(request, reply);
-	if (request->link && last && reply->reply != ISO_REPLY_DONE && reply->reply != ISO_REPLY_ALREADY)
+	if (request->link && last && reply->reply != ISO_REPLY_DONE &&
+	    reply->reply != ISO_REPLY_ALREADY)
 		control_error_reply(request->link, request->object, reply);
 	else if (request->link)
 		request->answer(request, reply);

@@ -63,8 +63,8 @@ typedef void (*daemon_reply_t)(void *userdata, const struct iso_effect *reply, b
  * callback may come before this returns. Return: 0, or negative errno when the
  * request could not be taken; then no callback comes.
  */
-int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_t reply, void *userdata,
-		   uint64_t *ret_request);
+int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_t reply,
+		   void *userdata, uint64_t *ret_request);
 
 /*
  * ATTACH of `lease` to the process behind `pidfd`, which becomes the daemon's
@@ -78,7 +78,7 @@ void daemon_withdraw(struct daemon *daemon, const char *lease);
 
 /* One line of GetStatus() about something the daemon works with. */
 struct daemon_component {
-	const char *name;  /* "store", "trace", "uevents", "guard", "workers"; static */
+	const char *name; /* "store", "trace", "uevents", "guard", "workers"; static */
 	const char *state; /* "ok", "degraded", "missing", "failed"; static */
 	char text[ISO_TEXT_BYTES];
 };
@@ -88,12 +88,12 @@ size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, si
 
 struct daemon_worker {
 	pid_t pid;
-	uint32_t lane;         /* ISO_NONE: a spare */
-	const char *state;     /* "idle", "busy", "hung"; static */
+	uint32_t lane; /* ISO_NONE: a spare */
+	const char *state; /* "idle", "busy", "hung"; static */
 	char job[STORE_KIND_BYTES]; /* empty when idle */
-	uint64_t since_ns;     /* of the job, CLOCK_BOOTTIME */
-	char wchan[64];        /* empty: not known */
-	char process_state;    /* letter of /proc/PID/stat; 0: not known */
+	uint64_t since_ns; /* of the job, CLOCK_BOOTTIME */
+	char wchan[64]; /* empty: not known */
+	char process_state; /* letter of /proc/PID/stat; 0: not known */
 };
 
 /* Fills at most `room`. Return: how many. */

@@ -13,22 +13,23 @@
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 10000 };
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT SD_JSON_BUILD_STRING
-#define NUMBER SD_JSON_BUILD_UNSIGNED
+#define TEXT			   SD_JSON_BUILD_STRING
+#define NUMBER			   SD_JSON_BUILD_UNSIGNED
 
 int control_json_note(const struct store_note *note, uint64_t seq, const char *boot_id,
 		      uint64_t realtime_us, sd_json_variant **ret)
 {
-	return sd_json_buildo(
-		ret, IF(seq, "seq", NUMBER(seq)), SD_JSON_BUILD_PAIR_UNSIGNED("atNs", note->at_ns),
-		SD_JSON_BUILD_PAIR_UNSIGNED("realtimeUs", realtime_us), IF(boot_id, "bootId", TEXT(boot_id)),
-		SD_JSON_BUILD_PAIR_STRING("kind", iso_note_name(note->kind)),
-		SD_JSON_BUILD_PAIR_STRING("text", note->text),
-		IF(note->incident, "incident", NUMBER(note->incident)),
-		IF(note->lease[0], "lease", TEXT(note->lease)),
-		IF(note->region[0], "region", TEXT(note->region)),
-		IF(note->port[0], "port", TEXT(note->port)),
-		IF(note->pid > 0, "pid", SD_JSON_BUILD_INTEGER(note->pid)));
+	return sd_json_buildo(ret, IF(seq, "seq", NUMBER(seq)),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("atNs", note->at_ns),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("realtimeUs", realtime_us),
+			      IF(boot_id, "bootId", TEXT(boot_id)),
+			      SD_JSON_BUILD_PAIR_STRING("kind", iso_note_name(note->kind)),
+			      SD_JSON_BUILD_PAIR_STRING("text", note->text),
+			      IF(note->incident, "incident", NUMBER(note->incident)),
+			      IF(note->lease[0], "lease", TEXT(note->lease)),
+			      IF(note->region[0], "region", TEXT(note->region)),
+			      IF(note->port[0], "port", TEXT(note->port)),
+			      IF(note->pid > 0, "pid", SD_JSON_BUILD_INTEGER(note->pid)));
 }
 
 int control_json_event(const struct store_event *event, uint64_t id, const char *boot_id,
@@ -36,16 +37,18 @@ int control_json_event(const struct store_event *event, uint64_t id, const char 
 {
 	return sd_json_buildo(
 		ret, IF(id, "id", NUMBER(id)), SD_JSON_BUILD_PAIR_STRING("source", event->source),
-		SD_JSON_BUILD_PAIR_STRING("kind", event->kind), IF(event->has_cpu, "cpu", NUMBER(event->cpu)),
+		SD_JSON_BUILD_PAIR_STRING("kind", event->kind),
+		IF(event->has_cpu, "cpu", NUMBER(event->cpu)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("atNs", event->at_ns),
-		SD_JSON_BUILD_PAIR_UNSIGNED("realtimeUs", realtime_us), IF(boot_id, "bootId", TEXT(boot_id)),
-		IF(event->unit[0], "unit", TEXT(event->unit)), SD_JSON_BUILD_PAIR_STRING("text", event->text),
+		SD_JSON_BUILD_PAIR_UNSIGNED("realtimeUs", realtime_us),
+		IF(boot_id, "bootId", TEXT(boot_id)), IF(event->unit[0], "unit", TEXT(event->unit)),
+		SD_JSON_BUILD_PAIR_STRING("text", event->text),
 		IF(event->raw_bytes, "raw", SD_JSON_BUILD_BASE64(event->raw, event->raw_bytes)));
 }
 
 static int build_victims(uint64_t incident, const struct store_result *rows, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (size_t i = 0; i < rows->n_victims; i++) {
@@ -68,7 +71,7 @@ static int build_victims(uint64_t incident, const struct store_result *rows, sd_
 
 static int build_timeline(const struct store_result *rows, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (size_t i = 0; i < rows->n_timeline; i++) {
@@ -119,7 +122,7 @@ int control_json_incident(const struct store_incident_row *row, const struct sto
 
 static int reply_incidents(struct control_request *request, const struct store_result *rows)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *incidents = NULL;
 	int r;
 
@@ -135,12 +138,13 @@ static int reply_incidents(struct control_request *request, const struct store_r
 	r = control_list_end(&list, &incidents);
 	if (r < 0)
 		return r;
-	return sd_varlink_replybo(request->link, SD_JSON_BUILD_PAIR_VARIANT("incidents", incidents));
+	return sd_varlink_replybo(request->link,
+				  SD_JSON_BUILD_PAIR_VARIANT("incidents", incidents));
 }
 
 static int reply_events(struct control_request *request, const struct store_result *rows)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *events = NULL;
 	int r;
 
@@ -167,8 +171,8 @@ static void answer_query(struct control_request *request, int result,
 	int r;
 
 	if (request->link && result < 0) {
-		control_error(request->link, VARLINK_ERROR("StoreFailed"), "the store cannot be read: %s",
-			      strerror(-result));
+		control_error(request->link, VARLINK_ERROR("StoreFailed"),
+			      "the store cannot be read: %s", strerror(-result));
 	} else if (request->link) {
 		r = reply(request, rows);
 		if (r < 0)
@@ -210,13 +214,13 @@ int control_list_incidents(sd_varlink *link, sd_json_variant *parameters,
 			   sd_varlink_method_flags_t flags, void *userdata)
 {
 	static const sd_json_dispatch_field table[] = {
-		{ "id", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-		  offsetof(struct query_parameters, id), 0 },
-		{ "limit", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
-		  offsetof(struct query_parameters, limit), 0 },
-		{ 0 },
+		{"id", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
+		 offsetof(struct query_parameters, id), 0},
+		{"limit", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
+		 offsetof(struct query_parameters, limit), 0},
+		{0},
 	};
-	struct query_parameters p = { .limit = LIMIT_DEFAULT };
+	struct query_parameters p = {.limit = LIMIT_DEFAULT};
 	struct control *control = userdata;
 	struct control_request *request;
 	struct store *store = daemon_store(control->daemon);
@@ -241,17 +245,17 @@ int control_list_incidents(sd_varlink *link, sd_json_variant *parameters,
 	return no_store(link);
 }
 
-int control_list_events(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-			void *userdata)
+int control_list_events(sd_varlink *link, sd_json_variant *parameters,
+			sd_varlink_method_flags_t flags, void *userdata)
 {
 	static const sd_json_dispatch_field table[] = {
-		{ "limit", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
-		  offsetof(struct query_parameters, limit), 0 },
-		{ "since", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-		  offsetof(struct query_parameters, since), 0 },
-		{ 0 },
+		{"limit", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
+		 offsetof(struct query_parameters, limit), 0},
+		{"since", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
+		 offsetof(struct query_parameters, since), 0},
+		{0},
 	};
-	struct query_parameters p = { .limit = LIMIT_DEFAULT };
+	struct query_parameters p = {.limit = LIMIT_DEFAULT};
 	struct control *control = userdata;
 	struct control_request *request;
 	struct store *store = daemon_store(control->daemon);

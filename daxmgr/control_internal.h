@@ -21,7 +21,7 @@ struct control {
 	sd_event *event;
 	sd_varlink_server *server;
 	sd_event_source *progress_timer; /* while an Acquire() shows progress */
-	sd_event_source *gap_check;      /* while a subscriber has a gap to be told */
+	sd_event_source *gap_check; /* while a subscriber has a gap to be told */
 	struct control_request *requests;
 	uint32_t n_requests;
 	struct control_subscriber *subscribers;
@@ -37,16 +37,16 @@ typedef int (*control_answer_t)(struct control_request *request, const struct is
 struct control_request {
 	struct control *control; /* NULL: the control layer is gone */
 	struct control_request *next, *previous;
-	sd_varlink *link;        /* NULL: the client is gone */
+	sd_varlink *link; /* NULL: the client is gone */
 	control_answer_t answer;
-	const char *method;      /* for the record of operators' actions; NULL: not recorded */
+	const char *method; /* for the record of operators' actions; NULL: not recorded */
 	char object[ISO_PATH_BYTES];
 	bool is_acquire;
-	bool more;               /* wants progress */
-	uint32_t lease_state;    /* last told */
+	bool more; /* wants progress */
+	uint32_t lease_state; /* last told */
 	char waits_for[ISO_TEXT_BYTES];
-	pid_t pid;               /* Attach() */
-	bool with_timeline;      /* ListIncidents() of one */
+	pid_t pid; /* Attach() */
+	bool with_timeline; /* ListIncidents() of one */
 };
 
 /* control.c */

@@ -10,8 +10,8 @@
 #include "cleanup.h"
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT SD_JSON_BUILD_STRING
-#define NUMBER SD_JSON_BUILD_UNSIGNED
+#define TEXT			   SD_JSON_BUILD_STRING
+#define NUMBER			   SD_JSON_BUILD_UNSIGNED
 
 int control_list_add(struct control_list *list, sd_json_variant *item)
 {
@@ -35,7 +35,7 @@ void control_list_clear(struct control_list *list)
 	for (size_t i = 0; i < list->n; i++)
 		sd_json_variant_unref(list->items[i]);
 	free(list->items);
-	*list = (struct control_list){ 0 };
+	*list = (struct control_list){0};
 }
 
 int control_list_end(struct control_list *list, sd_json_variant **ret)
@@ -55,7 +55,7 @@ const char *control_port_path(const struct iso_engine *engine, uint32_t port)
 
 static int build_serials(const struct iso_region_definition *definition, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < definition->ways; i++) {
@@ -90,7 +90,8 @@ int control_json_region(const struct iso_engine *engine, const struct iso_region
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", region->definition->name),
 		SD_JSON_BUILD_PAIR_STRING("state", iso_region_state_name(region->state)),
-		IF(waits, "wait", TEXT(wait)), IF(region->reason[0], "reason", TEXT(region->reason)),
+		IF(waits, "wait", TEXT(wait)),
+		IF(region->reason[0], "reason", TEXT(region->reason)),
 		IF(domain, "domain", TEXT(domain)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("ways", region->definition->ways),
 		SD_JSON_BUILD_PAIR_UNSIGNED("granularity", region->definition->granularity),
@@ -121,7 +122,7 @@ static int build_part(const struct iso_engine *engine, const struct iso_lease_vi
 		      uint32_t part, sd_json_variant **ret)
 {
 	const struct iso_lease_part *wish = &lease->terms->parts[part];
-	struct iso_instance_view instance = { 0 };
+	struct iso_instance_view instance = {0};
 	struct iso_region_view region;
 	bool there = find_instance(engine, lease, part, &instance);
 	const char *region_name = wish->region;
@@ -133,19 +134,20 @@ static int build_part(const struct iso_engine *engine, const struct iso_lease_vi
 		snprintf(device, sizeof(device), "dax%u.%u", instance.region_kernel_id,
 			 instance.kernel_id);
 	snprintf(path, sizeof(path), "/dev/daxmgr/vm/%s/mem%u", lease->terms->name, part);
-	return sd_json_buildo(
-		ret, SD_JSON_BUILD_PAIR_STRING("path", path),
-		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", wish->bytes),
-		SD_JSON_BUILD_PAIR_UNSIGNED("align", lease->terms->align ? lease->terms->align
-									 : UINT64_C(2) << 20),
-		IF(region_name[0], "region", TEXT(region_name)), IF(device[0], "device", TEXT(device)),
-		IF(there, "state", TEXT(iso_instance_state_name(instance.state))));
+	return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("path", path),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("bytes", wish->bytes),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("align", lease->terms->align
+									   ? lease->terms->align
+									   : UINT64_C(2) << 20),
+			      IF(region_name[0], "region", TEXT(region_name)),
+			      IF(device[0], "device", TEXT(device)),
+			      IF(there, "state", TEXT(iso_instance_state_name(instance.state))));
 }
 
 int control_json_parts(const struct iso_engine *engine, const struct iso_lease_view *lease,
 		       sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < lease->terms->n_parts; i++) {
@@ -162,7 +164,7 @@ int control_json_parts(const struct iso_engine *engine, const struct iso_lease_v
 
 static int build_mappers(const struct iso_lease_view *lease, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < lease->n_mappers && i < ISO_MAPPERS_MAX; i++) {
@@ -192,7 +194,8 @@ int control_json_lease(const struct iso_engine *engine, const struct iso_lease_v
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", terms->name),
 		SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease->state)),
-		SD_JSON_BUILD_PAIR_UNSIGNED("uid", terms->uid), SD_JSON_BUILD_PAIR_UNSIGNED("gid", terms->gid),
+		SD_JSON_BUILD_PAIR_UNSIGNED("uid", terms->uid),
+		SD_JSON_BUILD_PAIR_UNSIGNED("gid", terms->gid),
 		IF(lease->pid > 0, "pid", SD_JSON_BUILD_INTEGER(lease->pid)),
 		SD_JSON_BUILD_PAIR_BOOLEAN("restart", terms->restart),
 		SD_JSON_BUILD_PAIR_UNSIGNED("align", terms->align),
@@ -204,15 +207,16 @@ int control_json_lease(const struct iso_engine *engine, const struct iso_lease_v
 		IF(lease->attached_ns, "attachedNs", NUMBER(lease->attached_ns)),
 		IF(lease->killed_ns, "killedNs", NUMBER(lease->killed_ns)),
 		IF(lease->exited_ns, "exitedNs", NUMBER(lease->exited_ns)),
-		IF(lease->state == ISO_LEASE_ACQUIRED || lease->state == ISO_LEASE_KEPT, "expiresAtNs",
-		   NUMBER(lease->expires_at_ns)),
+		IF(lease->state == ISO_LEASE_ACQUIRED || lease->state == ISO_LEASE_KEPT,
+		   "expiresAtNs", NUMBER(lease->expires_at_ns)),
 		IF(lease->waits_for[0], "waitsFor", TEXT(lease->waits_for)),
-		SD_JSON_BUILD_PAIR_VARIANT("mappers", mappers), SD_JSON_BUILD_PAIR_VARIANT("parts", parts));
+		SD_JSON_BUILD_PAIR_VARIANT("mappers", mappers),
+		SD_JSON_BUILD_PAIR_VARIANT("parts", parts));
 }
 
 int control_json_regions(const struct iso_engine *engine, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_region_count(engine); i++) {
@@ -232,7 +236,7 @@ int control_json_regions(const struct iso_engine *engine, sd_json_variant **ret)
 
 int control_json_leases(const struct iso_engine *engine, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_lease_count(engine); i++) {

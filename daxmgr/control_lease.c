@@ -30,27 +30,27 @@ struct part_wish {
 static int dispatch_part(sd_json_variant *variant, struct iso_lease_part *ret)
 {
 	static const sd_json_dispatch_field table[] = {
-		{ "size", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-		  offsetof(struct part_wish, size), SD_JSON_MANDATORY },
-		{ "region", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
-		  offsetof(struct part_wish, region), SD_JSON_NULLABLE },
-		{ 0 },
+		{"size", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
+		 offsetof(struct part_wish, size), SD_JSON_MANDATORY},
+		{"region", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+		 offsetof(struct part_wish, region), SD_JSON_NULLABLE},
+		{0},
 	};
-	struct part_wish wish = { 0 };
+	struct part_wish wish = {0};
 	int r;
 
 	r = sd_json_dispatch(variant, table, 0, &wish);
 	if (r < 0)
 		return r;
-	*ret = (struct iso_lease_part){ .bytes = wish.size };
+	*ret = (struct iso_lease_part){.bytes = wish.size};
 	if (wish.region && strlen(wish.region) >= sizeof(ret->region))
 		return -EINVAL;
 	snprintf(ret->region, sizeof(ret->region), "%s", wish.region ? wish.region : "");
 	return 0;
 }
 
-static int dispatch_parts(const char *name, sd_json_variant *variant, sd_json_dispatch_flags_t flags,
-			  void *userdata)
+static int dispatch_parts(const char *name, sd_json_variant *variant,
+			  sd_json_dispatch_flags_t flags, void *userdata)
 {
 	struct acquire_parameters *p = userdata;
 	size_t n = sd_json_variant_elements(variant);
@@ -73,24 +73,24 @@ static int dispatch_parts(const char *name, sd_json_variant *variant, sd_json_di
 }
 
 static const sd_json_dispatch_field acquire_table[] = {
-	{ "name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
-	  offsetof(struct acquire_parameters, name), SD_JSON_MANDATORY },
-	{ "uid", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
-	  offsetof(struct acquire_parameters, uid), SD_JSON_MANDATORY },
-	{ "gid", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
-	  offsetof(struct acquire_parameters, gid), SD_JSON_MANDATORY },
-	{ "parts", SD_JSON_VARIANT_ARRAY, dispatch_parts, 0, SD_JSON_MANDATORY },
-	{ "align", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-	  offsetof(struct acquire_parameters, align), 0 },
-	{ "keepNs", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-	  offsetof(struct acquire_parameters, keep_ns), 0 },
-	{ "expiresNs", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-	  offsetof(struct acquire_parameters, expires_ns), 0 },
-	{ "restart", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
-	  offsetof(struct acquire_parameters, restart), 0 },
-	{ "wait", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
-	  offsetof(struct acquire_parameters, wait), 0 },
-	{ 0 },
+	{"name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+	 offsetof(struct acquire_parameters, name), SD_JSON_MANDATORY},
+	{"uid", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
+	 offsetof(struct acquire_parameters, uid), SD_JSON_MANDATORY},
+	{"gid", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
+	 offsetof(struct acquire_parameters, gid), SD_JSON_MANDATORY},
+	{"parts", SD_JSON_VARIANT_ARRAY, dispatch_parts, 0, SD_JSON_MANDATORY},
+	{"align", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
+	 offsetof(struct acquire_parameters, align), 0},
+	{"keepNs", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
+	 offsetof(struct acquire_parameters, keep_ns), 0},
+	{"expiresNs", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
+	 offsetof(struct acquire_parameters, expires_ns), 0},
+	{"restart", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+	 offsetof(struct acquire_parameters, restart), 0},
+	{"wait", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+	 offsetof(struct acquire_parameters, wait), 0},
+	{0},
 };
 
 static int reply_granted(struct control_request *request, const struct iso_engine *engine,
@@ -102,13 +102,15 @@ static int reply_granted(struct control_request *request, const struct iso_engin
 	r = control_json_parts(engine, lease, &parts);
 	if (r < 0)
 		return sd_varlink_error_errno(request->link, r);
-	return sd_varlink_replybo(request->link, SD_JSON_BUILD_PAIR_STRING("name", lease->terms->name),
-				  SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease->state)),
-				  SD_JSON_BUILD_PAIR_UNSIGNED("expiresAtNs", lease->expires_at_ns),
-				  SD_JSON_BUILD_PAIR_VARIANT("parts", parts));
+	return sd_varlink_replybo(
+		request->link, SD_JSON_BUILD_PAIR_STRING("name", lease->terms->name),
+		SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease->state)),
+		SD_JSON_BUILD_PAIR_UNSIGNED("expiresAtNs", lease->expires_at_ns),
+		SD_JSON_BUILD_PAIR_VARIANT("parts", parts));
 }
 
-static bool find_lease(const struct iso_engine *engine, const char *name, struct iso_lease_view *ret)
+static bool find_lease(const struct iso_engine *engine, const char *name,
+		       struct iso_lease_view *ret)
 {
 	uint32_t index = iso_lease_find(engine, name);
 
@@ -161,8 +163,8 @@ static void start_progress_timer(struct control *control)
 {
 	if (!control->progress_timer &&
 	    sd_event_add_time_relative(control->event, &control->progress_timer, CLOCK_MONOTONIC,
-				       PROGRESS_PERIOD_US, PROGRESS_PERIOD_US / 10, on_progress_timer,
-				       control) < 0)
+				       PROGRESS_PERIOD_US, PROGRESS_PERIOD_US / 10,
+				       on_progress_timer, control) < 0)
 		return;
 	sd_event_source_set_time_relative(control->progress_timer, PROGRESS_PERIOD_US);
 	sd_event_source_set_enabled(control->progress_timer, SD_EVENT_ONESHOT);
@@ -190,7 +192,7 @@ static void fill_acquire(struct iso_event *event, const struct acquire_parameter
 {
 	struct iso_acquire *acquire = &event->acquire;
 
-	*event = (struct iso_event){ .kind = ISO_EVENT_ACQUIRE };
+	*event = (struct iso_event){.kind = ISO_EVENT_ACQUIRE};
 	snprintf(acquire->name, sizeof(acquire->name), "%s", p->name);
 	acquire->uid = p->uid;
 	acquire->gid = p->gid;
@@ -212,7 +214,7 @@ static int refuse_name(sd_varlink *link, const char *name)
 int control_acquire(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
 		    void *userdata)
 {
-	struct acquire_parameters p = { .restart = true };
+	struct acquire_parameters p = {.restart = true};
 	struct control *control = userdata;
 	struct control_request *request;
 	struct iso_event event;
@@ -266,11 +268,11 @@ struct attach_parameters {
 };
 
 static const sd_json_dispatch_field attach_table[] = {
-	{ "name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
-	  offsetof(struct attach_parameters, name), SD_JSON_MANDATORY },
-	{ "pidfd", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_int64,
-	  offsetof(struct attach_parameters, pidfd), 0 },
-	{ 0 },
+	{"name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+	 offsetof(struct attach_parameters, name), SD_JSON_MANDATORY},
+	{"pidfd", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_int64,
+	 offsetof(struct attach_parameters, pidfd), 0},
+	{0},
 };
 
 static int run_attach(struct control *control, sd_varlink *link, const struct iso_lease_view *lease,
@@ -292,11 +294,12 @@ static int run_attach(struct control *control, sd_varlink *link, const struct is
 		return r;
 	}
 	owned = -1;
-	r = daemon_attach_process(control->daemon, request->object, pidfd, pid, control_on_reply, request);
+	r = daemon_attach_process(control->daemon, request->object, pidfd, pid, control_on_reply,
+				  request);
 	if (r >= 0)
 		return 0;
-	control_error(link, VARLINK_ERROR("Refused"), "%s: cannot watch process %d: %s", request->object,
-		      (int)pid, strerror(-r));
+	control_error(link, VARLINK_ERROR("Refused"), "%s: cannot watch process %d: %s",
+		      request->object, (int)pid, strerror(-r));
 	control_request_free(request);
 	return 0;
 }
@@ -304,7 +307,7 @@ static int run_attach(struct control *control, sd_varlink *link, const struct is
 int control_attach(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
 		   void *userdata)
 {
-	struct attach_parameters p = { .pidfd = -1 };
+	struct attach_parameters p = {.pidfd = -1};
 	struct control *control = userdata;
 	_cleanup_close_ int pidfd = -1;
 	struct iso_lease_view lease;
@@ -324,7 +327,8 @@ int control_attach(sd_varlink *link, sd_json_variant *parameters, sd_varlink_met
 	pidfd = take_pidfd(link, p.pidfd);
 	if (pidfd < 0)
 		return control_error(link, VARLINK_ERROR("Refused"),
-				     "%s: no pidfd came with the call: %s", p.name, strerror(-pidfd));
+				     "%s: no pidfd came with the call: %s", p.name,
+				     strerror(-pidfd));
 	wrong = control_check_process(link, pidfd, lease.terms->uid, &pid);
 	if (wrong)
 		return control_error(link, VARLINK_ERROR("Refused"), "%s: %s", p.name, wrong);
@@ -337,10 +341,11 @@ int control_release(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 		    void *userdata)
 {
 	static const sd_json_dispatch_field table[] = {
-		{ "name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0, SD_JSON_MANDATORY },
-		{ 0 },
+		{"name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0,
+		 SD_JSON_MANDATORY},
+		{0},
 	};
-	struct iso_event event = { .kind = ISO_EVENT_RELEASE };
+	struct iso_event event = {.kind = ISO_EVENT_RELEASE};
 	struct control *control = userdata;
 	struct control_request *request;
 	const char *name = NULL;
@@ -362,8 +367,8 @@ int control_release(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 	return control_run(request, &event);
 }
 
-int control_list_leases(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-			void *userdata)
+int control_list_leases(sd_varlink *link, sd_json_variant *parameters,
+			sd_varlink_method_flags_t flags, void *userdata)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases = NULL;
 	struct control *control = userdata;

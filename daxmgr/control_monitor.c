@@ -70,7 +70,8 @@ static void send_one(struct control *control, struct control_subscriber *subscri
 	if (has_drained(subscriber))
 		subscriber->n_queued = 0;
 	/* The gap comes before what follows it. */
-	if (subscriber->n_queued < SUBSCRIBER_QUEUE_MAX && (!subscriber->gap || tell_gap(subscriber)) &&
+	if (subscriber->n_queued < SUBSCRIBER_QUEUE_MAX &&
+	    (!subscriber->gap || tell_gap(subscriber)) &&
 	    sd_varlink_notify(subscriber->link, message) >= 0) {
 		subscriber->n_queued++;
 		return;

@@ -39,7 +39,7 @@ struct process {
 
 static bool lives(int pidfd)
 {
-	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
 
 	return poll(&poll_fd, 1, 0) == 0;
 }
@@ -98,7 +98,8 @@ static const char *check_kind(int pidfd, struct process *process)
 	/* A pidfd of a single thread carries O_EXCL (PIDFD_THREAD). */
 	if (fcntl(pidfd, F_GETFL) & O_EXCL)
 		return "the pidfd names a thread, not a process";
-	if (!read_stat(process) || !read_uid(process) || !lives(pidfd) || strchr("ZX", process->state))
+	if (!read_stat(process) || !read_uid(process) || !lives(pidfd) ||
+	    strchr("ZX", process->state))
 		return "the process is gone";
 	if (process->pid == 1)
 		return "process 1 cannot be a VM";
@@ -113,7 +114,7 @@ static const char *check_kind(int pidfd, struct process *process)
 
 const char *control_check_process(sd_varlink *link, int pidfd, uid_t uid, pid_t *ret_pid)
 {
-	struct process process = { 0 };
+	struct process process = {0};
 	const char *wrong;
 	int peer_pidfd = sd_varlink_get_peer_pidfd(link);
 	pid_t peer;

@@ -18,17 +18,17 @@ struct region_parameters {
 };
 
 static const sd_json_dispatch_field create_table[] = {
-	{ "name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
-	  offsetof(struct region_parameters, name), SD_JSON_MANDATORY },
-	{ "memdevs", SD_JSON_VARIANT_ARRAY, sd_json_dispatch_variant_noref,
-	  offsetof(struct region_parameters, memdevs), SD_JSON_MANDATORY },
-	{ "ways", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
-	  offsetof(struct region_parameters, ways), 0 },
-	{ "granularity", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
-	  offsetof(struct region_parameters, granularity), 0 },
-	{ "size", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-	  offsetof(struct region_parameters, size), 0 },
-	{ 0 },
+	{"name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+	 offsetof(struct region_parameters, name), SD_JSON_MANDATORY},
+	{"memdevs", SD_JSON_VARIANT_ARRAY, sd_json_dispatch_variant_noref,
+	 offsetof(struct region_parameters, memdevs), SD_JSON_MANDATORY},
+	{"ways", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
+	 offsetof(struct region_parameters, ways), 0},
+	{"granularity", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
+	 offsetof(struct region_parameters, granularity), 0},
+	{"size", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
+	 offsetof(struct region_parameters, size), 0},
+	{0},
 };
 
 static int answer_create(struct control_request *request, const struct iso_effect *reply)
@@ -49,11 +49,13 @@ static int answer_create(struct control_request *request, const struct iso_effec
 }
 
 /* Return: NULL, or the text that is not a serial number. */
-static const char *fill_serials(const struct region_parameters *p, struct iso_region_definition *ret)
+static const char *fill_serials(const struct region_parameters *p,
+				struct iso_region_definition *ret)
 {
 	for (uint32_t i = 0; i < ret->ways; i++) {
 		sd_json_variant *item = sd_json_variant_by_index(p->memdevs, i);
-		const char *text = sd_json_variant_is_string(item) ? sd_json_variant_string(item) : "";
+		const char *text = sd_json_variant_is_string(item) ? sd_json_variant_string(item)
+								   : "";
 
 		if (units_parse_serial(text, &ret->serials[i]) < 0)
 			return text;
@@ -64,9 +66,9 @@ static const char *fill_serials(const struct region_parameters *p, struct iso_re
 int control_create_region(sd_varlink *link, sd_json_variant *parameters,
 			  sd_varlink_method_flags_t flags, void *userdata)
 {
-	struct iso_event event = { .kind = ISO_EVENT_REGION_DEFINE };
+	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
 	struct iso_region_definition *definition = &event.define.definition;
-	struct region_parameters p = { 0 };
+	struct region_parameters p = {0};
 	struct control *control = userdata;
 	struct control_request *request;
 	const char *wrong;
@@ -84,9 +86,10 @@ int control_create_region(sd_varlink *link, sd_json_variant *parameters,
 		return control_error(link, VARLINK_ERROR("BadName"), "'%.80s': %s", p.name,
 				     iso_reply_text(ISO_REPLY_BAD_NAME));
 	if (n == 0 || n > ISO_WAYS_MAX || (p.ways && p.ways != n))
-		return control_error(link, VARLINK_ERROR("BadRegion"),
-				     "%s: it takes one memory device per way, at least 1 and at most %d",
-				     p.name, ISO_WAYS_MAX);
+		return control_error(
+			link, VARLINK_ERROR("BadRegion"),
+			"%s: it takes one memory device per way, at least 1 and at most %d", p.name,
+			ISO_WAYS_MAX);
 	snprintf(definition->name, sizeof(definition->name), "%s", p.name);
 	definition->ways = (uint32_t)n;
 	definition->granularity = p.granularity;
@@ -95,7 +98,8 @@ int control_create_region(sd_varlink *link, sd_json_variant *parameters,
 	wrong = fill_serials(&p, definition);
 	if (wrong)
 		return control_error(link, VARLINK_ERROR("BadRegion"),
-				     "%s: '%.80s' is not a serial number such as 0x10", p.name, wrong);
+				     "%s: '%.80s' is not a serial number such as 0x10", p.name,
+				     wrong);
 	request = control_request_new(control, link, answer_create, p.name);
 	if (!request)
 		return -ENOBUFS;
@@ -107,10 +111,11 @@ int control_destroy_region(sd_varlink *link, sd_json_variant *parameters,
 			   sd_varlink_method_flags_t flags, void *userdata)
 {
 	static const sd_json_dispatch_field table[] = {
-		{ "name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0, SD_JSON_MANDATORY },
-		{ 0 },
+		{"name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0,
+		 SD_JSON_MANDATORY},
+		{0},
 	};
-	struct iso_event event = { .kind = ISO_EVENT_REGION_DESTROY };
+	struct iso_event event = {.kind = ISO_EVENT_REGION_DESTROY};
 	struct control *control = userdata;
 	struct control_request *request;
 	const char *name = NULL;

@@ -12,7 +12,7 @@
 enum { COMPONENTS_MAX = 32, WORKERS_MAX = 512 };
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT SD_JSON_BUILD_STRING
+#define TEXT			   SD_JSON_BUILD_STRING
 
 struct counts {
 	uint32_t regions, regions_live;
@@ -44,9 +44,10 @@ static void count(const struct iso_engine *engine, struct counts *ret)
 }
 
 /* A domain is shown once, by its first root port. */
-static int build_domains(const struct iso_engine *engine, struct counts *counts, sd_json_variant **ret)
+static int build_domains(const struct iso_engine *engine, struct counts *counts,
+			 sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_port_count(engine); i++) {
@@ -59,7 +60,8 @@ static int build_domains(const struct iso_engine *engine, struct counts *counts,
 			continue;
 		state = iso_domain_state(engine, i);
 		reason = iso_domain_reason(engine, i);
-		counts->domain_unhealthy |= state != ISO_DOMAIN_HEALTHY && state != ISO_DOMAIN_UNKNOWN;
+		counts->domain_unhealthy |= state != ISO_DOMAIN_HEALTHY &&
+					    state != ISO_DOMAIN_UNKNOWN;
 		r = sd_json_buildo(&item, SD_JSON_BUILD_PAIR_STRING("domain", port.path),
 				   SD_JSON_BUILD_PAIR_STRING("state", iso_domain_state_name(state)),
 				   IF(reason[0], "reason", TEXT(reason)));
@@ -73,7 +75,7 @@ static int build_domains(const struct iso_engine *engine, struct counts *counts,
 
 static int build_components(struct daemon *daemon, struct counts *counts, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	struct daemon_component components[COMPONENTS_MAX];
 	size_t n = daemon_components(daemon, components, COMPONENTS_MAX);
 	int r;
@@ -94,14 +96,14 @@ static int build_components(struct daemon *daemon, struct counts *counts, sd_jso
 	return control_list_end(&list, ret);
 }
 
-int control_get_status(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-		       void *userdata)
+int control_get_status(sd_varlink *link, sd_json_variant *parameters,
+		       sd_varlink_method_flags_t flags, void *userdata)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *domains = NULL, *components = NULL;
 	struct control *control = userdata;
 	const struct iso_engine *engine = daemon_engine(control->daemon);
 	bool ready = daemon_is_ready(control->daemon);
-	struct counts counts = { 0 };
+	struct counts counts = {0};
 	const char *state = "healthy";
 	int r;
 
@@ -120,7 +122,8 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters, sd_varlink
 		state = "degraded";
 	return sd_varlink_replybo(
 		link, SD_JSON_BUILD_PAIR_STRING("version", DAXMGR_VERSION),
-		SD_JSON_BUILD_PAIR_STRING("state", state), SD_JSON_BUILD_PAIR_BOOLEAN("ready", ready),
+		SD_JSON_BUILD_PAIR_STRING("state", state),
+		SD_JSON_BUILD_PAIR_BOOLEAN("ready", ready),
 		SD_JSON_BUILD_PAIR_STRING("bootId", daemon_boot_id(control->daemon)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("nowNs", clock_boottime_ns()),
 		SD_JSON_BUILD_PAIR_UNSIGNED("capacityBytes", iso_capacity_bytes(engine)),
@@ -138,21 +141,22 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters, sd_varlink
 
 static int build_worker(const struct daemon_worker *worker, sd_json_variant **ret)
 {
-	char process[2] = { worker->process_state, '\0' };
+	char process[2] = {worker->process_state, '\0'};
 
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_INTEGER("pid", worker->pid),
 		IF(worker->lane != ISO_NONE, "lane", SD_JSON_BUILD_UNSIGNED(worker->lane)),
-		SD_JSON_BUILD_PAIR_STRING("state", worker->state), IF(worker->job[0], "job", TEXT(worker->job)),
+		SD_JSON_BUILD_PAIR_STRING("state", worker->state),
+		IF(worker->job[0], "job", TEXT(worker->job)),
 		IF(worker->since_ns, "sinceNs", SD_JSON_BUILD_UNSIGNED(worker->since_ns)),
 		IF(worker->wchan[0], "wchan", TEXT(worker->wchan)),
 		IF(process[0], "process", TEXT(process)));
 }
 
-int control_get_workers(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-			void *userdata)
+int control_get_workers(sd_varlink *link, sd_json_variant *parameters,
+			sd_varlink_method_flags_t flags, void *userdata)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *workers = NULL;
 	_cleanup_free_ struct daemon_worker *rows = NULL;
 	struct control *control = userdata;

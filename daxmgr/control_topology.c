@@ -8,11 +8,11 @@
 #include "cleanup.h"
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT SD_JSON_BUILD_STRING
+#define TEXT			   SD_JSON_BUILD_STRING
 
 static int build_host_bridges(const struct iso_engine *engine, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_host_bridge_count(engine); i++) {
@@ -35,7 +35,7 @@ static int build_port(const struct iso_engine *engine, const struct iso_port_vie
 {
 	const char *parent = control_port_path(engine, port->parent);
 	const char *domain = control_port_path(engine, port->domain);
-	struct iso_host_bridge_view bridge = { .path = "" };
+	struct iso_host_bridge_view bridge = {.path = ""};
 	const char *state = iso_domain_state_name(ISO_DOMAIN_UNKNOWN), *reason = "";
 	char address[16] = "";
 
@@ -50,15 +50,16 @@ static int build_port(const struct iso_engine *engine, const struct iso_port_vie
 		ret, SD_JSON_BUILD_PAIR_STRING("path", port->path),
 		IF(address[0], "address", TEXT(address)),
 		SD_JSON_BUILD_PAIR_STRING("kind", iso_port_kind_name(port->kind)),
-		SD_JSON_BUILD_PAIR_STRING("hostBridge", bridge.path), IF(parent, "parent", TEXT(parent)),
-		IF(domain, "domain", TEXT(domain)), SD_JSON_BUILD_PAIR_STRING("state", state),
-		IF(reason[0], "reason", TEXT(reason)), SD_JSON_BUILD_PAIR_BOOLEAN("present", port->present),
+		SD_JSON_BUILD_PAIR_STRING("hostBridge", bridge.path),
+		IF(parent, "parent", TEXT(parent)), IF(domain, "domain", TEXT(domain)),
+		SD_JSON_BUILD_PAIR_STRING("state", state), IF(reason[0], "reason", TEXT(reason)),
+		SD_JSON_BUILD_PAIR_BOOLEAN("present", port->present),
 		SD_JSON_BUILD_PAIR_BOOLEAN("held", port->held));
 }
 
 static int build_ports(const struct iso_engine *engine, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_port_count(engine); i++) {
@@ -84,9 +85,10 @@ static bool stands_on(const struct iso_region_definition *definition, uint64_t s
 	return false;
 }
 
-static int build_region_names(const struct iso_engine *engine, uint64_t serial, sd_json_variant **ret)
+static int build_region_names(const struct iso_engine *engine, uint64_t serial,
+			      sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_region_count(engine); i++) {
@@ -121,8 +123,8 @@ static int build_memdev(const struct iso_engine *engine, const struct iso_memdev
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("path", memdev->path),
 		IF(memdev->name[0], "name", TEXT(memdev->name)),
-		SD_JSON_BUILD_PAIR_STRING("serial", serial), IF(address[0], "address", TEXT(address)),
-		IF(port, "port", TEXT(port)),
+		SD_JSON_BUILD_PAIR_STRING("serial", serial),
+		IF(address[0], "address", TEXT(address)), IF(port, "port", TEXT(port)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("volatileBytes", memdev->volatile_bytes),
 		SD_JSON_BUILD_PAIR_UNSIGNED("persistentBytes", memdev->persistent_bytes),
 		SD_JSON_BUILD_PAIR_BOOLEAN("present", memdev->present),
@@ -134,7 +136,7 @@ static int build_memdev(const struct iso_engine *engine, const struct iso_memdev
 
 static int build_memdevs(const struct iso_engine *engine, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_memdev_count(engine); i++) {
@@ -164,22 +166,25 @@ static int build_instance(const struct iso_engine *engine, const struct iso_inst
 		region_name = region.definition->name;
 	if (instance->lease != ISO_NONE && iso_lease_get(engine, instance->lease, &lease))
 		lease_name = lease.terms->name;
-	snprintf(device, sizeof(device), "dax%u.%u", instance->region_kernel_id, instance->kernel_id);
+	snprintf(device, sizeof(device), "dax%u.%u", instance->region_kernel_id,
+		 instance->kernel_id);
 	return sd_json_buildo(
 		ret, IF(instance->named, "device", TEXT(device)),
-		SD_JSON_BUILD_PAIR_STRING("region", region_name), IF(lease_name, "lease", TEXT(lease_name)),
+		SD_JSON_BUILD_PAIR_STRING("region", region_name),
+		IF(lease_name, "lease", TEXT(lease_name)),
 		IF(lease_name, "part", SD_JSON_BUILD_UNSIGNED(instance->part)),
 		SD_JSON_BUILD_PAIR_STRING("state", iso_instance_state_name(instance->state)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", instance->bytes),
 		SD_JSON_BUILD_PAIR_UNSIGNED("align", instance->align),
 		SD_JSON_BUILD_PAIR_UNSIGNED("epoch", instance->epoch),
-		IF(instance->named && instance->start.v, "hpaStart", SD_JSON_BUILD_UNSIGNED(instance->start.v)),
+		IF(instance->named && instance->start.v, "hpaStart",
+		   SD_JSON_BUILD_UNSIGNED(instance->start.v)),
 		SD_JSON_BUILD_PAIR_BOOLEAN("lost", instance->lost));
 }
 
 static int build_instances(const struct iso_engine *engine, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < iso_instance_count(engine); i++) {
@@ -200,9 +205,9 @@ static int build_instances(const struct iso_engine *engine, sd_json_variant **re
 int control_get_topology(sd_varlink *link, sd_json_variant *parameters,
 			 sd_varlink_method_flags_t flags, void *userdata)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *bridges = NULL, *ports = NULL, *memdevs = NULL,
-							  *regions = NULL, *instances = NULL,
-							  *leases = NULL;
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *bridges = NULL, *ports = NULL,
+							  *memdevs = NULL, *regions = NULL,
+							  *instances = NULL, *leases = NULL;
 	struct control *control = userdata;
 	const struct iso_engine *engine = daemon_engine(control->daemon);
 	int r;
@@ -211,8 +216,8 @@ int control_get_topology(sd_varlink *link, sd_json_variant *parameters,
 	(void)flags;
 	if ((r = control_admit(link)) != 0)
 		return r;
-	if ((r = build_host_bridges(engine, &bridges)) < 0 || (r = build_ports(engine, &ports)) < 0 ||
-	    (r = build_memdevs(engine, &memdevs)) < 0 ||
+	if ((r = build_host_bridges(engine, &bridges)) < 0 ||
+	    (r = build_ports(engine, &ports)) < 0 || (r = build_memdevs(engine, &memdevs)) < 0 ||
 	    (r = control_json_regions(engine, &regions)) < 0 ||
 	    (r = build_instances(engine, &instances)) < 0 ||
 	    (r = control_json_leases(engine, &leases)) < 0)

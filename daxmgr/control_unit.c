@@ -10,10 +10,10 @@
 #include "cleanup.h"
 #include "varlink_interface.h"
 
-static int build_affected_regions(const struct iso_engine *engine, const uint32_t *indices, uint32_t n,
-				  sd_json_variant **ret)
+static int build_affected_regions(const struct iso_engine *engine, const uint32_t *indices,
+				  uint32_t n, sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -37,7 +37,7 @@ static int build_affected_regions(const struct iso_engine *engine, const uint32_
 static int build_affected_vms(const struct iso_engine *engine, const uint32_t *indices, uint32_t n,
 			      sd_json_variant **ret)
 {
-	_cleanup_(control_list_clear) struct control_list list = { 0 };
+	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -49,12 +49,13 @@ static int build_affected_vms(const struct iso_engine *engine, const uint32_t *i
 			continue;
 		for (uint32_t part = 0; part < lease.terms->n_parts; part++)
 			bytes += lease.terms->parts[part].bytes;
-		r = sd_json_buildo(&item, SD_JSON_BUILD_PAIR_STRING("name", lease.terms->name),
-				   SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease.state)),
-				   SD_JSON_BUILD_PAIR_CONDITION(lease.pid > 0, "pid",
-								SD_JSON_BUILD_INTEGER(lease.pid)),
-				   SD_JSON_BUILD_PAIR_BOOLEAN("restart", lease.terms->restart),
-				   SD_JSON_BUILD_PAIR_UNSIGNED("bytes", bytes));
+		r = sd_json_buildo(
+			&item, SD_JSON_BUILD_PAIR_STRING("name", lease.terms->name),
+			SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease.state)),
+			SD_JSON_BUILD_PAIR_CONDITION(lease.pid > 0, "pid",
+						     SD_JSON_BUILD_INTEGER(lease.pid)),
+			SD_JSON_BUILD_PAIR_BOOLEAN("restart", lease.terms->restart),
+			SD_JSON_BUILD_PAIR_UNSIGNED("bytes", bytes));
 		if (r >= 0)
 			r = control_list_add(&list, item);
 		if (r < 0)
@@ -64,7 +65,7 @@ static int build_affected_vms(const struct iso_engine *engine, const uint32_t *i
 }
 
 struct unit {
-	uint32_t port;   /* ISO_NONE: a memory device */
+	uint32_t port; /* ISO_NONE: a memory device */
 	uint32_t memdev;
 	const char *path;
 	const char *domain; /* may be NULL */
@@ -75,7 +76,7 @@ static bool find_unit(const struct iso_engine *engine, const char *text, struct 
 	struct iso_port_view port;
 	struct iso_memdev_view memdev;
 
-	*ret = (struct unit){ .port = iso_port_find(engine, text), .memdev = ISO_NONE };
+	*ret = (struct unit){.port = iso_port_find(engine, text), .memdev = ISO_NONE};
 	if (ret->port != ISO_NONE && iso_port_get(engine, ret->port, &port)) {
 		ret->path = port.path;
 		ret->domain = control_port_path(engine, port.domain);
@@ -94,13 +95,15 @@ static bool find_unit(const struct iso_engine *engine, const char *text, struct 
 static int no_such_unit(sd_varlink *link, const char *what, const char *text)
 {
 	return control_error(link, VARLINK_ERROR("NoSuchUnit"),
-			     "'%.80s' is no %s of this host; 'daxmgrctl topology' lists them", text, what);
+			     "'%.80s' is no %s of this host; 'daxmgrctl topology' lists them", text,
+			     what);
 }
 
 static int reply_what_if(sd_varlink *link, const struct iso_engine *engine, const struct unit *unit,
 			 const struct iso_what_if *what)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *regions = NULL, *vms = NULL, *blockers = NULL;
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *regions = NULL, *vms = NULL,
+							  *blockers = NULL;
 	int r;
 
 	if ((r = build_affected_regions(engine, what->regions, what->n_regions, &regions)) < 0 ||
@@ -110,8 +113,10 @@ static int reply_what_if(sd_varlink *link, const struct iso_engine *engine, cons
 	return sd_varlink_replybo(
 		link, SD_JSON_BUILD_PAIR_STRING("kind", unit->port == ISO_NONE ? "memdev" : "port"),
 		SD_JSON_BUILD_PAIR_STRING("path", unit->path),
-		SD_JSON_BUILD_PAIR_CONDITION(!!unit->domain, "domain", SD_JSON_BUILD_STRING(unit->domain)),
-		SD_JSON_BUILD_PAIR_VARIANT("regions", regions), SD_JSON_BUILD_PAIR_VARIANT("vms", vms),
+		SD_JSON_BUILD_PAIR_CONDITION(!!unit->domain, "domain",
+					     SD_JSON_BUILD_STRING(unit->domain)),
+		SD_JSON_BUILD_PAIR_VARIANT("regions", regions),
+		SD_JSON_BUILD_PAIR_VARIANT("vms", vms),
 		SD_JSON_BUILD_PAIR_VARIANT("blockers", blockers),
 		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", what->bytes));
 }
@@ -120,13 +125,14 @@ int control_what_if(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 		    void *userdata)
 {
 	static const sd_json_dispatch_field table[] = {
-		{ "unit", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0, SD_JSON_MANDATORY },
-		{ 0 },
+		{"unit", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0,
+		 SD_JSON_MANDATORY},
+		{0},
 	};
 	struct control *control = userdata;
 	const struct iso_engine *engine = daemon_engine(control->daemon);
 	_cleanup_free_ uint32_t *indices = NULL;
-	struct iso_what_if what = { 0 };
+	struct iso_what_if what = {0};
 	const char *text = NULL;
 	struct unit unit;
 	int r;
@@ -141,7 +147,8 @@ int control_what_if(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 		return no_such_unit(link, "port or memory device", text);
 	what.regions_room = iso_region_count(engine);
 	what.leases_room = what.blockers_room = iso_lease_count(engine);
-	indices = calloc((size_t)what.regions_room + 2 * (size_t)what.leases_room + 1, sizeof(*indices));
+	indices = calloc((size_t)what.regions_room + 2 * (size_t)what.leases_room + 1,
+			 sizeof(*indices));
 	if (!indices)
 		return -ENOMEM;
 	what.regions = indices;
@@ -156,10 +163,11 @@ static int run_on_port(struct control *control, sd_varlink *link, sd_json_varian
 		       uint32_t kind, const char *method)
 {
 	static const sd_json_dispatch_field table[] = {
-		{ "port", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0, SD_JSON_MANDATORY },
-		{ 0 },
+		{"port", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0,
+		 SD_JSON_MANDATORY},
+		{0},
 	};
-	struct iso_event event = { .kind = kind };
+	struct iso_event event = {.kind = kind};
 	struct control_request *request;
 	const char *port = NULL;
 	int r;

@@ -60,7 +60,7 @@ static struct {
 	size_t first, n;
 	uint64_t n_lost;
 	bool stop;
-} logger = { .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+} logger = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 struct fields {
 	char text[FIELDS_MAX][FIELD_BYTES];
@@ -68,7 +68,8 @@ struct fields {
 	int n;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct fields *fields, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void add(struct fields *fields, const char *format,
+						      ...)
 {
 	char *text = fields->text[fields->n];
 	va_list arguments;
@@ -76,7 +77,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct fields *fields, con
 	va_start(arguments, format);
 	vsnprintf(text, FIELD_BYTES, format, arguments);
 	va_end(arguments);
-	fields->vectors[fields->n++] = (struct iovec){ .iov_base = text, .iov_len = strlen(text) };
+	fields->vectors[fields->n++] = (struct iovec){.iov_base = text, .iov_len = strlen(text)};
 }
 
 static void add_note(struct fields *fields, const struct store_note *note)
@@ -110,7 +111,7 @@ static bool stderr_is_journal(void)
 
 static void write_entry(const struct entry *entry)
 {
-	struct fields fields = { .n = 0 };
+	struct fields fields = {.n = 0};
 
 	if (!stderr_is_journal()) {
 		fprintf(stderr, "daxmgrd: %s\n", entry->text);
@@ -126,9 +127,10 @@ static void write_entry(const struct entry *entry)
 
 static void report_lost(uint64_t n)
 {
-	struct entry entry = { .priority = LOG_WARNING };
+	struct entry entry = {.priority = LOG_WARNING};
 
-	snprintf(entry.text, sizeof(entry.text), "%" PRIu64 " lines were left out: the journal did not keep up", n);
+	snprintf(entry.text, sizeof(entry.text),
+		 "%" PRIu64 " lines were left out: the journal did not keep up", n);
 	write_entry(&entry);
 }
 
@@ -219,7 +221,7 @@ static void submit(const struct entry *entry)
 
 void log_line(int priority, const char *format, ...)
 {
-	struct entry entry = { .priority = priority };
+	struct entry entry = {.priority = priority};
 	int error = errno;
 	va_list arguments;
 
@@ -257,7 +259,8 @@ static int note_priority(uint32_t kind)
 
 void log_note(const struct store_note *note)
 {
-	struct entry entry = { .priority = note_priority(note->kind), .is_note = true, .note = *note };
+	struct entry entry = {
+		.priority = note_priority(note->kind), .is_note = true, .note = *note};
 	char incident[32] = "";
 	int error = errno;
 

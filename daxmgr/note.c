@@ -19,9 +19,8 @@ void note_from_effect(const struct iso_engine *engine, const struct iso_effect *
 	struct iso_region_view region;
 	struct iso_port_view port;
 
-	*ret = (struct store_note){ .incident = effect->incident,
-				    .at_ns = effect->at_ns,
-				    .kind = effect->note };
+	*ret = (struct store_note){
+		.incident = effect->incident, .at_ns = effect->at_ns, .kind = effect->note};
 	if (effect->kind == ISO_EFFECT_KILL)
 		ret->kind = ISO_NOTE_KILL;
 	if (effect->text)

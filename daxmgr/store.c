@@ -37,7 +37,8 @@ static const char *const sql[STORE_STATEMENTS] = {
 		" from_operator=?7, boot_id=?8, saved_us=?9",
 	[STORE_STATEMENT_REGION_END] = "DELETE FROM regions WHERE name=?1",
 	[STORE_STATEMENT_REGION_LEGS_CLEAR] = "DELETE FROM region_legs WHERE region=?1",
-	[STORE_STATEMENT_REGION_LEG] = "INSERT INTO region_legs(region, position, serial) VALUES(?1, ?2, ?3)",
+	[STORE_STATEMENT_REGION_LEG] =
+		"INSERT INTO region_legs(region, position, serial) VALUES(?1, ?2, ?3)",
 	/* What names the incident stays as it was first written. */
 	[STORE_STATEMENT_INCIDENT] =
 		"INSERT INTO incidents(id, cause, unit, domain, open, boot_id, realtime_us, record_ns, detected_ns,"
@@ -64,30 +65,41 @@ static const char *const sql[STORE_STATEMENTS] = {
 int store_errno(int code)
 {
 	switch (code & 0xff) {
-	case SQLITE_OK: return 0;
-	case SQLITE_FULL: return -ENOSPC;
-	case SQLITE_NOMEM: return -ENOMEM;
+	case SQLITE_OK:
+		return 0;
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
 	case SQLITE_BUSY:
-	case SQLITE_LOCKED: return -EBUSY;
-	case SQLITE_READONLY: return -EROFS;
+	case SQLITE_LOCKED:
+		return -EBUSY;
+	case SQLITE_READONLY:
+		return -EROFS;
 	case SQLITE_PERM:
-	case SQLITE_AUTH: return -EACCES;
+	case SQLITE_AUTH:
+		return -EACCES;
 	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB: return -EUCLEAN;
-	case SQLITE_TOOBIG: return -E2BIG;
+	case SQLITE_NOTADB:
+		return -EUCLEAN;
+	case SQLITE_TOOBIG:
+		return -E2BIG;
 	case SQLITE_CONSTRAINT:
 	case SQLITE_MISMATCH:
-	case SQLITE_RANGE: return -EINVAL;
-	default: return -EIO;
+	case SQLITE_RANGE:
+		return -EINVAL;
+	default:
+		return -EIO;
 	}
 }
 
 struct store_binder store_bind(struct store *store, enum store_statement which)
 {
-	struct store_binder binder = { .at = 1, .code = SQLITE_OK };
+	struct store_binder binder = {.at = 1, .code = SQLITE_OK};
 
 	if (!store->statements[which])
-		binder.code = sqlite3_prepare_v3(store->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+		binder.code = sqlite3_prepare_v3(store->db, sql[which], -1,
+						 SQLITE_PREPARE_PERSISTENT,
 						 &store->statements[which], NULL);
 	binder.statement = store->statements[which];
 	return binder;
@@ -108,7 +120,8 @@ void store_bind_number(struct store_binder *binder, uint64_t value)
 void store_bind_text(struct store_binder *binder, const char *text)
 {
 	if (binder->code == SQLITE_OK)
-		binder->code = sqlite3_bind_text(binder->statement, binder->at++, text, -1, SQLITE_STATIC);
+		binder->code =
+			sqlite3_bind_text(binder->statement, binder->at++, text, -1, SQLITE_STATIC);
 }
 
 void store_bind_null(struct store_binder *binder)
@@ -211,7 +224,8 @@ int store_database_open(struct store *store)
 	r = make_file(store->path);
 	if (r < 0)
 		return r;
-	code = sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	code = sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+			       NULL);
 	if (code == SQLITE_OK) {
 		sqlite3_extended_result_codes(store->db, 1);
 		sqlite3_busy_timeout(store->db, 2000);
@@ -231,7 +245,7 @@ int store_database_open(struct store *store)
 /* The log and its index belong to the damaged file: they go with it. */
 static int put_aside(struct store *store)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
 	unsigned long long now = clock_read_ns(CLOCK_REALTIME) / UINT64_C(1000000000);
 	char from[PATH_MAX], to[PATH_MAX];
 
@@ -243,9 +257,10 @@ static int put_aside(struct store *store)
 		if (rename(from, to) < 0 && (i == 0 || errno != ENOENT))
 			return -errno;
 	}
-	snprintf(store->damage, sizeof(store->damage),
-		 "the database was damaged and put aside as %.60s.damaged-%llu; leases and history of before are not known",
-		 store->path, now);
+	snprintf(
+		store->damage, sizeof(store->damage),
+		"the database was damaged and put aside as %.60s.damaged-%llu; leases and history of before are not known",
+		store->path, now);
 	return 0;
 }
 

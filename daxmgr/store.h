@@ -20,10 +20,10 @@
 #include <systemd/sd-event.h>
 
 enum {
-	STORE_BOOT_ID_BYTES = 33,   /* 32 hexadecimal digits and NUL */
+	STORE_BOOT_ID_BYTES = 33, /* 32 hexadecimal digits and NUL */
 	STORE_KIND_BYTES = 32,
-	STORE_QUEUE_MAX = 16384,    /* items waiting for the disk */
-	STORE_EVENTS_MAX = 200000,  /* older ones are dropped when idle */
+	STORE_QUEUE_MAX = 16384, /* items waiting for the disk */
+	STORE_EVENTS_MAX = 200000, /* older ones are dropped when idle */
 };
 
 struct store;
@@ -42,31 +42,31 @@ struct store_incident {
 /* One line of a timeline. Lines of kind KILL and EXIT with a lease make it a victim. */
 struct store_note {
 	uint64_t incident; /* 0: none */
-	uint64_t at_ns;    /* CLOCK_BOOTTIME */
-	uint32_t kind;     /* enum iso_note_kind */
+	uint64_t at_ns; /* CLOCK_BOOTTIME */
+	uint32_t kind; /* enum iso_note_kind */
 	char text[ISO_TEXT_BYTES];
-	char lease[ISO_NAME_BYTES];  /* empty: none */
+	char lease[ISO_NAME_BYTES]; /* empty: none */
 	char region[ISO_NAME_BYTES];
 	char port[ISO_PATH_BYTES];
-	int32_t pid;       /* of the lease's VM; 0: not known */
+	int32_t pid; /* of the lease's VM; 0: not known */
 };
 
 /* A record of a source. */
 struct store_event {
 	char source[STORE_KIND_BYTES]; /* "trace", "uevent", ... */
-	char kind[STORE_KIND_BYTES];   /* "aer_event", "remove", ... */
-	char unit[ISO_PATH_BYTES];     /* whom it names; may be empty */
-	char text[ISO_TEXT_BYTES];     /* decoded, one line */
-	uint64_t at_ns;                /* the kernel's timestamp, else when it was read */
+	char kind[STORE_KIND_BYTES]; /* "aer_event", "remove", ... */
+	char unit[ISO_PATH_BYTES]; /* whom it names; may be empty */
+	char text[ISO_TEXT_BYTES]; /* decoded, one line */
+	uint64_t at_ns; /* the kernel's timestamp, else when it was read */
 	uint32_t cpu;
 	bool has_cpu;
-	const void *raw;               /* as the kernel gave it; copied */
-	size_t raw_bytes;              /* at most 64 KiB, longer ones are cut and say so in text */
+	const void *raw; /* as the kernel gave it; copied */
+	size_t raw_bytes; /* at most 64 KiB, longer ones are cut and say so in text */
 };
 
 struct store_intent {
 	uint64_t operation;
-	uint32_t kind;             /* enum iso_effect_kind of the effect that will follow */
+	uint32_t kind; /* enum iso_effect_kind of the effect that will follow */
 	char object[ISO_PATH_BYTES]; /* region, lease, daxX.Y or port, as people name it */
 	uint32_t epoch;
 };
@@ -93,10 +93,12 @@ int store_open(const char *path, const char *boot_id, struct store **ret, char *
 
 /* Reading what was left, before store_start() only. Callbacks return 0 to go on, else that ends the load. */
 int store_load_regions(struct store *store,
-		       int (*each)(void *userdata, const struct iso_restore_region *region, bool same_boot),
+		       int (*each)(void *userdata, const struct iso_restore_region *region,
+				   bool same_boot),
 		       void *userdata);
 int store_load_leases(struct store *store,
-		      int (*each)(void *userdata, const struct iso_restore_lease *lease, bool same_boot),
+		      int (*each)(void *userdata, const struct iso_restore_lease *lease,
+				  bool same_boot),
 		      void *userdata);
 /* Incidents that were open. */
 int store_load_incidents(struct store *store,
@@ -105,13 +107,15 @@ int store_load_incidents(struct store *store,
 			 void *userdata);
 /* Intents without an outcome, oldest first. */
 int store_load_intents(struct store *store,
-		       int (*each)(void *userdata, const struct store_intent *intent, bool same_boot),
+		       int (*each)(void *userdata, const struct store_intent *intent,
+				   bool same_boot),
 		       void *userdata);
 /* Number of the last incident ever stored; 0: none. */
 int store_load_last_incident(struct store *store, uint64_t *ret_id);
 
 /* Starts the thread; `done` is called from `event`'s loop. */
-int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done, void *userdata);
+int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
+		void *userdata);
 
 /* Writes out what is queued (one more try on a failing disk), ends the thread and frees. NULL is fine. */
 struct store *store_free(struct store *store);
@@ -137,9 +141,9 @@ void store_problem(struct store *store, char *text, size_t room);
 
 struct store_counters {
 	uint64_t committed; /* items made durable */
-	uint64_t failed;    /* items given up; those with a token were told */
-	uint64_t refused;   /* not taken because the queue was full */
-	uint64_t queued;    /* now */
+	uint64_t failed; /* items given up; those with a token were told */
+	uint64_t refused; /* not taken because the queue was full */
+	uint64_t queued; /* now */
 };
 
 void store_count(struct store *store, struct store_counters *ret);

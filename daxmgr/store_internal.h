@@ -43,7 +43,7 @@ struct store_item {
 	enum store_item_kind kind;
 	uint64_t token;
 	uint64_t realtime_us; /* wall clock of what it is about */
-	int result;           /* when it comes back */
+	int result; /* when it comes back */
 	store_result_t callback; /* queries */
 	void *userdata;
 	struct store_rows rows;
@@ -56,8 +56,14 @@ struct store_item {
 		struct store_event event; /* .raw is owned */
 		struct store_action action;
 		struct store_intent intent;
-		struct { uint64_t operation; int result; } done;
-		struct { uint64_t id; uint32_t limit; } query;
+		struct {
+			uint64_t operation;
+			int result;
+		} done;
+		struct {
+			uint64_t id;
+			uint32_t limit;
+		} query;
 	};
 };
 
@@ -111,7 +117,7 @@ struct store {
 	struct store_list finished;
 	struct store_counters counters;
 	char problem[ISO_TEXT_BYTES]; /* goes away when a write succeeds */
-	char damage[ISO_TEXT_BYTES];  /* stays */
+	char damage[ISO_TEXT_BYTES]; /* stays */
 	bool stop;
 };
 
@@ -155,6 +161,7 @@ int store_bind_run(struct store_binder *binder);
 /* Copies a text column; cut to the room, empty for NULL. */
 void store_column_text(sqlite3_stmt *statement, int column, char *to, size_t room);
 /* Values of our enums by their names. Return: false for a name that is none. */
-bool store_value_of(const char *(*name)(uint32_t), uint32_t values, const char *text, uint32_t *ret);
+bool store_value_of(const char *(*name)(uint32_t), uint32_t values, const char *text,
+		    uint32_t *ret);
 
 #endif

@@ -13,8 +13,9 @@ static int begin(struct store *store, const char *sql, sqlite3_stmt **ret)
 
 static uint32_t column_id(sqlite3_stmt *s, int column)
 {
-	return sqlite3_column_type(s, column) == SQLITE_NULL ? ISO_NONE :
-							       (uint32_t)sqlite3_column_int64(s, column);
+	return sqlite3_column_type(s, column) == SQLITE_NULL
+		       ? ISO_NONE
+		       : (uint32_t)sqlite3_column_int64(s, column);
 }
 
 static bool column_same_boot(struct store *store, sqlite3_stmt *s, int column)
@@ -58,7 +59,7 @@ static int read_leg(sqlite3_stmt *s, void *userdata)
 static int read_region(struct store *store, sqlite3_stmt *s, struct iso_restore_region *ret,
 		       bool *ret_same_boot)
 {
-	*ret = (struct iso_restore_region){ .kernel_id = ISO_NONE };
+	*ret = (struct iso_restore_region){.kernel_id = ISO_NONE};
 	store_column_text(s, 0, ret->definition.name, sizeof(ret->definition.name));
 	ret->definition.ways = (uint32_t)sqlite3_column_int64(s, 1);
 	ret->definition.granularity = (uint32_t)sqlite3_column_int64(s, 2);
@@ -77,7 +78,8 @@ static int read_region(struct store *store, sqlite3_stmt *s, struct iso_restore_
 }
 
 int store_load_regions(struct store *store,
-		       int (*each)(void *userdata, const struct iso_restore_region *region, bool same_boot),
+		       int (*each)(void *userdata, const struct iso_restore_region *region,
+				   bool same_boot),
 		       void *userdata)
 {
 	/* The last intent about a region decides whether its creation was cut short. */
@@ -113,7 +115,8 @@ static int read_part(sqlite3_stmt *s, void *userdata)
 	if (part < 0 || part >= ISO_LEASE_PARTS_MAX)
 		return -EUCLEAN;
 	lease->terms.parts[part].bytes = (uint64_t)sqlite3_column_int64(s, 1);
-	store_column_text(s, 2, lease->terms.parts[part].region, sizeof(lease->terms.parts[part].region));
+	store_column_text(s, 2, lease->terms.parts[part].region,
+			  sizeof(lease->terms.parts[part].region));
 	if (lease->terms.n_parts <= part)
 		lease->terms.n_parts = (uint32_t)part + 1;
 	return 0;
@@ -161,29 +164,32 @@ static int read_lease(struct store *store, sqlite3_stmt *s, struct iso_restore_l
 {
 	int r;
 
-	*ret = (struct iso_restore_lease){ 0 };
+	*ret = (struct iso_restore_lease){0};
 	r = read_terms(s, ret);
 	if (r < 0)
 		return r;
 	*ret_same_boot = column_same_boot(store, s, 13);
-	r = each_child(store, "SELECT part, bytes, region FROM lease_parts WHERE lease = ?1", ret->terms.name,
-		       read_part, ret);
+	r = each_child(store, "SELECT part, bytes, region FROM lease_parts WHERE lease = ?1",
+		       ret->terms.name, read_part, ret);
 	/* Processes and instances of another boot are gone. */
 	if (r < 0 || !*ret_same_boot)
 		return r;
 	ret->pid = sqlite3_column_int(s, 11);
-	return each_child(store,
-			  "SELECT part, region, region_kernel_id, kernel_id, bytes FROM lease_instances"
-			  " WHERE lease = ?1",
-			  ret->terms.name, read_instance, ret);
+	return each_child(
+		store,
+		"SELECT part, region, region_kernel_id, kernel_id, bytes FROM lease_instances"
+		" WHERE lease = ?1",
+		ret->terms.name, read_instance, ret);
 }
 
 int store_load_leases(struct store *store,
-		      int (*each)(void *userdata, const struct iso_restore_lease *lease, bool same_boot),
+		      int (*each)(void *userdata, const struct iso_restore_lease *lease,
+				  bool same_boot),
 		      void *userdata)
 {
-	static const char sql[] = "SELECT name, state, uid, gid, align, keep_ns, expires_ns, restart, wait,"
-				  " sequence, was_killed, pid, incident, boot_id FROM leases ORDER BY sequence, name";
+	static const char sql[] =
+		"SELECT name, state, uid, gid, align, keep_ns, expires_ns, restart, wait,"
+		" sequence, was_killed, pid, incident, boot_id FROM leases ORDER BY sequence, name";
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;
 
@@ -209,8 +215,9 @@ int store_load_incidents(struct store *store,
 				     bool same_boot),
 			 void *userdata)
 {
-	static const char sql[] = "SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id"
-				  " FROM incidents WHERE open ORDER BY id";
+	static const char sql[] =
+		"SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id"
+		" FROM incidents WHERE open ORDER BY id";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
@@ -240,13 +247,15 @@ int store_load_incidents(struct store *store,
 }
 
 int store_load_intents(struct store *store,
-		       int (*each)(void *userdata, const struct store_intent *intent, bool same_boot),
+		       int (*each)(void *userdata, const struct store_intent *intent,
+				   bool same_boot),
 		       void *userdata)
 {
 	/* An intent is settled by any later one about the same object. */
-	static const char sql[] = "SELECT operation, kind, object, epoch, boot_id FROM intents AS i"
-				  " WHERE state = 'open' AND NOT EXISTS (SELECT 1 FROM intents AS later"
-				  "  WHERE later.object = i.object AND later.id > i.id) ORDER BY id";
+	static const char sql[] =
+		"SELECT operation, kind, object, epoch, boot_id FROM intents AS i"
+		" WHERE state = 'open' AND NOT EXISTS (SELECT 1 FROM intents AS later"
+		"  WHERE later.object = i.object AND later.id > i.id) ORDER BY id";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 

@@ -6,7 +6,8 @@
 #include "store_internal.h"
 
 #define NEWEST_INCIDENTS "(SELECT id FROM incidents ORDER BY id DESC LIMIT ?2)"
-#define CHOSEN_INCIDENTS "((?1 != 0 AND incident = ?1) OR (?1 = 0 AND incident IN " NEWEST_INCIDENTS "))"
+#define CHOSEN_INCIDENTS                                                                           \
+	"((?1 != 0 AND incident = ?1) OR (?1 = 0 AND incident IN " NEWEST_INCIDENTS "))"
 
 static const char incidents_sql[] =
 	"SELECT id, cause, unit, domain, open, boot_id, realtime_us, record_ns, detected_ns, contained_ns,"
@@ -41,7 +42,7 @@ void store_rows_free(struct store_rows *rows)
 	free(rows->victims);
 	free(rows->timeline);
 	free(rows->events);
-	*rows = (struct store_rows){ 0 };
+	*rows = (struct store_rows){0};
 }
 
 /* Room for one more; grows by doubling. Return: NULL without memory. */
@@ -92,7 +93,8 @@ static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 
 static int read_victim(sqlite3_stmt *s, struct store_rows *rows)
 {
-	struct store_victim_row *row = grow((void **)&rows->victims, rows->n_victims, sizeof(*rows->victims));
+	struct store_victim_row *row =
+		grow((void **)&rows->victims, rows->n_victims, sizeof(*rows->victims));
 
 	if (!row)
 		return SQLITE_NOMEM;
@@ -107,7 +109,8 @@ static int read_victim(sqlite3_stmt *s, struct store_rows *rows)
 
 static int read_note(sqlite3_stmt *s, struct store_rows *rows)
 {
-	struct store_note_row *row = grow((void **)&rows->timeline, rows->n_timeline, sizeof(*rows->timeline));
+	struct store_note_row *row =
+		grow((void **)&rows->timeline, rows->n_timeline, sizeof(*rows->timeline));
 	struct store_note *note;
 	char kind[STORE_KIND_BYTES];
 
@@ -148,7 +151,8 @@ static int read_raw(sqlite3_stmt *s, struct store_event *event)
 
 static int read_event(sqlite3_stmt *s, struct store_rows *rows)
 {
-	struct store_event_row *row = grow((void **)&rows->events, rows->n_events, sizeof(*rows->events));
+	struct store_event_row *row =
+		grow((void **)&rows->events, rows->n_events, sizeof(*rows->events));
 	struct store_event *event;
 
 	if (!row)
@@ -195,8 +199,8 @@ int store_query_item(struct store *store, struct store_item *item)
 	int code;
 
 	if (item->kind == STORE_ITEM_QUERY_EVENTS)
-		return select_rows(store, id ? events_after_sql : events_newest_sql, id, limit, read_event,
-				   &item->rows);
+		return select_rows(store, id ? events_after_sql : events_newest_sql, id, limit,
+				   read_event, &item->rows);
 	code = select_rows(store, incidents_sql, id, limit, read_incident, &item->rows);
 	if (code == SQLITE_OK)
 		code = select_rows(store, victims_sql, id, limit, read_victim, &item->rows);

@@ -45,7 +45,7 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
 		return -errno;
 	pthread_mutex_lock(&store->mutex);
 	finished = store->finished;
-	store->finished = (struct store_list){ 0 };
+	store->finished = (struct store_list){0};
 	pthread_mutex_unlock(&store->mutex);
 	while (finished.first) {
 		struct store_item *item = finished.first;
@@ -75,7 +75,8 @@ static int start_thread(struct store *store)
 	return -r;
 }
 
-int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done, void *userdata)
+int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
+		void *userdata)
 {
 	int r;
 
@@ -98,7 +99,7 @@ static void clear_list(struct store_list *list)
 		list->first = item->next;
 		store_item_free(item);
 	}
-	*list = (struct store_list){ 0 };
+	*list = (struct store_list){0};
 }
 
 struct store *store_free(struct store *store)
@@ -118,7 +119,7 @@ struct store *store_free(struct store *store)
 	/* Queries that nobody waits for any more still own their callers' memory. */
 	for (struct store_item *item = store->finished.first; item; item = item->next)
 		if (item->callback)
-			item->callback(item->userdata, -ESHUTDOWN, &(struct store_result){ 0 });
+			item->callback(item->userdata, -ESHUTDOWN, &(struct store_result){0});
 	clear_list(&store->finished);
 	clear_list(&store->queue);
 	store_database_close(store);
@@ -175,7 +176,8 @@ int store_save_lease(struct store *store, const struct iso_restore_lease *lease,
 	return enqueue(store, item);
 }
 
-static int enqueue_name(struct store *store, enum store_item_kind kind, const char *name, uint64_t token)
+static int enqueue_name(struct store *store, enum store_item_kind kind, const char *name,
+			uint64_t token)
 {
 	struct store_item *item = new_item(store, kind, token);
 
@@ -240,7 +242,8 @@ int store_save_event(struct store *store, const struct store_event *event)
 	if (item->event.raw_bytes > STORE_RAW_MAX) {
 		item->event.raw_bytes = STORE_RAW_MAX;
 		length = strlen(item->event.text);
-		snprintf(item->event.text + length, sizeof(item->event.text) - length, " (raw record cut)");
+		snprintf(item->event.text + length, sizeof(item->event.text) - length,
+			 " (raw record cut)");
 	}
 	if (item->event.raw_bytes) {
 		item->event.raw = malloc(item->event.raw_bytes);
@@ -284,8 +287,8 @@ int store_intent_done(struct store *store, uint64_t operation, int result)
 	return enqueue(store, item);
 }
 
-static int enqueue_query(struct store *store, enum store_item_kind kind, uint64_t id, uint32_t limit,
-			 store_result_t callback, void *userdata)
+static int enqueue_query(struct store *store, enum store_item_kind kind, uint64_t id,
+			 uint32_t limit, store_result_t callback, void *userdata)
 {
 	struct store_item *item = new_item(store, kind, 0);
 
@@ -316,7 +319,8 @@ void store_problem(struct store *store, char *text, size_t room)
 	if (store->problem[0])
 		snprintf(text, room, "%s", store->problem);
 	else if (store->counters.refused || store->counters.failed)
-		snprintf(text, room, "%llu records were lost while the database could not keep up or take them",
+		snprintf(text, room,
+			 "%llu records were lost while the database could not keep up or take them",
 			 (unsigned long long)(store->counters.refused + store->counters.failed));
 	else
 		snprintf(text, room, "%s", store->damage);

@@ -58,7 +58,7 @@ static void list_move(struct store_list *to, struct store_list *from)
 		to->first = from->first;
 	to->last = from->last;
 	to->n += from->n;
-	*from = (struct store_list){ 0 };
+	*from = (struct store_list){0};
 }
 
 void store_item_free(struct store_item *item)
@@ -211,7 +211,7 @@ static void run_query(struct store *store, struct store_item *item)
 /* Return: false when something waits for a better time; it is all in `list` again. */
 static bool run(struct store *store, struct store_list *list)
 {
-	struct store_list batch = { 0 }, kept = { 0 };
+	struct store_list batch = {0}, kept = {0};
 	struct store_item *item;
 	bool healthy = true;
 
@@ -234,13 +234,15 @@ static void tidy(struct store *store)
 
 	if (!store->db)
 		return;
-	snprintf(statement, sizeof(statement),
-		 "DELETE FROM events WHERE id <= (SELECT max(id) - %d FROM events);"
-		 "DELETE FROM actions WHERE id <= (SELECT max(id) - %d FROM actions);"
-		 "DELETE FROM intents WHERE state != 'open' AND id <= (SELECT max(id) - %d FROM intents);",
-		 STORE_EVENTS_MAX, STORE_ACTIONS_MAX, STORE_ACTIONS_MAX);
+	snprintf(
+		statement, sizeof(statement),
+		"DELETE FROM events WHERE id <= (SELECT max(id) - %d FROM events);"
+		"DELETE FROM actions WHERE id <= (SELECT max(id) - %d FROM actions);"
+		"DELETE FROM intents WHERE state != 'open' AND id <= (SELECT max(id) - %d FROM intents);",
+		STORE_EVENTS_MAX, STORE_ACTIONS_MAX, STORE_ACTIONS_MAX);
 	if (sqlite3_exec(store->db, statement, NULL, NULL, NULL) == SQLITE_OK &&
-	    sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
+	    sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
+		    SQLITE_OK)
 		store->n_unsaved = 0;
 }
 
@@ -279,7 +281,7 @@ static void give_up(struct store *store, struct store_list *list)
 void *store_thread(void *userdata)
 {
 	struct store *store = userdata;
-	struct store_list list = { 0 };
+	struct store_list list = {0};
 	bool idle, healthy = true, stop = false;
 
 	prctl(PR_SET_NAME, "store");
@@ -299,7 +301,7 @@ void *store_thread(void *userdata)
 			break;
 		/* New work does not make a full disk any emptier: do not try with each item. */
 		if (!healthy)
-			nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+			nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
 	}
 	give_up(store, &list);
 	if (store->db)

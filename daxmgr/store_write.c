@@ -32,7 +32,8 @@ static int write_lease_parts(struct store *store, const struct iso_acquire *term
 	int code;
 
 	code = run_with_name(store, STORE_STATEMENT_LEASE_PARTS_CLEAR, terms->name);
-	for (uint32_t i = 0; code == SQLITE_OK && i < terms->n_parts && i < ISO_LEASE_PARTS_MAX; i++) {
+	for (uint32_t i = 0; code == SQLITE_OK && i < terms->n_parts && i < ISO_LEASE_PARTS_MAX;
+	     i++) {
 		struct store_binder b = store_bind(store, STORE_STATEMENT_LEASE_PART);
 
 		store_bind_text(&b, terms->name);
@@ -49,7 +50,8 @@ static int write_lease_instances(struct store *store, const struct iso_restore_l
 	int code;
 
 	code = run_with_name(store, STORE_STATEMENT_LEASE_INSTANCES_CLEAR, lease->terms.name);
-	for (uint32_t i = 0; code == SQLITE_OK && i < lease->n_parts && i < ISO_LEASE_PARTS_MAX; i++) {
+	for (uint32_t i = 0; code == SQLITE_OK && i < lease->n_parts && i < ISO_LEASE_PARTS_MAX;
+	     i++) {
 		struct store_binder b = store_bind(store, STORE_STATEMENT_LEASE_INSTANCE);
 
 		store_bind_text(&b, lease->terms.name);
@@ -250,19 +252,29 @@ static int write_intent_done(struct store *store, uint64_t operation, int result
 int store_write_item(struct store *store, const struct store_item *item)
 {
 	switch (item->kind) {
-	case STORE_ITEM_LEASE: return write_lease(store, &item->lease);
-	case STORE_ITEM_LEASE_END: return run_with_name(store, STORE_STATEMENT_LEASE_END, item->name);
-	case STORE_ITEM_REGION: return write_region(store, &item->region);
-	case STORE_ITEM_REGION_END: return run_with_name(store, STORE_STATEMENT_REGION_END, item->name);
-	case STORE_ITEM_INCIDENT: return write_incident(store, item);
-	case STORE_ITEM_NOTE: return write_note(store, item);
-	case STORE_ITEM_EVENT: return write_event(store, item);
-	case STORE_ITEM_ACTION: return write_action(store, item);
-	case STORE_ITEM_INTENT: return write_intent(store, &item->intent);
+	case STORE_ITEM_LEASE:
+		return write_lease(store, &item->lease);
+	case STORE_ITEM_LEASE_END:
+		return run_with_name(store, STORE_STATEMENT_LEASE_END, item->name);
+	case STORE_ITEM_REGION:
+		return write_region(store, &item->region);
+	case STORE_ITEM_REGION_END:
+		return run_with_name(store, STORE_STATEMENT_REGION_END, item->name);
+	case STORE_ITEM_INCIDENT:
+		return write_incident(store, item);
+	case STORE_ITEM_NOTE:
+		return write_note(store, item);
+	case STORE_ITEM_EVENT:
+		return write_event(store, item);
+	case STORE_ITEM_ACTION:
+		return write_action(store, item);
+	case STORE_ITEM_INTENT:
+		return write_intent(store, &item->intent);
 	case STORE_ITEM_INTENT_DONE:
 		return write_intent_done(store, item->done.operation, item->done.result);
 	case STORE_ITEM_QUERY_INCIDENTS:
-	case STORE_ITEM_QUERY_EVENTS: break;
+	case STORE_ITEM_QUERY_EVENTS:
+		break;
 	}
 	return SQLITE_MISUSE;
 }

@@ -14,16 +14,16 @@ struct unit {
 };
 
 static const struct unit times[] = {
-	{ "ns", 1 },
-	{ "us", 1000 },
-	{ "ms", 1000 * 1000 },
-	{ "", UINT64_C(1000000000) },
-	{ "s", UINT64_C(1000000000) },
-	{ "sec", UINT64_C(1000000000) },
-	{ "m", UINT64_C(60000000000) },
-	{ "min", UINT64_C(60000000000) },
-	{ "h", UINT64_C(3600000000000) },
-	{ "d", UINT64_C(86400000000000) },
+	{"ns", 1},
+	{"us", 1000},
+	{"ms", 1000 * 1000},
+	{"", UINT64_C(1000000000)},
+	{"s", UINT64_C(1000000000)},
+	{"sec", UINT64_C(1000000000)},
+	{"m", UINT64_C(60000000000)},
+	{"min", UINT64_C(60000000000)},
+	{"h", UINT64_C(3600000000000)},
+	{"d", UINT64_C(86400000000000)},
 };
 
 /* strtoull() takes signs and leading blanks; a size has neither. */
@@ -140,7 +140,8 @@ const char *units_format_size(uint64_t bytes, char text[UNITS_SIZE_BYTES])
 	else if (bytes % unit == 0)
 		snprintf(text, UNITS_SIZE_BYTES, "%" PRIu64 "%c", bytes / unit, prefixes[i]);
 	else
-		snprintf(text, UNITS_SIZE_BYTES, "%.1f%c", (double)bytes / (double)unit, prefixes[i]);
+		snprintf(text, UNITS_SIZE_BYTES, "%.1f%c", (double)bytes / (double)unit,
+			 prefixes[i]);
 	return text;
 }
 
@@ -171,10 +172,10 @@ const char *units_format_time(uint64_t ns, char text[UNITS_TIME_BYTES])
 	else if (ns < UINT64_C(100000000000))
 		snprintf(text, UNITS_TIME_BYTES, "%.3g s", (double)ns / 1e9);
 	else if (ns < UINT64_C(86400000000000))
-		snprintf(text, UNITS_TIME_BYTES, "%" PRIu64 "min %" PRIu64 "s", ns / UINT64_C(60000000000),
-			 ns / UINT64_C(1000000000) % 60);
+		snprintf(text, UNITS_TIME_BYTES, "%" PRIu64 "min %" PRIu64 "s",
+			 ns / UINT64_C(60000000000), ns / UINT64_C(1000000000) % 60);
 	else
-		snprintf(text, UNITS_TIME_BYTES, "%" PRIu64 "d %" PRIu64 "h", ns / UINT64_C(86400000000000),
-			 ns / UINT64_C(3600000000000) % 24);
+		snprintf(text, UNITS_TIME_BYTES, "%" PRIu64 "d %" PRIu64 "h",
+			 ns / UINT64_C(86400000000000), ns / UINT64_C(3600000000000) % 24);
 	return text;
 }

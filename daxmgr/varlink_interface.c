@@ -2,7 +2,7 @@
 /* Errors of org.daxmgr.Manager, and the interface put together. */
 #include "varlink_interface.h"
 
-#define ERROR_WITH_TEXT(name) \
+#define ERROR_WITH_TEXT(name)                                                                      \
 	static SD_VARLINK_DEFINE_ERROR(name, SD_VARLINK_DEFINE_FIELD(text, SD_VARLINK_STRING, 0))
 
 ERROR_WITH_TEXT(NotReady);
@@ -25,25 +25,22 @@ ERROR_WITH_TEXT(StillRunning);
 ERROR_WITH_TEXT(Withdrawn);
 ERROR_WITH_TEXT(StoreFailed);
 
-#define TYPE(name, comment) SD_VARLINK_SYMBOL_COMMENT(comment), &vl_type_##name
+#define TYPE(name, comment)   SD_VARLINK_SYMBOL_COMMENT(comment), &vl_type_##name
 #define METHOD(name, comment) SD_VARLINK_SYMBOL_COMMENT(comment), &vl_method_##name
-#define ERROR(name, comment) SD_VARLINK_SYMBOL_COMMENT(comment), &vl_error_##name
+#define ERROR(name, comment)  SD_VARLINK_SYMBOL_COMMENT(comment), &vl_error_##name
 
 SD_VARLINK_DEFINE_INTERFACE(
 	org_daxmgr_Manager, VARLINK_INTERFACE,
-	SD_VARLINK_INTERFACE_COMMENT("Manages CXL memory that may isolate: regions, leases of virtual machines, incidents"),
-	TYPE(HostBridge, "A CXL host bridge"),
-	TYPE(Port, "A root port or a port of a switch"),
-	TYPE(Memdev, "A memory device"),
-	TYPE(Region, "A region as it shall be and as it is"),
-	TYPE(Instance, "One device-dax character device"),
-	TYPE(PartWish, "Memory asked for"),
+	SD_VARLINK_INTERFACE_COMMENT(
+		"Manages CXL memory that may isolate: regions, leases of virtual machines, incidents"),
+	TYPE(HostBridge, "A CXL host bridge"), TYPE(Port, "A root port or a port of a switch"),
+	TYPE(Memdev, "A memory device"), TYPE(Region, "A region as it shall be and as it is"),
+	TYPE(Instance, "One device-dax character device"), TYPE(PartWish, "Memory asked for"),
 	TYPE(Part, "Memory of a lease"),
 	TYPE(Lease, "The claim of one virtual machine on its instances"),
 	TYPE(Component, "Something the daemon works with"),
 	TYPE(DomainStatus, "State of an isolation domain"),
-	TYPE(Victim, "A virtual machine that was killed"),
-	TYPE(Note, "One line of a timeline"),
+	TYPE(Victim, "A virtual machine that was killed"), TYPE(Note, "One line of a timeline"),
 	TYPE(Incident, "Everything that followed from one cause"),
 	TYPE(Event, "A record of a source"),
 	TYPE(Worker, "A process that makes calls that may block"),
@@ -55,11 +52,13 @@ SD_VARLINK_DEFINE_INTERFACE(
 	METHOD(CreateRegion, "Defines a region and has it made; it comes back at every start"),
 	METHOD(DestroyRegion, "Removes a region that no lease stands on"),
 	METHOD(Acquire, "Leases memory for a virtual machine"),
-	METHOD(Attach, "Says that a process is the virtual machine of a lease: it is watched, and killed when its memory fails"),
+	METHOD(Attach,
+	       "Says that a process is the virtual machine of a lease: it is watched, and killed when its memory fails"),
 	METHOD(Release, "Ends a lease whose virtual machine does not run"),
 	METHOD(ListLeases, "Leases in the order they are served"),
 	METHOD(WhatIf, "What the loss of a port or memory device would mean now"),
-	METHOD(Isolate, "Takes a port out of use: kills the virtual machines below it and keeps it out until Recover()"),
+	METHOD(Isolate,
+	       "Takes a port out of use: kills the virtual machines below it and keeps it out until Recover()"),
 	METHOD(Recover, "Ends Isolate(), or tries again what was given up"),
 	METHOD(ListIncidents, "Incidents, newest first"),
 	METHOD(ListEvents, "Stored records of the sources, oldest first"),
@@ -70,7 +69,8 @@ SD_VARLINK_DEFINE_INTERFACE(
 	ERROR(NoSuchUnit, "No port or memory device is called that"),
 	ERROR(NoSuchIncident, "No incident has that number"),
 	ERROR(BadName, "The name is not allowed"),
-	ERROR(BadSize, "A size is zero, not a multiple of the alignment, or there are too many parts"),
+	ERROR(BadSize,
+	      "A size is zero, not a multiple of the alignment, or there are too many parts"),
 	ERROR(BadRegion, "Ways, granularity or serial numbers make no sense"),
 	ERROR(NameInUse, "The lease is in use, or a region of that name is defined otherwise"),
 	ERROR(NoCapacity, "There is not enough free memory"),

@@ -9,9 +9,9 @@
 
 #include <systemd/sd-varlink-idl.h>
 
-#define VARLINK_INTERFACE "org.daxmgr.Manager"
+#define VARLINK_INTERFACE    "org.daxmgr.Manager"
 #define VARLINK_METHOD(name) VARLINK_INTERFACE "." name
-#define VARLINK_ERROR(name) VARLINK_INTERFACE "." name
+#define VARLINK_ERROR(name)  VARLINK_INTERFACE "." name
 
 extern const sd_varlink_interface vl_interface_org_daxmgr_Manager;
 

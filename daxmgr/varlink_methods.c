@@ -2,83 +2,54 @@
 /* Methods of org.daxmgr.Manager: what goes in and what comes out. */
 #include "varlink_interface.h"
 
-#define COMMENT SD_VARLINK_FIELD_COMMENT
-#define IN(name, type) SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, 0)
-#define IN_MAYBE(name, type) SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
-#define OUT(name, type) SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, 0)
-#define OUT_MAYBE(name, type) SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
-#define OUT_LIST_OF(name, type) SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(name, type, SD_VARLINK_ARRAY)
+#define COMMENT			 SD_VARLINK_FIELD_COMMENT
+#define IN(name, type)		 SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, 0)
+#define IN_MAYBE(name, type)	 SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
+#define OUT(name, type)		 SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, 0)
+#define OUT_MAYBE(name, type)	 SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
+#define OUT_LIST_OF(name, type)	 SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(name, type, SD_VARLINK_ARRAY)
 #define OUT_MAYBE_OF(name, type) SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(name, type, SD_VARLINK_NULLABLE)
 
 SD_VARLINK_DEFINE_METHOD(
-	GetStatus,
-	OUT(version, STRING),
+	GetStatus, OUT(version, STRING),
 	COMMENT("healthy, degraded (works, but something is missing: see components) or isolated (a domain is not healthy)"),
-	OUT(state, STRING),
-	COMMENT("The first observation has ended; requests are taken"),
-	OUT(ready, BOOL),
-	OUT(bootId, STRING),
-	COMMENT("CLOCK_BOOTTIME now, nanoseconds"),
-	OUT(nowNs, INT),
-	COMMENT("Of regions that are live"),
-	OUT(capacityBytes, INT),
-	OUT(freeBytes, INT),
-	OUT(regions, INT),
-	OUT(regionsLive, INT),
-	OUT(leases, INT),
-	OUT(leasesAttached, INT),
-	COMMENT("Leases that wait for capacity"),
-	OUT(leasesWaiting, INT),
-	OUT(leasesStuck, INT),
-	OUT(incidentsOpen, INT),
-	OUT_LIST_OF(domains, DomainStatus),
+	OUT(state, STRING), COMMENT("The first observation has ended; requests are taken"),
+	OUT(ready, BOOL), OUT(bootId, STRING), COMMENT("CLOCK_BOOTTIME now, nanoseconds"),
+	OUT(nowNs, INT), COMMENT("Of regions that are live"), OUT(capacityBytes, INT),
+	OUT(freeBytes, INT), OUT(regions, INT), OUT(regionsLive, INT), OUT(leases, INT),
+	OUT(leasesAttached, INT), COMMENT("Leases that wait for capacity"), OUT(leasesWaiting, INT),
+	OUT(leasesStuck, INT), OUT(incidentsOpen, INT), OUT_LIST_OF(domains, DomainStatus),
 	OUT_LIST_OF(components, Component));
 
 SD_VARLINK_DEFINE_METHOD(
 	GetTopology,
 	COMMENT("The tree as flat lists that refer to each other: port to parent and hostBridge, memdev to port and regions, region to memdevs, instance to region and lease"),
-	OUT_LIST_OF(hostBridges, HostBridge),
-	OUT_LIST_OF(ports, Port),
-	OUT_LIST_OF(memdevs, Memdev),
-	OUT_LIST_OF(regions, Region),
-	OUT_LIST_OF(instances, Instance),
-	OUT_LIST_OF(leases, Lease));
+	OUT_LIST_OF(hostBridges, HostBridge), OUT_LIST_OF(ports, Port),
+	OUT_LIST_OF(memdevs, Memdev), OUT_LIST_OF(regions, Region),
+	OUT_LIST_OF(instances, Instance), OUT_LIST_OF(leases, Lease));
 
 SD_VARLINK_DEFINE_METHOD(ListRegions, OUT_LIST_OF(regions, Region));
 
-SD_VARLINK_DEFINE_METHOD(
-	CreateRegion,
-	IN(name, STRING),
-	COMMENT("Serial numbers in target order, \"0x10\" or decimal"),
-	SD_VARLINK_DEFINE_INPUT(memdevs, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
-	COMMENT("Interleave ways; absent: one per memory device"),
-	IN_MAYBE(ways, INT),
-	COMMENT("Interleave granularity in bytes; absent: the window's"),
-	IN_MAYBE(granularity, INT),
-	COMMENT("Size; absent: all there is"),
-	IN_MAYBE(size, INT),
-	OUT_MAYBE_OF(region, Region));
+SD_VARLINK_DEFINE_METHOD(CreateRegion, IN(name, STRING),
+			 COMMENT("Serial numbers in target order, \"0x10\" or decimal"),
+			 SD_VARLINK_DEFINE_INPUT(memdevs, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+			 COMMENT("Interleave ways; absent: one per memory device"),
+			 IN_MAYBE(ways, INT),
+			 COMMENT("Interleave granularity in bytes; absent: the window's"),
+			 IN_MAYBE(granularity, INT), COMMENT("Size; absent: all there is"),
+			 IN_MAYBE(size, INT), OUT_MAYBE_OF(region, Region));
 
-SD_VARLINK_DEFINE_METHOD(
-	DestroyRegion,
-	IN(name, STRING),
-	COMMENT("done, or already when there was nothing to do"),
-	OUT(outcome, STRING));
+SD_VARLINK_DEFINE_METHOD(DestroyRegion, IN(name, STRING),
+			 COMMENT("done, or already when there was nothing to do"),
+			 OUT(outcome, STRING));
 
 SD_VARLINK_DEFINE_METHOD_FULL(
-	Acquire,
-	SD_VARLINK_SUPPORTS_MORE,
-	COMMENT("Name of the VM: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
-	IN(name, STRING),
-	COMMENT("Who will own the device nodes"),
-	IN(uid, INT),
-	IN(gid, INT),
-	COMMENT("One per memN"),
-	SD_VARLINK_DEFINE_INPUT_BY_TYPE(parts, PartWish, SD_VARLINK_ARRAY),
-	COMMENT("Bytes; absent: 2 MiB"),
-	IN_MAYBE(align, INT),
-	COMMENT("Keep the capacity this long after a clean exit; absent: 0"),
-	IN_MAYBE(keepNs, INT),
+	Acquire, SD_VARLINK_SUPPORTS_MORE,
+	COMMENT("Name of the VM: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), IN(name, STRING),
+	COMMENT("Who will own the device nodes"), IN(uid, INT), IN(gid, INT),
+	COMMENT("One per memN"), SD_VARLINK_DEFINE_INPUT_BY_TYPE(parts, PartWish, SD_VARLINK_ARRAY),
+	COMMENT("Bytes; absent: 2 MiB"), IN_MAYBE(align, INT),
+	COMMENT("Keep the capacity this long after a clean exit; absent: 0"), IN_MAYBE(keepNs, INT),
 	COMMENT("How long the grant lives without Attach(); absent: the configured time"),
 	IN_MAYBE(expiresNs, INT),
 	COMMENT("It wants its capacity back after we killed it; absent: true"),
@@ -86,82 +57,50 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	COMMENT("Wait for capacity instead of failing; a client that disconnects while it waits withdraws the request"),
 	IN_MAYBE(wait, BOOL),
 	COMMENT("With 'more': one message per step, the last one has state acquired"),
-	OUT(name, STRING),
-	OUT(state, STRING),
-	OUT_MAYBE(waitsFor, STRING),
+	OUT(name, STRING), OUT(state, STRING), OUT_MAYBE(waitsFor, STRING),
 	OUT_MAYBE(expiresAtNs, INT),
 	SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(parts, Part, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE));
 
 SD_VARLINK_DEFINE_METHOD(
-	Attach,
-	IN(name, STRING),
+	Attach, IN(name, STRING),
 	COMMENT("Index of a pidfd sent along; absent: the caller itself. It must be the caller or a child of the caller that runs as the lease's uid or as root"),
-	IN_MAYBE(pidfd, INT),
-	OUT(name, STRING),
-	OUT(pid, INT));
+	IN_MAYBE(pidfd, INT), OUT(name, STRING), OUT(pid, INT));
 
-SD_VARLINK_DEFINE_METHOD(
-	Release,
-	IN(name, STRING),
-	COMMENT("done or already"),
-	OUT(outcome, STRING));
+SD_VARLINK_DEFINE_METHOD(Release, IN(name, STRING), COMMENT("done or already"),
+			 OUT(outcome, STRING));
 
 SD_VARLINK_DEFINE_METHOD(ListLeases, OUT_LIST_OF(leases, Lease));
 
 SD_VARLINK_DEFINE_METHOD(
 	WhatIf,
 	COMMENT("A port (path or PCI address) or a memory device (serial, memN, path, PCI address)"),
-	IN(unit, STRING),
-	COMMENT("port or memdev"),
-	OUT(kind, STRING),
-	COMMENT("Its stable path"),
-	OUT(path, STRING),
-	OUT_MAYBE(domain, STRING),
-	OUT_LIST_OF(regions, AffectedRegion),
-	COMMENT("VMs that would be killed"),
-	OUT_LIST_OF(vms, AffectedVm),
+	IN(unit, STRING), COMMENT("port or memdev"), OUT(kind, STRING), COMMENT("Its stable path"),
+	OUT(path, STRING), OUT_MAYBE(domain, STRING), OUT_LIST_OF(regions, AffectedRegion),
+	COMMENT("VMs that would be killed"), OUT_LIST_OF(vms, AffectedVm),
 	COMMENT("VMs that must leave before the regions can be made again (decoder order)"),
-	OUT_LIST_OF(blockers, AffectedVm),
-	COMMENT("Memory of the VMs that would be lost"),
+	OUT_LIST_OF(blockers, AffectedVm), COMMENT("Memory of the VMs that would be lost"),
 	OUT(bytes, INT));
 
-SD_VARLINK_DEFINE_METHOD(
-	Isolate,
-	COMMENT("Path or PCI address"),
-	IN(port, STRING),
-	COMMENT("done when containment has begun, or already"),
-	OUT(outcome, STRING));
+SD_VARLINK_DEFINE_METHOD(Isolate, COMMENT("Path or PCI address"), IN(port, STRING),
+			 COMMENT("done when containment has begun, or already"),
+			 OUT(outcome, STRING));
 
-SD_VARLINK_DEFINE_METHOD(
-	Recover,
-	COMMENT("Path or PCI address"),
-	IN(port, STRING),
-	COMMENT("done when recovery has begun, or already"),
-	OUT(outcome, STRING));
+SD_VARLINK_DEFINE_METHOD(Recover, COMMENT("Path or PCI address"), IN(port, STRING),
+			 COMMENT("done when recovery has begun, or already"), OUT(outcome, STRING));
 
-SD_VARLINK_DEFINE_METHOD(
-	ListIncidents,
-	COMMENT("Only this one, with its timeline"),
-	IN_MAYBE(id, INT),
-	COMMENT("At most so many, newest first; absent: 100"),
-	IN_MAYBE(limit, INT),
-	OUT_LIST_OF(incidents, Incident));
+SD_VARLINK_DEFINE_METHOD(ListIncidents, COMMENT("Only this one, with its timeline"),
+			 IN_MAYBE(id, INT), COMMENT("At most so many, newest first; absent: 100"),
+			 IN_MAYBE(limit, INT), OUT_LIST_OF(incidents, Incident));
 
-SD_VARLINK_DEFINE_METHOD(
-	ListEvents,
-	COMMENT("At most so many; absent: 100. Without 'since' the newest"),
-	IN_MAYBE(limit, INT),
-	COMMENT("Only events with a greater id"),
-	IN_MAYBE(since, INT),
-	OUT_LIST_OF(events, Event));
+SD_VARLINK_DEFINE_METHOD(ListEvents,
+			 COMMENT("At most so many; absent: 100. Without 'since' the newest"),
+			 IN_MAYBE(limit, INT), COMMENT("Only events with a greater id"),
+			 IN_MAYBE(since, INT), OUT_LIST_OF(events, Event));
 
 SD_VARLINK_DEFINE_METHOD_FULL(
-	Monitor,
-	SD_VARLINK_REQUIRES_MORE,
+	Monitor, SD_VARLINK_REQUIRES_MORE,
 	COMMENT("One message has one of these. The first has only 'subscribed'"),
-	OUT_MAYBE(subscribed, BOOL),
-	OUT_MAYBE_OF(note, Note),
-	OUT_MAYBE_OF(event, Event),
+	OUT_MAYBE(subscribed, BOOL), OUT_MAYBE_OF(note, Note), OUT_MAYBE_OF(event, Event),
 	COMMENT("So many messages were left out because the client did not read: list what you need again"),
 	OUT_MAYBE(gap, INT));
 

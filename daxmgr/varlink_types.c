@@ -6,283 +6,151 @@
  */
 #include "varlink_interface.h"
 
-#define COMMENT SD_VARLINK_FIELD_COMMENT
-#define FIELD(name, type) SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, 0)
-#define MAYBE(name, type) SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
-#define LIST(name, type) SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, SD_VARLINK_ARRAY)
+#define COMMENT		    SD_VARLINK_FIELD_COMMENT
+#define FIELD(name, type)   SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, 0)
+#define MAYBE(name, type)   SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
+#define LIST(name, type)    SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, SD_VARLINK_ARRAY)
 #define LIST_OF(name, type) SD_VARLINK_DEFINE_FIELD_BY_TYPE(name, type, SD_VARLINK_ARRAY)
 
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	HostBridge,
-	COMMENT("hb and the ACPI UID, e.g. hb12"),
-	FIELD(path, STRING));
+SD_VARLINK_DEFINE_STRUCT_TYPE(HostBridge, COMMENT("hb and the ACPI UID, e.g. hb12"),
+			      FIELD(path, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Port,
-	COMMENT("Stable path: host bridge and device.function chain, e.g. hb12/00.0"),
+	Port, COMMENT("Stable path: host bridge and device.function chain, e.g. hb12/00.0"),
 	FIELD(path, STRING),
 	COMMENT("PCI address now, e.g. 0000:0c:00.0; changes with bus numbers"),
-	MAYBE(address, STRING),
-	COMMENT("root-port, switch-upstream or switch-downstream"),
-	FIELD(kind, STRING),
-	COMMENT("Path of its host bridge"),
-	FIELD(hostBridge, STRING),
-	COMMENT("Path of the port right above; absent for a root port"),
-	MAYBE(parent, STRING),
+	MAYBE(address, STRING), COMMENT("root-port, switch-upstream or switch-downstream"),
+	FIELD(kind, STRING), COMMENT("Path of its host bridge"), FIELD(hostBridge, STRING),
+	COMMENT("Path of the port right above; absent for a root port"), MAYBE(parent, STRING),
 	COMMENT("Isolation domain, named by the path of its first root port"),
 	MAYBE(domain, STRING),
 	COMMENT("State of that domain: unknown, healthy, containing, recovering, waiting, isolated, quarantined"),
-	FIELD(state, STRING),
-	COMMENT("Why it is in that state"),
-	MAYBE(reason, STRING),
-	FIELD(present, BOOL),
-	COMMENT("Held by Isolate() until Recover()"),
-	FIELD(held, BOOL));
+	FIELD(state, STRING), COMMENT("Why it is in that state"), MAYBE(reason, STRING),
+	FIELD(present, BOOL), COMMENT("Held by Isolate() until Recover()"), FIELD(held, BOOL));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Memdev,
-	FIELD(path, STRING),
-	COMMENT("Kernel name memN; changes at re-plug"),
-	MAYBE(name, STRING),
-	COMMENT("Serial number, e.g. 0x10"),
-	FIELD(serial, STRING),
-	MAYBE(address, STRING),
-	COMMENT("Path of the port right above"),
-	MAYBE(port, STRING),
-	FIELD(volatileBytes, INT),
-	FIELD(persistentBytes, INT),
-	FIELD(present, BOOL),
-	COMMENT("The memory device driver is bound and its endpoint is there"),
-	FIELD(bound, BOOL),
-	COMMENT("The kernel is still resetting it"),
-	FIELD(settling, BOOL),
+	Memdev, FIELD(path, STRING), COMMENT("Kernel name memN; changes at re-plug"),
+	MAYBE(name, STRING), COMMENT("Serial number, e.g. 0x10"), FIELD(serial, STRING),
+	MAYBE(address, STRING), COMMENT("Path of the port right above"), MAYBE(port, STRING),
+	FIELD(volatileBytes, INT), FIELD(persistentBytes, INT), FIELD(present, BOOL),
+	COMMENT("The memory device driver is bound and its endpoint is there"), FIELD(bound, BOOL),
+	COMMENT("The kernel is still resetting it"), FIELD(settling, BOOL),
 	COMMENT("Another device reports the same serial number: not used"),
-	FIELD(duplicateSerial, BOOL),
-	COMMENT("Names of the regions with a target on it"),
+	FIELD(duplicateSerial, BOOL), COMMENT("Names of the regions with a target on it"),
 	LIST(regions, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Region,
-	FIELD(name, STRING),
-	COMMENT("absent, creating, live, lost, clearing, quarantined"),
+	Region, FIELD(name, STRING), COMMENT("absent, creating, live, lost, clearing, quarantined"),
 	FIELD(state, STRING),
 	COMMENT("What an absent region waits for, e.g. decoder-order; absent when for nothing"),
-	MAYBE(wait, STRING),
-	COMMENT("Last failure, or why it is quarantined"),
-	MAYBE(reason, STRING),
-	COMMENT("Isolation domain it belongs to"),
-	MAYBE(domain, STRING),
-	FIELD(ways, INT),
-	COMMENT("Interleave granularity asked for in bytes; 0: the window's"),
-	FIELD(granularity, INT),
-	COMMENT("Serial numbers in target order"),
-	LIST(memdevs, STRING),
-	COMMENT("Kernel name of this epoch, e.g. region0"),
-	MAYBE(device, STRING),
-	COMMENT("Root decoder it is or will be created in, e.g. decoder0.1"),
-	MAYBE(window, STRING),
-	MAYBE(hpaStart, INT),
-	COMMENT("Size; 0 when it is not there"),
-	FIELD(bytes, INT),
-	COMMENT("Held by no instance"),
-	FIELD(freeBytes, INT),
-	FIELD(epoch, INT),
-	FIELD(instances, INT),
-	COMMENT("Made by CreateRegion() and not by the configuration"),
-	FIELD(fromOperator, BOOL),
-	COMMENT("It shall exist"),
-	FIELD(desired, BOOL),
-	COMMENT("Makes way for a lower region: takes no new leases"),
-	FIELD(draining, BOOL));
+	MAYBE(wait, STRING), COMMENT("Last failure, or why it is quarantined"),
+	MAYBE(reason, STRING), COMMENT("Isolation domain it belongs to"), MAYBE(domain, STRING),
+	FIELD(ways, INT), COMMENT("Interleave granularity asked for in bytes; 0: the window's"),
+	FIELD(granularity, INT), COMMENT("Serial numbers in target order"), LIST(memdevs, STRING),
+	COMMENT("Kernel name of this epoch, e.g. region0"), MAYBE(device, STRING),
+	COMMENT("Root decoder it is or will be created in, e.g. decoder0.1"), MAYBE(window, STRING),
+	MAYBE(hpaStart, INT), COMMENT("Size; 0 when it is not there"), FIELD(bytes, INT),
+	COMMENT("Held by no instance"), FIELD(freeBytes, INT), FIELD(epoch, INT),
+	FIELD(instances, INT), COMMENT("Made by CreateRegion() and not by the configuration"),
+	FIELD(fromOperator, BOOL), COMMENT("It shall exist"), FIELD(desired, BOOL),
+	COMMENT("Makes way for a lower region: takes no new leases"), FIELD(draining, BOOL));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Instance,
-	COMMENT("Kernel name of this epoch, e.g. dax0.1"),
-	MAYBE(device, STRING),
-	FIELD(region, STRING),
-	COMMENT("Lease it belongs to; absent for an orphan"),
-	MAYBE(lease, STRING),
-	COMMENT("N of /dev/daxmgr/vm/NAME/memN"),
-	MAYBE(part, INT),
+	Instance, COMMENT("Kernel name of this epoch, e.g. dax0.1"), MAYBE(device, STRING),
+	FIELD(region, STRING), COMMENT("Lease it belongs to; absent for an orphan"),
+	MAYBE(lease, STRING), COMMENT("N of /dev/daxmgr/vm/NAME/memN"), MAYBE(part, INT),
 	COMMENT("carving, zeroing, proving, ready, handing-over, held, doomed, verifying, removing"),
-	FIELD(state, STRING),
-	FIELD(bytes, INT),
-	FIELD(align, INT),
-	FIELD(epoch, INT),
-	MAYBE(hpaStart, INT),
-	COMMENT("Its region went away under it"),
-	FIELD(lost, BOOL));
+	FIELD(state, STRING), FIELD(bytes, INT), FIELD(align, INT), FIELD(epoch, INT),
+	MAYBE(hpaStart, INT), COMMENT("Its region went away under it"), FIELD(lost, BOOL));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	PartWish,
-	COMMENT("Bytes, a multiple of the alignment"),
-	FIELD(size, INT),
+	PartWish, COMMENT("Bytes, a multiple of the alignment"), FIELD(size, INT),
 	COMMENT("Name of the region it must come from; absent: the planner chooses"),
 	MAYBE(region, STRING));
 
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Part,
-	COMMENT("Stable path to open, e.g. /dev/daxmgr/vm/a/mem0"),
-	FIELD(path, STRING),
-	FIELD(bytes, INT),
-	COMMENT("What QEMU's align= must be"),
-	FIELD(align, INT),
-	COMMENT("Region it was placed in"),
-	MAYBE(region, STRING),
-	COMMENT("Kernel name of this epoch, e.g. dax0.1"),
-	MAYBE(device, STRING),
-	COMMENT("State of the instance; absent while there is none"),
-	MAYBE(state, STRING));
+SD_VARLINK_DEFINE_STRUCT_TYPE(Part, COMMENT("Stable path to open, e.g. /dev/daxmgr/vm/a/mem0"),
+			      FIELD(path, STRING), FIELD(bytes, INT),
+			      COMMENT("What QEMU's align= must be"), FIELD(align, INT),
+			      COMMENT("Region it was placed in"), MAYBE(region, STRING),
+			      COMMENT("Kernel name of this epoch, e.g. dax0.1"),
+			      MAYBE(device, STRING),
+			      COMMENT("State of the instance; absent while there is none"),
+			      MAYBE(state, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Lease,
-	FIELD(name, STRING),
+	Lease, FIELD(name, STRING),
 	COMMENT("waiting, preparing, acquired, attached, killed, kept, verifying, retracting, stuck"),
-	FIELD(state, STRING),
-	FIELD(uid, INT),
-	FIELD(gid, INT),
-	COMMENT("Process of the VM while it is attached"),
-	MAYBE(pid, INT),
-	FIELD(restart, BOOL),
-	FIELD(align, INT),
-	FIELD(keepNs, INT),
-	FIELD(epoch, INT),
-	COMMENT("Place in the queue: lower is earlier"),
-	FIELD(sequence, INT),
-	COMMENT("We killed its VM and it has not been attached again"),
-	FIELD(wasKilled, BOOL),
-	COMMENT("Incident that killed it last"),
-	MAYBE(incident, INT),
-	COMMENT("CLOCK_BOOTTIME, nanoseconds"),
-	MAYBE(attachedNs, INT),
-	MAYBE(killedNs, INT),
-	MAYBE(exitedNs, INT),
-	MAYBE(expiresAtNs, INT),
-	COMMENT("What it waits for, for people"),
-	MAYBE(waitsFor, STRING),
-	COMMENT("stuck: processes that still map its instances"),
-	LIST(mappers, INT),
-	LIST_OF(parts, Part));
+	FIELD(state, STRING), FIELD(uid, INT), FIELD(gid, INT),
+	COMMENT("Process of the VM while it is attached"), MAYBE(pid, INT), FIELD(restart, BOOL),
+	FIELD(align, INT), FIELD(keepNs, INT), FIELD(epoch, INT),
+	COMMENT("Place in the queue: lower is earlier"), FIELD(sequence, INT),
+	COMMENT("We killed its VM and it has not been attached again"), FIELD(wasKilled, BOOL),
+	COMMENT("Incident that killed it last"), MAYBE(incident, INT),
+	COMMENT("CLOCK_BOOTTIME, nanoseconds"), MAYBE(attachedNs, INT), MAYBE(killedNs, INT),
+	MAYBE(exitedNs, INT), MAYBE(expiresAtNs, INT), COMMENT("What it waits for, for people"),
+	MAYBE(waitsFor, STRING), COMMENT("stuck: processes that still map its instances"),
+	LIST(mappers, INT), LIST_OF(parts, Part));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(Component, COMMENT("store, trace, uevents, guard, workers, ..."),
+			      FIELD(name, STRING), COMMENT("ok, degraded, missing or failed"),
+			      FIELD(state, STRING), COMMENT("What that means for this host"),
+			      MAYBE(text, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(DomainStatus, COMMENT("Path of its first root port"),
+			      FIELD(domain, STRING), FIELD(state, STRING), MAYBE(reason, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(Victim, FIELD(name, STRING), MAYBE(pid, INT),
+			      COMMENT("SIGKILL sent, CLOCK_BOOTTIME of the incident's boot"),
+			      MAYBE(killedNs, INT), COMMENT("Its end was seen"),
+			      MAYBE(exitedNs, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Component,
-	COMMENT("store, trace, uevents, guard, workers, ..."),
-	FIELD(name, STRING),
-	COMMENT("ok, degraded, missing or failed"),
-	FIELD(state, STRING),
-	COMMENT("What that means for this host"),
-	MAYBE(text, STRING));
-
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	DomainStatus,
-	COMMENT("Path of its first root port"),
-	FIELD(domain, STRING),
-	FIELD(state, STRING),
-	MAYBE(reason, STRING));
-
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Victim,
-	FIELD(name, STRING),
-	MAYBE(pid, INT),
-	COMMENT("SIGKILL sent, CLOCK_BOOTTIME of the incident's boot"),
-	MAYBE(killedNs, INT),
-	COMMENT("Its end was seen"),
-	MAYBE(exitedNs, INT));
-
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Note,
-	COMMENT("Order within the incident"),
-	MAYBE(seq, INT),
-	COMMENT("When it happened: CLOCK_BOOTTIME, nanoseconds"),
-	FIELD(atNs, INT),
-	COMMENT("The same moment as wall clock, microseconds since 1970"),
-	FIELD(realtimeUs, INT),
+	Note, COMMENT("Order within the incident"), MAYBE(seq, INT),
+	COMMENT("When it happened: CLOCK_BOOTTIME, nanoseconds"), FIELD(atNs, INT),
+	COMMENT("The same moment as wall clock, microseconds since 1970"), FIELD(realtimeUs, INT),
 	MAYBE(bootId, STRING),
 	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard"),
-	FIELD(kind, STRING),
-	FIELD(text, STRING),
-	MAYBE(incident, INT),
-	MAYBE(lease, STRING),
-	MAYBE(region, STRING),
-	MAYBE(port, STRING),
-	MAYBE(pid, INT));
+	FIELD(kind, STRING), FIELD(text, STRING), MAYBE(incident, INT), MAYBE(lease, STRING),
+	MAYBE(region, STRING), MAYBE(port, STRING), MAYBE(pid, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Incident,
-	FIELD(id, INT),
+	Incident, FIELD(id, INT),
 	COMMENT("surprise-down, fatal-error, link-down, device-gone, region-gone, operator"),
-	FIELD(cause, STRING),
-	COMMENT("The fault unit: stable path of a port or memory device"),
-	FIELD(unit, STRING),
-	MAYBE(domain, STRING),
-	FIELD(open, BOOL),
-	FIELD(bootId, STRING),
+	FIELD(cause, STRING), COMMENT("The fault unit: stable path of a port or memory device"),
+	FIELD(unit, STRING), MAYBE(domain, STRING), FIELD(open, BOOL), FIELD(bootId, STRING),
 	COMMENT("The kernel's own timestamp of the first record, CLOCK_BOOTTIME of that boot"),
-	FIELD(recordNs, INT),
-	COMMENT("The same moment as wall clock, microseconds since 1970"),
-	FIELD(realtimeUs, INT),
-	COMMENT("Read by the daemon"),
-	MAYBE(detectedNs, INT),
-	COMMENT("Last victim gone and no mapping left"),
-	MAYBE(containedNs, INT),
+	FIELD(recordNs, INT), COMMENT("The same moment as wall clock, microseconds since 1970"),
+	FIELD(realtimeUs, INT), COMMENT("Read by the daemon"), MAYBE(detectedNs, INT),
+	COMMENT("Last victim gone and no mapping left"), MAYBE(containedNs, INT),
 	COMMENT("Regions back, and the leases that wanted to come back attached again"),
-	MAYBE(recoveredNs, INT),
-	FIELD(killed, INT),
-	FIELD(exited, INT),
-	COMMENT("Records that were correlated to it"),
-	FIELD(records, INT),
-	FIELD(capacityBeforeBytes, INT),
-	MAYBE(capacityAfterBytes, INT),
-	LIST_OF(victims, Victim),
+	MAYBE(recoveredNs, INT), FIELD(killed, INT), FIELD(exited, INT),
+	COMMENT("Records that were correlated to it"), FIELD(records, INT),
+	FIELD(capacityBeforeBytes, INT), MAYBE(capacityAfterBytes, INT), LIST_OF(victims, Victim),
 	COMMENT("Only when one incident was asked for"),
 	SD_VARLINK_DEFINE_FIELD_BY_TYPE(timeline, Note, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Event,
-	COMMENT("Grows by one per stored record; absent in Monitor()"),
-	MAYBE(id, INT),
-	COMMENT("trace, uevent, gap, ..."),
-	FIELD(source, STRING),
-	FIELD(kind, STRING),
+	Event, COMMENT("Grows by one per stored record; absent in Monitor()"), MAYBE(id, INT),
+	COMMENT("trace, uevent, gap, ..."), FIELD(source, STRING), FIELD(kind, STRING),
 	MAYBE(cpu, INT),
 	COMMENT("The kernel's timestamp where it has one: CLOCK_BOOTTIME, nanoseconds"),
-	FIELD(atNs, INT),
-	FIELD(realtimeUs, INT),
-	MAYBE(bootId, STRING),
-	COMMENT("PCI address, memN, daxX.Y: whom the record names"),
-	MAYBE(unit, STRING),
-	FIELD(text, STRING),
-	COMMENT("The record as the kernel gave it, base64"),
+	FIELD(atNs, INT), FIELD(realtimeUs, INT), MAYBE(bootId, STRING),
+	COMMENT("PCI address, memN, daxX.Y: whom the record names"), MAYBE(unit, STRING),
+	FIELD(text, STRING), COMMENT("The record as the kernel gave it, base64"),
 	MAYBE(raw, STRING));
 
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Worker,
-	FIELD(pid, INT),
-	COMMENT("Lane it serves; absent for a spare"),
-	MAYBE(lane, INT),
-	COMMENT("idle, busy or hung"),
-	FIELD(state, STRING),
-	COMMENT("Job it runs"),
-	MAYBE(job, STRING),
-	COMMENT("Since when, CLOCK_BOOTTIME"),
-	MAYBE(sinceNs, INT),
-	COMMENT("Kernel function it sleeps in"),
-	MAYBE(wchan, STRING),
-	COMMENT("State letter of /proc/PID/stat"),
-	MAYBE(process, STRING));
+SD_VARLINK_DEFINE_STRUCT_TYPE(Worker, FIELD(pid, INT),
+			      COMMENT("Lane it serves; absent for a spare"), MAYBE(lane, INT),
+			      COMMENT("idle, busy or hung"), FIELD(state, STRING),
+			      COMMENT("Job it runs"), MAYBE(job, STRING),
+			      COMMENT("Since when, CLOCK_BOOTTIME"), MAYBE(sinceNs, INT),
+			      COMMENT("Kernel function it sleeps in"), MAYBE(wchan, STRING),
+			      COMMENT("State letter of /proc/PID/stat"), MAYBE(process, STRING));
 
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	AffectedRegion,
-	FIELD(name, STRING),
-	FIELD(state, STRING),
-	FIELD(bytes, INT));
+SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedRegion, FIELD(name, STRING), FIELD(state, STRING),
+			      FIELD(bytes, INT));
 
-SD_VARLINK_DEFINE_STRUCT_TYPE(
-	AffectedVm,
-	FIELD(name, STRING),
-	FIELD(state, STRING),
-	MAYBE(pid, INT),
-	COMMENT("It wants its capacity back after a kill"),
-	FIELD(restart, BOOL),
-	COMMENT("All the memory it leases"),
-	FIELD(bytes, INT));
+SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedVm, FIELD(name, STRING), FIELD(state, STRING),
+			      MAYBE(pid, INT), COMMENT("It wants its capacity back after a kill"),
+			      FIELD(restart, BOOL), COMMENT("All the memory it leases"),
+			      FIELD(bytes, INT));

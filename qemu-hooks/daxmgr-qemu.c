@@ -57,7 +57,8 @@ static void usage(FILE *to)
 	      to);
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct launcher *launcher, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(struct launcher *launcher, const char *format,
+						      ...)
 {
 	char line[sizeof(launcher->said)];
 	va_list arguments;
@@ -76,15 +77,16 @@ static void pause_before_retry(struct launcher *launcher)
 {
 	unsigned int ms = launcher->pause_ms;
 
-	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 }, NULL);
+	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
+		  NULL);
 	launcher->pause_ms = ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : ms * 2;
 }
 
 static enum verdict judge(struct launcher *launcher, const struct client_failure *failure)
 {
 	/* Errors that a later attempt may not see; all others need a person. */
-	static const char *const passing[] = { "GrantVoid", "Withdrawn", "NotGranted", "NoSuchName",
-					       "Fenced",    "TableFull", "NoCapacity" };
+	static const char *const passing[] = {"GrantVoid", "Withdrawn", "NotGranted", "NoSuchName",
+					      "Fenced",	   "TableFull", "NoCapacity"};
 
 	if (failure->not_ready || failure->status == CLIENT_UNREACHABLE ||
 	    failure->status == CLIENT_TIMED_OUT) {
@@ -115,7 +117,8 @@ static const char *text_of(sd_json_variant *message, const char *key)
 /* The alignment is the daemon's to choose when the command line has not. */
 static void take_align(struct launcher *launcher, sd_json_variant *message)
 {
-	sd_json_variant *part = sd_json_variant_by_index(sd_json_variant_by_key(message, "parts"), 0);
+	sd_json_variant *part =
+		sd_json_variant_by_index(sd_json_variant_by_key(message, "parts"), 0);
 	sd_json_variant *align = sd_json_variant_by_key(part, "align");
 
 	if (sd_json_variant_is_unsigned(align))
@@ -150,8 +153,8 @@ static enum verdict acquire(struct launcher *launcher)
 	}
 	if (client_connect(launcher->socket, &link, &failure) != CLIENT_OK)
 		return judge(launcher, &failure);
-	if (client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_progress, launcher, &failure) !=
-	    CLIENT_OK)
+	if (client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_progress, launcher,
+			  &failure) != CLIENT_OK)
 		return judge(launcher, &failure);
 	return VERDICT_GO;
 }
@@ -164,7 +167,8 @@ static enum verdict attach(struct launcher *launcher, bool *ret_same_grant)
 	struct client_failure failure;
 
 	*ret_same_grant = false;
-	if (sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("name", launcher->wish.name)) < 0) {
+	if (sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("name", launcher->wish.name)) <
+	    0) {
 		say(launcher, "out of memory");
 		return VERDICT_GIVE_UP;
 	}
@@ -198,17 +202,17 @@ static int parse(struct launcher *launcher, int argc, char *argv[])
 {
 	enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, PRINT, SOCKET, HELP, VERSION };
 	static const struct option options[] = {
-		{ "name", required_argument, NULL, NAME },
-		{ "size", required_argument, NULL, SIZE },
-		{ "user", required_argument, NULL, USER },
-		{ "align", required_argument, NULL, ALIGN },
-		{ "no-restart", no_argument, NULL, NO_RESTART },
-		{ "keep", required_argument, NULL, KEEP },
-		{ "print", no_argument, NULL, PRINT },
-		{ "socket", required_argument, NULL, SOCKET },
-		{ "help", no_argument, NULL, HELP },
-		{ "version", no_argument, NULL, VERSION },
-		{ 0 },
+		{"name", required_argument, NULL, NAME},
+		{"size", required_argument, NULL, SIZE},
+		{"user", required_argument, NULL, USER},
+		{"align", required_argument, NULL, ALIGN},
+		{"no-restart", no_argument, NULL, NO_RESTART},
+		{"keep", required_argument, NULL, KEEP},
+		{"print", no_argument, NULL, PRINT},
+		{"socket", required_argument, NULL, SOCKET},
+		{"help", no_argument, NULL, HELP},
+		{"version", no_argument, NULL, VERSION},
+		{0},
 	};
 	struct wish *wish = &launcher->wish;
 	int option, index = 0;
@@ -217,21 +221,43 @@ static int parse(struct launcher *launcher, int argc, char *argv[])
 		const char *wrong = NULL;
 
 		switch (option) {
-		case NAME: wrong = wish_set_name(wish, optarg); break;
-		case SIZE: wrong = wish_add_size(wish, optarg); break;
-		case USER: wrong = wish_set_user(wish, optarg); break;
-		case ALIGN: wrong = wish_set_align(wish, optarg); break;
-		case KEEP: wrong = wish_set_keep(wish, optarg); break;
-		case NO_RESTART: wish->restart = false; break;
-		case PRINT: launcher->print = true; break;
-		case SOCKET: launcher->socket = optarg; break;
+		case NAME:
+			wrong = wish_set_name(wish, optarg);
+			break;
+		case SIZE:
+			wrong = wish_add_size(wish, optarg);
+			break;
+		case USER:
+			wrong = wish_set_user(wish, optarg);
+			break;
+		case ALIGN:
+			wrong = wish_set_align(wish, optarg);
+			break;
+		case KEEP:
+			wrong = wish_set_keep(wish, optarg);
+			break;
+		case NO_RESTART:
+			wish->restart = false;
+			break;
+		case PRINT:
+			launcher->print = true;
+			break;
+		case SOCKET:
+			launcher->socket = optarg;
+			break;
 		case 'h':
-		case HELP: usage(stdout); exit(EXIT_SUCCESS);
-		case VERSION: puts("daxmgr-qemu " DAXMGR_VERSION); exit(EXIT_SUCCESS);
-		default: return -EINVAL;
+		case HELP:
+			usage(stdout);
+			exit(EXIT_SUCCESS);
+		case VERSION:
+			puts("daxmgr-qemu " DAXMGR_VERSION);
+			exit(EXIT_SUCCESS);
+		default:
+			return -EINVAL;
 		}
 		if (wrong) {
-			fprintf(stderr, "daxmgr-qemu: --%s %s: %s\n", options[index].name, optarg, wrong);
+			fprintf(stderr, "daxmgr-qemu: --%s %s: %s\n", options[index].name, optarg,
+				wrong);
 			return -EINVAL;
 		}
 	}
@@ -266,7 +292,7 @@ static int become(struct launcher *launcher, char *const qemu[])
 
 int main(int argc, char *argv[])
 {
-	struct launcher launcher = { .socket = CLIENT_SOCKET, .pause_ms = PAUSE_MIN_MS };
+	struct launcher launcher = {.socket = CLIENT_SOCKET, .pause_ms = PAUSE_MIN_MS};
 	enum verdict verdict = VERDICT_GO;
 	const char *wrong;
 

@@ -36,8 +36,9 @@ char **launch_command(const struct wish *wish, uint64_t align, char *const comma
 
 static bool is_plain(const char *word)
 {
-	return *word && strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-				     "_-./:=,+@%") == strlen(word);
+	return *word &&
+	       strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+			    "_-./:=,+@%") == strlen(word);
 }
 
 void launch_print(char *const command[])

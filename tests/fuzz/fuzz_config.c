@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(config.socket_path[0] == '/' && config.state_directory[0] == '/');
 		assert(config.attempts > 0 && config.settle_ns > 0 && config.grant_ns > 0);
 		for (uint32_t i = 0; i < config.n_regions; i++)
-			assert(config.regions[i].ways > 0 && config.regions[i].ways <= ISO_WAYS_MAX);
+			assert(config.regions[i].ways > 0 &&
+			       config.regions[i].ways <= ISO_WAYS_MAX);
 	}
 	config_free(&config);
 	close(fd);

@@ -68,7 +68,7 @@ size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, si
 {
 	(void)daemon;
 	(void)room;
-	*ret = (struct daemon_component){ .name = "store", .state = "ok" };
+	*ret = (struct daemon_component){.name = "store", .state = "ok"};
 	return 1;
 }
 
@@ -76,8 +76,13 @@ size_t daemon_workers(struct daemon *daemon, struct daemon_worker *ret, size_t r
 {
 	(void)daemon;
 	(void)room;
-	*ret = (struct daemon_worker){ .pid = 5, .lane = 3, .state = "hung", .job = "clear-region",
-				       .since_ns = 1, .wchan = "down_write", .process_state = 'D' };
+	*ret = (struct daemon_worker){.pid = 5,
+				      .lane = 3,
+				      .state = "hung",
+				      .job = "clear-region",
+				      .since_ns = 1,
+				      .wchan = "down_write",
+				      .process_state = 'D'};
 	return 1;
 }
 
@@ -88,8 +93,10 @@ static void tell(struct daemon *daemon)
 	while (*at) {
 		struct pending *pending = *at;
 		uint32_t reply = daemon->world->replies[pending->request];
-		struct iso_effect effect = { .kind = ISO_EFFECT_REPLY, .request = pending->request,
-					     .reply = reply - 1, .text = "" };
+		struct iso_effect effect = {.kind = ISO_EFFECT_REPLY,
+					    .request = pending->request,
+					    .reply = reply - 1,
+					    .text = ""};
 		bool last = reply && reply - 1 != ISO_REPLY_WAITING;
 
 		if (!reply || reply == pending->last) {
@@ -107,28 +114,39 @@ static void tell(struct daemon *daemon)
 	}
 }
 
-static int add_pending(struct daemon *daemon, uint64_t request, daemon_reply_t reply, void *userdata)
+static int add_pending(struct daemon *daemon, uint64_t request, daemon_reply_t reply,
+		       void *userdata)
 {
 	struct pending *pending = calloc(1, sizeof(*pending));
 
-	*pending = (struct pending){ .next = daemon->pending, .request = request, .reply = reply,
-				     .userdata = userdata };
+	*pending = (struct pending){
+		.next = daemon->pending, .request = request, .reply = reply, .userdata = userdata};
 	daemon->pending = pending;
 	return 0;
 }
 
-int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_t reply, void *userdata,
-		   uint64_t *ret_request)
+int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_t reply,
+		   void *userdata, uint64_t *ret_request)
 {
 	uint64_t request = ++daemon->world->request;
 
 	switch (event->kind) {
-	case ISO_EVENT_ACQUIRE: event->acquire.request = request; break;
-	case ISO_EVENT_ATTACH: event->attach.request = request; break;
-	case ISO_EVENT_REGION_DEFINE: event->define.request = request; break;
+	case ISO_EVENT_ACQUIRE:
+		event->acquire.request = request;
+		break;
+	case ISO_EVENT_ATTACH:
+		event->attach.request = request;
+		break;
+	case ISO_EVENT_REGION_DEFINE:
+		event->define.request = request;
+		break;
 	case ISO_EVENT_ISOLATE:
-	case ISO_EVENT_RECOVER: event->port.request = request; break;
-	default: event->named.request = request; break;
+	case ISO_EVENT_RECOVER:
+		event->port.request = request;
+		break;
+	default:
+		event->named.request = request;
+		break;
 	}
 	if (ret_request)
 		*ret_request = request;
@@ -141,7 +159,7 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,
 			  daemon_reply_t reply, void *userdata)
 {
-	struct iso_event event = { .kind = ISO_EVENT_ATTACH, .attach.pid = pid };
+	struct iso_event event = {.kind = ISO_EVENT_ATTACH, .attach.pid = pid};
 
 	close(pidfd);
 	snprintf(event.attach.name, sizeof(event.attach.name), "%s", lease);
@@ -150,7 +168,7 @@ int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, p
 
 void daemon_withdraw(struct daemon *daemon, const char *lease)
 {
-	struct iso_event event = { .kind = ISO_EVENT_WITHDRAW };
+	struct iso_event event = {.kind = ISO_EVENT_WITHDRAW};
 
 	snprintf(event.named.name, sizeof(event.named.name), "%s", lease);
 	world_step(daemon->world, &event);
@@ -170,9 +188,14 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void storm(struct daemon *daemon, int n)
 {
-	struct iso_effect note = { .kind = ISO_EFFECT_NOTE, .note = ISO_NOTE_REGION, .region = ISO_NONE,
-				   .lease = ISO_NONE, .port = ISO_NONE, .instance = ISO_NONE,
-				   .text = "a line of a timeline that is long enough to fill a buffer" };
+	struct iso_effect note = {
+		.kind = ISO_EFFECT_NOTE,
+		.note = ISO_NOTE_REGION,
+		.region = ISO_NONE,
+		.lease = ISO_NONE,
+		.port = ISO_NONE,
+		.instance = ISO_NONE,
+		.text = "a line of a timeline that is long enough to fill a buffer"};
 
 	for (int i = 0; i < n; i++)
 		control_note(daemon->control, &note);
@@ -187,12 +210,23 @@ static int on_storm(sd_event_source *source, const struct signalfd_siginfo *info
 
 static void tell_story(struct store *store)
 {
-	struct store_incident incident = { .id = 7, .cause = ISO_CAUSE_SURPRISE_DOWN, .unit = "hb0/00.0",
-					   .record_ns = clock_boottime_ns(), .n_killed = 1, .open = true };
-	struct store_note note = { .incident = 7, .at_ns = incident.record_ns + 5, .kind = ISO_NOTE_KILL,
-				   .text = "SIGKILL to a", .lease = "a", .pid = 9 };
-	struct store_event event = { .source = "trace", .kind = "aer_event", .text = "fatal",
-				     .raw = "raw", .raw_bytes = 3 };
+	struct store_incident incident = {.id = 7,
+					  .cause = ISO_CAUSE_SURPRISE_DOWN,
+					  .unit = "hb0/00.0",
+					  .record_ns = clock_boottime_ns(),
+					  .n_killed = 1,
+					  .open = true};
+	struct store_note note = {.incident = 7,
+				  .at_ns = incident.record_ns + 5,
+				  .kind = ISO_NOTE_KILL,
+				  .text = "SIGKILL to a",
+				  .lease = "a",
+				  .pid = 9};
+	struct store_event event = {.source = "trace",
+				    .kind = "aer_event",
+				    .text = "fatal",
+				    .raw = "raw",
+				    .raw_bytes = 3};
 
 	store_save_incident(store, &incident);
 	store_save_note(store, &note);
@@ -201,7 +235,7 @@ static void tell_story(struct store *store)
 
 static void serve(const char *directory)
 {
-	struct daemon daemon = { .world = world_new() };
+	struct daemon daemon = {.world = world_new()};
 	char path[128];
 
 	signal(SIGTERM, SIG_DFL);
@@ -212,9 +246,12 @@ static void serve(const char *directory)
 	world_settle(daemon.world, 60 * WORLD_SECOND);
 	sd_event_new(&daemon.event);
 	sd_event_add_signal(daemon.event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
-	sd_event_add_signal(daemon.event, NULL, SIGUSR1 | SD_EVENT_SIGNAL_PROCMASK, on_storm, &daemon);
-	sd_event_add_signal(daemon.event, NULL, SIGUSR2 | SD_EVENT_SIGNAL_PROCMASK, on_storm, &daemon);
-	sd_event_add_time_relative(daemon.event, &daemon.timer, CLOCK_MONOTONIC, 5000, 0, on_timer, &daemon);
+	sd_event_add_signal(daemon.event, NULL, SIGUSR1 | SD_EVENT_SIGNAL_PROCMASK, on_storm,
+			    &daemon);
+	sd_event_add_signal(daemon.event, NULL, SIGUSR2 | SD_EVENT_SIGNAL_PROCMASK, on_storm,
+			    &daemon);
+	sd_event_add_time_relative(daemon.event, &daemon.timer, CLOCK_MONOTONIC, 5000, 0, on_timer,
+				   &daemon);
 	snprintf(path, sizeof(path), "%s/state.db", directory);
 	store_open(path, BOOT, &daemon.store, NULL);
 	store_start(daemon.store, daemon.event, 0, NULL, NULL);
@@ -227,7 +264,7 @@ static void serve(const char *directory)
 	store_free(daemon.store);
 	while (daemon.pending) {
 		struct pending *pending = daemon.pending;
-		struct iso_effect effect = { .reply = ISO_REPLY_WITHDRAWN };
+		struct iso_effect effect = {.reply = ISO_REPLY_WITHDRAWN};
 
 		daemon.pending = pending->next;
 		pending->reply(pending->userdata, &effect, true);

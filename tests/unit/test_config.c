@@ -30,7 +30,7 @@ static void run(const char *format, const char *root, const char *rest)
 
 static void setup(struct fixture *f)
 {
-	*f = (struct fixture){ 0 };
+	*f = (struct fixture){0};
 	snprintf(f->root, sizeof(f->root), "%s/test-config-XXXXXX",
 		 access("/run/tmp", W_OK) == 0 ? "/run/tmp" : "/tmp");
 	cr_assert(mkdtemp(f->root));
@@ -118,7 +118,8 @@ Test(config, later_files_override_key_by_key)
 	struct fixture f;
 
 	setup(&f);
-	put(&f, "/usr/lib/daxmgr/daxmgrd.conf", "[Manager]\nStateDirectory=/vendor\n[Recovery]\nAttempts=3\n");
+	put(&f, "/usr/lib/daxmgr/daxmgrd.conf",
+	    "[Manager]\nStateDirectory=/vendor\n[Recovery]\nAttempts=3\n");
 	put(&f, "/etc/daxmgr/daxmgrd.conf.d/10-a.conf",
 	    "[Recovery]\nSettleSec=250ms\nAutomatic=no\n[Region left]\nMemdevs=0x10 17\nSize=1G\n");
 	put(&f, "/etc/daxmgr/daxmgrd.conf.d/20-b.conf",

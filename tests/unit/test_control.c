@@ -44,7 +44,7 @@ static sd_json_variant *ask(struct fixture *f, const char *method, const char *j
 	_cleanup_(client_close) sd_varlink *link = join(f);
 	sd_json_variant *reply = NULL;
 
-	*failure = (struct client_failure){ 0 };
+	*failure = (struct client_failure){0};
 	cr_assert_geq(sd_json_parse(json, 0, &parameters, NULL, NULL), 0);
 	client_call(link, method, parameters, &reply, failure);
 	return reply;
@@ -82,12 +82,13 @@ static sd_json_variant *expect_reply(struct fixture *f, const char *method, cons
 	return reply;
 }
 
-#define WISH(name, size) \
+#define WISH(name, size)                                                                           \
 	"{\"name\":\"" name "\",\"uid\":1,\"gid\":1,\"wait\":true,\"parts\":[{\"size\":" #size "}]}"
 
 Test(control, status_and_topology)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *status = NULL, *tree = NULL, *workers = NULL;
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *status = NULL, *tree = NULL,
+							  *workers = NULL;
 	sd_json_variant *memdev;
 	struct fixture f;
 
@@ -101,9 +102,11 @@ Test(control, status_and_topology)
 	cr_assert_eq(sd_json_variant_elements(get(tree, "regions")), 2);
 	memdev = sd_json_variant_by_index(get(tree, "memdevs"), 0);
 	cr_assert_str_eq(text(memdev, "serial"), "0x10");
-	cr_assert_str_eq(sd_json_variant_string(sd_json_variant_by_index(get(memdev, "regions"), 0)), "low");
+	cr_assert_str_eq(
+		sd_json_variant_string(sd_json_variant_by_index(get(memdev, "regions"), 0)), "low");
 	workers = expect_reply(&f, CLIENT_METHOD("GetWorkers"), "{}");
-	cr_assert_str_eq(text(sd_json_variant_by_index(get(workers, "workers"), 0), "process"), "D");
+	cr_assert_str_eq(text(sd_json_variant_by_index(get(workers, "workers"), 0), "process"),
+			 "D");
 	teardown(&f);
 }
 
@@ -129,10 +132,11 @@ static void acquire(struct fixture *f, const char *json, struct steps *ret)
 	_cleanup_(client_close) sd_varlink *link = join(f);
 	struct client_failure failure;
 
-	*ret = (struct steps){ 0 };
+	*ret = (struct steps){0};
 	cr_assert_geq(sd_json_parse(json, 0, &parameters, NULL, NULL), 0);
-	cr_assert_eq(client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_step, ret, &failure),
-		     CLIENT_OK, "%s", failure.text);
+	cr_assert_eq(
+		client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_step, ret, &failure),
+		CLIENT_OK, "%s", failure.text);
 }
 
 Test(control, acquire_shows_steps_and_ends_with_the_grant)
@@ -149,15 +153,16 @@ Test(control, acquire_shows_steps_and_ends_with_the_grant)
 	leases = expect_reply(&f, CLIENT_METHOD("ListLeases"), "{}");
 	cr_assert_eq(sd_json_variant_elements(get(leases, "leases")), 1);
 	expect_error(&f, CLIENT_METHOD("Acquire"),
-		     "{\"name\":\"b\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":1073741824}]}", "NoCapacity");
+		     "{\"name\":\"b\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":1073741824}]}",
+		     "NoCapacity");
 	released = expect_reply(&f, CLIENT_METHOD("Release"), "{\"name\":\"a\"}");
 	teardown(&f);
 }
 
 static size_t count_leases(struct fixture *f)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases =
-		expect_reply(f, CLIENT_METHOD("ListLeases"), "{}");
+	_cleanup_(sd_json_variant_unrefp)
+		sd_json_variant *leases = expect_reply(f, CLIENT_METHOD("ListLeases"), "{}");
 
 	return sd_json_variant_elements(get(leases, "leases"));
 }
@@ -207,11 +212,12 @@ static enum client_status attach(struct fixture *f, const char *name, int pidfd,
 
 static void expect_refused(struct fixture *f, const char *name, pid_t pid, const char *why)
 {
-	struct client_failure failure = { 0 };
+	struct client_failure failure = {0};
 	int pidfd = pidfd_open(pid, 0);
 
 	cr_assert_geq(pidfd, 0);
-	cr_assert_neq(attach(f, name, pidfd, &failure), CLIENT_OK, "process %d was attached", (int)pid);
+	cr_assert_neq(attach(f, name, pidfd, &failure), CLIENT_OK, "process %d was attached",
+		      (int)pid);
 	cr_assert_str_eq(failure.error, "Refused");
 	cr_assert(strstr(failure.text, why), "'%s' does not say '%s'", failure.text, why);
 	close(pidfd);
@@ -253,7 +259,7 @@ static pid_t grandchild(pid_t *ret_child)
 
 Test(control, only_ones_own_process_is_attached)
 {
-	struct client_failure failure = { 0 };
+	struct client_failure failure = {0};
 	pid_t child, middle, other, dead;
 	struct steps steps;
 	struct fixture f;
@@ -280,7 +286,8 @@ Test(control, only_ones_own_process_is_attached)
 	cr_assert_str_eq(failure.error, "NoSuchName");
 
 	cr_assert_eq(attach(&f, "a", -1, &failure), CLIENT_OK, "%s", failure.text);
-	cr_assert_eq(attach(&f, "a", -1, &failure), CLIENT_OK, "asking again is harmless: %s", failure.text);
+	cr_assert_eq(attach(&f, "a", -1, &failure), CLIENT_OK, "asking again is harmless: %s",
+		     failure.text);
 	cr_assert_neq(attach(&f, "b", -1, &failure), CLIENT_OK);
 	cr_assert_str_eq(failure.error, "ProcessTaken");
 	pidfd = pidfd_open(child, 0);
@@ -304,9 +311,10 @@ static int ask_as_nobody(struct fixture *f)
 		return 1;
 	if (client_connect(f->socket, &link, &failure) != CLIENT_OK)
 		return failure.status == CLIENT_PERMISSION ? 42 : 2;
-	return client_call(link, CLIENT_METHOD("GetStatus"), NULL, &reply, &failure) == CLIENT_PERMISSION ?
-		       43 :
-		       3;
+	return client_call(link, CLIENT_METHOD("GetStatus"), NULL, &reply, &failure) ==
+			       CLIENT_PERMISSION
+		       ? 43
+		       : 3;
 }
 
 static int run_as_nobody(struct fixture *f)
@@ -346,8 +354,10 @@ Test(control, errors_have_names_and_sentences)
 	expect_error(&f, CLIENT_METHOD("WhatIf"), "{\"unit\":\"nothing\"}", "NoSuchUnit");
 	expect_error(&f, CLIENT_METHOD("Isolate"), "{\"port\":\"0x10\"}", "NoSuchUnit");
 	expect_error(&f, CLIENT_METHOD("DestroyRegion"), "{\"name\":\"x\"}", "NoSuchName");
-	expect_error(&f, CLIENT_METHOD("CreateRegion"), "{\"name\":\"x\",\"memdevs\":[]}", "BadRegion");
-	expect_error(&f, CLIENT_METHOD("CreateRegion"), "{\"name\":\"x\",\"memdevs\":[\"zz\"]}", "BadRegion");
+	expect_error(&f, CLIENT_METHOD("CreateRegion"), "{\"name\":\"x\",\"memdevs\":[]}",
+		     "BadRegion");
+	expect_error(&f, CLIENT_METHOD("CreateRegion"), "{\"name\":\"x\",\"memdevs\":[\"zz\"]}",
+		     "BadRegion");
 	expect_error(&f, CLIENT_METHOD("ListIncidents"), "{\"id\":99}", "NoSuchIncident");
 	expect_error(&f, CLIENT_METHOD("Monitor"), "{}", "ExpectedMore");
 	teardown(&f);
@@ -356,8 +366,8 @@ Test(control, errors_have_names_and_sentences)
 /* Proves: no error of the interface is unknown to the tools' exit codes. */
 Test(control, client_knows_every_error)
 {
-	for (const sd_varlink_symbol *const *symbol = vl_interface_org_daxmgr_Manager.symbols; *symbol;
-	     symbol++) {
+	for (const sd_varlink_symbol *const *symbol = vl_interface_org_daxmgr_Manager.symbols;
+	     *symbol; symbol++) {
 		char name[128];
 
 		if ((*symbol)->symbol_type != SD_VARLINK_ERROR)
@@ -377,7 +387,8 @@ Test(control, what_if_names_regions_and_vms)
 	struct fixture f;
 
 	setup(&f);
-	acquire(&f, "{\"name\":\"a\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":67108864,\"region\":\"low\"}]}",
+	acquire(&f,
+		"{\"name\":\"a\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":67108864,\"region\":\"low\"}]}",
 		&steps);
 	cr_assert_eq(attach(&f, "a", -1, &failure), CLIENT_OK);
 	reply = expect_reply(&f, CLIENT_METHOD("WhatIf"), "{\"unit\":\"0x10\"}");
@@ -436,7 +447,7 @@ static void listen_until(sd_varlink *link, struct heard *heard, uint64_t total)
 
 Test(control, a_slow_subscriber_is_told_what_it_missed)
 {
-	struct heard heard = { 0 };
+	struct heard heard = {0};
 	struct fixture f;
 	sd_varlink *link;
 
@@ -451,7 +462,8 @@ Test(control, a_slow_subscriber_is_told_what_it_missed)
 	/* 5000 notes at once while nobody reads, then one by one again. */
 	kill(f.server, SIGUSR1);
 	listen_until(link, &heard, 5000);
-	cr_assert_eq(heard.notes + heard.gap, 5000, "%lu notes and a gap of %lu", heard.notes, heard.gap);
+	cr_assert_eq(heard.notes + heard.gap, 5000, "%lu notes and a gap of %lu", heard.notes,
+		     heard.gap);
 	cr_assert_gt(heard.gap, 0);
 	kill(f.server, SIGUSR2);
 	listen_until(link, &heard, 5001);

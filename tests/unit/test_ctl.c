@@ -41,12 +41,14 @@ static const struct verb *find_verb(const char *name)
 }
 
 /* Runs a verb in this process with its output caught. */
-static void run_verb(struct fixture *f, struct run *ret, const char *name, int argc, const char *const *arguments)
+static void run_verb(struct fixture *f, struct run *ret, const char *name, int argc,
+		     const char *const *arguments)
 {
-	struct context context = { .verb = find_verb(name), .socket = f->socket, .json = SD_JSON_FORMAT_OFF };
+	struct context context = {
+		.verb = find_verb(name), .socket = f->socket, .json = SD_JSON_FORMAT_OFF};
 	FILE *out = tmpfile(), *err = tmpfile();
 	int old_out = dup(1), old_err = dup(2), old_in = dup(0), null = open("/dev/null", O_RDONLY);
-	char *argv[16] = { (char *)"verb" };
+	char *argv[16] = {(char *)"verb"};
 
 	for (int i = 0; i < argc; i++)
 		argv[i + 1] = (char *)arguments[i];
@@ -70,17 +72,18 @@ static void run_verb(struct fixture *f, struct run *ret, const char *name, int a
 	read_back(err, ret->err, sizeof(ret->err));
 }
 
-#define RUN(f, ret, name, ...)                                                            \
-	do {                                                                              \
-		const char *const arguments_[] = { __VA_ARGS__ __VA_OPT__(, ) NULL };     \
-		run_verb((f), (ret), (name), (int)(sizeof(arguments_) / sizeof(char *)) - 1, arguments_); \
+#define RUN(f, ret, name, ...)                                                                     \
+	do {                                                                                       \
+		const char *const arguments_[] = {__VA_ARGS__ __VA_OPT__(, ) NULL};                \
+		run_verb((f), (ret), (name), (int)(sizeof(arguments_) / sizeof(char *)) - 1,       \
+			 arguments_);                                                              \
 	} while (0)
 
 static void expect(const struct run *run, int status, const char *part)
 {
 	cr_assert_eq(run->status, status, "status %d\n%s%s", run->status, run->out, run->err);
-	cr_assert(strstr(run->out, part) || strstr(run->err, part), "no '%s' in:\n%s%s", part, run->out,
-		  run->err);
+	cr_assert(strstr(run->out, part) || strstr(run->err, part), "no '%s' in:\n%s%s", part,
+		  run->out, run->err);
 }
 
 Test(ctl, shows_a_healthy_host)
@@ -141,7 +144,8 @@ Test(ctl, a_lease_from_acquire_to_release)
 	struct run run;
 
 	setup(&f);
-	RUN(&f, &run, "vm acquire", "web", "--size", "64M@low", "--size", "32M", "--uid", "1", "--qemu", "--wait");
+	RUN(&f, &run, "vm acquire", "web", "--size", "64M@low", "--size", "32M", "--uid", "1",
+	    "--qemu", "--wait");
 	expect(&run, CLIENT_OK,
 	       "-object memory-backend-file,id=mem0,mem-path=/dev/daxmgr/vm/web/mem0,size=67108864,align=2M,"
 	       "share=on,prealloc=off -object memory-backend-file,id=mem1,");
@@ -189,7 +193,7 @@ Test(ctl, nothing_is_destroyed_unasked)
 
 Test(ctl, mistakes_are_usage_errors)
 {
-	struct fixture f = { .socket = "/nowhere/socket" };
+	struct fixture f = {.socket = "/nowhere/socket"};
 	struct run run;
 
 	RUN(&f, &run, "status");
@@ -242,8 +246,10 @@ Test(ctl, wishes)
 	cr_assert_eq(wish.gid, 4000000);
 	cr_assert(wish_set_user(&wish, "4294967295"));
 	wish_format_qemu("a", 3, UINT64_C(1) << 30, UINT64_C(1) << 30, object);
-	cr_assert_str_eq(object, "memory-backend-file,id=mem3,mem-path=/dev/daxmgr/vm/a/mem3,size=1073741824,"
-				 "align=1G,share=on,prealloc=off");
+	cr_assert_str_eq(
+		object,
+		"memory-backend-file,id=mem3,mem-path=/dev/daxmgr/vm/a/mem3,size=1073741824,"
+		"align=1G,share=on,prealloc=off");
 }
 
 Test(ctl, moments)

@@ -19,7 +19,7 @@
 #include "clock.h"
 #include "store.h"
 
-#define BOOT "0123456789abcdef0123456789abcdef"
+#define BOOT	   "0123456789abcdef0123456789abcdef"
 #define OTHER_BOOT "ffffffffffffffffffffffffffffffff"
 
 struct fixture {
@@ -57,7 +57,7 @@ static void start_store(struct fixture *f)
 
 static void setup(struct fixture *f)
 {
-	*f = (struct fixture){ 0 };
+	*f = (struct fixture){0};
 	snprintf(f->directory, sizeof(f->directory), "%s/test-store-XXXXXX",
 		 access("/run/tmp", W_OK) == 0 ? "/run/tmp" : "/tmp");
 	cr_assert(mkdtemp(f->directory));
@@ -85,8 +85,15 @@ static void wait_done(struct fixture *f, size_t n)
 static struct iso_restore_lease example_lease(void)
 {
 	struct iso_restore_lease lease = {
-		.terms = { .name = "vm-a", .uid = 107, .gid = 108, .n_parts = 2, .align = 2 << 20,
-			   .keep_ns = 5, .expires_ns = 6, .restart = true, .wait = true },
+		.terms = {.name = "vm-a",
+			  .uid = 107,
+			  .gid = 108,
+			  .n_parts = 2,
+			  .align = 2 << 20,
+			  .keep_ns = 5,
+			  .expires_ns = 6,
+			  .restart = true,
+			  .wait = true},
 		.sequence = 42,
 		.state = ISO_LEASE_ATTACHED,
 		.was_killed = true,
@@ -98,8 +105,10 @@ static struct iso_restore_lease example_lease(void)
 	lease.terms.parts[0].bytes = 64 << 20;
 	snprintf(lease.terms.parts[0].region, ISO_NAME_BYTES, "left");
 	lease.terms.parts[1].bytes = 128 << 20;
-	lease.parts[0] = (struct iso_restore_part){ .region_kernel_id = 0, .kernel_id = 1, .bytes = 64 << 20 };
-	lease.parts[1] = (struct iso_restore_part){ .region_kernel_id = 3, .kernel_id = 7, .bytes = 128 << 20 };
+	lease.parts[0] =
+		(struct iso_restore_part){.region_kernel_id = 0, .kernel_id = 1, .bytes = 64 << 20};
+	lease.parts[1] = (struct iso_restore_part){
+		.region_kernel_id = 3, .kernel_id = 7, .bytes = 128 << 20};
 	snprintf(lease.parts[0].region, ISO_NAME_BYTES, "left");
 	snprintf(lease.parts[1].region, ISO_NAME_BYTES, "right");
 	return lease;
@@ -108,9 +117,12 @@ static struct iso_restore_lease example_lease(void)
 static struct iso_restore_region example_region(void)
 {
 	struct iso_restore_region region = {
-		.definition = { .name = "left", .ways = 2, .granularity = 8192, .bytes = UINT64_C(1) << 30 },
+		.definition = {.name = "left",
+			       .ways = 2,
+			       .granularity = 8192,
+			       .bytes = UINT64_C(1) << 30},
 		.kernel_id = 5,
-		.last_hpa = { UINT64_C(0x1090000000) },
+		.last_hpa = {UINT64_C(0x1090000000)},
 		.has_hpa = true,
 		.from_operator = true,
 	};
@@ -171,7 +183,7 @@ static int on_intent(void *userdata, const struct store_intent *intent, bool sam
 
 static void load(struct fixture *f, struct loaded *ret)
 {
-	*ret = (struct loaded){ 0 };
+	*ret = (struct loaded){0};
 	cr_assert_eq(store_load_leases(f->store, on_lease, ret), 0);
 	cr_assert_eq(store_load_regions(f->store, on_region, ret), 0);
 	cr_assert_eq(store_load_incidents(f->store, on_incident, ret), 0);
@@ -266,8 +278,8 @@ Test(store, fewer_parts_leave_none_behind_and_an_end_removes_all)
 Test(store, interrupted_creation_is_seen_until_a_later_intent_settles_it)
 {
 	struct iso_restore_region region = example_region();
-	struct store_intent intent = { .operation = 9, .kind = ISO_EFFECT_CREATE_REGION, .object = "left",
-				       .epoch = 2 };
+	struct store_intent intent = {
+		.operation = 9, .kind = ISO_EFFECT_CREATE_REGION, .object = "left", .epoch = 2};
 	struct loaded loaded;
 	struct fixture f;
 
@@ -314,9 +326,12 @@ static void on_answer(void *userdata, int result, const struct store_result *row
 {
 	struct answer *answer = userdata;
 
-	*answer = (struct answer){ .came = true, .result = result, .n_incidents = rows->n_incidents,
-				   .n_timeline = rows->n_timeline, .n_victims = rows->n_victims,
-				   .n_events = rows->n_events };
+	*answer = (struct answer){.came = true,
+				  .result = result,
+				  .n_incidents = rows->n_incidents,
+				  .n_timeline = rows->n_timeline,
+				  .n_victims = rows->n_victims,
+				  .n_events = rows->n_events};
 	if (rows->n_incidents)
 		answer->incident = rows->incidents[0];
 	if (rows->n_timeline)
@@ -342,15 +357,26 @@ static void wait_answer(struct fixture *f, struct answer *answer)
 
 static void save_story(struct fixture *f, uint64_t id)
 {
-	struct store_incident incident = { .id = id, .cause = ISO_CAUSE_LINK_DOWN, .unit = "hb12/00.0",
-					   .domain = "hb12/00.0", .record_ns = clock_boottime_ns(), .open = true };
-	struct store_note note = { .incident = id, .at_ns = 100, .kind = ISO_NOTE_FAULT, .text = "link down",
-				   .port = "hb12/00.0" };
+	struct store_incident incident = {.id = id,
+					  .cause = ISO_CAUSE_LINK_DOWN,
+					  .unit = "hb12/00.0",
+					  .domain = "hb12/00.0",
+					  .record_ns = clock_boottime_ns(),
+					  .open = true};
+	struct store_note note = {.incident = id,
+				  .at_ns = 100,
+				  .kind = ISO_NOTE_FAULT,
+				  .text = "link down",
+				  .port = "hb12/00.0"};
 
 	store_save_incident(f->store, &incident);
 	store_save_note(f->store, &note);
-	note = (struct store_note){ .incident = id, .at_ns = 110, .kind = ISO_NOTE_KILL, .text = "SIGKILL",
-				    .lease = "vm-a", .pid = 77 };
+	note = (struct store_note){.incident = id,
+				   .at_ns = 110,
+				   .kind = ISO_NOTE_KILL,
+				   .text = "SIGKILL",
+				   .lease = "vm-a",
+				   .pid = 77};
 	store_save_note(f->store, &note);
 	note.kind = ISO_NOTE_EXIT;
 	note.at_ns = 150;
@@ -364,7 +390,7 @@ static void save_story(struct fixture *f, uint64_t id)
 
 Test(store, incident_with_timeline_and_victims)
 {
-	struct answer answer = { 0 };
+	struct answer answer = {0};
 	struct loaded loaded;
 	uint64_t last = 0;
 	struct fixture f;
@@ -414,9 +440,15 @@ Test(store, incident_with_timeline_and_victims)
 
 Test(store, events_newest_and_since)
 {
-	struct store_event event = { .source = "trace", .kind = "aer_event", .unit = "0000:0c:00.0",
-				     .text = "fatal", .cpu = 3, .has_cpu = true, .raw = "\0raw", .raw_bytes = 4 };
-	struct answer answer = { 0 };
+	struct store_event event = {.source = "trace",
+				    .kind = "aer_event",
+				    .unit = "0000:0c:00.0",
+				    .text = "fatal",
+				    .cpu = 3,
+				    .has_cpu = true,
+				    .raw = "\0raw",
+				    .raw_bytes = 4};
+	struct answer answer = {0};
 	struct fixture f;
 
 	setup(&f);
@@ -445,7 +477,7 @@ Test(store, events_newest_and_since)
 
 Test(store, a_storm_beyond_the_queue_is_counted)
 {
-	struct store_event event = { .source = "trace", .kind = "cxl_poison", .text = "x" };
+	struct store_event event = {.source = "trace", .kind = "cxl_poison", .text = "x"};
 	struct iso_restore_lease lease = example_lease();
 	struct store_counters counters;
 	uint64_t refused = 0;
@@ -457,7 +489,8 @@ Test(store, a_storm_beyond_the_queue_is_counted)
 	start_store(&f);
 	for (int i = 0; i < 3 * STORE_QUEUE_MAX; i++)
 		refused += store_save_event(f.store, &event) == -ENOBUFS;
-	cr_assert_eq(store_save_lease(f.store, &lease, 5), 0, "there is room left for what matters");
+	cr_assert_eq(store_save_lease(f.store, &lease, 5), 0,
+		     "there is room left for what matters");
 	wait_done(&f, 1);
 	cr_assert_eq(f.results[0], 0);
 	store_count(f.store, &counters);
@@ -472,9 +505,9 @@ Test(store, a_storm_beyond_the_queue_is_counted)
 Test(store, a_locked_database_fails_what_waits_and_keeps_the_rest)
 {
 	struct iso_restore_lease lease = example_lease();
-	struct store_note note = { .incident = 1, .kind = ISO_NOTE_FAULT, .text = "kept" };
+	struct store_note note = {.incident = 1, .kind = ISO_NOTE_FAULT, .text = "kept"};
 	char problem[ISO_TEXT_BYTES];
-	struct answer answer = { 0 };
+	struct answer answer = {0};
 	sqlite3 *other;
 	struct fixture f;
 

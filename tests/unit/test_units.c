@@ -16,8 +16,8 @@ static void size(const char *text, uint64_t expected)
 
 Test(units, sizes)
 {
-	static const char *const bad[] = { "",   "M",    "-1",  "+1",	"1.5G", "1 G", "1X", "0x10",
-					   "1KK", "1iB", "1GiBx", " 1",	"1G ",	"١" };
+	static const char *const bad[] = {"",	  "M",	 "-1",	"+1",	 "1.5G", "1 G", "1X",
+					  "0x10", "1KK", "1iB", "1GiBx", " 1",	 "1G ", "١"};
 	uint64_t bytes = 7;
 
 	size("0", 0);
@@ -45,7 +45,7 @@ static void time_is(const char *text, uint64_t expected)
 
 Test(units, times)
 {
-	static const char *const bad[] = { "", "s", "5x", "-5s", "5.5s", "s5", "5 s x", "0x5s" };
+	static const char *const bad[] = {"", "s", "5x", "-5s", "5.5s", "s5", "5 s x", "0x5s"};
 	uint64_t ns;
 
 	time_is("5", UINT64_C(5000000000));
