@@ -227,10 +227,12 @@ int instance_remove(struct port *port, const struct job_instance *instance)
 		return port_fail(port, -EINVAL, "dax%u.0 is the region's own and is not removed",
 				 region);
 	if (instance->major && !dax_read(port->root, region, id, &device) &&
-	    (device.major != instance->major || device.minor != instance->minor))
-		return port_fail(port, -ESTALE,
-				 "dax%u.%u is %u:%u now, not %u:%u: it is another instance", region,
-				 id, device.major, device.minor, instance->major, instance->minor);
+	    (device.major != instance->major || device.minor != instance->minor)) {
+		/* Names are used again: the one that is meant has gone. */
+		port_say(port, "dax%u.%u is %u:%u now, not %u:%u: another instance, left alone",
+			 region, id, device.major, device.minor, instance->major, instance->minor);
+		return 0;
+	}
 	error = guard_enter(port, &guard);
 	if (!error)
 		error = guard_claim(port, region, id);

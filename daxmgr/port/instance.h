@@ -16,9 +16,9 @@
 int instance_carve(struct port *port, const struct job_instance *wanted);
 
 /*
- * Removes the device; what is gone already is success. Return: -ESTALE when
- * the device of that name has another device number than the one that was
- * carved (when the caller knows it).
+ * Removes the device. What is gone already is success; so is a device of that
+ * name with another number than the one that was carved (when the caller knows
+ * it): that is somebody else's, and is left alone.
  */
 int instance_remove(struct port *port, const struct job_instance *instance);
 

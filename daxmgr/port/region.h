@@ -17,9 +17,9 @@ int region_create(struct port *port, const struct job_region *region);
 
 /*
  * Removes regionN with its instances, and frees the DPA of the legs' decoders
- * that carry no region. What is gone already is success. Return: 0; -EBUSY
- * when one of its dax devices is System RAM; -ESTALE when regionN is made of
- * other memdevs than the definition says; or a negative errno, told.
+ * that carry no region. What is gone already is success; so is a regionN of
+ * other memdevs than the definition's, which is left alone. Return: 0; -EBUSY
+ * when one of its dax devices is System RAM; or a negative errno, told.
  */
 int region_clear(struct port *port, const struct job_region *region);
 

@@ -31,23 +31,24 @@ static int region_target_serial(struct port *port, uint32_t id, uint32_t positio
 	return error;
 }
 
-/* Numbers of regions are used again: make sure that this one is the one that was meant. */
-static int region_is_meant(struct port *port, const struct job_region *region)
+/* Numbers of regions are used again: is this one made of the memdevs that are meant? */
+static bool region_is_meant(struct port *port, const struct job_region *region)
 {
 	const struct iso_region_definition *d = &region->definition;
 
 	for (uint32_t i = 0; i < d->ways && i < ISO_WAYS_MAX; i++) {
 		uint64_t serial;
 
-		if (region_target_serial(port, region->kernel_id, i, &serial))
+		if (region_target_serial(port, region->kernel_id, i, &serial) ||
+		    serial == d->serials[i])
 			continue;
-		if (serial != d->serials[i])
-			return port_fail(port, -ESTALE,
-					 "region %s: region%u has memdev 0x%" PRIx64
-					 " as target%u, not 0x%" PRIx64 ": it is another region",
-					 d->name, region->kernel_id, serial, i, d->serials[i]);
+		port_say(port,
+			 "region%u has memdev 0x%" PRIx64 " as target%u, not 0x%" PRIx64
+			 ": another region, left alone",
+			 region->kernel_id, serial, i, d->serials[i]);
+		return false;
 	}
-	return 0;
+	return true;
 }
 
 static int region_refuse_ram(struct port *port, const char *name, uint32_t id)
@@ -115,11 +116,10 @@ static int region_clear_object(struct port *port, const struct job_region *regio
 	struct guard guard = GUARD_NULL;
 	int error;
 
-	if (id == ISO_NONE || !sysfs_exists(port->root, "/sys/bus/cxl/devices/region%u", id))
+	if (id == ISO_NONE || !sysfs_exists(port->root, "/sys/bus/cxl/devices/region%u", id) ||
+	    !region_is_meant(port, region))
 		return 0;
-	error = region_is_meant(port, region);
-	if (!error)
-		error = region_refuse_ram(port, name, id);
+	error = region_refuse_ram(port, name, id);
 	if (!error)
 		error = guard_enter(port, &guard);
 	if (!error)
