@@ -73,10 +73,12 @@ static const char *check_order(const struct iso_engine *e, uint32_t r)
 {
 	uint32_t i;
 
-	if (e->regions[r].state != ISO_REGION_CREATING)
+	if (e->regions[r].state != ISO_REGION_CREATING ||
+	    e->regions[r].operation_topology != e->topology)
 		return NULL;
 	for (i = 0; i < e->n_regions; i++)
 		if (i != r && e->regions[i].used && e->regions[i].operation &&
+		    e->regions[i].operation_topology == e->topology &&
 		    order_shares_decoders(e, &e->regions[r], &e->regions[i]))
 			return "one operation at a time on shared decoders";
 	return NULL;

@@ -168,8 +168,10 @@ static void take_name(struct iso_engine *e, uint32_t i, uint32_t region_kernel_i
 		else
 			e->instances[old].named = false;
 		e->instances[old].lost = true;
-		if (e->instances[old].lease != ISO_NONE)
+		if (e->instances[old].lease != ISO_NONE) {
 			lease_dirty(e, e->instances[old].lease);
+			emit_save_lease(e, e->instances[old].lease);
+		}
 		old = instance_find(e, region_kernel_id, kernel_id);
 	}
 	e->instances[i].named = true;

@@ -480,6 +480,7 @@ void lease_instance_gone(struct iso_engine *e, uint32_t l, uint32_t i)
 	assert(p < lease->n_instances);
 	lease->instances[p] = lease->instances[--lease->n_instances];
 	lease_dirty(e, l);
+	emit_save_lease(e, l); /* a later start must not look for it under its old name */
 }
 
 static void granted(struct iso_engine *e, uint32_t l)

@@ -283,6 +283,7 @@ static bool region_operate(struct iso_engine *e, uint32_t r, uint32_t kind)
 
 	object.region = r;
 	e->regions[r].operation = operation_start(e, kind, object, region_lane(e, r), 0);
+	e->regions[r].operation_topology = e->topology;
 	return e->regions[r].operation != 0;
 }
 

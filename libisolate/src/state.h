@@ -69,6 +69,7 @@ struct region {
 	uint32_t legs[ISO_WAYS_MAX]; /* memdevs in target order, ISO_NONE: never seen */
 	uint32_t n_operations; /* that change what is observed of it or of its instances */
 	uint64_t operation;
+	uint32_t operation_topology; /* what was known of the topology when it began */
 	uint64_t retry_at_ns;
 	uint32_t failures, clear_failures;
 	bool used;
@@ -194,6 +195,7 @@ struct iso_engine {
 
 	uint32_t n_host_bridges, n_ports, n_memdevs, n_windows;
 	uint32_t n_foreign;
+	uint32_t topology; /* counts changes in where memdevs are */
 	uint32_t queue_head, queue_tail;
 	uint32_t n_regions, n_instances, n_leases; /* high water marks */
 	uint32_t free_instances, free_operations;

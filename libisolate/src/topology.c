@@ -138,8 +138,10 @@ static void take_in_memdev(struct iso_engine *e, const struct iso_observed_memde
 	copy_text(memdev->path, sizeof(memdev->path), seen->path);
 	copy_text(memdev->name, sizeof(memdev->name), seen->name);
 	memdev->address = seen->address;
-	if (seen->port < PORTS_MAX && t->ports[seen->port] != ISO_NONE)
+	if (seen->port < PORTS_MAX && t->ports[seen->port] != ISO_NONE) {
+		e->topology += memdev->port != t->ports[seen->port];
 		memdev->port = t->ports[seen->port];
+	}
 	memdev->volatile_bytes = seen->volatile_bytes;
 	memdev->persistent_bytes = seen->persistent_bytes;
 	note_binding(e, memdev, seen->bound);
@@ -243,11 +245,12 @@ static void join(struct iso_engine *e, uint32_t a, uint32_t b)
 }
 
 /* A serial keeps its place in the table, so that looking it up once is enough. */
-static uint32_t region_root_port(const struct iso_engine *e, struct region *region,
+static uint32_t region_root_port(struct iso_engine *e, struct region *region,
 				 uint32_t position)
 {
 	uint32_t m = topology_memdev_by_serial(e, region->definition.serials[position]);
 
+	e->topology += region->legs[position] != m;
 	region->legs[position] = m;
 	return m == ISO_NONE ? ISO_NONE : topology_root_port(e, e->memdevs[m].port);
 }

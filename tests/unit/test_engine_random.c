@@ -256,7 +256,7 @@ static void wait_until(struct history *h, bool (*well)(struct history *h), const
 {
 	uint32_t i;
 
-	for (i = 0; i < 2000 && !h->w->broken[0] && !well(h); i++) {
+	for (i = 0; i < 6000 && !h->w->broken[0] && !well(h); i++) {
 		launch(h);
 		world_run(h->w, WORLD_SECOND / 5);
 	}

@@ -127,7 +127,7 @@ static void map_instances(struct world *w, const char *lease, struct world_proce
 	for (i = 0; i < view.n_instances; i++) {
 		iso_instance_get(w->engine, view.instances[i], &instance);
 		x = kernel_dax_of(w, &instance);
-		if (x != ISO_NONE)
+		if (x != ISO_NONE && w->dax[x].exists)
 			process->maps[process->n_maps++] = x;
 	}
 }
@@ -174,6 +174,8 @@ uint32_t world_attach(struct world *w, const char *name)
 			world_break(w, "%s runs on another tenant's bytes", name);
 		w->dax[process->maps[i]].dirty = true;
 	}
+	if (process->n_maps < world_lease(w, name).n_instances)
+		world_exit(w, process - w->processes); /* it cannot open what has gone */
 	return process - w->processes;
 }
 
