@@ -37,6 +37,7 @@ static void complete(struct daemon *daemon, uint64_t operation, int result, cons
 static enum iso_reply keep_process(struct daemon *daemon, const struct pending_request *pending,
 				   const struct iso_effect *effect)
 {
+	struct iso_effect again = *effect;
 	struct iso_lease_view lease;
 
 	if (effect->reply != ISO_REPLY_DONE ||
@@ -54,6 +55,9 @@ static enum iso_reply keep_process(struct daemon *daemon, const struct pending_r
 		daemon_step(daemon, &gone); /* cannot be watched: as good as gone */
 		return ISO_REPLY_NOT_GRANTED;
 	}
+	/* Again, because only now it is known when the process started. */
+	again.text = lease.terms->name;
+	save_lease(daemon, &again);
 	return effect->reply;
 }
 

@@ -67,6 +67,10 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 		return 0;
 	}
 	pidfd = vms_take_stored(daemon->vms, row->terms.name, &pid);
+	if (pidfd < 0) { /* the service manager kept none, as after a mask or without systemd */
+		pidfd = vms_open_process(row->pid, row->process_start);
+		pid = pidfd >= 0 ? row->pid : 0;
+	}
 	restore.has_process = pidfd >= 0 && pid > 0;
 	restore.pid = pid;
 	daemon_step(daemon, &event);

@@ -39,6 +39,7 @@ void save_lease(struct daemon *daemon, const struct iso_effect *effect)
 	row.state = lease.state;
 	row.was_killed = lease.was_killed;
 	row.pid = lease.pid;
+	row.process_start = vms_process_start(daemon->vms, effect->lease);
 	row.incident = lease.incident;
 	for (i = 0; i < lease.n_instances; i++)
 		row_of_part(daemon->engine, lease.instances[i], &row);

@@ -18,10 +18,10 @@
 static const char *const sql[STORE_STATEMENTS] = {
 	[STORE_STATEMENT_LEASE] =
 		"INSERT INTO leases(name, state, uid, gid, align, keep_ns, expires_ns, restart, wait, sequence,"
-		" was_killed, pid, incident, boot_id, saved_us)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+		" was_killed, pid, process_start, incident, boot_id, saved_us)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
 		" ON CONFLICT(name) DO UPDATE SET state=?2, uid=?3, gid=?4, align=?5, keep_ns=?6, expires_ns=?7,"
-		" restart=?8, wait=?9, sequence=?10, was_killed=?11, pid=?12, incident=?13, boot_id=?14, saved_us=?15",
+		" restart=?8, wait=?9, sequence=?10, was_killed=?11, pid=?12, process_start=?13, incident=?14, boot_id=?15, saved_us=?16",
 	[STORE_STATEMENT_LEASE_END] = "DELETE FROM leases WHERE name=?1",
 	[STORE_STATEMENT_LEASE_PARTS_CLEAR] = "DELETE FROM lease_parts WHERE lease=?1",
 	[STORE_STATEMENT_LEASE_PART] =

@@ -175,6 +175,7 @@ static int read_lease(struct store *store, sqlite3_stmt *s, struct iso_restore_l
 	if (r < 0 || !*ret_same_boot)
 		return r;
 	ret->pid = sqlite3_column_int(s, 11);
+	ret->process_start = (uint64_t)sqlite3_column_int64(s, 14);
 	return each_child(
 		store,
 		"SELECT part, region, region_kernel_id, kernel_id, bytes FROM lease_instances"
@@ -189,7 +190,7 @@ int store_load_leases(struct store *store,
 {
 	static const char sql[] =
 		"SELECT name, state, uid, gid, align, keep_ns, expires_ns, restart, wait,"
-		" sequence, was_killed, pid, incident, boot_id FROM leases ORDER BY sequence, name";
+		" sequence, was_killed, pid, incident, boot_id, process_start FROM leases ORDER BY sequence, name";
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;
 

@@ -44,6 +44,7 @@ static const char *const migrations[] = {
 	"  sequence INTEGER NOT NULL,"
 	"  was_killed INTEGER NOT NULL,"
 	"  pid INTEGER,"
+	"  process_start INTEGER NOT NULL,"
 	"  incident INTEGER,"
 	"  boot_id TEXT NOT NULL,"
 	"  saved_us INTEGER NOT NULL"

@@ -86,6 +86,7 @@ static int write_lease(struct store *store, const struct iso_restore_lease *leas
 		store_bind_integer(&b, lease->pid);
 	else
 		store_bind_null(&b);
+	store_bind_number(&b, lease->process_start);
 	if (lease->incident)
 		store_bind_number(&b, lease->incident);
 	else

@@ -24,6 +24,7 @@ struct vm {
 	int pidfd; /* -1: none */
 	uint32_t epoch;
 	pid_t pid;
+	uint64_t process_start;
 	char name[ISO_NAME_BYTES];
 };
 
@@ -58,6 +59,50 @@ int vms_pidfd_pid(int pidfd, pid_t *ret)
 	return -EBADF; /* not a pidfd */
 }
 
+/* Field 22 of /proc/PID/stat; the name before it may hold blanks and brackets. */
+static int read_process_start(pid_t pid, uint64_t *ret)
+{
+	char path[32], line[1024];
+	_cleanup_fclose_ FILE *file = NULL;
+	unsigned long long start;
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file || !fgets(line, sizeof(line), file))
+		return -ESRCH;
+	at = strrchr(line, ')');
+	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
+			  " %*d %*d %*d %llu", &start) != 1)
+		return -EBADMSG;
+	*ret = start;
+	return 0;
+}
+
+int vms_open_process(pid_t pid, uint64_t process_start)
+{
+	struct pollfd poll_exit = { .events = POLLIN };
+	uint64_t start;
+
+	if (pid <= 1 || !process_start)
+		return -ESRCH;
+	poll_exit.fd = syscall(SYS_pidfd_open, pid, 0);
+	if (poll_exit.fd < 0)
+		return -ESRCH;
+	/* The pidfd holds the process: what is read now is about it, or it has exited. */
+	if (read_process_start(pid, &start) < 0 || start != process_start ||
+	    poll(&poll_exit, 1, 0) != 0) {
+		close(poll_exit.fd);
+		return -ESRCH;
+	}
+	return poll_exit.fd;
+}
+
+uint64_t vms_process_start(const struct vms *vms, uint32_t lease)
+{
+	return vms->vms[lease].pidfd >= 0 ? vms->vms[lease].process_start : 0;
+}
+
 int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exited, void *userdata,
 	    struct vms **ret)
 {
@@ -85,6 +130,7 @@ static void vm_close(struct vm *vm)
 		close(vm->pidfd);
 	vm->pidfd = -1;
 	vm->pid = 0;
+	vm->process_start = 0;
 }
 
 struct vms *vms_free(struct vms *vms)
@@ -145,6 +191,8 @@ int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, i
 		vm_close(vm);
 		return r;
 	}
+	if (vm->pid)
+		read_process_start(vm->pid, &vm->process_start);
 	r = sd_event_add_io(vms->event, &vm->source, pidfd, EPOLLIN, on_pidfd, vm);
 	if (r < 0) {
 		vm_close(vm);

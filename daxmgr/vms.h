@@ -50,6 +50,18 @@ int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid);
 /* Closes what was left in the fd store and nobody took. */
 void vms_drop_stored(struct vms *vms);
 
+/*
+ * When the process of a lease started, in ticks since boot; together with its
+ * pid it names the process without doubt. Return: 0 when there is none.
+ */
+uint64_t vms_process_start(const struct vms *vms, uint32_t lease);
+
+/*
+ * Opens a process that was recorded by pid and start. Return: a pidfd (the
+ * caller's), or -ESRCH when it has gone and the pid may be somebody else's.
+ */
+int vms_open_process(pid_t pid, uint64_t process_start);
+
 /* Pid behind a pidfd. Return: 0 or -ESRCH when it has been reaped, other negative errno. */
 int vms_pidfd_pid(int pidfd, pid_t *ret);
 

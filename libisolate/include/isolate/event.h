@@ -126,6 +126,7 @@ struct iso_restore_lease {
 	bool was_killed;     /* by us */
 	bool has_process;    /* the pidfd came back from the fd store and lives */
 	int32_t pid;
+	uint64_t process_start; /* of that pid, ticks since boot: tells it from a later owner */
 	uint64_t incident;   /* 0: none */
 	uint32_t n_parts;
 	struct iso_restore_part parts[ISO_LEASE_PARTS_MAX];
