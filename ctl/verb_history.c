@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cleanup.h"
 #include "units.h"
 #include "verb.h"
+
+enum { RECONNECT_NS = 200000000 };
 
 /* Return: whether it is a number that the API takes. */
 static bool parse_number(const char *text, uint64_t most, uint64_t *ret)
@@ -192,16 +195,38 @@ static void on_message(void *userdata, sd_json_variant *message, bool last)
 	fflush(stdout);
 }
 
-int verb_monitor(struct context *context, int argc, char *argv[])
+/* Return: CLIENT_OK after the last message, which never comes by itself. */
+static enum client_status watch(struct context *context, bool *ret_connected,
+				struct client_failure *failure)
 {
 	_cleanup_(client_close) sd_varlink *link = NULL;
+	enum client_status status;
+
+	*ret_connected = false;
+	status = client_connect(context->socket, &link, failure);
+	if (status != CLIENT_OK)
+		return status;
+	*ret_connected = true;
+	return client_stream(link, CLIENT_METHOD("Monitor"), NULL, on_message, context, failure);
+}
+
+int verb_monitor(struct context *context, int argc, char *argv[])
+{
 	struct client_failure failure;
+	bool connected, once = false;
 
 	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
 		return CLIENT_USAGE;
-	if (client_connect(context->socket, &link, &failure) != CLIENT_OK ||
-	    client_stream(link, CLIENT_METHOD("Monitor"), NULL, on_message, context, &failure) !=
-		    CLIENT_OK)
-		return verb_fail(&failure);
-	return CLIENT_OK;
+	/* A restart of the daemon ends nothing else, so it does not end this either. */
+	for (;;) {
+		if (watch(context, &connected, &failure) == CLIENT_OK)
+			return CLIENT_OK;
+		if (failure.status != CLIENT_UNREACHABLE || (!connected && !once))
+			return verb_fail(&failure);
+		if (connected)
+			fputs("-- daxmgrd is away; what happens meanwhile is shown by 'incidents' and 'events'\n",
+			      stderr);
+		once = true;
+		nanosleep(&(struct timespec){.tv_nsec = RECONNECT_NS}, NULL);
+	}
 }
