@@ -54,6 +54,26 @@ static void name_tenants_above(const struct iso_engine *e, uint32_t r, char *to,
 		snprintf(to + length, room - length, " (leaving)");
 }
 
+static void name_missing_leg(const struct iso_engine *e, const struct region *region, char *to,
+			     size_t room)
+{
+	const char *lacks = "has not come back";
+	uint32_t i, m = ISO_NONE;
+
+	for (i = 0; i < region->definition.ways; i++) {
+		m = region->legs[i];
+		if (m == ISO_NONE || !e->memdevs[m].present || !e->memdevs[m].bound)
+			break;
+	}
+	if (m != ISO_NONE && e->memdevs[m].present)
+		lacks = e->memdevs[m].duplicate_serial ? "shares its serial with another device" :
+			"is not bound to its driver";
+	snprintf(to, room, "region %s waits for a memdev: serial %#llx %s",
+		 region->definition.name,
+		 i < region->definition.ways ? (unsigned long long)region->definition.serials[i] : 0,
+		 lacks);
+}
+
 static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 {
 	const struct region *region = &e->regions[r];
@@ -65,8 +85,7 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
 	case ISO_WAIT_MEMDEV:
-		snprintf(reason, sizeof(reason), "region %s waits for a memdev to come back",
-			 region->definition.name);
+		name_missing_leg(e, region, reason, sizeof(reason));
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
 	case ISO_WAIT_WINDOW:
@@ -81,9 +100,15 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 	case ISO_WAIT_OBSERVATION:
 	case ISO_WAIT_SETTLING:
 	case ISO_WAIT_RETRY:
-	case ISO_WAIT_OTHER_REGION:
 		snprintf(reason, sizeof(reason), "region %s is being made again (%s)",
 			 region->definition.name, iso_region_wait_name(region->wait));
+		judge(v, ISO_DOMAIN_RECOVERING, reason);
+		break;
+	case ISO_WAIT_OTHER_REGION:
+		snprintf(reason, sizeof(reason), "region %s comes after region %s (%s)",
+			 region->definition.name,
+			 e->regions[region->waits_for].definition.name,
+			 iso_region_state_name(e->regions[region->waits_for].state));
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
 		break;
 	}
@@ -121,6 +146,24 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 	}
 }
 
+static void name_pending(const struct iso_engine *e, const struct incident *incident, char *to,
+			 size_t room)
+{
+	uint32_t l, named = 0;
+	size_t length;
+
+	length = snprintf(to, room, "%u VMs not yet gone and unmapped:", incident->n_pending);
+	for (l = 0; l < e->n_leases && named < 8 && length < room; l++) {
+		const struct lease *lease = &e->leases[l];
+
+		if (!lease->used || !lease->contain_pending || lease->incident != incident->id)
+			continue;
+		named++;
+		length += snprintf(to + length, room - length, " %s%s", lease->terms.name,
+				   lease->state == ISO_LEASE_STUCK ? " (stuck)" : "");
+	}
+}
+
 static void judge_incident(struct iso_engine *e, uint32_t d, struct verdict *v)
 {
 	const struct incident *incident = incident_of_domain(e, d);
@@ -129,8 +172,7 @@ static void judge_incident(struct iso_engine *e, uint32_t d, struct verdict *v)
 	if (!incident)
 		return;
 	if (incident->n_pending) {
-		snprintf(reason, sizeof(reason), "%u VMs not yet gone and unmapped",
-			 incident->n_pending);
+		name_pending(e, incident, reason, sizeof(reason));
 		judge(v, ISO_DOMAIN_CONTAINING, reason);
 	}
 	if (incident->n_unrestored)

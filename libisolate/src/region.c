@@ -248,8 +248,10 @@ static enum iso_region_wait decoders_wait(struct iso_engine *e, uint32_t r)
 		one = wait_for(e, i, r);
 		if (one == ISO_WAIT_DECODER_ORDER) /* tenants outlast our own work: say that */
 			return one;
-		if (one != ISO_WAIT_NOTHING)
-			wait = one;
+		if (one == ISO_WAIT_NOTHING)
+			continue;
+		wait = one;
+		e->regions[r].waits_for = i;
 	}
 	return wait;
 }

@@ -56,6 +56,7 @@ struct region {
 	struct iso_region_definition definition;
 	uint32_t state;
 	uint32_t wait;
+	uint32_t waits_for; /* the region of ISO_WAIT_OTHER_REGION */
 	uint32_t epoch;
 	uint32_t domain;
 	uint32_t kernel_id;

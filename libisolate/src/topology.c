@@ -20,11 +20,27 @@ static uint32_t host_bridge_named(struct iso_engine *e, const char *path)
 	for (i = 0; i < e->n_host_bridges; i++)
 		if (!strcmp(e->host_bridges[i].path, path))
 			return i;
-	if (e->n_host_bridges == e->limits.host_bridges)
+	if (e->n_host_bridges == e->limits.host_bridges) {
+		emit_note(e, ISO_NOTE_FAILED, 0, "host bridge %s: no room in the table", path);
 		return ISO_NONE;
+	}
 	copy_text(e->host_bridges[i].path, ISO_PATH_BYTES, path);
 	e->n_host_bridges++;
 	return i;
+}
+
+/* Its place is given to another port: nothing may be found below the old one by mistake. */
+static void forget_port(struct iso_engine *e, uint32_t port)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_memdevs; i++)
+		if (e->memdevs[i].port == port)
+			e->memdevs[i].port = ISO_NONE;
+	for (i = 0; i < e->n_ports; i++)
+		if (e->ports[i].parent == port)
+			e->ports[i].parent = ISO_NONE;
+	e->topology++;
 }
 
 static uint32_t port_named(struct iso_engine *e, const char *path)
@@ -41,8 +57,11 @@ static uint32_t port_named(struct iso_engine *e, const char *path)
 		i = absent;
 	else
 		e->n_ports++;
-	if (i == ISO_NONE)
+	if (i == ISO_NONE) {
+		emit_note(e, ISO_NOTE_FAILED, 0, "port %s: no room in the table", path);
 		return ISO_NONE;
+	}
+	forget_port(e, i);
 	e->ports[i] = (struct port){ .parent = ISO_NONE, .domain = ISO_NONE };
 	copy_text(e->ports[i].path, ISO_PATH_BYTES, path);
 	return i;
@@ -122,11 +141,25 @@ static void note_binding(struct iso_engine *e, struct memdev *memdev, bool bound
 	engine_arm(e, memdev->settling_until_ns);
 }
 
-static void take_in_memdev(struct iso_engine *e, const struct iso_observed_memdev *seen,
+/* Where a serial was found before, if it is still found there too. */
+static bool is_at_known_place(const struct iso_snapshot *s, const struct memdev *memdev)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->n_memdevs; i++)
+		if (s->memdevs[i].serial == memdev->serial &&
+		    !strcmp(s->memdevs[i].path, memdev->path))
+			return true;
+	return false;
+}
+
+static void take_in_memdev(struct iso_engine *e, const struct iso_snapshot *s, uint32_t index,
 			   const struct translation *t, bool *present)
 {
+	const struct iso_observed_memdev *seen = &s->memdevs[index];
 	uint32_t at = memdev_with_serial(e, seen->serial);
 	struct memdev *memdev;
+	bool elsewhere;
 
 	if (at == ISO_NONE) {
 		emit_note(e, ISO_NOTE_FAILED, 0, "memdev %s: no room in the table", seen->name);
@@ -135,6 +168,14 @@ static void take_in_memdev(struct iso_engine *e, const struct iso_observed_memde
 	memdev = &e->memdevs[at];
 	/* Two devices with one serial, or one without: identity is lost, use neither. */
 	memdev->duplicate_serial = present[at] || seen->serial == 0;
+	elsewhere = strcmp(memdev->path, seen->path) != 0;
+	if (elsewhere && memdev->path[0] && (present[at] || is_at_known_place(s, memdev))) {
+		/* A newcomer does not move those who stand on the first out of its blast radius. */
+		memdev->duplicate_serial = true;
+		memdev->bound = false;
+		present[at] = true;
+		return;
+	}
 	copy_text(memdev->path, sizeof(memdev->path), seen->path);
 	copy_text(memdev->name, sizeof(memdev->name), seen->name);
 	memdev->address = seen->address;
@@ -157,7 +198,7 @@ static void take_in_memdevs(struct iso_engine *e, const struct iso_snapshot *s,
 
 	memset(present, 0, e->limits.memdevs * sizeof(*present));
 	for (i = 0; i < s->n_memdevs; i++)
-		take_in_memdev(e, &s->memdevs[i], t, present);
+		take_in_memdev(e, s, i, t, present);
 	for (i = 0; i < e->n_memdevs; i++) {
 		struct memdev *memdev = &e->memdevs[i];
 

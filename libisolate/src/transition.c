@@ -128,9 +128,11 @@ void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
 		return;
 	assert(domain_moves[domain->state] & TO(state));
 	e->placement_dirty |= domain->state != (uint32_t)state;
-	emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s -> %s%s%s",
-		  e->ports[d].path, iso_domain_state_name(domain->state),
-		  iso_domain_state_name(state), reason[0] ? ": " : "", reason)->port = d;
+	/* Each exit has its own note; who is still to go is no news. */
+	if (domain->state != (uint32_t)state || state != ISO_DOMAIN_CONTAINING)
+		emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s -> %s%s%s",
+			  e->ports[d].path, iso_domain_state_name(domain->state),
+			  iso_domain_state_name(state), reason[0] ? ": " : "", reason)->port = d;
 	domain->state = state;
 	copy_text(domain->reason, sizeof(domain->reason), reason);
 }
