@@ -123,7 +123,7 @@ class DemoEvidence:
         return Moment(self.path / "moments" / name)
 
     def moments(self) -> list:
-        return sorted(path.name for path in (self.path / "moments").iterdir())
+        return sorted(path.parent.name for path in (self.path / "moments").glob("*/iomem.txt"))
 
     def step_ns(self, name: str) -> int:
         """When a step began, 0 when it was not reached."""

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .errors import LabError
+
 UNIT_PROPERTIES = "Id,MainPID,InvocationID,ActiveState,NRestarts,ExecMainCode,ExecMainStatus"
 
 REGIONS = """
@@ -116,7 +118,10 @@ class Moment:
 
     def __init__(self, path: Path):
         def text(name):
-            return (path / name).read_text(encoding="utf-8")
+            try:
+                return (path / name).read_text(encoding="utf-8")
+            except FileNotFoundError as error:
+                raise LabError(f"the evidence lacks {path / name}") from error
         self.iomem = parse_iomem(text("iomem.txt"))
         self.regions = parse_attributes(text("regions.txt"))
         self.instances = parse_attributes(text("instances.txt"))
