@@ -214,6 +214,7 @@ static int start(struct daemon *daemon, const char *root)
 			&daemon->control);
 	if (r < 0)
 		return r;
+	control_set_align(daemon->control, daemon->config->align);
 	daemon_step(daemon, &go);
 	return 0;
 }

@@ -78,6 +78,11 @@ static struct incident *correlate(struct iso_engine *e, enum iso_cause cause, co
 	if (!incident)
 		return incident_open(e, cause, unit, domain, record_ns);
 	incident->n_records++;
+	/* A region's end was seen before that of the unit below it: the unit is what failed. */
+	if (incident->cause == ISO_CAUSE_REGION_GONE && cause != ISO_CAUSE_REGION_GONE) {
+		incident->cause = cause;
+		copy_text(incident->unit, sizeof(incident->unit), unit);
+	}
 	emit_note(e, ISO_NOTE_CORRELATED, incident->id, "%s: %s, same incident", unit,
 		  iso_cause_name(cause));
 	return incident;
