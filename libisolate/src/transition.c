@@ -122,7 +122,6 @@ void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
 {
 	struct domain *domain = &e->domains[d];
 	struct incident *incident = incident_of_domain(e, d);
-	struct iso_effect *note;
 	enum iso_note_kind kind = state == ISO_DOMAIN_WAITING ? ISO_NOTE_WAITING : ISO_NOTE_DOMAIN;
 
 	if (domain->state == (uint32_t)state && !strcmp(domain->reason, reason))
@@ -130,15 +129,13 @@ void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
 	assert(domain_moves[domain->state] & TO(state));
 	e->placement_dirty |= domain->state != (uint32_t)state;
 	/* Each exit has its own note; who is still to go is no news. */
-	if (domain->state != (uint32_t)state || state != ISO_DOMAIN_CONTAINING)
-		if (domain->state == (uint32_t)state)
-		note = emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s: %s",
-				 e->ports[d].path, iso_domain_state_name(state), reason);
-	else
-		note = emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s -> %s%s%s",
-				 e->ports[d].path, iso_domain_state_name(domain->state),
-				 iso_domain_state_name(state), reason[0] ? ": " : "", reason);
-	note->port = d;
+	if (domain->state != (uint32_t)state)
+		emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s -> %s%s%s",
+			  e->ports[d].path, iso_domain_state_name(domain->state),
+			  iso_domain_state_name(state), reason[0] ? ": " : "", reason)->port = d;
+	else if (state != ISO_DOMAIN_CONTAINING)
+		emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s: %s",
+			  e->ports[d].path, iso_domain_state_name(state), reason)->port = d;
 	domain->state = state;
 	copy_text(domain->reason, sizeof(domain->reason), reason);
 }
