@@ -172,6 +172,9 @@ uint32_t world_window(struct world *w, uint64_t units, uint32_t n, const uint32_
 /* One bridge with a window of its own and n root ports, a memdev below each: serials from `serial` on. */
 uint32_t world_simple_bridge(struct world *w, uint32_t n_ports, uint64_t serial);
 
+/* The simplest host: a bridge with two ports, the live region "low" below the first, "high" above it. */
+struct world *world_pair(void);
+
 uint64_t world_define(struct world *w, const char *name, uint32_t ways, const uint64_t *serials);
 uint64_t world_define_one(struct world *w, const char *name, uint64_t serial);
 uint64_t world_acquire(struct world *w, const char *name, const char *region, uint64_t bytes);
@@ -189,11 +192,14 @@ int world_reply(const struct world *w, uint64_t request);
 void world_fail(struct world *w, uint32_t kind, uint32_t nth, uint32_t times, int32_t error);
 struct world_plan *world_plan(struct world *w, uint32_t kind);
 bool world_noted(const struct world *w, const char *text);
+uint32_t world_count_notes(const struct world *w, const char *text);
 
 struct iso_lease_view world_lease(const struct world *w, const char *name);
 bool world_has_lease(const struct world *w, const char *name);
 struct iso_region_view world_region(const struct world *w, const char *name);
 enum iso_domain_state world_domain(const struct world *w, uint32_t port);
+const char *world_reason(const struct world *w, uint32_t port);
+struct iso_incident_view world_incident(const struct world *w, uint64_t id);
 uint32_t world_running(const struct world *w);
 
 /* world_kernel.c: the kernel's half */

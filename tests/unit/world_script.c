@@ -74,6 +74,20 @@ uint32_t world_simple_bridge(struct world *w, uint32_t n_ports, uint64_t serial)
 	return bridge;
 }
 
+struct world *world_pair(void)
+{
+	struct world *w = world_new();
+
+	world_simple_bridge(w, 2, 0x10);
+	world_define_one(w, "low", 0x10);
+	world_define_one(w, "high", 0x11);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_lt(world_region(w, "low").range.start.v, world_region(w, "high").range.start.v);
+	return w;
+}
+
 /* --- requests ------------------------------------------------------------------------------- */
 
 uint64_t world_define(struct world *w, const char *name, uint32_t ways, const uint64_t *serials)
@@ -326,6 +340,35 @@ struct iso_region_view world_region(const struct world *w, const char *name)
 enum iso_domain_state world_domain(const struct world *w, uint32_t port)
 {
 	return iso_domain_state(w->engine, iso_port_find(w->engine, w->ports[port].path));
+}
+
+uint32_t world_count_notes(const struct world *w, const char *text)
+{
+	const char *at = w->trace;
+	uint32_t n = 0;
+
+	while ((at = strstr(at, text))) {
+		at += strlen(text);
+		n++;
+	}
+	return n;
+}
+
+const char *world_reason(const struct world *w, uint32_t port)
+{
+	return iso_domain_reason(w->engine, iso_port_find(w->engine, w->ports[port].path));
+}
+
+struct iso_incident_view world_incident(const struct world *w, uint64_t id)
+{
+	struct iso_incident_view view;
+	uint32_t i;
+
+	for (i = 0; i < iso_incident_count(w->engine); i++)
+		if (iso_incident_get(w->engine, i, &view) && view.id == id)
+			return view;
+	cr_assert(false, "there is no incident %llu\n%s", (unsigned long long)id, w->trace);
+	return view;
 }
 
 uint32_t world_running(const struct world *w)
