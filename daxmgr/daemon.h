@@ -26,9 +26,12 @@
 enum daemon_lane {
 	LANE_CHANGE = 0,     /* + domain: regions, carving, removal, ports */
 	LANE_ZERO = 1024,    /* + domain: long, and must not hold up a removal */
-	LANE_VERIFY = 2048,  /* + domain: containment must not wait for a stuck change */
-	LANE_OBSERVE = 4096,
+	LANE_RETRACT = 2048, /* + domain: nodes are taken back while a change is stuck */
+	LANE_VERIFY = 4096,  /* + 0…VERIFY_LANES-1: each walk of /proc is for one lease */
+	LANE_OBSERVE = 8192,
 };
+
+enum { VERIFY_LANES = 4 };
 
 /* sd-event priorities: isolation before people before everything else. */
 enum daemon_priority {

@@ -102,14 +102,14 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 	case ISO_EFFECT_RETRACT:
 		ret->kind = JOB_RETRACT;
 		build_lease(engine, effect, ret);
-		return LANE_VERIFY + effect->lane;
+		return LANE_RETRACT + effect->lane;
 	case ISO_EFFECT_VERIFY:
 		ret->kind = JOB_VERIFY;
 		if (effect->lease != ISO_NONE)
 			build_lease(engine, effect, ret);
 		else
 			build_verify_instance(engine, effect->instance, ret);
-		return LANE_VERIFY + effect->lane;
+		return LANE_VERIFY + (uint32_t)(effect->operation >> 16) % VERIFY_LANES;
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
 		ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT :

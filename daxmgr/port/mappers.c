@@ -88,6 +88,14 @@ static bool mappers_line_hits(const struct mappers_walk *walk, const char *pid,
 	return mappers_is_name(walk, line->path);
 }
 
+/* Most lines are private mappings of libraries: not worth taking apart. */
+static bool mappers_worth_parsing(const char *text)
+{
+	const char *flags = strchr(text, ' ');
+
+	return flags && strnlen(flags, 5) == 5 && flags[4] == 's';
+}
+
 /* Return: 1 when it maps one, 0 when not or when it has gone. */
 static int mappers_maps(const struct mappers_walk *walk, const char *pid)
 {
@@ -103,7 +111,7 @@ static int mappers_maps(const struct mappers_walk *walk, const char *pid)
 	while (getline(&text, &room, file) >= 0) {
 		struct mappers_line line;
 
-		if (mappers_parse(text, &line) && mappers_line_hits(walk, pid, &line))
+		if (mappers_worth_parsing(text) && mappers_parse(text, &line) && mappers_line_hits(walk, pid, &line))
 			return 1;
 	}
 	return 0;
