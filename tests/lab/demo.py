@@ -98,6 +98,9 @@ def run(args) -> int:
         print(line)
     broken = [verdict.name for verdict in judged if not verdict.held]
     print(f"broken: {', '.join(broken)}" if broken else "All of it held.")
+    if args.control:
+        wanted = demo_control.CONTROLS[args.control].breaks
+        print(f'Control {args.control}: "{wanted}" {"broke, as it must" if wanted in broken else "DID NOT BREAK"}')
     print(f"Evidence in {keep}")
     return 1 if broken else 0
 

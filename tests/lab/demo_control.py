@@ -49,7 +49,8 @@ def apply(control: Control, scenario):
     if control.name == "no-daemon":
         steps.insert(fault, _command(f"{control.parts[1]}: CONTROL: daxmgrd is stopped", STOP_DAEMON))
     elif control.name == "kill-all":
-        after = replace(steps[fault], name=f"{part_of(steps[fault].name)}: and now?", action="", args={})
+        after = replace(steps[fault], name=f"{part_of(steps[fault].name)}: and now?", action="", args={},
+                        expect=steps[fault].expect[2:])
         steps[fault] = replace(steps[fault], expect=steps[fault].expect[:1])
         steps[fault + 1:fault + 1] = [
             _command(f"{control.parts[1]}: CONTROL: every QEMU is killed", "pkill -KILL -x qemu-system-x86"), after]

@@ -192,6 +192,12 @@ class ChecksTest(DemoCase):
         self.run_.record = lambda: record() | {"broken": {"step": "s", "expectation": "e", "last_seen": None}}
         self.assertIn("played-to-the-end", self.broken())
 
+    def test_control_is_judged_by_what_it_played(self):
+        record = self.run_.record
+        self.run_.record = lambda: record() | {"control": "no-zero", "plan": [], "faults": []}
+        names = [verdict.name for verdict in demo_checks.judge(self.evidence())]
+        self.assertEqual(names, ["played-to-the-end", "zero-at-hand-over", "never-system-ram", "kernel-log-clean"])
+
     def test_fault_that_was_not_injected(self):
         self.run_.faults.pop()
         self.assertEqual(self.broken()["played-to-the-end"], ["3 of 4 faults were injected"])
