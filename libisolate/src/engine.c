@@ -405,6 +405,10 @@ static bool all_healthy(const struct iso_engine *e)
 {
 	uint32_t i;
 
+	for (i = 0; i < e->n_regions; i++) /* of one never seen whole the domain is not known */
+		if (e->regions[i].used && e->regions[i].desired &&
+		    e->regions[i].state != ISO_REGION_LIVE)
+			return false;
 	for (i = 0; i < e->n_ports; i++)
 		if (e->ports[i].kind == ISO_PORT_ROOT && e->ports[i].domain == i &&
 		    e->domains[i].state != ISO_DOMAIN_HEALTHY)

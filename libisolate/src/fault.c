@@ -199,6 +199,15 @@ void fault_region_gone(struct iso_engine *e, uint32_t region)
 		emit_save_incident(e, incident);
 }
 
+static bool lease_is_harmed(const struct iso_engine *e, uint32_t l)
+{
+	const struct lease *lease = &e->leases[l];
+
+	return lease->died_unseen ||
+	       (lease->state != ISO_LEASE_VERIFYING && lease->state != ISO_LEASE_RETRACTING &&
+		lease->state != ISO_LEASE_STUCK);
+}
+
 void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
 {
 	struct instance *instance = &e->instances[i];
@@ -208,6 +217,11 @@ void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
 
 	if (instance->lost || instance->lease == ISO_NONE || domain == ISO_NONE)
 		return;
+	if (!lease_is_harmed(e, instance->lease)) {
+		instance->lost = true; /* taken down with its lease, perhaps before a restart */
+		lease_fault(e, instance->lease, 0);
+		return;
+	}
 	copy_text(unit, sizeof(unit), e->regions[instance->region].definition.name);
 	incident = correlate(e, ISO_CAUSE_REGION_GONE, unit, domain, record_ns);
 	instance->lost = true;

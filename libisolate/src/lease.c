@@ -217,9 +217,9 @@ void lease_fault(struct iso_engine *e, uint32_t l, uint64_t incident)
 		lease_begin_end(e, l);
 		break;
 	case ISO_LEASE_VERIFYING:
-		/* It died while nobody looked, before a restart of ours: by this fault. */
-		if (!e->observed && !lease->incident && lease->exited_ns)
+		if (lease->died_unseen)
 			count_victim(e, lease, incident);
+		lease->died_unseen = false;
 		lease_dirty(e, l);
 		break;
 	case ISO_LEASE_KILLED:
@@ -510,6 +510,7 @@ static void verified(struct iso_engine *e, uint32_t l, const struct iso_completi
 	lease->n_mappers = completion->n_mappers;
 	memcpy(lease->mappers, completion->mappers, sizeof(lease->mappers));
 	if (!lease->n_mappers) {
+		lease->died_unseen = false;
 		incident_lease_contained(e, l);
 		lease->retry_at_ns = 0;
 		lease->waits_for[0] = '\0';

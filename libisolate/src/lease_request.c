@@ -238,14 +238,19 @@ static void restore_state(struct iso_engine *e, uint32_t l, const struct iso_res
 			lease_kill_again(e, l);
 		return;
 	}
-	if (!lease->n_instances)
-		return; /* WAITING for its client to ask again */
+	if (!lease->n_instances) {
+		/* Else it waits for its client to ask again. */
+		lease->ending = !lease->comes_back && restore->state != ISO_LEASE_WAITING &&
+				restore->state != ISO_LEASE_PREPARING;
+		return;
+	}
 	if (restore->state == ISO_LEASE_ACQUIRED) {
 		lease->state = ISO_LEASE_ACQUIRED;
 		lease->deadline_ns = e->now_ns + e->policy.grant_ns;
 		engine_arm(e, lease->deadline_ns);
 		return;
 	}
+	lease->died_unseen = restore->state == ISO_LEASE_ATTACHED;
 	lease->state = ISO_LEASE_ATTACHED;
 	lease->exited_ns = e->now_ns;
 	lease_begin_end(e, l);

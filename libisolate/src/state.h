@@ -141,6 +141,7 @@ struct lease {
 	bool handed_over;
 	bool ending;      /* released or withdrawn: no restart */
 	bool comes_back;  /* a fault took its capacity and it wishes to be restarted */
+	bool died_unseen; /* before a restart of ours: perhaps of a fault that shows soon */
 	bool voided;      /* a fault came between acquire and attach */
 	char waits_for[ISO_TEXT_BYTES];
 };

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The daemon dies at any moment; a new one is told what the store holds and finds the same end. */
+#include <stdio.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+/* Proves: while all is well a restart touches nobody and knows everything again. */
+Test(engine_restart, all_is_well)
+{
+	struct world *w = world_pair();
+	uint32_t one = world_start_vm(w, "one", "low", WORLD_PART);
+	uint32_t two = world_start_vm(w, "two", "high", WORLD_PART);
+	uint32_t created = w->n_effects[ISO_EFFECT_CREATE_REGION];
+
+	world_acquire(w, "granted", "low", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->n_kills, 0);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CREATE_REGION], created);
+	cr_assert_eq(world_lease(w, "one").state, ISO_LEASE_ATTACHED);
+	cr_assert_eq(world_lease(w, "two").pid, w->processes[two].pid);
+	cr_assert_eq(world_lease(w, "granted").state, ISO_LEASE_ACQUIRED);
+	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT - 2 * WORLD_PART);
+	cr_assert_eq(iso_incident_count(w->engine), 0);
+	world_surprise_down(w, 0); /* and it still knows whom to kill */
+	cr_assert_eq(w->processes[one].kills, 1);
+	world_free(w);
+}
+
+/* Proves: a region defined after the first observation began is not taken for lost. */
+Test(engine_restart, observation_overtakes_definitions)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "high", WORLD_PART);
+
+	w->operation_ns = 2; /* the snapshot is there before the leases are restored */
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert(w->processes[vm].running);
+	cr_assert_eq(w->n_kills, 0, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: the clients' first words are answered before the host has been looked at. */
+Test(engine_restart, not_ready)
+{
+	struct world *w = world_pair();
+
+	world_restart(w);
+	cr_assert_eq(world_reply(w, world_acquire(w, "web", "low", WORLD_PART)),
+		     ISO_REPLY_NOT_READY);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_UNKNOWN);
+	world_free(w);
+}
+
+/* Proves: at every moment after a fault a killed daemon makes no difference to the end. */
+Test(engine_restart, at_any_moment_of_a_recovery)
+{
+	uint64_t ms;
+
+	for (ms = 0; ms < 600; ms += 5) {
+		struct world *w = world_pair();
+		uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+		uint32_t other = world_start_vm(w, "other", "high", WORLD_PART);
+		uint64_t request;
+
+		if (ms % 10) /* without somebody above it there is more to interrupt */
+			world_exit(w, other);
+		world_surprise_down(w, 0);
+		world_run(w, ms * WORLD_MS);
+		world_restart(w);
+		world_run(w, 5 * WORLD_SECOND);
+		cr_assert_not(w->processes[vm].running);
+		if (w->processes[other].running)
+			world_exit(w, other);
+		request = world_acquire(w, "web", "low", WORLD_PART);
+		world_run(w, 5 * WORLD_SECOND);
+		cr_assert_eq(world_reply(w, request), ISO_REPLY_DONE, "%d ms\n%s", (int)ms, w->trace);
+		world_attach(w, "web");
+		cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_HEALTHY);
+		cr_assert_eq(iso_incident_count(w->engine), ms < 200 ? 1 : iso_incident_count(w->engine),
+			     "one cause, one incident\n%s", w->trace);
+		cr_assert_eq(w->processes[other].kills, 0);
+		world_run(w, WORLD_SECOND);
+		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT - WORLD_PART, "nothing leaks");
+		world_free(w);
+	}
+}
+
+/* Proves: the same while a lease is prepared or torn down. */
+Test(engine_restart, at_any_moment_of_a_lease)
+{
+	uint64_t ms;
+
+	for (ms = 0; ms < 160; ms += 4) {
+		struct world *w = world_pair();
+
+		world_acquire(w, "web", "low", WORLD_PART);
+		world_run(w, (ms < 80 ? ms : 200) * WORLD_MS);
+		if (ms >= 80) {
+			world_exit(w, world_attach(w, "web"));
+			world_run(w, (ms - 80) * WORLD_MS);
+		}
+		world_restart(w);
+		world_run(w, WORLD_SECOND);
+		if (world_has_lease(w, "web") &&
+		    world_lease(w, "web").state == ISO_LEASE_ACQUIRED)
+			world_named(w, ISO_EVENT_RELEASE, "web");
+		world_run(w, 400 * WORLD_SECOND);
+		cr_assert_not(world_has_lease(w, "web"), "%d ms: %s\n%s", (int)ms,
+			      iso_lease_state_name(world_lease(w, "web").state), w->trace);
+		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT, "%d ms\n%s", (int)ms, w->trace);
+		world_free(w);
+	}
+}
+
+/* Proves: kills that were sent but not stored are found out by looking. */
+Test(engine_restart, killed_before_it_was_stored)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->amnesia = true;
+	world_surprise_down(w, 0);
+	world_restart(w);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ATTACHED);
+	world_run(w, 15 * WORLD_MS);
+	cr_assert_eq(w->processes[vm].kills, 2, "killed again, which harms nobody");
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING, "and wants to come back");
+	world_free(w);
+}
+
+/* Proves: a recorded kill is repeated when the process still lives, and counted once. */
+Test(engine_restart, killed_but_alive)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->processes[vm].stubborn = true;
+	world_surprise_down(w, 0);
+	world_restart(w);
+	cr_assert_eq(w->processes[vm].kills, 2, "in the step that restores it");
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_incident(w, 1).n_killed, 1);
+	cr_assert_eq(iso_incident_count(w->engine), 1);
+	world_exit(w, vm);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_incident(w, 1).n_exited, 1);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
+	world_free(w);
+}
+
+/* Proves: a VM that was killed and went while nobody looked is counted, and comes back. */
+Test(engine_restart, exit_unseen)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->processes[vm].stubborn = true;
+	world_surprise_down(w, 0);
+	w->processes[vm].running = false;
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_incident(w, 1).n_exited, 1);
+	cr_assert_gt(world_incident(w, 1).contained_ns, 0);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING);
+	world_free(w);
+}
+
+/* Proves: a VM that ended by itself while we were down is a clean exit. */
+Test(engine_restart, clean_exit_unseen)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->processes[vm].running = false;
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_not(world_has_lease(w, "web"), "%s", w->trace);
+	cr_assert_eq(iso_incident_count(w->engine), 0);
+	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT);
+	world_free(w);
+}
+
+/* Proves: a region lost while we were down kills what stands on it as soon as that is seen. */
+Test(engine_restart, region_gone_while_down)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+	uint32_t other = world_start_vm(w, "other", "high", WORLD_PART);
+
+	kernel_surprise_down(w, 0);
+	world_restart(w);
+	world_run(w, 15 * WORLD_MS);
+	cr_assert_eq(w->processes[vm].kills, 1, "%s", w->trace);
+	cr_assert_eq(w->processes[other].kills, 0);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_WAITING);
+	world_free(w);
+}
+
+/* Proves: the incident's numbers go on, and an incident on a unit that is away finds its domain. */
+Test(engine_restart, incident_goes_on)
+{
+	struct world *w = world_pair();
+
+	world_start_vm(w, "web", "low", WORLD_PART);
+	world_unplug(w, 0);
+	world_run(w, WORLD_SECOND);
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert(world_incident(w, 1).open);
+	cr_assert_eq(world_region(w, "low").wait, ISO_WAIT_MEMDEV);
+	kernel_plug(w, 0);
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	world_acquire(w, "web", "low", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	world_attach(w, "web");
+	cr_assert_not(world_incident(w, 1).open, "%s", w->trace);
+	world_surprise_down(w, 0);
+	cr_assert(world_incident(w, 2).open);
+	world_free(w);
+}
+
+/* Proves: two stored leases that claim one device do not cost the newer one its VM. */
+Test(engine_restart, stale_claim)
+{
+	struct world *w = world_pair();
+	uint32_t one = world_start_vm(w, "one", "low", WORLD_PART), two;
+
+	world_plan(w, ISO_EFFECT_REMOVE)->lost = true; /* done, but nobody hears of it */
+	world_exit(w, one);
+	world_run(w, WORLD_SECOND);
+	two = world_start_vm(w, "two", "low", WORLD_PART);
+	cr_assert_str_eq(w->stored.leases[0].terms.name, "one");
+	cr_assert_eq(w->stored.leases[0].n_parts, 0);
+	world_restart(w);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(w->processes[two].kills, 0);
+	cr_assert_not(world_has_lease(w, "one"), "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: what a creation that was cut short left behind is found and cleared. */
+Test(engine_restart, half_made_region)
+{
+	struct world *w = world_pair();
+	struct world_plan *plan;
+
+	world_run(w, WORLD_SECOND);
+	plan = world_plan(w, ISO_EFFECT_CREATE_REGION);
+	plan->leftover = plan->lost = true;
+	plan->error = -5;
+	world_surprise_down(w, 1);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_CREATING);
+	for (uint32_t i = 0; i < w->stored.n_regions; i++)
+		w->stored.regions[i].creation_interrupted = true; /* an intent without an outcome */
+	world_restart(w);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").range.start.v,
+		     world_region(w, "low").range.start.v + WORLD_UNIT, "nothing eats the window");
+	world_free(w);
+}
+
+/* Proves: stored nonsense is left out and does no harm. */
+Test(engine_restart, nonsense)
+{
+	struct world *w = world_pair();
+	struct iso_restore_lease lease = { .terms = { .name = "../x" }, .n_parts = 99 };
+	struct iso_restore_region region = { .definition = { .name = "gone", .ways = 5 } };
+	struct iso_event event = { .kind = ISO_EVENT_RESTORE_LEASE, .restore_lease = &lease };
+
+	world_step(w, &event);
+	cr_assert_not(world_has_lease(w, "../x"));
+	strcpy(lease.terms.name, "web");
+	strcpy(lease.parts[0].region, "nowhere");
+	world_step(w, &event);
+	world_step(w, &event); /* twice */
+	cr_assert_eq(world_lease(w, "web").n_instances, 0);
+	event.kind = ISO_EVENT_RESTORE_REGION;
+	event.restore_region = &region;
+	world_step(w, &event);
+	region.from_operator = true;
+	world_step(w, &event);
+	cr_assert_eq(iso_region_find(w->engine, "gone"), ISO_NONE);
+	world_free(w);
+}
