@@ -217,8 +217,8 @@ int store_load_incidents(struct store *store,
 			 void *userdata)
 {
 	static const char sql[] =
-		"SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id"
-		" FROM incidents WHERE open ORDER BY id";
+		"SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id,"
+		" detected_ns, killed, exited, records FROM incidents WHERE open ORDER BY id";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
@@ -231,6 +231,11 @@ int store_load_incidents(struct store *store,
 			.record_ns = (uint64_t)sqlite3_column_int64(s, 3),
 			.contained_ns = (uint64_t)sqlite3_column_int64(s, 4),
 			.capacity_before_bytes = (uint64_t)sqlite3_column_int64(s, 5),
+			.detected_ns = (uint64_t)sqlite3_column_int64(s, 7),
+			.n_killed = (uint32_t)sqlite3_column_int64(s, 8),
+			.n_exited = (uint32_t)sqlite3_column_int64(s, 9),
+			.n_records = (uint32_t)sqlite3_column_int64(s, 10),
+			.open = true,
 		};
 		char cause[STORE_KIND_BYTES];
 

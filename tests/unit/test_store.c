@@ -98,6 +98,7 @@ static struct iso_restore_lease example_lease(void)
 		.state = ISO_LEASE_ATTACHED,
 		.was_killed = true,
 		.pid = 4711,
+		.process_start = 815,
 		.incident = 3,
 		.n_parts = 2,
 	};
@@ -386,6 +387,43 @@ static void save_story(struct fixture *f, uint64_t id)
 	incident.n_killed = 1;
 	incident.contained_ns = 160;
 	store_save_incident(f->store, &incident);
+}
+
+/* Proves that a daemon that died in the middle of an incident goes on with all it knew of it. */
+Test(store, open_incident_comes_back_whole)
+{
+	struct store_incident incident = {.id = 7,
+					  .cause = ISO_CAUSE_SURPRISE_DOWN,
+					  .unit = "hb1/00.0",
+					  .record_ns = 100,
+					  .detected_ns = 110,
+					  .n_killed = 3,
+					  .n_exited = 2,
+					  .n_records = 5,
+					  .capacity_before_bytes = 1 << 30,
+					  .open = true};
+	struct loaded loaded;
+	struct fixture f;
+
+	setup(&f);
+	open_store(&f, BOOT);
+	start_store(&f);
+	cr_assert_eq(store_save_incident(f.store, &incident), 0);
+	f.store = store_free(f.store);
+
+	open_store(&f, BOOT);
+	load(&f, &loaded);
+	cr_assert_eq(loaded.n_incidents, 1);
+	cr_assert(loaded.incident.open);
+	cr_assert_eq(loaded.incident.id, 7);
+	cr_assert_eq(loaded.incident.record_ns, 100);
+	cr_assert_eq(loaded.incident.detected_ns, 110);
+	cr_assert_eq(loaded.incident.n_killed, 3);
+	cr_assert_eq(loaded.incident.n_exited, 2);
+	cr_assert_eq(loaded.incident.n_records, 5);
+	cr_assert_eq(loaded.incident.capacity_before_bytes, 1 << 30);
+	cr_assert_str_eq(loaded.incident.unit, "hb1/00.0");
+	teardown(&f);
 }
 
 Test(store, incident_with_timeline_and_victims)
