@@ -47,15 +47,23 @@ void emit_kill(struct iso_engine *e, uint32_t lease)
 	effect->at_ns = e->now_ns;
 }
 
+/* Room for one line that lives until the next step, or NULL. */
+static char *take_text(struct iso_engine *e)
+{
+	return e->n_texts < e->texts_room ? e->texts[e->n_texts++] : NULL;
+}
+
+static const char no_room[] = "(no room for the text in this step)";
+
 static const char *keep_text(struct iso_engine *e, const char *text)
 {
 	char *to;
 
 	if (!text || !*text)
 		return "";
-	if (e->n_texts >= ISO_NOTE_TEXTS)
-		return "(no room for the text in this step)";
-	to = e->texts[e->n_texts++];
+	to = take_text(e);
+	if (!to)
+		return no_room;
 	copy_text(to, ISO_TEXT_BYTES, text);
 	return to;
 }
@@ -110,14 +118,16 @@ struct iso_effect *emit_note(struct iso_engine *e, enum iso_note_kind kind, uint
 			     const char *format, ...)
 {
 	struct iso_effect *effect = emit(e, ISO_EFFECT_NOTE);
-	char text[ISO_TEXT_BYTES];
+	char *text = take_text(e);
 	va_list arguments;
 
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
 	effect->note = kind;
 	effect->incident = incident;
-	effect->text = keep_text(e, text);
+	effect->text = text ? text : no_room;
+	if (text) {
+		va_start(arguments, format);
+		vsnprintf(text, ISO_TEXT_BYTES, format, arguments);
+		va_end(arguments);
+	}
 	return effect;
 }

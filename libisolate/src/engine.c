@@ -46,6 +46,7 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 {
 	e->kills_room = l->leases;
 	/* A step that kills every VM also notes and saves each, and touches every region. */
+	e->texts_room = l->leases + OTHER_TEXTS;
 	e->others_room = 3 * l->leases + 2 * l->regions + l->operations + 1024;
 	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
@@ -62,7 +63,7 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
 	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));
 	e->others = arena_take(arena, e->others_room, sizeof(*e->others));
-	e->texts = arena_take(arena, ISO_NOTE_TEXTS, sizeof(*e->texts));
+	e->texts = arena_take(arena, e->texts_room, sizeof(*e->texts));
 }
 
 static bool limits_valid(const struct iso_limits *l)

@@ -344,7 +344,9 @@ static void lease_ended(struct iso_engine *e, uint32_t l)
 	if (lease->client_waits && (lease->ending || (!lease->terms.wait && !fresh))) {
 		emit_reply(e, lease->request,
 			   lease->ending ? ISO_REPLY_WITHDRAWN :
-			   lease->voided ? ISO_REPLY_FENCED : ISO_REPLY_NO_CAPACITY,
+			   lease->voided ? ISO_REPLY_FENCED :
+			   e->free_instances == ISO_NONE ? ISO_REPLY_TABLE_FULL :
+			   ISO_REPLY_NO_CAPACITY,
 			   l, ISO_NONE, lease->waits_for);
 		lease->request = 0;
 		lease->client_waits = false;

@@ -175,7 +175,7 @@ struct incident {
 	bool open;
 };
 
-enum { ISO_NOTE_TEXTS = 512, LEASE_BUCKETS = 4096 };
+enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
 
 struct iso_engine {
 	struct iso_limits limits;
@@ -227,7 +227,7 @@ struct iso_engine {
 	uint32_t n_kills, n_others;
 	uint32_t n_dropped; /* non-kill effects that found no room: counted, never silent */
 	char (*texts)[ISO_TEXT_BYTES];
-	uint32_t n_texts;
+	uint32_t n_texts, texts_room;
 };
 
 /* engine.c */

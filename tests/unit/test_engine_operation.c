@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Operations: intents, completions that are late, repeated or missing, observations that overlap, full tables. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "world.h"
+#include "state.h"
+
+static const struct iso_effect *effect_of(const struct world *w, uint32_t kind)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->effects.n_others; i++)
+		if (w->effects.others[i].kind == kind)
+			return &w->effects.others[i];
+	return NULL;
+}
+
+static void complete(struct world *w, uint64_t operation, int32_t result)
+{
+	struct iso_event event = { .kind = ISO_EVENT_COMPLETION };
+
+	event.completion.operation = operation;
+	event.completion.result = result;
+	world_step(w, &event);
+}
+
+/* Takes everything that is under way out of the world's hands. */
+static void forget_tasks(struct world *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < WORLD_TASKS; i++) {
+		free(w->tasks[i].picture);
+		w->tasks[i] = (struct world_task){ 0 };
+	}
+}
+
+/* Proves: a deed follows its durable intent, under the same id, and not one that failed. */
+Test(engine_operation, intent_before_deed)
+{
+	struct world *w = world_pair();
+	const struct iso_effect *intent, *carve;
+	uint64_t operation;
+
+	world_acquire(w, "web", "low", WORLD_PART);
+	intent = effect_of(w, ISO_EFFECT_INTENT);
+	cr_assert_not_null(intent);
+	cr_assert_eq(intent->intent, ISO_EFFECT_CARVE);
+	cr_assert_neq(intent->instance, ISO_NONE);
+	cr_assert_null(effect_of(w, ISO_EFFECT_CARVE));
+	operation = intent->operation;
+	forget_tasks(w);
+	w->intended[w->n_intended++] = operation;
+	complete(w, operation, 0);
+	carve = effect_of(w, ISO_EFFECT_CARVE);
+	cr_assert_not_null(carve);
+	cr_assert_eq(carve->operation, operation);
+	cr_assert_gt(carve->deadline_ns, w->now_ns);
+	forget_tasks(w);
+	complete(w, operation, -5); /* the deed fails: given back, then tried anew */
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED, "%s", w->trace);
+
+	world_acquire(w, "db", "low", WORLD_PART);
+	operation = effect_of(w, ISO_EFFECT_INTENT)->operation;
+	forget_tasks(w);
+	complete(w, operation, -5);
+	cr_assert_null(effect_of(w, ISO_EFFECT_CARVE), "no deed without a durable intent");
+	world_free(w);
+}
+
+/* Proves: what was given up, repeated or never asked for changes nothing. */
+Test(engine_operation, late_and_repeated)
+{
+	struct world *w = world_pair();
+	struct iso_lease_view before, after;
+	uint64_t operation;
+
+	world_acquire(w, "web", "low", WORLD_PART);
+	operation = effect_of(w, ISO_EFFECT_INTENT)->operation;
+	world_run(w, WORLD_SECOND);
+	before = world_lease(w, "web");
+	complete(w, operation, 0);
+	complete(w, operation, -5);
+	complete(w, 0, 0);
+	complete(w, UINT64_MAX, 0);
+	complete(w, operation ^ 0xffff0000, 0);
+	after = world_lease(w, "web");
+	cr_assert_eq(w->effects.n_others, 0);
+	cr_assert_eq(before.state, after.state);
+	world_free(w);
+}
+
+/* Proves: an operation that nobody speaks of is given up after its deadline, and its object goes on. */
+Test(engine_operation, no_answer)
+{
+	static const uint32_t kinds[] = {
+		ISO_EFFECT_INTENT, ISO_EFFECT_OBSERVE, ISO_EFFECT_CARVE, ISO_EFFECT_ZERO,
+		ISO_EFFECT_PROVE, ISO_EFFECT_HAND_OVER,
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct world *w = world_pair();
+
+		world_plan(w, kinds[i])->lost = true;
+		world_changed(w);
+		world_acquire(w, "web", "low", WORLD_PART);
+		world_run(w, 10 * WORLD_SECOND);
+		cr_assert(kinds[i] == ISO_EFFECT_OBSERVE ||
+			  world_lease(w, "web").state == ISO_LEASE_PREPARING);
+		world_run(w, 280 * WORLD_SECOND);
+		cr_assert_neq(world_lease(w, "web").state, ISO_LEASE_PREPARING, "%s\n%s",
+			      iso_effect_name(kinds[i]), w->trace);
+		cr_assert(world_noted(w, "no answer in time"));
+		world_run(w, WORLD_SECOND);
+		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT -
+			     world_lease(w, "web").n_instances * WORLD_PART, "nothing leaks\n%s",
+			     w->trace);
+		world_free(w);
+	}
+}
+
+/* Proves: an observation that overlaps an operation is not believed about that region. */
+Test(engine_operation, overlapping_observation)
+{
+	struct world *w = world_pair();
+	struct world_picture *before;
+	struct iso_event event = { 0 };
+
+	before = kernel_picture(w); /* without the new instance */
+	world_start_vm(w, "web", "low", WORLD_PART);
+	forget_tasks(w);
+	kernel_picture_event(before, &event);
+	w->engine->regions[0].observation_stale = true; /* as if it had begun back then */
+	world_step(w, &event);
+	cr_assert_eq(w->effects.n_kills, 0);
+	cr_assert_eq(iso_incident_count(w->engine), 0);
+	cr_assert(w->engine->observe_wanted || w->engine->observe_operation, "but looks again");
+	free(before);
+	world_free(w);
+}
+
+/* Proves: zeroing, which takes minutes, keeps nobody from seeing a loss meanwhile. */
+Test(engine_operation, observation_while_zeroing)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART), looked;
+
+	world_plan(w, ISO_EFFECT_ZERO)->late_ns = 60 * WORLD_SECOND;
+	world_acquire(w, "db", "low", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	looked = w->n_effects[ISO_EFFECT_OBSERVE];
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_leq(w->n_effects[ISO_EFFECT_OBSERVE], looked + 1, "and does not look in circles");
+	w->dax[w->processes[vm].maps[0]].exists = false;
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 1);
+	world_free(w);
+}
+
+/* Proves: a snapshot older than the last one is left alone. */
+Test(engine_operation, old_snapshot)
+{
+	struct world *w = world_pair();
+	struct world_picture *old = kernel_picture(w);
+	struct iso_event event = { 0 };
+
+	world_start_vm(w, "web", "low", WORLD_PART);
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	kernel_picture_event(old, &event);
+	world_step(w, &event);
+	cr_assert_eq(w->effects.n_kills, 0);
+	free(old);
+	world_free(w);
+}
+
+/* Proves: an observation that fails is repeated after a pause, not at once. */
+Test(engine_operation, observation_fails)
+{
+	struct world *w = world_new();
+
+	world_simple_bridge(w, 1, 0x10);
+	world_fail(w, ISO_EFFECT_OBSERVE, 1, 10, -5);
+	world_define_one(w, "a", 0x10);
+	world_run(w, WORLD_SECOND);
+	cr_assert_leq(w->n_effects[ISO_EFFECT_OBSERVE], 6);
+	cr_assert(world_noted(w, "observation failed: planned failure of observe"));
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LIVE);
+	world_free(w);
+}
+
+static struct world *small_world(struct iso_limits limits)
+{
+	struct iso_policy policy;
+	struct world *w;
+
+	iso_policy_default(&policy);
+	w = world_new_with(&limits, &policy);
+	world_simple_bridge(w, 2, 0x10);
+	world_define_one(w, "low", 0x10);
+	world_run(w, WORLD_SECOND);
+	return w;
+}
+
+/* Proves: a full table is an answer, and what was refused works when there is room again. */
+Test(engine_operation, full_tables)
+{
+	struct iso_limits limits = { 1, 2, 2, 1, 1, 2, 2, 64, 2 };
+	struct world *w = small_world(limits);
+	uint64_t request;
+	uint32_t one, two;
+
+	cr_assert_eq(world_reply(w, world_define_one(w, "high", 0x11)), ISO_REPLY_TABLE_FULL);
+	one = world_start_vm(w, "one", "low", WORLD_PART);
+	two = world_start_vm(w, "two", "low", WORLD_PART);
+	request = world_acquire(w, "three", "low", WORLD_PART);
+	cr_assert_eq(world_reply(w, request), ISO_REPLY_TABLE_FULL);
+	world_exit(w, one);
+	world_exit(w, two);
+	world_run(w, WORLD_SECOND);
+	world_start_vm(w, "three", "low", WORLD_PART);
+	world_free(w);
+}
+
+/* Proves: without room for an instance a lease waits, or hears so. */
+Test(engine_operation, no_room_for_instances)
+{
+	struct iso_limits limits = { 1, 2, 2, 1, 1, 1, 4, 64, 2 };
+	struct world *w = small_world(limits);
+	struct iso_acquire terms = { .name = "three", .uid = 1, .n_parts = 1 };
+	uint32_t one = world_start_vm(w, "one", "low", WORLD_PART);
+	uint64_t two = world_acquire(w, "two", "low", WORLD_PART), three;
+
+	terms.parts[0].bytes = WORLD_PART;
+	three = world_acquire_terms(w, &terms);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_reply(w, two), ISO_REPLY_WAITING);
+	cr_assert_eq(world_reply(w, three), ISO_REPLY_TABLE_FULL);
+	world_exit(w, one);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_reply(w, two), ISO_REPLY_DONE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: with room for one operation only everything still gets done, and kills need none. */
+Test(engine_operation, one_operation_at_a_time)
+{
+	struct iso_limits limits = { 1, 2, 2, 1, 2, 4, 4, 1, 2 };
+	struct world *w = small_world(limits);
+	uint32_t one, two;
+
+	world_acquire(w, "one", "low", WORLD_PART);
+	world_run(w, 60 * WORLD_SECOND);
+	one = world_attach(w, "one");
+	world_acquire(w, "two", "low", WORLD_PART);
+	world_run(w, 60 * WORLD_SECOND);
+	two = world_attach(w, "two");
+	cr_assert_neq(two, ISO_NONE, "%s", w->trace);
+	world_changed(w); /* takes the only place */
+	world_run(w, 2 * WORLD_MS);
+	world_surprise_down(w, 0);
+	cr_assert_eq(w->effects.n_kills, 2);
+	world_run(w, 120 * WORLD_SECOND);
+	cr_assert_not(w->processes[one].running);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: with every incident open the kills still come. */
+Test(engine_operation, no_room_for_incidents)
+{
+	struct iso_limits limits = { 4, 8, 8, 4, 4, 8, 8, 64, 1 };
+	struct iso_policy policy;
+	struct world *w;
+	uint32_t vm;
+
+	iso_policy_default(&policy);
+	w = world_new_with(&limits, &policy);
+	world_simple_bridge(w, 1, 0x10);
+	world_simple_bridge(w, 1, 0x20);
+	world_define_one(w, "a", 0x10);
+	world_define_one(w, "b", 0x20);
+	world_run(w, WORLD_SECOND);
+	world_unplug(w, 0);
+	vm = world_start_vm(w, "web", "b", WORLD_PART);
+	world_surprise_down(w, 1);
+	cr_assert_eq(w->processes[vm].kills, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "b").state, ISO_REGION_LIVE);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING);
+	world_free(w);
+}
+
+/* Proves: limits that cannot be held are refused, those of the daemon can. */
+Test(engine_operation, limits)
+{
+	static uint64_t memory[1 << 20] __attribute__((aligned(64)));
+	struct iso_limits limits, bad;
+	struct iso_policy policy;
+	size_t bytes;
+	void *large;
+
+	iso_limits_default(&limits);
+	iso_policy_default(&policy);
+	bytes = iso_engine_bytes(&limits);
+	cr_assert_lt(bytes, 64u << 20);
+	large = aligned_alloc(64, bytes);
+	cr_assert_not_null(iso_engine_init(large, bytes, &limits, &policy));
+	cr_assert_null(iso_engine_init(large, bytes - 64, &limits, &policy));
+	free(large);
+	limits = (struct iso_limits){ 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+	cr_assert_not_null(iso_engine_init(memory, sizeof(memory), &limits, &policy));
+	cr_assert_null(iso_engine_init((char *)memory + 8, sizeof(memory) - 64, &limits, &policy));
+	for (size_t i = 0; i < sizeof(limits) / sizeof(uint32_t); i++) {
+		bad = limits;
+		((uint32_t *)&bad)[i] = 0;
+		cr_assert_null(iso_engine_init(memory, sizeof(memory), &bad, &policy));
+		((uint32_t *)&bad)[i] = UINT32_MAX;
+		cr_assert_null(iso_engine_init(memory, sizeof(memory), &bad, &policy));
+	}
+}
+
+/* Proves: at the capacities of the daemon one fault kills every VM in one step, and all is told and stored. */
+Test(engine_operation, every_vm_at_once)
+{
+	struct iso_observed_host_bridge bridge = { "hb0" };
+	struct iso_observed_port port = { "hb0/00.0", { 0, 1, 0, 0, 1 }, 0, 0, ISO_NONE };
+	struct iso_observed_memdev memdev = { .path = "hb0/00.0/00.0", .name = "mem0", .serial = 1,
+					      .volatile_bytes = 1ull << 40, .bound = true };
+	struct iso_observed_region region = { .range = { { 1ull << 40 }, 1ull << 40 }, .ways = 1,
+					      .targets = { { 1, true } }, .committed = true,
+					      .bound = true, .has_dax = true };
+	struct iso_event event = { .kind = ISO_EVENT_REGION_DEFINE, .now_ns = 1 };
+	struct iso_restore_lease lease = { .state = ISO_LEASE_ATTACHED, .has_process = true, .n_parts = 1 };
+	struct iso_limits limits;
+	struct iso_policy policy;
+	struct iso_observed_instance *seen;
+	struct iso_effects effects;
+	struct iso_engine *e;
+	uint32_t i, notes = 0, saves = 0;
+	void *memory;
+
+	iso_limits_default(&limits);
+	iso_policy_default(&policy);
+	memory = aligned_alloc(64, iso_engine_bytes(&limits));
+	e = iso_engine_init(memory, iso_engine_bytes(&limits), &limits, &policy);
+	seen = calloc(limits.leases, sizeof(*seen));
+	strcpy(event.define.definition.name, "all");
+	event.define.definition.ways = 1;
+	event.define.definition.serials[0] = 1;
+	iso_step(e, &event);
+	for (i = 0; i < limits.leases; i++) {
+		snprintf(lease.terms.name, sizeof(lease.terms.name), "vm%u", i);
+		lease.pid = 1000 + (int32_t)i;
+		lease.sequence = i + 1;
+		lease.terms.restart = true;
+		strcpy(lease.parts[0].region, "all");
+		lease.parts[0].kernel_id = i + 1;
+		lease.parts[0].bytes = 2 << 20;
+		event.kind = ISO_EVENT_RESTORE_LEASE;
+		event.restore_lease = &lease;
+		iso_step(e, &event);
+		seen[i] = (struct iso_observed_instance){ .kernel_id = i + 1, .bytes = 2 << 20,
+							  .driver = ISO_DAX_DEVICE_DAX };
+	}
+	event.kind = ISO_EVENT_SNAPSHOT;
+	event.snapshot = (struct iso_snapshot){ &bridge, &port, &memdev, NULL, &region, seen, 1, 1,
+						1, 0, 1, limits.leases, 1 };
+	iso_step(e, &event);
+	cr_assert_null(iso_check(e));
+	event.kind = ISO_EVENT_FAULT;
+	event.fault = (struct iso_fault){ .address = port.address };
+	effects = iso_step(e, &event);
+	cr_assert_eq(effects.n_kills, limits.leases);
+	for (i = 0; i < effects.n_others; i++) {
+		notes += effects.others[i].kind == ISO_EFFECT_NOTE &&
+			 effects.others[i].note == ISO_NOTE_KILL && effects.others[i].text[0] == 'v';
+		saves += effects.others[i].kind == ISO_EFFECT_SAVE_LEASE;
+	}
+	cr_assert_eq(saves, limits.leases);
+	cr_assert_eq(notes, limits.leases);
+	cr_assert_null(iso_check(e), "%s", iso_check(e));
+	free(seen);
+	free(memory);
+}
