@@ -23,6 +23,9 @@ static const char *check_region(const struct iso_engine *e, uint32_t r)
 		return "a live region is known to the kernel";
 	if (region->held_bytes > region->range.bytes)
 		return "no byte of a region is leased twice";
+	for (i = 0; i < r; i++)
+		if (e->regions[i].used && e->regions[i].kernel_id == region->kernel_id)
+			return "a kernel's region is one of ours only once";
 	return NULL;
 }
 
@@ -39,6 +42,9 @@ static const char *check_attached(const struct iso_engine *e, const struct lease
 			return "a VM with lost memory has been killed";
 		if (instance->state != ISO_INSTANCE_HELD)
 			return "an attached lease holds proved instances";
+		if (e->observed && !e->regions[instance->region].unobserved &&
+		    e->regions[instance->region].state != ISO_REGION_LIVE)
+			return "an attached lease stands on live regions";
 	}
 	return NULL;
 }
@@ -59,9 +65,26 @@ static const char *check_lease(const struct iso_engine *e, uint32_t l)
 	return lease->state == ISO_LEASE_ATTACHED ? check_attached(e, lease) : NULL;
 }
 
-static const char *check_removal(const struct iso_engine *e, const struct instance *instance)
+/* Two that stand: what was lost may have left its name to another. */
+static bool name_taken_twice(const struct iso_engine *e, const struct instance *instance)
+{
+	uint32_t i;
+
+	for (i = e->regions[instance->region].first_instance; i != ISO_NONE;
+	     i = e->instances[i].next)
+		if (&e->instances[i] != instance && e->instances[i].named &&
+		    !e->instances[i].lost && e->instances[i].kernel_id == instance->kernel_id &&
+		    e->instances[i].region_kernel_id == instance->region_kernel_id)
+			return true;
+	return false;
+}
+
+static const char *check_instance(const struct iso_engine *e, const struct instance *instance)
 {
 	uint32_t l = instance->lease;
+
+	if (instance->named && !instance->lost && name_taken_twice(e, instance))
+		return "a name of a dax device belongs to one instance";
 
 	if (instance->state == ISO_INSTANCE_REMOVING && l != ISO_NONE &&
 	    e->leases[l].state != ISO_LEASE_RETRACTING)
@@ -86,15 +109,39 @@ static const char *check_order(const struct iso_engine *e, uint32_t r)
 
 static const char *check_incident(const struct iso_engine *e, const struct incident *incident)
 {
-	uint32_t l, pending = 0;
+	uint32_t l, pending = 0, unrestored = 0;
 
 	if (!incident->id || !incident->open)
 		return NULL;
+	for (l = 0; l < e->n_leases; l++) {
+		const struct lease *lease = &e->leases[l];
+
+		if (!lease->used || lease->incident != incident->id)
+			continue;
+		pending += lease->contain_pending;
+		unrestored += lease->restore_pending;
+	}
+	if (pending != incident->n_pending)
+		return "an incident counts the leases not yet contained";
+	if (unrestored != incident->n_unrestored)
+		return "an incident counts the leases that want to come back";
+	return NULL;
+}
+
+static const char *check_queue(const struct iso_engine *e)
+{
+	uint64_t sequence = 0;
+	uint32_t l, waiting = 0;
+
 	for (l = 0; l < e->n_leases; l++)
-		pending += e->leases[l].used && e->leases[l].contain_pending &&
-			   e->leases[l].incident == incident->id;
-	return pending == incident->n_pending ? NULL :
-	       "an incident counts the leases not yet contained";
+		waiting += e->leases[l].used && e->leases[l].state == ISO_LEASE_WAITING;
+	for (l = e->queue_head; l != ISO_NONE; l = e->leases[l].queue_next) {
+		if (!e->leases[l].used || e->leases[l].state != ISO_LEASE_WAITING ||
+		    e->leases[l].sequence < sequence || !waiting--)
+			return "waiting leases queue in fairness order";
+		sequence = e->leases[l].sequence;
+	}
+	return waiting ? "waiting leases queue in fairness order" : NULL;
 }
 
 const char *iso_check(const struct iso_engine *e)
@@ -114,9 +161,11 @@ const char *iso_check(const struct iso_engine *e)
 			broken = check_lease(e, i);
 	for (i = 0; !broken && i < e->n_instances; i++)
 		if (e->instances[i].used)
-			broken = check_removal(e, &e->instances[i]);
+			broken = check_instance(e, &e->instances[i]);
 	for (i = 0; !broken && i < e->n_incidents; i++)
 		broken = check_incident(e, &e->incidents[i]);
+	if (!broken)
+		broken = check_queue(e);
 	if (!broken && e->n_dropped)
 		broken = "effects found room";
 	return broken;

@@ -18,7 +18,7 @@ static struct world *wide_host(void)
 	world_window(w, 8, 2, bridges);
 	world_define_one(w, "a", 0x10);
 	world_define_one(w, "b", 0x20);
-	world_define(w, "wide", 2, (uint64_t[]){ 0x11, 0x21 });
+	world_define(w, "wide", 2, (uint64_t[]){0x11, 0x21});
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(world_region(w, "wide").state, ISO_REGION_LIVE, "%s", w->trace);
 	return w;
@@ -26,7 +26,7 @@ static struct world *wide_host(void)
 
 static void port_fault(struct world *w, uint32_t port, struct iso_event *ret)
 {
-	*ret = (struct iso_event){ .kind = ISO_EVENT_FAULT };
+	*ret = (struct iso_event){.kind = ISO_EVENT_FAULT};
 	ret->fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
 	ret->fault.cause = ISO_CAUSE_SURPRISE_DOWN;
 	ret->fault.address = w->ports[port].address;
@@ -132,7 +132,7 @@ Test(engine_fault, one_leg_of_two)
 Test(engine_fault, parts_in_two_regions)
 {
 	struct world *w = world_pair();
-	struct iso_acquire terms = { .name = "web", .uid = 1, .n_parts = 2, .wait = true };
+	struct iso_acquire terms = {.name = "web", .uid = 1, .n_parts = 2, .wait = true};
 	uint32_t vm;
 
 	strcpy(terms.parts[0].region, "low");
@@ -209,7 +209,7 @@ Test(engine_fault, stale_uevent)
 {
 	struct world *w = world_pair();
 	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
-	struct iso_event event = { .kind = ISO_EVENT_FAULT };
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
 
 	event.fault.unit_kind = ISO_UNIT_MEMDEV_SERIAL;
 	event.fault.cause = ISO_CAUSE_DEVICE_GONE;
@@ -235,7 +235,7 @@ Test(engine_fault, one_instance_lost)
 		struct world *w = world_pair();
 		uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
 		uint32_t other = world_start_vm(w, "db", "low", WORLD_PART);
-		struct iso_event event = { .kind = ISO_EVENT_FAULT };
+		struct iso_event event = {.kind = ISO_EVENT_FAULT};
 		uint32_t x = w->processes[vm].maps[0];
 
 		w->dax[x].exists = false;
@@ -297,7 +297,7 @@ Test(engine_fault, while_preparing)
 
 	for (ms = 0; ms < 90; ms += 3) {
 		struct world *w = world_pair();
-		struct iso_acquire impatient = { .name = "db", .uid = 1, .n_parts = 1 };
+		struct iso_acquire impatient = {.name = "db", .uid = 1, .n_parts = 1};
 		uint64_t request = world_acquire(w, "web", "low", WORLD_PART), second;
 
 		strcpy(impatient.parts[0].region, "low");
@@ -306,7 +306,8 @@ Test(engine_fault, while_preparing)
 		world_run(w, ms * WORLD_MS);
 		world_surprise_down(w, 0);
 		world_run(w, 10 * WORLD_SECOND);
-		cr_assert_eq(world_reply(w, request), ISO_REPLY_DONE, "%d ms\n%s", (int)ms, w->trace);
+		cr_assert_eq(world_reply(w, request), ISO_REPLY_DONE, "%d ms\n%s", (int)ms,
+			     w->trace);
 		cr_assert_neq(world_reply(w, second), -1, "who does not wait hears an answer");
 		world_free(w);
 	}

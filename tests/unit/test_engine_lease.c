@@ -9,7 +9,7 @@
 
 static struct iso_acquire terms_of(const char *name, const char *region, uint64_t bytes)
 {
-	struct iso_acquire terms = { .uid = 1, .n_parts = 1, .wait = true };
+	struct iso_acquire terms = {.uid = 1, .n_parts = 1, .wait = true};
 
 	snprintf(terms.name, sizeof(terms.name), "%s", name);
 	snprintf(terms.parts[0].region, sizeof(terms.parts[0].region), "%s", region);
@@ -53,9 +53,12 @@ Test(engine_lease, clean_life)
 Test(engine_lease, notes_tell_the_story)
 {
 	static const char *const story[] = {
-		"lease: web: waiting -> preparing\n", "lease: web: preparing -> acquired\n",
-		"lease: web: acquired -> attached\n", "exit: web: process ",
-		"lease: web: attached -> verifying\n", "lease: web: verifying -> retracting\n",
+		"lease: web: waiting -> preparing\n",
+		"lease: web: preparing -> acquired\n",
+		"lease: web: acquired -> attached\n",
+		"exit: web: process ",
+		"lease: web: attached -> verifying\n",
+		"lease: web: verifying -> retracting\n",
 		"lease: web: ended\n",
 	};
 	struct world *w = world_pair();
@@ -213,7 +216,7 @@ Test(engine_lease, asking_again)
 Test(engine_lease, attach_is_refused)
 {
 	struct world *w = world_pair();
-	struct iso_event attach = { .kind = ISO_EVENT_ATTACH };
+	struct iso_event attach = {.kind = ISO_EVENT_ATTACH};
 	int32_t pid;
 
 	world_start_vm(w, "web", "low", WORLD_PART);
@@ -240,7 +243,7 @@ Test(engine_lease, attach_is_refused)
 Test(engine_lease, pid_comes_back)
 {
 	struct world *w = world_pair();
-	struct iso_event attach = { .kind = ISO_EVENT_ATTACH };
+	struct iso_event attach = {.kind = ISO_EVENT_ATTACH};
 	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
 
 	cr_assert_eq(ask(w, terms_of("db", "low", WORLD_PART)), ISO_REPLY_DONE);
@@ -265,7 +268,8 @@ Test(engine_lease, withdraw)
 		world_run(w, ms * WORLD_MS);
 		world_named(w, ISO_EVENT_WITHDRAW, "web");
 		world_run(w, WORLD_SECOND);
-		if (world_has_lease(w, "web")) { /* granted before it went: lives until it expires */
+		if (world_has_lease(w,
+				    "web")) { /* granted before it went: lives until it expires */
 			cr_assert_geq(ms, 40);
 			cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED);
 			world_named(w, ISO_EVENT_RELEASE, "web");
@@ -363,7 +367,7 @@ Test(engine_lease, stranger)
 Test(engine_lease, failing_once)
 {
 	static const uint32_t kinds[] = {
-		ISO_EFFECT_INTENT, ISO_EFFECT_CARVE, ISO_EFFECT_ZERO, ISO_EFFECT_PROVE,
+		ISO_EFFECT_INTENT,    ISO_EFFECT_CARVE,	 ISO_EFFECT_ZERO,    ISO_EFFECT_PROVE,
 		ISO_EFFECT_HAND_OVER, ISO_EFFECT_VERIFY, ISO_EFFECT_RETRACT, ISO_EFFECT_REMOVE,
 	};
 	size_t i;

@@ -21,7 +21,7 @@ static const struct iso_effect *effect_of(const struct world *w, uint32_t kind)
 
 static void complete(struct world *w, uint64_t operation, int32_t result)
 {
-	struct iso_event event = { .kind = ISO_EVENT_COMPLETION };
+	struct iso_event event = {.kind = ISO_EVENT_COMPLETION};
 
 	event.completion.operation = operation;
 	event.completion.result = result;
@@ -35,7 +35,7 @@ static void forget_tasks(struct world *w)
 
 	for (i = 0; i < WORLD_TASKS; i++) {
 		free(w->tasks[i].picture);
-		w->tasks[i] = (struct world_task){ 0 };
+		w->tasks[i] = (struct world_task){0};
 	}
 }
 
@@ -99,8 +99,8 @@ Test(engine_operation, late_and_repeated)
 Test(engine_operation, no_answer)
 {
 	static const uint32_t kinds[] = {
-		ISO_EFFECT_INTENT, ISO_EFFECT_OBSERVE, ISO_EFFECT_CARVE, ISO_EFFECT_ZERO,
-		ISO_EFFECT_PROVE, ISO_EFFECT_HAND_OVER,
+		ISO_EFFECT_INTENT, ISO_EFFECT_OBSERVE, ISO_EFFECT_CARVE,
+		ISO_EFFECT_ZERO,   ISO_EFFECT_PROVE,   ISO_EFFECT_HAND_OVER,
 	};
 	size_t i;
 
@@ -118,9 +118,9 @@ Test(engine_operation, no_answer)
 			      iso_effect_name(kinds[i]), w->trace);
 		cr_assert(world_noted(w, "no answer in time"));
 		world_run(w, WORLD_SECOND);
-		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT -
-			     world_lease(w, "web").n_instances * WORLD_PART, "nothing leaks\n%s",
-			     w->trace);
+		cr_assert_eq(iso_free_bytes(w->engine),
+			     2 * WORLD_UNIT - world_lease(w, "web").n_instances * WORLD_PART,
+			     "nothing leaks\n%s", w->trace);
 		world_free(w);
 	}
 }
@@ -130,7 +130,7 @@ Test(engine_operation, overlapping_observation)
 {
 	struct world *w = world_pair();
 	struct world_picture *before;
-	struct iso_event event = { 0 };
+	struct iso_event event = {0};
 
 	before = kernel_picture(w); /* without the new instance */
 	world_start_vm(w, "web", "low", WORLD_PART);
@@ -169,7 +169,7 @@ Test(engine_operation, old_snapshot)
 {
 	struct world *w = world_pair();
 	struct world_picture *old = kernel_picture(w);
-	struct iso_event event = { 0 };
+	struct iso_event event = {0};
 
 	world_start_vm(w, "web", "low", WORLD_PART);
 	world_changed(w);
@@ -213,7 +213,7 @@ static struct world *small_world(struct iso_limits limits)
 /* Proves: a full table is an answer, and what was refused works when there is room again. */
 Test(engine_operation, full_tables)
 {
-	struct iso_limits limits = { 1, 2, 2, 1, 1, 2, 2, 64, 2 };
+	struct iso_limits limits = {1, 2, 2, 1, 1, 2, 2, 64, 2};
 	struct world *w = small_world(limits);
 	uint64_t request;
 	uint32_t one, two;
@@ -233,9 +233,9 @@ Test(engine_operation, full_tables)
 /* Proves: without room for an instance a lease waits, or hears so. */
 Test(engine_operation, no_room_for_instances)
 {
-	struct iso_limits limits = { 1, 2, 2, 1, 1, 1, 4, 64, 2 };
+	struct iso_limits limits = {1, 2, 2, 1, 1, 1, 4, 64, 2};
 	struct world *w = small_world(limits);
-	struct iso_acquire terms = { .name = "three", .uid = 1, .n_parts = 1 };
+	struct iso_acquire terms = {.name = "three", .uid = 1, .n_parts = 1};
 	uint32_t one = world_start_vm(w, "one", "low", WORLD_PART);
 	uint64_t two = world_acquire(w, "two", "low", WORLD_PART), three;
 
@@ -253,7 +253,7 @@ Test(engine_operation, no_room_for_instances)
 /* Proves: with room for one operation only everything still gets done, and kills need none. */
 Test(engine_operation, one_operation_at_a_time)
 {
-	struct iso_limits limits = { 1, 2, 2, 1, 2, 4, 4, 1, 2 };
+	struct iso_limits limits = {1, 2, 2, 1, 2, 4, 4, 1, 2};
 	struct world *w = small_world(limits);
 	uint32_t one, two;
 
@@ -277,7 +277,7 @@ Test(engine_operation, one_operation_at_a_time)
 /* Proves: with every incident open the kills still come. */
 Test(engine_operation, no_room_for_incidents)
 {
-	struct iso_limits limits = { 4, 8, 8, 4, 4, 8, 8, 64, 1 };
+	struct iso_limits limits = {4, 8, 8, 4, 4, 8, 8, 64, 1};
 	struct iso_policy policy;
 	struct world *w;
 	uint32_t vm;
@@ -316,7 +316,7 @@ Test(engine_operation, limits)
 	cr_assert_not_null(iso_engine_init(large, bytes, &limits, &policy));
 	cr_assert_null(iso_engine_init(large, bytes - 64, &limits, &policy));
 	free(large);
-	limits = (struct iso_limits){ 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+	limits = (struct iso_limits){1, 1, 1, 1, 1, 1, 1, 1, 1};
 	cr_assert_not_null(iso_engine_init(memory, sizeof(memory), &limits, &policy));
 	cr_assert_null(iso_engine_init((char *)memory + 8, sizeof(memory) - 64, &limits, &policy));
 	for (size_t i = 0; i < sizeof(limits) / sizeof(uint32_t); i++) {
@@ -331,15 +331,22 @@ Test(engine_operation, limits)
 /* Proves: at the capacities of the daemon one fault kills every VM in one step, and all is told and stored. */
 Test(engine_operation, every_vm_at_once)
 {
-	struct iso_observed_host_bridge bridge = { "hb0" };
-	struct iso_observed_port port = { "hb0/00.0", { 0, 1, 0, 0, 1 }, 0, 0, ISO_NONE };
-	struct iso_observed_memdev memdev = { .path = "hb0/00.0/00.0", .name = "mem0", .serial = 1,
-					      .volatile_bytes = 1ull << 40, .bound = true };
-	struct iso_observed_region region = { .range = { { 1ull << 40 }, 1ull << 40 }, .ways = 1,
-					      .targets = { { 1, true } }, .committed = true,
-					      .bound = true, .has_dax = true };
-	struct iso_event event = { .kind = ISO_EVENT_REGION_DEFINE, .now_ns = 1 };
-	struct iso_restore_lease lease = { .state = ISO_LEASE_ATTACHED, .has_process = true, .n_parts = 1 };
+	struct iso_observed_host_bridge bridge = {"hb0"};
+	struct iso_observed_port port = {"hb0/00.0", {0, 1, 0, 0, 1}, 0, 0, ISO_NONE};
+	struct iso_observed_memdev memdev = {.path = "hb0/00.0/00.0",
+					     .name = "mem0",
+					     .serial = 1,
+					     .volatile_bytes = 1ull << 40,
+					     .bound = true};
+	struct iso_observed_region region = {.range = {{1ull << 40}, 1ull << 40},
+					     .ways = 1,
+					     .targets = {{1, true}},
+					     .committed = true,
+					     .bound = true,
+					     .has_dax = true};
+	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE, .now_ns = 1};
+	struct iso_restore_lease lease = {
+		.state = ISO_LEASE_ATTACHED, .has_process = true, .n_parts = 1};
 	struct iso_limits limits;
 	struct iso_policy policy;
 	struct iso_observed_instance *seen;
@@ -368,21 +375,22 @@ Test(engine_operation, every_vm_at_once)
 		event.kind = ISO_EVENT_RESTORE_LEASE;
 		event.restore_lease = &lease;
 		iso_step(e, &event);
-		seen[i] = (struct iso_observed_instance){ .kernel_id = i + 1, .bytes = 2 << 20,
-							  .driver = ISO_DAX_DEVICE_DAX };
+		seen[i] = (struct iso_observed_instance){
+			.kernel_id = i + 1, .bytes = 2 << 20, .driver = ISO_DAX_DEVICE_DAX};
 	}
 	event.kind = ISO_EVENT_SNAPSHOT;
-	event.snapshot = (struct iso_snapshot){ &bridge, &port, &memdev, NULL, &region, seen, 1, 1,
-						1, 0, 1, limits.leases, 1 };
+	event.snapshot = (struct iso_snapshot){
+		&bridge, &port, &memdev, NULL, &region, seen, 1, 1, 1, 0, 1, limits.leases, 1};
 	iso_step(e, &event);
 	cr_assert_null(iso_check(e));
 	event.kind = ISO_EVENT_FAULT;
-	event.fault = (struct iso_fault){ .address = port.address };
+	event.fault = (struct iso_fault){.address = port.address};
 	effects = iso_step(e, &event);
 	cr_assert_eq(effects.n_kills, limits.leases);
 	for (i = 0; i < effects.n_others; i++) {
 		notes += effects.others[i].kind == ISO_EFFECT_NOTE &&
-			 effects.others[i].note == ISO_NOTE_KILL && effects.others[i].text[0] == 'v';
+			 effects.others[i].note == ISO_NOTE_KILL &&
+			 effects.others[i].text[0] == 'v';
 		saves += effects.others[i].kind == ISO_EFFECT_SAVE_LEASE;
 	}
 	cr_assert_eq(saves, limits.leases);

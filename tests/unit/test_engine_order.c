@@ -69,7 +69,7 @@ Test(engine_order, empty_region_makes_way)
 Test(engine_order, draining_ends)
 {
 	struct world *w = world_pair();
-	struct iso_acquire terms = { .name = "late", .uid = 1, .n_parts = 1 };
+	struct iso_acquire terms = {.name = "late", .uid = 1, .n_parts = 1};
 	uint64_t request;
 
 	strcpy(terms.parts[0].region, "high");
@@ -95,7 +95,7 @@ Test(engine_order, draining_ends)
 Test(engine_order, four_on_a_bridge)
 {
 	struct world *w = world_new();
-	static const char *const names[] = { "a", "b", "c", "d" };
+	static const char *const names[] = {"a", "b", "c", "d"};
 	uint32_t i;
 
 	world_simple_bridge(w, 4, 0x10);
@@ -193,7 +193,7 @@ Test(engine_order, two_windows)
 	bridges[1] = world_simple_bridge(w, 2, 0x20);
 	world_window(w, 8, 2, bridges);
 	kernel_unplug(w, 0);
-	world_define(w, "wide", 2, (uint64_t[]){ 0x11, 0x21 });
+	world_define(w, "wide", 2, (uint64_t[]){0x11, 0x21});
 	world_define_one(w, "late", 0x10);
 	world_run(w, WORLD_SECOND);
 	vm = world_start_vm(w, "web", "wide", WORLD_PART);
@@ -215,8 +215,12 @@ Test(engine_order, what_if)
 	struct world *w = world_pair();
 	uint32_t regions[4], leases[4], blockers[4];
 	struct iso_what_if what = {
-		.regions = regions, .regions_room = 4, .leases = leases, .leases_room = 4,
-		.blockers = blockers, .blockers_room = 4,
+		.regions = regions,
+		.regions_room = 4,
+		.leases = leases,
+		.leases_room = 4,
+		.blockers = blockers,
+		.blockers_room = 4,
 	};
 
 	world_start_vm(w, "victim", "low", WORLD_PART);

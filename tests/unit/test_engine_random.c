@@ -54,14 +54,15 @@ static void build(struct history *h)
 	root = world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE);
 	upstream = world_port(w, ISO_PORT_SWITCH_UPSTREAM, bridge, root);
 	for (i = 0; i < 3; i++)
-		world_memdev(w, world_port(w, ISO_PORT_SWITCH_DOWNSTREAM, bridge, upstream), 0x30 + i);
+		world_memdev(w, world_port(w, ISO_PORT_SWITCH_DOWNSTREAM, bridge, upstream),
+			     0x30 + i);
 	world_simple_bridge(w, 1, 0x40);
 	for (i = 0; i < w->n_ports; i++)
 		if (w->ports[i].kind == ISO_PORT_ROOT)
 			h->root_ports[h->n_root_ports++] = i;
 	world_define_one(w, "a0", 0x10);
 	world_define_one(w, "b0", 0x20);
-	world_define(w, "wide", 2, (uint64_t[]){ 0x11, 0x21 });
+	world_define(w, "wide", 2, (uint64_t[]){0x11, 0x21});
 	world_define_one(w, "s0", 0x30);
 	world_define_one(w, "s1", 0x31);
 	world_define_one(w, "s2", 0x32);
@@ -70,8 +71,7 @@ static void build(struct history *h)
 
 static void ask(struct history *h, struct launcher *launcher)
 {
-	launcher->request = world_acquire(h->w, launcher->name, launcher->region,
-					  WORLD_PART);
+	launcher->request = world_acquire(h->w, launcher->name, launcher->region, WORLD_PART);
 	launcher->state = ASKING;
 }
 
@@ -112,9 +112,10 @@ static void stop_or_start(struct history *h, struct launcher *launcher)
 static void spoil_operation(struct history *h)
 {
 	static const uint32_t kinds[] = {
-		ISO_EFFECT_INTENT, ISO_EFFECT_OBSERVE, ISO_EFFECT_CREATE_REGION,
-		ISO_EFFECT_CLEAR_REGION, ISO_EFFECT_CARVE, ISO_EFFECT_ZERO, ISO_EFFECT_PROVE,
-		ISO_EFFECT_HAND_OVER, ISO_EFFECT_RETRACT, ISO_EFFECT_VERIFY, ISO_EFFECT_REMOVE,
+		ISO_EFFECT_INTENT,	 ISO_EFFECT_OBSERVE,   ISO_EFFECT_CREATE_REGION,
+		ISO_EFFECT_CLEAR_REGION, ISO_EFFECT_CARVE,     ISO_EFFECT_ZERO,
+		ISO_EFFECT_PROVE,	 ISO_EFFECT_HAND_OVER, ISO_EFFECT_RETRACT,
+		ISO_EFFECT_VERIFY,	 ISO_EFFECT_REMOVE,
 	};
 	struct world_plan *plan;
 	uint32_t i, free_plans = 0;
@@ -284,13 +285,14 @@ static void tell(struct history *h)
 	for (i = 0; i < h->n_root_ports; i++)
 		fprintf(stderr, "%s: %s %s\n", w->ports[h->root_ports[i]].path,
 			iso_domain_state_name(world_domain(w, h->root_ports[i])),
-			iso_domain_reason(w->engine, iso_port_find(w->engine,
-								   w->ports[h->root_ports[i]].path)));
+			iso_domain_reason(
+				w->engine,
+				iso_port_find(w->engine, w->ports[h->root_ports[i]].path)));
 	for (i = 0; i < iso_region_count(w->engine); i++)
 		if (iso_region_get(w->engine, i, &region))
 			fprintf(stderr, "%s: %s %s %s\n", region.definition->name,
-				iso_region_state_name(region.state), iso_region_wait_name(region.wait),
-				region.reason);
+				iso_region_state_name(region.state),
+				iso_region_wait_name(region.wait), region.reason);
 	for (i = 0; i < iso_lease_count(w->engine); i++)
 		if (iso_lease_get(w->engine, i, &lease))
 			fprintf(stderr, "%s: %s %s\n", lease.terms->name,
@@ -317,8 +319,8 @@ static void check_victims(struct history *h)
 
 static void run_seed(uint64_t seed)
 {
-	static const char *const regions[] = { "a0", "b0", "wide", "s0", "s1", "s2", "c0", "" };
-	struct history h = { .seed = seed, .seed_of_run = seed, .w = world_new() };
+	static const char *const regions[] = {"a0", "b0", "wide", "s0", "s1", "s2", "c0", ""};
+	struct history h = {.seed = seed, .seed_of_run = seed, .w = world_new()};
 	uint32_t i, rounds;
 
 	h.w->random = seed % 2 ? seed + 1 : 0;

@@ -11,7 +11,7 @@
 /* Proves: killed VMs come back in the order in which they first asked, on new instances. */
 Test(engine_recovery, fairness_order)
 {
-	static const char *const names[] = { "first", "second", "third", "fourth" };
+	static const char *const names[] = {"first", "second", "third", "fourth"};
 	struct world *w = world_pair();
 	uint64_t requests[4], epoch;
 	uint32_t i;
@@ -23,7 +23,8 @@ Test(engine_recovery, fairness_order)
 	world_surprise_down(w, 0);
 	for (i = 4; i-- > 0;) { /* their launchers come back the other way round */
 		world_run(w, 60 * WORLD_MS);
-		requests[i] = world_acquire(w, names[i], "low", 2 * WORLD_PART); /* half as many fit */
+		requests[i] =
+			world_acquire(w, names[i], "low", 2 * WORLD_PART); /* half as many fit */
 		cr_assert_eq(world_reply(w, requests[i]), ISO_REPLY_WAITING);
 	}
 	world_run(w, 10 * WORLD_SECOND);
@@ -102,7 +103,7 @@ Test(engine_recovery, wish_without_client)
 Test(engine_recovery, no_wish)
 {
 	struct world *w = world_pair();
-	struct iso_acquire terms = { .name = "web", .uid = 1, .n_parts = 1, .wait = true };
+	struct iso_acquire terms = {.name = "web", .uid = 1, .n_parts = 1, .wait = true};
 
 	terms.parts[0].bytes = WORLD_PART;
 	world_acquire_terms(w, &terms);
@@ -149,7 +150,8 @@ Test(engine_recovery, hit_again_elsewhere)
 	for (i = 0; i < 2; i++) {
 		struct iso_instance_view instance;
 
-		cr_assert(iso_instance_get(w->engine, world_lease(w, "web").instances[0], &instance));
+		cr_assert(
+			iso_instance_get(w->engine, world_lease(w, "web").instances[0], &instance));
 		cr_assert(iso_region_get(w->engine, instance.region, &region));
 		world_unplug(w, !strcmp(region.definition->name, "a") ? 0 : 1);
 		world_run(w, WORLD_SECOND);
@@ -231,7 +233,8 @@ Test(engine_recovery, creation_fails_then_works)
 	world_run(w, 5 * WORLD_SECOND);
 	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE);
 	cr_assert_str_empty(world_region(w, "high").reason);
-	cr_assert(world_noted(w, "failed: region high: attempt 3 failed: planned failure of create-region"));
+	cr_assert(world_noted(
+		w, "failed: region high: attempt 3 failed: planned failure of create-region"));
 	world_free(w);
 }
 
@@ -241,10 +244,14 @@ Test(engine_recovery, quarantine)
 	for (uint32_t leftover = 0; leftover < 2; leftover++) {
 		struct world *w = world_pair();
 		struct world_plan *plan = world_plan(w, ISO_EFFECT_CREATE_REGION);
-		uint32_t attempts = w->policy.attempts, tried = w->n_effects[ISO_EFFECT_CREATE_REGION];
+		uint32_t attempts = w->policy.attempts,
+			 tried = w->n_effects[ISO_EFFECT_CREATE_REGION];
 
-		*plan = (struct world_plan){ .kind = ISO_EFFECT_CREATE_REGION, .nth = 1,
-					     .times = 1000, .error = -EIO, .leftover = leftover };
+		*plan = (struct world_plan){.kind = ISO_EFFECT_CREATE_REGION,
+					    .nth = 1,
+					    .times = 1000,
+					    .error = -EIO,
+					    .leftover = leftover};
 		world_surprise_down(w, 1);
 		world_run(w, 300 * WORLD_SECOND);
 		cr_assert_eq(world_region(w, "high").state, ISO_REGION_QUARANTINED, "%s", w->trace);
@@ -336,7 +343,7 @@ Test(engine_recovery, isolate_an_empty_port)
 Test(engine_recovery, unknown_port)
 {
 	struct world *w = world_pair();
-	struct iso_event event = { .kind = ISO_EVENT_ISOLATE };
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATE};
 
 	strcpy(event.port.port, "hb9/00.0");
 	event.port.request = w->request++;

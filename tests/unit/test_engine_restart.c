@@ -79,14 +79,17 @@ Test(engine_restart, at_any_moment_of_a_recovery)
 			world_exit(w, other);
 		request = world_acquire(w, "web", "low", WORLD_PART);
 		world_run(w, 5 * WORLD_SECOND);
-		cr_assert_eq(world_reply(w, request), ISO_REPLY_DONE, "%d ms\n%s", (int)ms, w->trace);
+		cr_assert_eq(world_reply(w, request), ISO_REPLY_DONE, "%d ms\n%s", (int)ms,
+			     w->trace);
 		world_attach(w, "web");
 		cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_HEALTHY);
-		cr_assert_eq(iso_incident_count(w->engine), ms < 200 ? 1 : iso_incident_count(w->engine),
+		cr_assert_eq(iso_incident_count(w->engine),
+			     ms < 200 ? 1 : iso_incident_count(w->engine),
 			     "one cause, one incident\n%s", w->trace);
 		cr_assert_eq(w->processes[other].kills, 0);
 		world_run(w, WORLD_SECOND);
-		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT - WORLD_PART, "nothing leaks");
+		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT - WORLD_PART,
+			     "nothing leaks");
 		world_free(w);
 	}
 }
@@ -107,13 +110,13 @@ Test(engine_restart, at_any_moment_of_a_lease)
 		}
 		world_restart(w);
 		world_run(w, WORLD_SECOND);
-		if (world_has_lease(w, "web") &&
-		    world_lease(w, "web").state == ISO_LEASE_ACQUIRED)
+		if (world_has_lease(w, "web") && world_lease(w, "web").state == ISO_LEASE_ACQUIRED)
 			world_named(w, ISO_EVENT_RELEASE, "web");
 		world_run(w, 400 * WORLD_SECOND);
 		cr_assert_not(world_has_lease(w, "web"), "%d ms: %s\n%s", (int)ms,
 			      iso_lease_state_name(world_lease(w, "web").state), w->trace);
-		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT, "%d ms\n%s", (int)ms, w->trace);
+		cr_assert_eq(iso_free_bytes(w->engine), 2 * WORLD_UNIT, "%d ms\n%s", (int)ms,
+			     w->trace);
 		world_free(w);
 	}
 }
@@ -276,9 +279,9 @@ Test(engine_restart, half_made_region)
 Test(engine_restart, nonsense)
 {
 	struct world *w = world_pair();
-	struct iso_restore_lease lease = { .terms = { .name = "../x" }, .n_parts = 99 };
-	struct iso_restore_region region = { .definition = { .name = "gone", .ways = 5 } };
-	struct iso_event event = { .kind = ISO_EVENT_RESTORE_LEASE, .restore_lease = &lease };
+	struct iso_restore_lease lease = {.terms = {.name = "../x"}, .n_parts = 99};
+	struct iso_restore_region region = {.definition = {.name = "gone", .ways = 5}};
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_LEASE, .restore_lease = &lease};
 
 	world_step(w, &event);
 	cr_assert_not(world_has_lease(w, "../x"));

@@ -28,7 +28,7 @@ Test(engine_topology, domains)
 	world_define_one(w, "a", 0x10);
 	world_run(w, WORLD_SECOND);
 	cr_assert_neq(domain_of(w, 1), domain_of(w, 3));
-	world_define(w, "wide", 2, (uint64_t[]){ 0x11, 0x21 });
+	world_define(w, "wide", 2, (uint64_t[]){0x11, 0x21});
 	cr_assert_eq(domain_of(w, 1), domain_of(w, 3));
 	cr_assert_neq(domain_of(w, 0), domain_of(w, 1));
 	world_run(w, WORLD_SECOND);
@@ -141,9 +141,9 @@ Test(engine_topology, bad_definitions)
 	cr_assert_eq(world_reply(w, world_define(w, "x", 0, serials)), ISO_REPLY_BAD_REGION);
 	cr_assert_eq(world_reply(w, world_define(w, "x", 5, serials)), ISO_REPLY_BAD_REGION);
 	cr_assert_eq(world_reply(w, world_define(w, "x", 32, serials)), ISO_REPLY_BAD_REGION);
-	cr_assert_eq(world_reply(w, world_define(w, "x", 1, (uint64_t[]){ 0 })),
+	cr_assert_eq(world_reply(w, world_define(w, "x", 1, (uint64_t[]){0})),
 		     ISO_REPLY_BAD_REGION);
-	cr_assert_eq(world_reply(w, world_define(w, "x", 2, (uint64_t[]){ 7, 7 })),
+	cr_assert_eq(world_reply(w, world_define(w, "x", 2, (uint64_t[]){7, 7})),
 		     ISO_REPLY_BAD_REGION);
 	cr_assert_eq(world_reply(w, world_define_one(w, "low", 0x10)), ISO_REPLY_ALREADY);
 	cr_assert_eq(world_reply(w, world_define_one(w, "low", 0x77)), ISO_REPLY_NAME_IN_USE);
@@ -245,7 +245,7 @@ Test(engine_topology, memdev_moves)
 /* Proves: a host that lies (parents in a circle, indices out of range, too much of all) harms nobody. */
 Test(engine_topology, nonsense_observed)
 {
-	struct iso_limits limits = { 1, 3, 2, 1, 2, 2, 2, 16, 1 };
+	struct iso_limits limits = {1, 3, 2, 1, 2, 2, 2, 16, 1};
 	struct iso_policy policy;
 	struct world *w;
 	uint32_t i;
@@ -260,7 +260,7 @@ Test(engine_topology, nonsense_observed)
 	w->seen_memdevs[3].port = 5000;
 	w->windows[0].ways = 99;
 	w->windows[0].host_bridges[1] = 77;
-	w->windows[0].range = (struct iso_hpa_range){ { UINT64_MAX - 4096 }, UINT64_MAX };
+	w->windows[0].range = (struct iso_hpa_range){{UINT64_MAX - 4096}, UINT64_MAX};
 	world_define_one(w, "a", 0x10);
 	world_define_one(w, "b", 0x11);
 	world_run(w, 2 * WORLD_SECOND);
@@ -293,10 +293,16 @@ Test(engine_topology, names)
 /* Proves: PCI addresses are read strictly and written as the kernel does. */
 Test(engine_topology, pci_addresses)
 {
-	static const char *const bad[] = { "", "0000:0c:00", "0000:0c:00.8", "0000:0c:20.0", "0c:00.0",
-					   "0000:0c:00.0 ", "0000:0c:00.0.1", "00000000000:0c:00.0",
-					   "000g:0c:00.0" };
-	struct iso_pci_address address = { 0 };
+	static const char *const bad[] = {"",
+					  "0000:0c:00",
+					  "0000:0c:00.8",
+					  "0000:0c:20.0",
+					  "0c:00.0",
+					  "0000:0c:00.0 ",
+					  "0000:0c:00.0.1",
+					  "00000000000:0c:00.0",
+					  "000g:0c:00.0"};
+	struct iso_pci_address address = {0};
 	char text[16];
 	size_t i;
 
@@ -321,13 +327,16 @@ Test(engine_topology, value_names)
 		const char *(*name)(uint32_t value);
 		uint32_t n;
 	} tables[] = {
-		{ iso_domain_state_name, ISO_DOMAIN_STATES }, { iso_region_state_name, ISO_REGION_STATES },
-		{ iso_region_wait_name, ISO_WAIT_WINDOW + 1 },
-		{ iso_instance_state_name, ISO_INSTANCE_STATES },
-		{ iso_lease_state_name, ISO_LEASE_STATES }, { iso_cause_name, ISO_CAUSE_OPERATOR + 1 },
-		{ iso_note_name, ISO_NOTE_GUARD + 1 }, { iso_reply_text, ISO_REPLY_NOT_READY + 1 },
-		{ iso_effect_name, ISO_EFFECT_KINDS },
-		{ iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1 },
+		{iso_domain_state_name, ISO_DOMAIN_STATES},
+		{iso_region_state_name, ISO_REGION_STATES},
+		{iso_region_wait_name, ISO_WAIT_WINDOW + 1},
+		{iso_instance_state_name, ISO_INSTANCE_STATES},
+		{iso_lease_state_name, ISO_LEASE_STATES},
+		{iso_cause_name, ISO_CAUSE_OPERATOR + 1},
+		{iso_note_name, ISO_NOTE_GUARD + 1},
+		{iso_reply_text, ISO_REPLY_NOT_READY + 1},
+		{iso_effect_name, ISO_EFFECT_KINDS},
+		{iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1},
 	};
 	uint32_t t, i, j;
 

@@ -52,7 +52,7 @@ struct world *world_new_with(const struct iso_limits *limits, const struct iso_p
 
 struct world *world_new(void)
 {
-	struct iso_limits limits = { 8, 32, 32, 8, 24, 48, 48, 96, 16 };
+	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16};
 	struct iso_policy policy;
 
 	iso_policy_default(&policy);
@@ -91,7 +91,10 @@ static struct world_task *later(struct world *w, uint32_t kind, uint64_t ns)
 		;
 	cr_assert_lt(i, WORLD_TASKS, "too much at once for this world");
 	w->tasks[i] = (struct world_task){
-		.used = true, .kind = kind, .at_ns = w->now_ns + ns, .order = w->order++,
+		.used = true,
+		.kind = kind,
+		.at_ns = w->now_ns + ns,
+		.order = w->order++,
 		.life = w->life,
 	};
 	return &w->tasks[i];
@@ -191,7 +194,7 @@ static void take_operation(struct world *w, const struct iso_effect *effect)
 	task = later(w, TASK_DEED, deed_ns);
 	task->effect = *effect;
 	task->effect.text = "";
-	task->completion = (struct iso_completion){ .operation = effect->operation };
+	task->completion = (struct iso_completion){.operation = effect->operation};
 	task->effect.at_ns = w->now_ns + end_ns; /* when the completion comes */
 	if (plan) {
 		task->completion.result = plan->error;
@@ -292,7 +295,8 @@ static void do_deed(struct world *w, struct world_task task)
 		free(task.picture);
 		return;
 	}
-	end = later(w, TASK_COMPLETE, task.effect.at_ns > w->now_ns ? task.effect.at_ns - w->now_ns : 0);
+	end = later(w, TASK_COMPLETE,
+		    task.effect.at_ns > w->now_ns ? task.effect.at_ns - w->now_ns : 0);
 	end->effect = task.effect;
 	end->completion = task.completion;
 	end->picture = task.picture;
@@ -300,7 +304,7 @@ static void do_deed(struct world *w, struct world_task task)
 
 static void complete(struct world *w, struct world_task task)
 {
-	struct iso_event event = { 0 };
+	struct iso_event event = {0};
 
 	if (task.life != w->life) {
 		free(task.picture);
@@ -324,7 +328,7 @@ static void complete(struct world *w, struct world_task task)
 void world_exit(struct world *w, uint32_t p)
 {
 	struct world_process *process = &w->processes[p];
-	struct iso_event event = { .kind = ISO_EVENT_VM_EXITED };
+	struct iso_event event = {.kind = ISO_EVENT_VM_EXITED};
 
 	if (!process->running)
 		return;
@@ -361,7 +365,7 @@ static void run_task(struct world *w, uint32_t i)
 /* Does what is due next, not after `until_ns`. Return: false when there was nothing. */
 static bool advance_to_next(struct world *w, uint64_t until_ns)
 {
-	struct iso_event timer = { .kind = ISO_EVENT_TIMER };
+	struct iso_event timer = {.kind = ISO_EVENT_TIMER};
 	uint64_t at_ns = iso_next_deadline(w->engine);
 	uint32_t i, next = ISO_NONE;
 

@@ -16,16 +16,25 @@
 #include <isolate/view.h>
 
 enum {
-	WORLD_BRIDGES = 8, WORLD_PORTS = 24, WORLD_MEMDEVS = 16, WORLD_WINDOWS = 8,
-	WORLD_OBJECTS = 24, WORLD_DAX = 64, WORLD_PROCESSES = 96, WORLD_TASKS = 256,
-	WORLD_REPLIES = 2048, WORLD_PLANS = 16, WORLD_TRACE_BYTES = 1 << 18,
-	WORLD_FIRST_PID = 1000, WORLD_SLOTS = 8,
+	WORLD_BRIDGES = 8,
+	WORLD_PORTS = 24,
+	WORLD_MEMDEVS = 16,
+	WORLD_WINDOWS = 8,
+	WORLD_OBJECTS = 24,
+	WORLD_DAX = 64,
+	WORLD_PROCESSES = 96,
+	WORLD_TASKS = 256,
+	WORLD_REPLIES = 2048,
+	WORLD_PLANS = 16,
+	WORLD_TRACE_BYTES = 1 << 18,
+	WORLD_FIRST_PID = 1000,
+	WORLD_SLOTS = 8,
 };
 
-#define WORLD_MS 1000000ull
+#define WORLD_MS     1000000ull
 #define WORLD_SECOND (1000 * WORLD_MS)
-#define WORLD_UNIT (256ull << 20) /* what one memdev holds; also how regions are aligned */
-#define WORLD_PART (64ull << 20)
+#define WORLD_UNIT   (256ull << 20) /* what one memdev holds; also how regions are aligned */
+#define WORLD_PART   (64ull << 20)
 
 /* Decoders of a host bridge or of a switch: slots in use in commit order. */
 struct world_decoders {
@@ -87,7 +96,7 @@ struct world_task {
 struct world_plan {
 	uint32_t kind, nth, times;
 	int32_t error;
-	bool lost;     /* no completion ever comes */
+	bool lost; /* no completion ever comes */
 	bool leftover; /* a failed creation leaves its object behind */
 	uint64_t late_ns;
 };
@@ -126,8 +135,8 @@ struct world {
 	struct world_stored stored;
 
 	uint64_t operation_ns; /* how long one takes */
-	uint64_t exit_ns;      /* from SIGKILL to gone */
-	uint64_t reset_ns;     /* the kernel's recovery after a surprise down */
+	uint64_t exit_ns; /* from SIGKILL to gone */
+	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	bool no_uevents;
 	uint32_t next_lease; /* while restoring */
 	bool amnesia; /* the store loses what is saved from now on */

@@ -152,7 +152,7 @@ static int allocate_range(const struct world *w, const struct iso_observed_windo
 	}
 	if (at + bytes > window->range.start.v + window->range.bytes)
 		return -ENOSPC;
-	*ret = (struct iso_hpa_range){ { at }, bytes };
+	*ret = (struct iso_hpa_range){{at}, bytes};
 	return 0;
 }
 
@@ -164,7 +164,7 @@ static uint32_t new_object(struct world *w)
 		;
 	if (o == WORLD_OBJECTS)
 		abort(); /* a test that is too big for this world */
-	w->objects[o] = (struct world_object){ .used = true };
+	w->objects[o] = (struct world_object){.used = true};
 	w->seqnum++;
 	return o;
 }
@@ -182,7 +182,7 @@ static int attach_legs(struct world *w, struct world_object *object,
 				if (&w->objects[o] != object && w->objects[o].targets[j].present &&
 				    w->objects[o].targets[j].serial == d->serials[i])
 					return -EBUSY;
-		object->targets[i] = (struct iso_observed_target){ d->serials[i], true };
+		object->targets[i] = (struct iso_observed_target){d->serials[i], true};
 		object->ways = i + 1;
 	}
 	return 0;
@@ -261,11 +261,12 @@ static int clear_region(struct world *w, const struct iso_effect *effect)
 		for (i = 0; i < w->objects[o].ways; i++)
 			for (j = 0; j < view.definition->ways; j++)
 				ours |= w->objects[o].targets[i].present &&
-					w->objects[o].targets[i].serial == view.definition->serials[j];
+					w->objects[o].targets[i].serial ==
+						view.definition->serials[j];
 		if (!w->objects[o].used || !ours)
 			continue;
-		snprintf(w->why, sizeof(w->why), "clear of %s, kernel id %d",
-			 view.definition->name, (int)view.kernel_id);
+		snprintf(w->why, sizeof(w->why), "clear of %s, kernel id %d", view.definition->name,
+			 (int)view.kernel_id);
 		drop_dax(w, o, true);
 		free_decoders(w, o);
 		w->objects[o].used = false;
@@ -280,8 +281,8 @@ static uint32_t lowest_free(const struct world *w, bool minor, uint32_t object)
 	for (value = 1;; value++) {
 		for (x = 0; x < WORLD_DAX; x++)
 			if (w->dax[x].used && w->dax[x].exists &&
-			    (minor ? w->dax[x].minor == value :
-			     w->dax[x].object == object && w->dax[x].id == value))
+			    (minor ? w->dax[x].minor == value
+				   : w->dax[x].object == object && w->dax[x].id == value))
 				break;
 		if (x == WORLD_DAX)
 			return value;
@@ -311,20 +312,26 @@ static int carve(struct world *w, const struct iso_instance_view *view, struct i
 		return -ENXIO;
 	if (available(w, o) < view->bytes)
 		return -ENOSPC;
-	for (x = 0; x < WORLD_DAX && w->dax[x].used && (w->dax[x].exists || anybody_maps(w, x)); x++)
+	for (x = 0; x < WORLD_DAX && w->dax[x].used && (w->dax[x].exists || anybody_maps(w, x));
+	     x++)
 		;
 	if (x == WORLD_DAX)
 		abort();
 	w->dax[x] = (struct world_dax){
-		.used = true, .exists = true, .bound = true, .dirty = true, .object = o,
-		.id = lowest_free(w, false, o), .minor = lowest_free(w, true, o),
+		.used = true,
+		.exists = true,
+		.bound = true,
+		.dirty = true,
+		.object = o,
+		.id = lowest_free(w, false, o),
+		.minor = lowest_free(w, true, o),
 		.bytes = view->bytes,
 	};
 	ret->region_kernel_id = o;
 	ret->kernel_id = w->dax[x].id;
 	ret->major = 250;
 	ret->minor = w->dax[x].minor;
-	ret->range = (struct iso_hpa_range){ w->objects[o].range.start, view->bytes };
+	ret->range = (struct iso_hpa_range){w->objects[o].range.start, view->bytes};
 	ret->uevent_seqnum = ++w->seqnum;
 	return 0;
 }
@@ -336,8 +343,7 @@ uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *vi
 
 	for (x = 0; view->named && x < WORLD_DAX; x++)
 		if (w->dax[x].used && w->dax[x].object == view->region_kernel_id &&
-		    w->dax[x].id == view->kernel_id &&
-		    (found == ISO_NONE || w->dax[x].exists))
+		    w->dax[x].id == view->kernel_id && (found == ISO_NONE || w->dax[x].exists))
 			found = x;
 	return found;
 }
@@ -502,7 +508,7 @@ void kernel_plug(struct world *w, uint32_t m)
 
 	if (w->memdevs[m].plugged)
 		return;
-	w->memdevs[m] = (struct world_memdev){ .bytes = w->memdevs[m].bytes, .plugged = true };
+	w->memdevs[m] = (struct world_memdev){.bytes = w->memdevs[m].bytes, .plugged = true};
 	snprintf(w->seen_memdevs[m].name, sizeof(w->seen_memdevs[m].name), "mem%u",
 		 generation++ % 1000);
 	w->seqnum++;
@@ -543,16 +549,20 @@ static void picture_regions(const struct world *w, struct world_picture *p)
 		if (!object->used)
 			continue;
 		*seen = (struct iso_observed_region){
-			.kernel_id = o, .range = object->range, .ways = object->ways,
-			.committed = object->committed, .bound = object->committed,
-			.has_dax = object->committed, .is_volatile = true,
+			.kernel_id = o,
+			.range = object->range,
+			.ways = object->ways,
+			.committed = object->committed,
+			.bound = object->committed,
+			.has_dax = object->committed,
+			.is_volatile = true,
 			.available_bytes = available(w, o),
 		};
 		memcpy(seen->targets, object->targets, sizeof(seen->targets));
 		p->snapshot.n_regions++;
 		if (object->committed) /* the placeholder that every region keeps */
 			p->instances[p->snapshot.n_instances++] =
-				(struct iso_observed_instance){ .region_kernel_id = o };
+				(struct iso_observed_instance){.region_kernel_id = o};
 	}
 }
 
@@ -580,9 +590,13 @@ struct world_picture *kernel_picture(const struct world *w)
 
 		if (dax->used && dax->exists)
 			p->instances[p->snapshot.n_instances++] = (struct iso_observed_instance){
-				.region_kernel_id = dax->object, .kernel_id = dax->id,
-				.bytes = dax->bytes, .align = 2 << 20, .major = 250,
-				.minor = dax->minor, .start = w->objects[dax->object].range.start,
+				.region_kernel_id = dax->object,
+				.kernel_id = dax->id,
+				.bytes = dax->bytes,
+				.align = 2 << 20,
+				.major = 250,
+				.minor = dax->minor,
+				.start = w->objects[dax->object].range.start,
 				.driver = dax->bound ? ISO_DAX_DEVICE_DAX : ISO_DAX_UNBOUND,
 			};
 	}

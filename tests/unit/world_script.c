@@ -24,8 +24,10 @@ uint32_t world_port(struct world *w, enum iso_port_kind kind, uint32_t bridge, u
 	for (i = 0; i < w->n_ports; i++)
 		n += w->ports[i].host_bridge == bridge && w->ports[i].parent == parent;
 	*port = (struct iso_observed_port){
-		.address = { 0, (uint8_t)(16 + w->n_ports), (uint8_t)n, 0, 1 },
-		.kind = kind, .host_bridge = bridge, .parent = parent,
+		.address = {0, (uint8_t)(16 + w->n_ports), (uint8_t)n, 0, 1},
+		.kind = kind,
+		.host_bridge = bridge,
+		.parent = parent,
 	};
 	snprintf(last, sizeof(last), "/%02x.0", n);
 	strcpy(port->path, parent == ISO_NONE ? w->bridges[bridge].path : w->ports[parent].path);
@@ -40,12 +42,14 @@ uint32_t world_memdev(struct world *w, uint32_t port, uint64_t serial)
 
 	cr_assert_lt(w->n_memdevs, WORLD_MEMDEVS);
 	*memdev = (struct iso_observed_memdev){
-		.serial = serial, .port = port, .volatile_bytes = WORLD_UNIT,
-		.address = { 0, (uint8_t)(100 + w->n_memdevs), 0, 0, 1 },
+		.serial = serial,
+		.port = port,
+		.volatile_bytes = WORLD_UNIT,
+		.address = {0, (uint8_t)(100 + w->n_memdevs), 0, 0, 1},
 	};
 	strcat(strcpy(memdev->path, above), "/00.0");
 	snprintf(memdev->name, sizeof(memdev->name), "mem%u", w->n_memdevs);
-	w->memdevs[w->n_memdevs] = (struct world_memdev){ .bytes = WORLD_UNIT, .plugged = true };
+	w->memdevs[w->n_memdevs] = (struct world_memdev){.bytes = WORLD_UNIT, .plugged = true};
 	return w->n_memdevs++;
 }
 
@@ -53,12 +57,16 @@ uint32_t world_window(struct world *w, uint64_t units, uint32_t n, const uint32_
 {
 	struct iso_observed_window *window = &w->windows[w->n_windows];
 	uint64_t start = w->n_windows ? w->windows[w->n_windows - 1].range.start.v +
-			 w->windows[w->n_windows - 1].range.bytes : 64ull << 30;
+						w->windows[w->n_windows - 1].range.bytes
+				      : 64ull << 30;
 
 	cr_assert_lt(w->n_windows, WORLD_WINDOWS);
 	*window = (struct iso_observed_window){
-		.kernel_id = w->n_windows, .range = { { start }, units * WORLD_UNIT },
-		.granularity = 256, .ways = n, .volatile_capable = true,
+		.kernel_id = w->n_windows,
+		.range = {{start}, units * WORLD_UNIT},
+		.granularity = 256,
+		.ways = n,
+		.volatile_capable = true,
 	};
 	memcpy(window->host_bridges, bridges, n * sizeof(*bridges));
 	return w->n_windows++;
@@ -92,7 +100,7 @@ struct world *world_pair(void)
 
 uint64_t world_define(struct world *w, const char *name, uint32_t ways, const uint64_t *serials)
 {
-	struct iso_event event = { .kind = ISO_EVENT_REGION_DEFINE };
+	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
 
 	event.define.request = w->request++;
 	snprintf(event.define.definition.name, ISO_NAME_BYTES, "%s", name);
@@ -112,7 +120,7 @@ uint64_t world_define_one(struct world *w, const char *name, uint64_t serial)
 
 uint64_t world_acquire_terms(struct world *w, struct iso_acquire *terms)
 {
-	struct iso_event event = { .kind = ISO_EVENT_ACQUIRE };
+	struct iso_event event = {.kind = ISO_EVENT_ACQUIRE};
 
 	cr_assert_lt(w->request, WORLD_REPLIES);
 	terms->request = w->request++;
@@ -124,7 +132,7 @@ uint64_t world_acquire_terms(struct world *w, struct iso_acquire *terms)
 /* A VM as the launcher asks for it: waits, and wants to come back. */
 uint64_t world_acquire(struct world *w, const char *name, const char *region, uint64_t bytes)
 {
-	struct iso_acquire terms = { .uid = 1, .n_parts = 1, .restart = true, .wait = true };
+	struct iso_acquire terms = {.uid = 1, .n_parts = 1, .restart = true, .wait = true};
 
 	snprintf(terms.name, sizeof(terms.name), "%s", name);
 	snprintf(terms.parts[0].region, ISO_NAME_BYTES, "%s", region);
@@ -159,7 +167,8 @@ static struct world_process *new_process(struct world *w, const char *name)
 		i = w->n_processes++;
 	process = &w->processes[i];
 	*process = (struct world_process){
-		.pid = WORLD_FIRST_PID + (int32_t)w->order++, .running = true,
+		.pid = WORLD_FIRST_PID + (int32_t)w->order++,
+		.running = true,
 	};
 	snprintf(process->name, sizeof(process->name), "%s", name);
 	return process;
@@ -167,7 +176,7 @@ static struct world_process *new_process(struct world *w, const char *name)
 
 uint32_t world_attach(struct world *w, const char *name)
 {
-	struct iso_event event = { .kind = ISO_EVENT_ATTACH };
+	struct iso_event event = {.kind = ISO_EVENT_ATTACH};
 	struct world_process *process = new_process(w, name);
 	uint32_t i;
 
@@ -205,7 +214,7 @@ uint32_t world_start_vm(struct world *w, const char *name, const char *region, u
 
 uint64_t world_named(struct world *w, enum iso_event_kind kind, const char *name)
 {
-	struct iso_event event = { .kind = kind };
+	struct iso_event event = {.kind = kind};
 
 	event.named.request = w->request++;
 	snprintf(event.named.name, ISO_NAME_BYTES, "%s", name);
@@ -215,7 +224,7 @@ uint64_t world_named(struct world *w, enum iso_event_kind kind, const char *name
 
 uint64_t world_port_request(struct world *w, enum iso_event_kind kind, uint32_t port)
 {
-	struct iso_event event = { .kind = kind };
+	struct iso_event event = {.kind = kind};
 
 	event.port.request = w->request++;
 	strcpy(event.port.port, w->ports[port].path);
@@ -250,7 +259,7 @@ struct world_plan *world_plan(struct world *w, uint32_t kind)
 	cr_assert_lt(i, WORLD_PLANS);
 	if (i == w->n_plans)
 		w->n_plans++;
-	w->plans[i] = (struct world_plan){ .kind = kind, .nth = 1, .times = 1 };
+	w->plans[i] = (struct world_plan){.kind = kind, .nth = 1, .times = 1};
 	return &w->plans[i];
 }
 
@@ -271,7 +280,7 @@ void world_changed(struct world *w)
 
 void world_fault_port(struct world *w, uint32_t port, enum iso_cause cause)
 {
-	struct iso_event event = { .kind = ISO_EVENT_FAULT };
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
 
 	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
 	event.fault.cause = cause;
@@ -293,7 +302,7 @@ void world_surprise_down(struct world *w, uint32_t port)
 
 void world_unplug(struct world *w, uint32_t memdev)
 {
-	struct iso_event event = { .kind = ISO_EVENT_FAULT };
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
 
 	if (!w->memdevs[memdev].plugged)
 		return;

@@ -24,15 +24,19 @@ void store_lease(struct world *w, const struct iso_effect *effect)
 	}
 	cr_assert_lt(i, 64);
 	saved[i] = (struct iso_restore_lease){
-		.terms = *lease.terms, .sequence = lease.sequence, .state = lease.state,
-		.was_killed = lease.was_killed, .pid = lease.pid, .incident = lease.incident,
+		.terms = *lease.terms,
+		.sequence = lease.sequence,
+		.state = lease.state,
+		.was_killed = lease.was_killed,
+		.pid = lease.pid,
+		.incident = lease.incident,
 	};
 	for (uint32_t p = 0; p < lease.n_instances; p++) {
 		iso_instance_get(w->engine, lease.instances[p], &instance);
 		if (!instance.named || !iso_region_get(w->engine, instance.region, &region))
 			continue;
 		saved[i].parts[n] = (struct iso_restore_part){
-			instance.region_kernel_id, instance.kernel_id, instance.bytes, "" };
+			instance.region_kernel_id, instance.kernel_id, instance.bytes, ""};
 		strcpy(saved[i].parts[n++].region, region.definition->name);
 	}
 	saved[i].n_parts = n;
@@ -54,8 +58,10 @@ void store_region(struct world *w, const struct iso_effect *effect)
 		return;
 	}
 	saved[i] = (struct iso_restore_region){
-		.definition = *region.definition, .kernel_id = region.kernel_id,
-		.last_hpa = region.range.start, .has_hpa = region.has_hpa,
+		.definition = *region.definition,
+		.kernel_id = region.kernel_id,
+		.last_hpa = region.range.start,
+		.has_hpa = region.has_hpa,
 		.from_operator = region.from_operator,
 	};
 	if (i == w->stored.n_regions)
@@ -79,10 +85,16 @@ void store_incident(struct world *w, uint64_t id)
 		for (slot = 15; slot > 0 && saved[slot].open; slot--)
 			;
 	saved[slot] = (struct iso_restore_incident){
-		.id = id, .cause = v.cause, .record_ns = v.record_ns,
-		.detected_ns = v.detected_ns, .contained_ns = v.contained_ns,
-		.capacity_before_bytes = v.capacity_before_bytes, .n_killed = v.n_killed,
-		.n_exited = v.n_exited, .n_records = v.n_records, .open = v.open,
+		.id = id,
+		.cause = v.cause,
+		.record_ns = v.record_ns,
+		.detected_ns = v.detected_ns,
+		.contained_ns = v.contained_ns,
+		.capacity_before_bytes = v.capacity_before_bytes,
+		.n_killed = v.n_killed,
+		.n_exited = v.n_exited,
+		.n_records = v.n_records,
+		.open = v.open,
 	};
 	strcpy(saved[slot].unit, v.unit);
 	if (slot == w->stored.n_incidents)
@@ -104,7 +116,7 @@ static struct world_process *survivor(struct world *w, const char *lease)
 static void restore_lease(struct world *w, const struct iso_restore_lease *saved)
 {
 	struct world_process *process = survivor(w, saved->terms.name);
-	struct iso_event event = { .kind = ISO_EVENT_RESTORE_LEASE };
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_LEASE};
 	struct iso_restore_lease restore = *saved;
 	struct iso_lease_view lease;
 	uint32_t l;
@@ -130,7 +142,7 @@ static void restore_lease(struct world *w, const struct iso_restore_lease *saved
 void world_restart(struct world *w)
 {
 	struct world_stored stored = w->stored;
-	struct iso_event event = { 0 };
+	struct iso_event event = {0};
 	uint32_t i;
 
 	w->amnesia = false;
