@@ -32,6 +32,7 @@ struct history {
 	struct launcher launchers[LAUNCHERS];
 	uint64_t seed, seed_of_run;
 	uint32_t root_ports[8], n_root_ports;
+	bool repaired;
 };
 
 static uint32_t pick(struct history *h, uint32_t n)
@@ -71,7 +72,22 @@ static void build(struct history *h)
 
 static void ask(struct history *h, struct launcher *launcher)
 {
-	launcher->request = world_acquire(h->w, launcher->name, launcher->region, WORLD_PART);
+	struct iso_acquire terms = {.uid = 1, .restart = pick(h, 4) > 0, .wait = true};
+	uint32_t p;
+
+	if (h->w->request > WORLD_REPLIES - 100)
+		return; /* it was a long life */
+	strcpy(terms.name, launcher->name);
+	terms.n_parts = launcher->region[0] ? 1 : 1 + pick(h, 3);
+	for (p = 0; p < terms.n_parts; p++) {
+		strcpy(terms.parts[p].region, launcher->region);
+		terms.parts[p].bytes = WORLD_PART / (1 + pick(h, 2));
+	}
+	if (!h->repaired) {
+		terms.wait = pick(h, 5) > 0;
+		terms.keep_ns = pick(h, 4) ? 0 : WORLD_SECOND / 2;
+	}
+	launcher->request = world_acquire_terms(h->w, &terms);
 	launcher->state = ASKING;
 }
 
@@ -138,6 +154,33 @@ static void spoil_operation(struct history *h)
 	}
 }
 
+/* A process that will not die, or one that maps what is not its own. */
+static void misbehave(struct history *h)
+{
+	struct launcher *launcher = &h->launchers[pick(h, LAUNCHERS)];
+
+	if (launcher->state != RUNNING || !h->w->processes[launcher->process].running)
+		return;
+	if (pick(h, 2))
+		h->w->processes[launcher->process].stubborn = true;
+	else if (world_has_lease(h->w, launcher->name))
+		world_stranger(h->w, launcher->name);
+}
+
+static void operate(struct history *h)
+{
+	switch (pick(h, 4)) {
+	case 0:
+		world_named(h->w, ISO_EVENT_REGION_DESTROY, "s2");
+		break;
+	case 1:
+		world_define_one(h->w, "s2", 0x32);
+		break;
+	default:
+		world_named(h->w, ISO_EVENT_RELEASE, h->launchers[pick(h, LAUNCHERS)].name);
+	}
+}
+
 static void restart(struct history *h)
 {
 	uint32_t i;
@@ -153,7 +196,7 @@ static void disturb(struct history *h)
 	struct world *w = h->w;
 	uint32_t memdev = pick(h, w->n_memdevs);
 
-	switch (pick(h, 16)) {
+	switch (pick(h, 18)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -190,6 +233,12 @@ static void disturb(struct history *h)
 	case 12:
 		spoil_operation(h);
 		break;
+	case 13:
+		misbehave(h);
+		break;
+	case 14:
+		operate(h);
+		break;
 	default:
 		stop_or_start(h, &h->launchers[pick(h, LAUNCHERS)]);
 	}
@@ -203,6 +252,13 @@ static void repair(struct history *h)
 
 	w->n_plans = 0;
 	w->no_uevents = false;
+	h->repaired = true;
+	world_define_one(w, "s2", 0x32);
+	for (i = 0; i < w->n_processes; i++) {
+		w->processes[i].stubborn = false;
+		if (!w->processes[i].is_vm || w->processes[i].kills)
+			world_exit(w, i);
+	}
 	for (i = 0; i < w->n_memdevs; i++)
 		kernel_plug(w, i);
 	world_changed(w);

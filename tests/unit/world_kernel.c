@@ -232,6 +232,24 @@ static bool anybody_maps(const struct world *w, uint32_t x)
 	return false;
 }
 
+/* The uevent of a removal: it may come before or after we hear of the operation's end. */
+static void dax_gone(struct world *w, uint32_t x)
+{
+	struct iso_event *event;
+
+	w->dax[x].exists = w->dax[x].bound = false;
+	w->seqnum++;
+	if (w->no_uevents)
+		return;
+	event = world_later(w, 1 + w->order % 7 * WORLD_MS);
+	event->kind = ISO_EVENT_FAULT;
+	event->fault.unit_kind = ISO_UNIT_INSTANCE;
+	event->fault.cause = ISO_CAUSE_REGION_GONE;
+	event->fault.region_kernel_id = w->dax[x].object;
+	event->fault.kernel_id = w->dax[x].id;
+	event->fault.uevent_seqnum = w->seqnum;
+}
+
 /* The devices of a region go with it; what maps them keeps a dead mapping. */
 static void drop_dax(struct world *w, uint32_t o, bool by_us)
 {
@@ -243,9 +261,8 @@ static void drop_dax(struct world *w, uint32_t o, bool by_us)
 		if (by_us && anybody_maps(w, x))
 			world_break(w, "dax%u.%u cleared under a mapping (%s)", o, w->dax[x].id,
 				    w->why);
-		w->dax[x].exists = w->dax[x].bound = false;
+		dax_gone(w, x);
 	}
-	w->seqnum++;
 }
 
 static int clear_region(struct world *w, const struct iso_effect *effect)
@@ -354,8 +371,7 @@ static int remove_dax(struct world *w, uint32_t x)
 		return 0;
 	if (anybody_maps(w, x))
 		world_break(w, "dax%u.%u removed under a mapping", w->dax[x].object, w->dax[x].id);
-	w->dax[x].exists = w->dax[x].bound = false;
-	w->seqnum++;
+	dax_gone(w, x);
 	return 0;
 }
 

@@ -101,6 +101,7 @@ struct world *world_pair(void)
 uint64_t world_define(struct world *w, const char *name, uint32_t ways, const uint64_t *serials)
 {
 	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
+	uint32_t i;
 
 	event.define.request = w->request++;
 	snprintf(event.define.definition.name, ISO_NAME_BYTES, "%s", name);
@@ -108,7 +109,9 @@ uint64_t world_define(struct world *w, const char *name, uint32_t ways, const ui
 	if (ways <= ISO_WAYS_MAX)
 		memcpy(event.define.definition.serials, serials, ways * sizeof(*serials));
 	world_step(w, &event);
-	if (world_reply(w, event.define.request) == ISO_REPLY_DONE)
+	for (i = 0; i < w->n_defined && strcmp(w->defined[i].name, name); i++)
+		;
+	if (world_reply(w, event.define.request) == ISO_REPLY_DONE && i == w->n_defined)
 		w->defined[w->n_defined++] = event.define.definition;
 	return event.define.request;
 }
