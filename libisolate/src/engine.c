@@ -59,6 +59,10 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
 	e->domains = arena_take(arena, l->ports, sizeof(*e->domains));
 	e->memdev_down = arena_take(arena, l->memdevs, sizeof(*e->memdev_down));
+	e->name_index_size = 2; /* a power of two, at most half full */
+	while (e->name_index_size < 2 * l->instances)
+		e->name_index_size *= 2;
+	e->name_index = arena_take(arena, e->name_index_size, sizeof(*e->name_index));
 	e->foreign = arena_take(arena, l->regions, sizeof(*e->foreign));
 	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
 	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));

@@ -73,8 +73,11 @@ static uint32_t count_hits(const struct iso_engine *e)
 static struct incident *correlate(struct iso_engine *e, enum iso_cause cause, const char *unit,
 				  uint32_t domain, uint64_t record_ns)
 {
-	struct incident *incident = incident_of_domain(e, domain);
+	struct incident *incident;
 
+	if (domain == ISO_NONE) /* nothing tells where it hangs: contained without an incident */
+		return NULL;
+	incident = incident_of_domain(e, domain);
 	if (!incident)
 		return incident_open(e, cause, unit, domain, record_ns);
 	incident->n_records++;
@@ -92,7 +95,7 @@ static struct incident *correlate(struct iso_engine *e, enum iso_cause cause, co
 static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *unit,
 		      uint32_t root_port, uint64_t record_ns)
 {
-	uint32_t domain = e->ports[root_port].domain;
+	uint32_t domain = root_port == ISO_NONE ? ISO_NONE : e->ports[root_port].domain;
 	struct incident *incident;
 	uint32_t i;
 
@@ -100,7 +103,7 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 	engine_observe(e);
 	e->regions_dirty = true;
 	e->domains_dirty = true;
-	if (!count_hits(e) && !incident_of_domain(e, domain))
+	if (!count_hits(e) && (domain == ISO_NONE || !incident_of_domain(e, domain)))
 		return; /* no capacity was lost: the stored event is all there is to say */
 	incident = correlate(e, cause, unit, domain, record_ns);
 	for (i = 0; i < e->n_regions; i++)
@@ -121,12 +124,9 @@ static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause,
 static void memdev_lost(struct iso_engine *e, uint32_t memdev, enum iso_cause cause,
 			uint64_t record_ns)
 {
-	uint32_t root = topology_root_port(e, e->memdevs[memdev].port);
-
-	if (root == ISO_NONE)
-		return;
 	blast_of_memdev(e, memdev);
-	unit_lost(e, cause, e->memdevs[memdev].path, root, record_ns);
+	unit_lost(e, cause, e->memdevs[memdev].path,
+		  topology_root_port(e, e->memdevs[memdev].port), record_ns);
 }
 
 static void fault_at_address(struct iso_engine *e, const struct iso_fault *fault)
@@ -187,13 +187,10 @@ void fault_memdev_gone(struct iso_engine *e, uint32_t memdev, enum iso_cause cau
 /* Observation found a region broken although no unit was reported lost. */
 void fault_region_gone(struct iso_engine *e, uint32_t region)
 {
-	uint32_t domain = e->regions[region].domain;
 	struct incident *incident;
 
-	if (domain == ISO_NONE)
-		return;
-	incident = correlate(e, ISO_CAUSE_REGION_GONE, e->regions[region].definition.name, domain,
-			     e->now_ns);
+	incident = correlate(e, ISO_CAUSE_REGION_GONE, e->regions[region].definition.name,
+			     e->regions[region].domain, e->now_ns);
 	region_lose(e, region, incident ? incident->id : 0);
 	if (incident)
 		emit_save_incident(e, incident);
@@ -215,7 +212,7 @@ void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
 	struct incident *incident;
 	char unit[ISO_PATH_BYTES];
 
-	if (instance->lost || instance->lease == ISO_NONE || domain == ISO_NONE)
+	if (instance->lost || instance->lease == ISO_NONE)
 		return;
 	if (!lease_is_harmed(e, instance->lease)) {
 		instance->lost = true; /* taken down with its lease, perhaps before a restart */
@@ -233,12 +230,16 @@ void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
 /* Leases from before a restart stand on a region that is not there any more. */
 void fault_restored(struct iso_engine *e, uint32_t region)
 {
-	uint32_t domain = e->regions[region].domain;
 	struct incident *incident = NULL;
+	bool harmed = false;
+	uint32_t i;
 
-	if (domain != ISO_NONE)
+	for (i = e->regions[region].first_instance; i != ISO_NONE; i = e->instances[i].next)
+		harmed |= e->instances[i].lease != ISO_NONE &&
+			  lease_is_harmed(e, e->instances[i].lease);
+	if (harmed)
 		incident = correlate(e, ISO_CAUSE_REGION_GONE, e->regions[region].definition.name,
-				     domain, e->now_ns);
+				     e->regions[region].domain, e->now_ns);
 	region_lose_instances(e, region, incident ? incident->id : 0);
 	if (incident)
 		emit_save_incident(e, incident);

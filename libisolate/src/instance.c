@@ -292,19 +292,38 @@ static uint32_t live_region_with(const struct iso_engine *e, uint32_t kernel_id)
 	return ISO_NONE;
 }
 
-static uint32_t instance_on(const struct iso_engine *e, uint32_t r, uint32_t kernel_id)
+/* Where a name is, or would be, in the index of this observation. */
+static uint32_t *index_slot(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
 {
-	uint32_t i, found = ISO_NONE;
+	uint32_t mask = e->name_index_size - 1;
+	uint32_t slot = (region_kernel_id * 2654435761u ^ kernel_id * 2246822519u) & mask;
 
-	for (i = e->regions[r].first_instance; i != ISO_NONE; i = e->instances[i].next) {
-		const struct instance *instance = &e->instances[i];
+	for (;; slot = (slot + 1) & mask) {
+		uint32_t i = e->name_index[slot];
 
-		if (instance->named && instance->kernel_id == kernel_id &&
-		    instance->region_kernel_id == e->regions[r].kernel_id &&
-		    (found == ISO_NONE || !instance->lost))
-			found = i; /* rather one that stands: a lost one's name may be in use again */
+		if (i == ISO_NONE || (e->instances[i].kernel_id == kernel_id &&
+				      e->instances[i].region_kernel_id == region_kernel_id))
+			return &e->name_index[slot];
 	}
-	return found;
+}
+
+/* Thousands of names are looked up in one observation; a list would be walked for each. */
+static void index_names(struct iso_engine *e)
+{
+	uint32_t i;
+
+	memset(e->name_index, 0xff, e->name_index_size * sizeof(*e->name_index));
+	for (i = 0; i < e->n_instances; i++) {
+		const struct instance *instance = &e->instances[i];
+		uint32_t *slot;
+
+		if (!instance->used || !instance->named)
+			continue;
+		slot = index_slot(e, instance->region_kernel_id, instance->kernel_id);
+		/* Rather one that stands: a lost one's name may be in use again. */
+		if (*slot == ISO_NONE || !instance->lost)
+			*slot = i;
+	}
 }
 
 static bool believable(const struct region *region)
@@ -333,6 +352,7 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r,
 	e->instances[i].major = seen->major;
 	e->instances[i].minor = seen->minor;
 	e->instances[i].seqnum_floor = e->observed_seqnum;
+	*index_slot(e, seen->region_kernel_id, seen->kernel_id) = i;
 	instance_enter(e, i, ISO_INSTANCE_DOOMED);
 	emit_note(e, ISO_NOTE_REGION, 0, "dax%u.%u belongs to no lease: it will be removed",
 		  seen->region_kernel_id, seen->kernel_id)->instance = i;
@@ -351,8 +371,8 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 			  "dax%u.%u of region %s was given to the kernel as System RAM",
 			  seen->region_kernel_id, seen->kernel_id,
 			  e->regions[r].definition.name)->region = r;
-	i = instance_on(e, r, seen->kernel_id);
-	if (i == ISO_NONE) {
+	i = *index_slot(e, seen->region_kernel_id, seen->kernel_id);
+	if (i == ISO_NONE || e->instances[i].region != r) {
 		if (seen->driver != ISO_DAX_KMEM)
 			adopt_orphan(e, r, seen);
 		return;
@@ -368,6 +388,7 @@ void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 {
 	uint32_t i;
 
+	index_names(e);
 	for (i = 0; i < e->n_instances; i++)
 		e->instances[i].seen = false;
 	for (i = 0; i < snapshot->n_instances; i++)

@@ -476,24 +476,42 @@ static void creation_failed(struct iso_engine *e, uint32_t r,
 	region_failed(e, r, completion, &region->failures, ISO_REGION_ABSENT);
 }
 
-/* A number belongs to one region: who had it before has lost it without our seeing. */
-void region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id)
+/*
+ * A number belongs to one region, and rather to one that lives: who else had
+ * it has lost it without our seeing. Return: whether r has it now.
+ */
+bool region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id)
 {
 	uint32_t i;
 
-	for (i = 0; kernel_id != ISO_NONE && i < e->n_regions; i++)
-		if (e->regions[i].kernel_id == kernel_id)
-			e->regions[i].kernel_id = ISO_NONE;
+	e->regions[r].kernel_id = ISO_NONE;
+	for (i = 0; kernel_id != ISO_NONE && i < e->n_regions; i++) {
+		if (!e->regions[i].used || e->regions[i].kernel_id != kernel_id)
+			continue;
+		if (e->regions[i].state == ISO_REGION_LIVE) {
+			engine_observe(e);
+			return false;
+		}
+		e->regions[i].kernel_id = ISO_NONE;
+	}
 	e->regions[r].kernel_id = kernel_id;
+	return true;
 }
 
 static void region_created(struct iso_engine *e, uint32_t r,
 			   const struct iso_completion *completion)
 {
+	static const struct iso_completion overtaken = {
+		.result = -ESTALE,
+		.message = "made, lost and its number given away before we heard of it",
+	};
 	struct region *region = &e->regions[r];
 
+	if (!region_take_kernel_id(e, r, completion->kernel_id)) {
+		creation_failed(e, r, &overtaken);
+		return;
+	}
 	region->epoch++;
-	region_take_kernel_id(e, r, completion->kernel_id);
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;
 	region->has_hpa = true;

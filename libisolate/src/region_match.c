@@ -91,8 +91,12 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 {
 	struct region *region = &e->regions[r];
 	bool was_known = region->state == ISO_REGION_LIVE;
+	uint32_t known_id = region->kernel_id;
 
-	region_take_kernel_id(e, r, seen->kernel_id);
+	if (!region_take_kernel_id(e, r, seen->kernel_id)) {
+		region->kernel_id = known_id; /* contradictory: the next look will tell */
+		return;
+	}
 	region->range = seen->range;
 	region->last_hpa = seen->range.start;
 	region->has_hpa = true;
@@ -114,8 +118,7 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 	case ISO_REGION_ABSENT:
 		if (works(region, seen) && region->domain != ISO_NONE) {
 			adopt(e, r, seen);
-		} else if (seen) {
-			region_take_kernel_id(e, r, seen->kernel_id);
+		} else if (seen && region_take_kernel_id(e, r, seen->kernel_id)) {
 			region->range = seen->range; /* it holds its place until it is cleared */
 			region->has_hpa = true;
 			region->last_hpa = seen->range.start;

@@ -192,11 +192,12 @@ struct iso_engine {
 	struct incident *incidents;
 	struct domain *domains; /* indexed by the domain's first root port */
 	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
+	uint32_t *name_index;   /* scratch: instances by name, open addressing */
 	struct iso_hpa_range *foreign; /* ranges of regions that are not managed */
 	uint32_t *lease_buckets;
 
 	uint32_t n_host_bridges, n_ports, n_memdevs, n_windows;
-	uint32_t n_foreign;
+	uint32_t n_foreign, name_index_size;
 	uint32_t topology; /* counts changes in where memdevs are */
 	uint32_t queue_head, queue_tail;
 	uint32_t n_regions, n_instances, n_leases; /* high water marks */
@@ -307,7 +308,7 @@ void region_lose_instances(struct iso_engine *e, uint32_t r, uint64_t incident);
 void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void region_completed(struct iso_engine *e, const struct operation *operation,
 		      const struct iso_completion *completion);
-void region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id);
+bool region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id);
 void region_retry(struct iso_engine *e, uint32_t port);
 uint32_t region_lane(const struct iso_engine *e, uint32_t r);
 
