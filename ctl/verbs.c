@@ -20,10 +20,10 @@ const struct verb verbs[] = {
 	{"region destroy", "NAME", "remove a region that no VM uses", ASKS, true,
 	 verb_region_destroy},
 	{"vm acquire", "NAME --size SIZE[@REGION]", "lease memory",
-	 "  --size SIZE[@REGION]   e.g. 512M or 2G@left; repeat for more than one piece\n"
+	 "  --size SIZE[@REGION]   e.g. 512M or 2G@left; up to four times\n"
 	 "  --user USER            who owns the device nodes (root)\n"
 	 "  --uid UID              the same as a number\n"
-	 "  --align 2M|1G          (2M)\n"
+	 "  --align 2M|1G          (daxmgrd.conf)\n"
 	 "  --keep TIME            keep the memory this long after a clean exit (0)\n"
 	 "  --expires TIME         how long the grant lives without its VM (daxmgrd.conf)\n"
 	 "  --restart[=no]         it wants its memory back after a kill (yes)\n"

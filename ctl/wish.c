@@ -47,7 +47,7 @@ const char *wish_add_size(struct wish *wish, const char *text)
 	size_t length = at ? (size_t)(at - text) : strlen(text);
 
 	if (wish->n_parts == WISH_PARTS_MAX)
-		return "a VM has at most 8 pieces of memory";
+		return "a VM has at most 4 pieces of memory";
 	if (length >= sizeof(size))
 		return "not a size; write for example 512M or 2G@REGION";
 	memcpy(size, text, length);

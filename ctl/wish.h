@@ -14,7 +14,7 @@
 #include <systemd/sd-json.h>
 
 enum {
-	WISH_PARTS_MAX = 8,
+	WISH_PARTS_MAX = 4, /* ISO_LEASE_PARTS_MAX: what the daemon takes */
 	WISH_NAME_BYTES = 65,
 	WISH_QEMU_BYTES = 256, /* one -object argument */
 };

@@ -231,6 +231,7 @@ Test(ctl, wishes)
 	cr_assert(wish_add_size(&wish, "@left"));
 	cr_assert(wish_add_size(&wish, "0"));
 	cr_assert(wish_add_size(&wish, "99999999999999999999999999999999999999M"));
+	cr_assert_eq((int)WISH_PARTS_MAX, (int)ISO_LEASE_PARTS_MAX, "the daemon refuses more");
 	for (int i = 1; i < WISH_PARTS_MAX; i++)
 		cr_assert_null(wish_add_size(&wish, "4M"));
 	cr_assert(wish_add_size(&wish, "4M"), "one too many");

@@ -196,7 +196,7 @@ static void disturb(struct history *h)
 	struct world *w = h->w;
 	uint32_t memdev = pick(h, w->n_memdevs);
 
-	switch (pick(h, 18)) {
+	switch (pick(h, 19)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -239,6 +239,9 @@ static void disturb(struct history *h)
 	case 14:
 		operate(h);
 		break;
+	case 15:
+		w->recovery_fails = !w->recovery_fails;
+		break;
 	default:
 		stop_or_start(h, &h->launchers[pick(h, LAUNCHERS)]);
 	}
@@ -253,6 +256,7 @@ static void repair(struct history *h)
 	w->n_plans = 0;
 	w->no_uevents = false;
 	h->repaired = true;
+	w->recovery_fails = false;
 	world_define_one(w, "s2", 0x32);
 	for (i = 0; i < w->n_processes; i++) {
 		w->processes[i].stubborn = false;

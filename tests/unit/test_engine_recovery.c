@@ -418,3 +418,51 @@ Test(engine_recovery, orphan_on_lost_region)
 	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
 	world_free(w);
 }
+
+/* Proves: a memdev that the kernel's own recovery left unbound is looked for, and comes back. */
+Test(engine_recovery, left_unbound)
+{
+	struct world *w = world_pair();
+
+	w->recovery_fails = true;
+	world_surprise_down(w, 1);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_RESCAN_PORT], 1);
+	world_fail(w, ISO_EFFECT_RESCAN_PORT, 1, 3, -EIO);
+	world_surprise_down(w, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert(strstr(world_reason(w, 1), "is not bound to its driver"), "%s",
+		  world_reason(w, 1));
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_RESCAN_PORT], 5);
+	world_free(w);
+}
+
+/* Proves: by policy nothing is made again before a person says so, and containment does not wait. */
+Test(engine_recovery, waits_for_operator)
+{
+	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16};
+	struct iso_policy policy;
+	struct world *w;
+	uint32_t vm;
+
+	iso_policy_default(&policy);
+	policy.waits_for_operator = true;
+	w = world_new_with(&limits, &policy);
+	world_simple_bridge(w, 2, 0x10);
+	world_define_one(w, "a", 0x10);
+	world_run(w, WORLD_SECOND);
+	vm = world_start_vm(w, "web", "a", WORLD_PART);
+	world_surprise_down(w, 0);
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_not(w->processes[vm].running);
+	cr_assert_gt(world_incident(w, 1).contained_ns, 0);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_ABSENT);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_ISOLATED);
+	world_port_request(w, ISO_EVENT_RECOVER, 0);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}

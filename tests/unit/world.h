@@ -47,6 +47,7 @@ struct world_memdev {
 	uint32_t reset_by;
 	bool plugged;
 	bool detached; /* by DETACH_PORT: a rescan finds it again */
+	bool unbound;  /* the kernel's own recovery has failed: a rescan binds it */
 };
 
 /* A region object of the kernel; it outlives the loss of its targets. */
@@ -138,6 +139,7 @@ struct world {
 	uint64_t exit_ns; /* from SIGKILL to gone */
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	bool no_uevents;
+	bool recovery_fails; /* of the kernel's own, from now on */
 	uint32_t next_lease; /* while restoring */
 	bool amnesia; /* the store loses what is saved from now on */
 
@@ -211,7 +213,7 @@ const char *world_reason(const struct world *w, uint32_t port);
 struct iso_incident_view world_incident(const struct world *w, uint64_t id);
 uint32_t world_running(const struct world *w);
 
-/* world_kernel.c: the kernel's half */
+/* world_kernel.c, world_dax.c, world_picture.c: the kernel's half */
 struct world_picture;
 struct world_picture *kernel_picture(const struct world *w);
 void kernel_picture_event(const struct world_picture *picture, struct iso_event *ret);
@@ -223,6 +225,12 @@ bool kernel_below(const struct world *w, uint32_t port, uint32_t ancestor);
 void kernel_condemn(struct world *w, uint32_t port);
 void kernel_do(struct world *w, const struct iso_effect *effect, bool leftover,
 	       struct iso_completion *ret);
+bool kernel_memdev_works(const struct world *w, uint32_t m);
+void kernel_drop_dax(struct world *w, uint32_t o, bool by_us);
+uint64_t kernel_available(const struct world *w, uint32_t o);
+int kernel_on_instance(struct world *w, const struct iso_effect *effect,
+		       struct iso_completion *ret);
+int kernel_on_lease(struct world *w, const struct iso_effect *effect, struct iso_completion *ret);
 uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *view);
 uint32_t kernel_foreign_region(struct world *w, uint32_t window, uint64_t units);
 

@@ -7,23 +7,11 @@
  * service but leaves its object; names and minors of dax devices come back.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "world.h"
-
-/* What an observation saw, as arrays of its own. */
-struct world_picture {
-	struct iso_observed_host_bridge bridges[WORLD_BRIDGES];
-	struct iso_observed_port ports[WORLD_PORTS];
-	struct iso_observed_memdev memdevs[WORLD_MEMDEVS];
-	struct iso_observed_window windows[WORLD_WINDOWS];
-	struct iso_observed_region regions[WORLD_OBJECTS];
-	struct iso_observed_instance instances[WORLD_DAX + WORLD_OBJECTS];
-	struct iso_snapshot snapshot;
-};
 
 bool kernel_below(const struct world *w, uint32_t port, uint32_t ancestor)
 {
@@ -43,9 +31,10 @@ static uint32_t memdev_of(const struct world *w, uint64_t serial)
 	return ISO_NONE;
 }
 
-static bool memdev_works(const struct world *w, uint32_t m)
+bool kernel_memdev_works(const struct world *w, uint32_t m)
 {
-	return m != ISO_NONE && w->memdevs[m].plugged && w->memdevs[m].reset_until_ns <= w->now_ns;
+	return m != ISO_NONE && w->memdevs[m].plugged && !w->memdevs[m].unbound &&
+	       w->memdevs[m].reset_until_ns <= w->now_ns;
 }
 
 /* Whether a decoder set translates for a leg: the bridge if it has several ports, switches above. */
@@ -175,7 +164,7 @@ static int attach_legs(struct world *w, struct world_object *object,
 	uint32_t i, o, j;
 
 	for (i = 0; i < d->ways; i++) {
-		if (!memdev_works(w, memdev_of(w, d->serials[i])))
+		if (!kernel_memdev_works(w, memdev_of(w, d->serials[i])))
 			return -ENXIO;
 		for (o = 0; o < WORLD_OBJECTS; o++)
 			for (j = 0; w->objects[o].used && j < w->objects[o].ways; j++)
@@ -221,50 +210,6 @@ static int create_region(struct world *w, const struct iso_effect *effect, bool 
 	return r;
 }
 
-static bool anybody_maps(const struct world *w, uint32_t x)
-{
-	uint32_t i, j;
-
-	for (i = 0; i < w->n_processes; i++)
-		for (j = 0; w->processes[i].running && j < w->processes[i].n_maps; j++)
-			if (w->processes[i].maps[j] == x)
-				return true;
-	return false;
-}
-
-/* The uevent of a removal: it may come before or after we hear of the operation's end. */
-static void dax_gone(struct world *w, uint32_t x)
-{
-	struct iso_event *event;
-
-	w->dax[x].exists = w->dax[x].bound = false;
-	w->seqnum++;
-	if (w->no_uevents)
-		return;
-	event = world_later(w, 1 + w->order % 7 * WORLD_MS);
-	event->kind = ISO_EVENT_FAULT;
-	event->fault.unit_kind = ISO_UNIT_INSTANCE;
-	event->fault.cause = ISO_CAUSE_REGION_GONE;
-	event->fault.region_kernel_id = w->dax[x].object;
-	event->fault.kernel_id = w->dax[x].id;
-	event->fault.uevent_seqnum = w->seqnum;
-}
-
-/* The devices of a region go with it; what maps them keeps a dead mapping. */
-static void drop_dax(struct world *w, uint32_t o, bool by_us)
-{
-	uint32_t x;
-
-	for (x = 0; x < WORLD_DAX; x++) {
-		if (!w->dax[x].used || !w->dax[x].exists || w->dax[x].object != o)
-			continue;
-		if (by_us && anybody_maps(w, x))
-			world_break(w, "dax%u.%u cleared under a mapping (%s)", o, w->dax[x].id,
-				    w->why);
-		dax_gone(w, x);
-	}
-}
-
 static int clear_region(struct world *w, const struct iso_effect *effect)
 {
 	struct iso_region_view view;
@@ -284,156 +229,9 @@ static int clear_region(struct world *w, const struct iso_effect *effect)
 			continue;
 		snprintf(w->why, sizeof(w->why), "clear of %s, kernel id %d", view.definition->name,
 			 (int)view.kernel_id);
-		drop_dax(w, o, true);
+		kernel_drop_dax(w, o, true);
 		free_decoders(w, o);
 		w->objects[o].used = false;
-	}
-	return 0;
-}
-
-static uint32_t lowest_free(const struct world *w, bool minor, uint32_t object)
-{
-	uint32_t value, x;
-
-	for (value = 1;; value++) {
-		for (x = 0; x < WORLD_DAX; x++)
-			if (w->dax[x].used && w->dax[x].exists &&
-			    (minor ? w->dax[x].minor == value
-				   : w->dax[x].object == object && w->dax[x].id == value))
-				break;
-		if (x == WORLD_DAX)
-			return value;
-	}
-}
-
-static uint64_t available(const struct world *w, uint32_t o)
-{
-	uint64_t bytes = w->objects[o].range.bytes;
-	uint32_t x;
-
-	for (x = 0; x < WORLD_DAX; x++)
-		if (w->dax[x].used && w->dax[x].exists && w->dax[x].object == o)
-			bytes -= w->dax[x].bytes;
-	return bytes;
-}
-
-static int carve(struct world *w, const struct iso_instance_view *view, struct iso_completion *ret)
-{
-	struct iso_region_view region;
-	uint32_t x, o;
-
-	if (!iso_region_get(w->engine, view->region, &region))
-		return -ENOENT;
-	o = region.kernel_id;
-	if (o >= WORLD_OBJECTS || !w->objects[o].used || !w->objects[o].committed)
-		return -ENXIO;
-	if (available(w, o) < view->bytes)
-		return -ENOSPC;
-	for (x = 0; x < WORLD_DAX && w->dax[x].used && (w->dax[x].exists || anybody_maps(w, x));
-	     x++)
-		;
-	if (x == WORLD_DAX)
-		abort();
-	w->dax[x] = (struct world_dax){
-		.used = true,
-		.exists = true,
-		.bound = true,
-		.dirty = true,
-		.object = o,
-		.id = lowest_free(w, false, o),
-		.minor = lowest_free(w, true, o),
-		.bytes = view->bytes,
-	};
-	ret->region_kernel_id = o;
-	ret->kernel_id = w->dax[x].id;
-	ret->major = 250;
-	ret->minor = w->dax[x].minor;
-	ret->range = (struct iso_hpa_range){w->objects[o].range.start, view->bytes};
-	ret->uevent_seqnum = ++w->seqnum;
-	return 0;
-}
-
-/* The device of a name: the one that stands, else what a mapping still remembers. */
-uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *view)
-{
-	uint32_t x, found = ISO_NONE;
-
-	for (x = 0; view->named && x < WORLD_DAX; x++)
-		if (w->dax[x].used && w->dax[x].object == view->region_kernel_id &&
-		    w->dax[x].id == view->kernel_id && (found == ISO_NONE || w->dax[x].exists))
-			found = x;
-	return found;
-}
-
-static int remove_dax(struct world *w, uint32_t x)
-{
-	if (x == ISO_NONE || !w->dax[x].exists)
-		return 0;
-	if (anybody_maps(w, x))
-		world_break(w, "dax%u.%u removed under a mapping", w->dax[x].object, w->dax[x].id);
-	dax_gone(w, x);
-	return 0;
-}
-
-static void add_mappers(const struct world *w, uint32_t x, struct iso_completion *ret)
-{
-	uint32_t i, j;
-
-	for (i = 0; i < w->n_processes; i++)
-		for (j = 0; w->processes[i].running && j < w->processes[i].n_maps; j++)
-			if (w->processes[i].maps[j] == x && ret->n_mappers < ISO_MAPPERS_MAX)
-				ret->mappers[ret->n_mappers++] = w->processes[i].pid;
-}
-
-static int on_instance(struct world *w, const struct iso_effect *effect, struct iso_completion *ret)
-{
-	struct iso_instance_view view;
-	uint32_t x;
-
-	if (!iso_instance_get(w->engine, effect->instance, &view))
-		return -ENOENT;
-	if (effect->kind == ISO_EFFECT_CARVE)
-		return carve(w, &view, ret);
-	x = kernel_dax_of(w, &view);
-	if (effect->kind == ISO_EFFECT_REMOVE)
-		return remove_dax(w, x);
-	if (effect->kind == ISO_EFFECT_VERIFY) {
-		if (x != ISO_NONE)
-			add_mappers(w, x, ret);
-		return 0;
-	}
-	if (x == ISO_NONE || !w->dax[x].exists)
-		return -ENXIO;
-	ret->bytes = w->dax[x].bytes;
-	if (effect->kind == ISO_EFFECT_ZERO)
-		w->dax[x].dirty = false;
-	else if (w->dax[x].dirty)
-		return -EILSEQ;
-	else
-		w->dax[x].proved = true;
-	return 0;
-}
-
-static int on_lease(struct world *w, const struct iso_effect *effect, struct iso_completion *ret)
-{
-	struct iso_lease_view lease;
-	struct iso_instance_view view;
-	uint32_t i, x;
-
-	if (!iso_lease_get(w->engine, effect->lease, &lease))
-		return -ENOENT;
-	for (i = 0; i < lease.n_instances; i++) {
-		iso_instance_get(w->engine, lease.instances[i], &view);
-		x = kernel_dax_of(w, &view);
-		if (effect->kind == ISO_EFFECT_VERIFY && x != ISO_NONE)
-			add_mappers(w, x, ret);
-		if (effect->kind != ISO_EFFECT_HAND_OVER)
-			continue;
-		if (x == ISO_NONE || !w->dax[x].exists)
-			return -ENOENT;
-		if (!w->dax[x].proved)
-			world_break(w, "%s was handed memory that nobody proved",
-				    lease.terms->name);
 	}
 	return 0;
 }
@@ -450,6 +248,8 @@ static int on_port(struct world *w, const struct iso_effect *effect)
 	for (m = 0; p < w->n_ports && m < w->n_memdevs; m++) {
 		if (!kernel_below(w, w->seen_memdevs[m].port, p))
 			continue;
+		if (effect->kind == ISO_EFFECT_RESCAN_PORT)
+			w->memdevs[m].unbound = false;
 		if (effect->kind == ISO_EFFECT_RESCAN_PORT && w->memdevs[m].detached) {
 			kernel_plug(w, m);
 		} else if (effect->kind == ISO_EFFECT_DETACH_PORT && w->memdevs[m].plugged) {
@@ -467,9 +267,9 @@ void kernel_do(struct world *w, const struct iso_effect *effect, bool leftover,
 	if (effect->port != ISO_NONE)
 		ret->result = on_port(w, effect);
 	else if (effect->lease != ISO_NONE)
-		ret->result = on_lease(w, effect, ret);
+		ret->result = kernel_on_lease(w, effect, ret);
 	else if (effect->instance != ISO_NONE)
-		ret->result = on_instance(w, effect, ret);
+		ret->result = kernel_on_instance(w, effect, ret);
 	else if (effect->kind == ISO_EFFECT_CREATE_REGION)
 		ret->result = create_region(w, effect, leftover, ret);
 	else
@@ -494,7 +294,7 @@ void kernel_lose(struct world *w, uint32_t m)
 			w->objects[o].committed = false;
 			w->objects[o].condemned = true;
 			free_decoders(w, o);
-			drop_dax(w, o, false);
+			kernel_drop_dax(w, o, false);
 		}
 }
 
@@ -506,6 +306,7 @@ void kernel_surprise_down(struct world *w, uint32_t port)
 		if (w->memdevs[m].plugged && kernel_below(w, w->seen_memdevs[m].port, port)) {
 			kernel_lose(w, m);
 			w->memdevs[m].reset_until_ns = w->now_ns + w->reset_ns;
+			w->memdevs[m].unbound = w->recovery_fails;
 		}
 }
 
@@ -552,81 +353,4 @@ uint32_t kernel_foreign_region(struct world *w, uint32_t window, uint64_t units)
 	if (allocate_range(w, &w->windows[window], units * WORLD_UNIT, &w->objects[o].range))
 		abort();
 	return o;
-}
-
-static void picture_regions(const struct world *w, struct world_picture *p)
-{
-	uint32_t o;
-
-	for (o = 0; o < WORLD_OBJECTS; o++) {
-		const struct world_object *object = &w->objects[o];
-		struct iso_observed_region *seen = &p->regions[p->snapshot.n_regions];
-
-		if (!object->used)
-			continue;
-		*seen = (struct iso_observed_region){
-			.kernel_id = o,
-			.range = object->range,
-			.ways = object->ways,
-			.committed = object->committed,
-			.bound = object->committed,
-			.has_dax = object->committed,
-			.is_volatile = true,
-			.available_bytes = available(w, o),
-		};
-		memcpy(seen->targets, object->targets, sizeof(seen->targets));
-		p->snapshot.n_regions++;
-		if (object->committed) /* the placeholder that every region keeps */
-			p->instances[p->snapshot.n_instances++] =
-				(struct iso_observed_instance){.region_kernel_id = o};
-	}
-}
-
-struct world_picture *kernel_picture(const struct world *w)
-{
-	struct world_picture *p = calloc(1, sizeof(*p));
-	uint32_t i;
-
-	memcpy(p->bridges, w->bridges, sizeof(p->bridges));
-	memcpy(p->ports, w->ports, sizeof(p->ports));
-	memcpy(p->windows, w->windows, sizeof(p->windows));
-	p->snapshot.n_host_bridges = w->n_bridges;
-	p->snapshot.n_ports = w->n_ports;
-	p->snapshot.n_windows = w->n_windows;
-	p->snapshot.uevent_seqnum = w->seqnum;
-	for (i = 0; i < w->n_memdevs; i++) {
-		if (!w->memdevs[i].plugged)
-			continue;
-		p->memdevs[p->snapshot.n_memdevs] = w->seen_memdevs[i];
-		p->memdevs[p->snapshot.n_memdevs++].bound = memdev_works(w, i);
-	}
-	picture_regions(w, p);
-	for (i = 0; i < WORLD_DAX; i++) {
-		const struct world_dax *dax = &w->dax[i];
-
-		if (dax->used && dax->exists)
-			p->instances[p->snapshot.n_instances++] = (struct iso_observed_instance){
-				.region_kernel_id = dax->object,
-				.kernel_id = dax->id,
-				.bytes = dax->bytes,
-				.align = 2 << 20,
-				.major = 250,
-				.minor = dax->minor,
-				.start = w->objects[dax->object].range.start,
-				.driver = dax->bound ? ISO_DAX_DEVICE_DAX : ISO_DAX_UNBOUND,
-			};
-	}
-	return p;
-}
-
-void kernel_picture_event(const struct world_picture *p, struct iso_event *ret)
-{
-	ret->kind = ISO_EVENT_SNAPSHOT;
-	ret->snapshot = p->snapshot;
-	ret->snapshot.host_bridges = p->bridges;
-	ret->snapshot.ports = p->ports;
-	ret->snapshot.memdevs = p->memdevs;
-	ret->snapshot.windows = p->windows;
-	ret->snapshot.regions = p->regions;
-	ret->snapshot.instances = p->instances;
 }

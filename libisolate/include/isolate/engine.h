@@ -26,9 +26,12 @@ struct iso_policy {
 	bool waits_for_operator; /* after a loss, nothing is made again until ISO_EVENT_RECOVER */
 };
 
-/* The capacities of the daemon: 64 bridges, 576 ports, 256 memdevs, 64 windows,
- * 1024 regions, 16384 instances and leases, 4096 operations, 256 incidents. */
+/*
+ * The capacities of the daemon: 64 bridges, 576 ports, 256 memdevs, 64 windows,
+ * 1024 regions, 16384 instances and leases, 4096 operations, 256 incidents.
+ */
 void iso_limits_default(struct iso_limits *ret);
+/* Times that suit a host; the daemon puts those of its configuration over them. */
 void iso_policy_default(struct iso_policy *ret);
 
 /* Bytes of memory an engine with these limits needs, aligned to 64. */

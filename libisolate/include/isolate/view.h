@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reading the engine: what the API shows and what the executor needs to run an
- * effect. Pointers are borrowed until the next iso_step(). Getters of an index
- * return NULL for a free or unknown one; loops run from 0 to iso_*_count().
+ * effect. Pointers are borrowed until the next iso_step(). Tables have holes: a
+ * loop runs from 0 to iso_*_count(), and iso_*_get() returns false, with nothing
+ * written, for an index that is free or unknown.
  */
 #ifndef ISOLATE_VIEW_H
 #define ISOLATE_VIEW_H
@@ -163,26 +164,48 @@ struct iso_incident_view {
 	bool open;
 };
 
+/* One more than the highest index of a host bridge. */
 uint32_t iso_host_bridge_count(const struct iso_engine *e);
+/* Reads host bridge `i`. Return: whether there is one. */
 bool iso_host_bridge_get(const struct iso_engine *e, uint32_t i, struct iso_host_bridge_view *ret);
+
+/* One more than the highest index of a port. */
 uint32_t iso_port_count(const struct iso_engine *e);
+/* Reads port `i`, also one that is not present now. Return: whether there is one. */
 bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *ret);
+
+/* One more than the highest index of a memdev. */
 uint32_t iso_memdev_count(const struct iso_engine *e);
+/* Reads memdev `i`, also one that is not present now. Return: whether there is one. */
 bool iso_memdev_get(const struct iso_engine *e, uint32_t i, struct iso_memdev_view *ret);
+
+/* One more than the highest index of a region. */
 uint32_t iso_region_count(const struct iso_engine *e);
+/* Reads region `i`, whether or not the kernel has it now. Return: whether there is one. */
 bool iso_region_get(const struct iso_engine *e, uint32_t i, struct iso_region_view *ret);
+
+/* One more than the highest index of an instance. */
 uint32_t iso_instance_count(const struct iso_engine *e);
+/* Reads instance `i`. Return: whether there is one. */
 bool iso_instance_get(const struct iso_engine *e, uint32_t i, struct iso_instance_view *ret);
+
+/* One more than the highest index of a lease. */
 uint32_t iso_lease_count(const struct iso_engine *e);
+/* Reads lease `i`. Return: whether there is one. */
 bool iso_lease_get(const struct iso_engine *e, uint32_t i, struct iso_lease_view *ret);
+
+/* One more than the highest index of an incident that is still in memory. */
 uint32_t iso_incident_count(const struct iso_engine *e);
+/* Reads incident `i`. Return: whether there is one. */
 bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_incident_view *ret);
 
-/* Finds by name or, for a port, by path or PCI address text; ISO_NONE: no such. */
+/* Finds a region by name. Return: its index, or ISO_NONE. */
 uint32_t iso_region_find(const struct iso_engine *e, const char *name);
+/* Finds a lease by the name of its VM. Return: its index, or ISO_NONE. */
 uint32_t iso_lease_find(const struct iso_engine *e, const char *name);
+/* Finds a port by stable path or PCI address text. Return: its index, or ISO_NONE. */
 uint32_t iso_port_find(const struct iso_engine *e, const char *path_or_address);
-/* By serial ("0x10" or decimal), memN, path or PCI address text. */
+/* Finds a memdev by serial ("0x10" or decimal), memN, path or PCI address text. Return: its index, or ISO_NONE. */
 uint32_t iso_memdev_find(const struct iso_engine *e, const char *text);
 
 /* State of the domain whose first root port is `port`. */
@@ -190,8 +213,9 @@ enum iso_domain_state iso_domain_state(const struct iso_engine *e, uint32_t port
 /* Why it is in that state, one line; empty when healthy. */
 const char *iso_domain_reason(const struct iso_engine *e, uint32_t port);
 
-/* Capacity of regions that are live, and what of it no instance holds. */
+/* Bytes of all regions that are live. */
 uint64_t iso_capacity_bytes(const struct iso_engine *e);
+/* What of iso_capacity_bytes() no instance holds. */
 uint64_t iso_free_bytes(const struct iso_engine *e);
 
 /* What the loss of a unit would mean. Arrays are the caller's; counts may exceed room. */
@@ -209,22 +233,32 @@ struct iso_what_if {
 bool iso_what_if(const struct iso_engine *e, uint32_t port, uint32_t memdev,
 		 struct iso_what_if *what);
 
-/* Names of states for people and JSON: lower case, dashes. Never NULL. */
+/* Name of an iso_domain_state, for people and JSON: lower case, dashes; never NULL, as of all below. */
 const char *iso_domain_state_name(uint32_t state);
+/* Name of an iso_region_state. */
 const char *iso_region_state_name(uint32_t state);
+/* Name of an iso_region_wait. */
 const char *iso_region_wait_name(uint32_t wait);
+/* Name of an iso_instance_state. */
 const char *iso_instance_state_name(uint32_t state);
+/* Name of an iso_lease_state. */
 const char *iso_lease_state_name(uint32_t state);
+/* Name of an iso_cause. */
 const char *iso_cause_name(uint32_t cause);
+/* Name of an iso_note_kind. */
 const char *iso_note_name(uint32_t note);
+/* What an iso_reply means, as half a sentence for people. */
 const char *iso_reply_text(uint32_t reply);
+/* Name of an iso_effect_kind. */
 const char *iso_effect_name(uint32_t kind);
+/* Name of an iso_port_kind. */
 const char *iso_port_kind_name(uint32_t kind);
 
-/* VM and region names: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}. */
+/* Whether a VM or region may be called that: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}. */
 bool iso_name_valid(const char *name);
-/* "0000:0c:00.0" both ways; the buffer must hold 16 bytes. */
+/* Reads "0000:0c:00.0". Return: whether it is an address; else nothing is written. */
 bool iso_pci_address_parse(const char *text, struct iso_pci_address *ret);
+/* Writes "0000:0c:00.0", or "" for an address that is not known. */
 void iso_pci_address_format(struct iso_pci_address address, char text[16]);
 
 #endif
