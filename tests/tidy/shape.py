@@ -15,7 +15,7 @@ import sys
 FILE_LINES, FUNCTION_LINES = 600, 70
 
 # What is longer today: {path or path:function: lines}. It may shrink and must not grow; who shortens one takes it out.
-LONGER = {"tests/unit/world_kernel.c": 660}
+LONGER = {}
 
 LICENCE = "SPDX-License-Identifier: LGPL-2.1-or-later"
 WORDS = re.compile(r"\b(stub|todo|fixme|xxx|hack(?!ing))s?\b", re.I)
