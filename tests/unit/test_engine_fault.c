@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From a fault to the kills: who dies, who does not, and when. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -365,5 +366,99 @@ Test(engine_fault, settling)
 	world_surprise_down(w, 1); /* tells after 100 ms */
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: an error at the memdev's own function takes that memdev. */
+Test(engine_fault, at_the_memdev)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+	struct iso_event event;
+
+	port_fault(w, 0, &event);
+	event.fault.address = w->seen_memdevs[0].address;
+	event.fault.cause = ISO_CAUSE_FATAL_ERROR;
+	kernel_surprise_down(w, 0);
+	world_step(w, &event);
+	cr_assert_eq(w->processes[vm].kills, 1);
+	cr_assert_str_eq(world_incident(w, 1).unit, "hb0/00.0/00.0");
+	world_free(w);
+}
+
+/* Proves: a device removed behind our back whose name another tenant gets costs the first its VM, not the second. */
+Test(engine_fault, name_given_away)
+{
+	struct world *w = world_pair();
+	uint32_t first = world_start_vm(w, "first", "low", WORLD_PART), second;
+
+	w->no_uevents = true;
+	w->dax[w->processes[first].maps[0]].exists = false;
+	second = world_start_vm(w, "second", "low", WORLD_PART);
+	cr_assert_eq(w->dax[w->processes[second].maps[0]].id,
+		     w->dax[w->processes[first].maps[0]].id);
+	cr_assert_eq(w->processes[first].kills, 1);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(w->processes[second].kills, 0);
+	cr_assert(w->dax[w->processes[second].maps[0]].exists);
+	world_free(w);
+}
+
+/* Proves: memory of a managed region that became System RAM is told, and its VM is not left on it. */
+Test(engine_fault, system_ram)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+	struct world_picture *picture;
+	struct iso_event event = {0};
+	struct iso_observed_instance *seen;
+	uint32_t i;
+
+	picture = kernel_picture(w);
+	kernel_picture_event(picture, &event);
+	seen = (struct iso_observed_instance *)event.snapshot.instances;
+	for (i = 0; i < event.snapshot.n_instances; i++)
+		if (seen[i].bytes)
+			seen[i].driver = ISO_DAX_KMEM;
+	w->dax[w->processes[vm].maps[0]].bound = false;
+	world_step(w, &event);
+	cr_assert(world_noted(w,
+			      "guard: dax0.1 of region low was given to the kernel as System RAM"));
+	cr_assert_eq(w->processes[vm].kills, 1);
+	free(picture);
+	world_free(w);
+}
+
+/* Proves: incidents that are over make room; the numbers go on. */
+Test(engine_fault, many_incidents)
+{
+	struct world *w = world_pair();
+	uint32_t i;
+
+	for (i = 0; i < 20; i++) {
+		world_surprise_down(w, 1);
+		world_run(w, 2 * WORLD_SECOND);
+	}
+	cr_assert_eq(iso_incident_count(w->engine), 16);
+	cr_assert_not(world_incident(w, 20).open);
+	cr_assert_eq(world_incident(w, 5).id, 5);
+	world_free(w);
+}
+
+/* Proves: an orphan that goes by itself is forgotten. */
+Test(engine_fault, orphan_goes_by_itself)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->stored.n_leases = 0;
+	w->processes[vm].is_vm = false; /* nobody's VM: it keeps the orphan */
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT - WORLD_PART);
+	w->dax[w->processes[vm].maps[0]].exists = false;
+	world_changed(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT);
 	world_free(w);
 }

@@ -243,3 +243,37 @@ Test(engine_order, what_if)
 	cr_assert_not(iso_what_if(w->engine, ISO_NONE, ISO_NONE, &what));
 	world_free(w);
 }
+
+/* Proves: a window without room is said by the kernel's own words, and given up in the end. */
+Test(engine_order, window_without_room)
+{
+	struct world *w = world_new();
+	uint32_t bridge = world_bridge(w);
+
+	world_window(w, 2, 1, &bridge);
+	world_memdev(w, world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE), 0x10);
+	kernel_foreign_region(w, 0, 2);
+	world_define_one(w, "a", 0x10);
+	world_run(w, 300 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_QUARANTINED);
+	cr_assert_str_eq(world_reason(w, 0),
+			 "region a given up: create-region: No space left on device");
+	world_free(w);
+}
+
+/* Proves: of two windows that fit the one with room is taken. */
+Test(engine_order, second_window)
+{
+	struct world *w = world_new();
+	uint32_t bridge = world_bridge(w);
+
+	world_window(w, 2, 1, &bridge);
+	world_window(w, 2, 1, &bridge);
+	world_memdev(w, world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE), 0x10);
+	kernel_foreign_region(w, 0, 2);
+	world_define_one(w, "a", 0x10);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(world_region(w, "a").window_kernel_id, 1);
+	world_free(w);
+}

@@ -298,3 +298,47 @@ Test(engine_restart, nonsense)
 	cr_assert_eq(iso_region_find(w->engine, "gone"), ISO_NONE);
 	world_free(w);
 }
+
+/* Proves: a VM that went together with its region while we were down is a victim and may come back. */
+Test(engine_restart, vm_and_region_gone_while_down)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	kernel_surprise_down(w, 0);
+	w->processes[vm].running = false; /* of SIGBUS */
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING, "%s", w->trace);
+	cr_assert_eq(world_lease(w, "web").incident, 1);
+	cr_assert_eq(w->n_kills, 0);
+	world_acquire(w, "web", "low", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	world_attach(w, "web");
+	cr_assert_not(world_incident(w, 1).open);
+	world_free(w);
+}
+
+/* Proves: a region that the operator made is known again, one that left the configuration is not. */
+Test(engine_restart, regions_of_the_operator)
+{
+	struct world *w = world_pair();
+	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
+
+	world_named(w, ISO_EVENT_REGION_DESTROY, "high");
+	world_run(w, WORLD_SECOND);
+	strcpy(event.define.definition.name, "mine");
+	event.define.definition.ways = 1;
+	event.define.definition.serials[0] = 0x11;
+	event.define.from_operator = true;
+	world_step(w, &event);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "mine").state, ISO_REGION_LIVE);
+	w->n_defined = 0; /* nothing is configured any more */
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "mine").state, ISO_REGION_LIVE);
+	cr_assert(world_region(w, "mine").from_operator);
+	cr_assert_eq(iso_region_find(w->engine, "low"), ISO_NONE);
+	world_free(w);
+}

@@ -131,6 +131,8 @@ Test(engine_topology, indices_out_of_range)
 Test(engine_topology, bad_definitions)
 {
 	struct world *w = world_pair();
+	static const uint32_t granularities[] = {1, 128, 300, 32768};
+	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
 	uint64_t serials[ISO_WAYS_MAX + 1];
 	uint32_t i;
 
@@ -145,6 +147,15 @@ Test(engine_topology, bad_definitions)
 		     ISO_REPLY_BAD_REGION);
 	cr_assert_eq(world_reply(w, world_define(w, "x", 2, (uint64_t[]){7, 7})),
 		     ISO_REPLY_BAD_REGION);
+	for (i = 0; i < sizeof(granularities) / sizeof(granularities[0]); i++) {
+		event.define.request = w->request++;
+		strcpy(event.define.definition.name, "x");
+		event.define.definition.ways = 1;
+		event.define.definition.serials[0] = 0x100;
+		event.define.definition.granularity = granularities[i];
+		world_step(w, &event);
+		cr_assert_eq(world_reply(w, event.define.request), ISO_REPLY_BAD_REGION);
+	}
 	cr_assert_eq(world_reply(w, world_define_one(w, "low", 0x10)), ISO_REPLY_ALREADY);
 	cr_assert_eq(world_reply(w, world_define_one(w, "low", 0x77)), ISO_REPLY_NAME_IN_USE);
 	world_free(w);
