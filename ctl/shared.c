@@ -65,6 +65,20 @@ int verb_call(const struct context *context, const char *method, sd_json_variant
 	return CLIENT_OK;
 }
 
+int verb_ask_and_show(struct context *context, int argc, char *argv[], const char *method,
+		      void (*show)(sd_json_variant *reply))
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
+	int status;
+
+	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
+		return CLIENT_USAGE;
+	status = verb_call(context, method, NULL, &reply);
+	if (reply)
+		show(reply);
+	return status;
+}
+
 bool verb_confirm(const struct context *context, const char *format, ...)
 {
 	char answer[8] = "";

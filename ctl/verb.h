@@ -59,6 +59,9 @@ int verb_call(const struct context *context, const char *method, sd_json_variant
 /* As verb_call(), never prints: for a verb that asks first. */
 int verb_ask(const struct context *context, const char *method, sd_json_variant *parameters,
 	     sd_json_variant **ret_reply);
+/* The whole of a verb without arguments: calls, then prints the reply as JSON or lets `show` do it. */
+int verb_ask_and_show(struct context *context, int argc, char *argv[], const char *method,
+		      void (*show)(sd_json_variant *reply));
 void verb_print_json(const struct context *context, sd_json_variant *object);
 
 /* Asks a person, or takes --yes. Return: whether to go on; says why not. */

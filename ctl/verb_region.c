@@ -26,7 +26,7 @@ static void join(sd_json_variant *list, char *text, size_t room)
 	}
 }
 
-static void show_regions(sd_json_variant *regions)
+static void show_regions(sd_json_variant *reply)
 {
 	static const char *const columns[] = {"NAME",	 "STATE",  ">SIZE",  ">FREE", ">WAYS",
 					      "MEMDEVS", "DEVICE", "DOMAIN", "DETAIL"};
@@ -34,7 +34,7 @@ static void show_regions(sd_json_variant *regions)
 	sd_json_variant *region;
 	char text[400];
 
-	FORMAT_EACH(region, regions)
+	FORMAT_EACH(region, format_list(reply, "regions"))
 	{
 		struct libscols_line *line = format_line(table, NULL);
 		const char *reason = format_text(region, "reason"),
@@ -58,15 +58,7 @@ static void show_regions(sd_json_variant *regions)
 
 int verb_region_list(struct context *context, int argc, char *argv[])
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
-	int status;
-
-	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
-		return CLIENT_USAGE;
-	status = verb_call(context, CLIENT_METHOD("ListRegions"), NULL, &reply);
-	if (reply)
-		show_regions(format_list(reply, "regions"));
-	return status;
+	return verb_ask_and_show(context, argc, argv, CLIENT_METHOD("ListRegions"), show_regions);
 }
 
 static int build_create(char *const arguments[], uint64_t granularity, uint64_t size,

@@ -132,13 +132,5 @@ static void show_workers(sd_json_variant *reply)
 
 int verb_workers(struct context *context, int argc, char *argv[])
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
-	int status;
-
-	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
-		return CLIENT_USAGE;
-	status = verb_call(context, CLIENT_METHOD("GetWorkers"), NULL, &reply);
-	if (reply)
-		show_workers(reply);
-	return status;
+	return verb_ask_and_show(context, argc, argv, CLIENT_METHOD("GetWorkers"), show_workers);
 }

@@ -217,13 +217,5 @@ static void show(sd_json_variant *reply)
 
 int verb_topology(struct context *context, int argc, char *argv[])
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
-	int status;
-
-	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
-		return CLIENT_USAGE;
-	status = verb_call(context, CLIENT_METHOD("GetTopology"), NULL, &reply);
-	if (reply)
-		show(reply);
-	return status;
+	return verb_ask_and_show(context, argc, argv, CLIENT_METHOD("GetTopology"), show);
 }

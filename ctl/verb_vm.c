@@ -20,14 +20,14 @@ static uint64_t sum_bytes(sd_json_variant *lease)
 	return bytes;
 }
 
-static void show_leases(sd_json_variant *leases)
+static void show_leases(sd_json_variant *reply)
 {
 	static const char *const columns[] = {"NAME", "STATE",	 ">SIZE",   ">PID",
 					      ">UID", "RESTART", "REGIONS", "WAITS FOR"};
 	struct libscols_table *table = format_table(columns, 8);
 	sd_json_variant *lease, *part;
 
-	FORMAT_EACH(lease, leases)
+	FORMAT_EACH(lease, format_list(reply, "leases"))
 	{
 		struct libscols_line *line = format_line(table, NULL);
 		char regions[256] = "";
@@ -54,15 +54,7 @@ static void show_leases(sd_json_variant *leases)
 
 int verb_vm_list(struct context *context, int argc, char *argv[])
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
-	int status;
-
-	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
-		return CLIENT_USAGE;
-	status = verb_call(context, CLIENT_METHOD("ListLeases"), NULL, &reply);
-	if (reply)
-		show_leases(format_list(reply, "leases"));
-	return status;
+	return verb_ask_and_show(context, argc, argv, CLIENT_METHOD("ListLeases"), show_leases);
 }
 
 static void show_parts(sd_json_variant *lease)
