@@ -88,6 +88,24 @@ void fake_link(struct fake *fake, const char *path, const char *target)
 	cr_assert(symlink(target, full) == 0, "%s: %s", full, strerror(errno));
 }
 
+void fake_dax(struct fake *fake, const char *directory, const char *size, const char *dev,
+	      const char *driver)
+{
+	char path[PATH_MAX], target[64];
+
+	snprintf(path, sizeof(path), "%s/size", directory);
+	fake_file(fake, path, size);
+	snprintf(path, sizeof(path), "%s/align", directory);
+	fake_file(fake, path, "2097152");
+	snprintf(path, sizeof(path), "%s/dev", directory);
+	fake_file(fake, path, dev);
+	if (!driver)
+		return;
+	snprintf(path, sizeof(path), "%s/driver", directory);
+	snprintf(target, sizeof(target), "../../drivers/%s", driver);
+	fake_link(fake, path, target);
+}
+
 const char *fake_text(struct fake *fake, const char *path)
 {
 	static char text[4096];

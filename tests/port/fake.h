@@ -25,6 +25,10 @@ void fake_directory(struct fake *fake, const char *path);
 void fake_file(struct fake *fake, const char *path, const char *text);
 void fake_link(struct fake *fake, const char *path, const char *target);
 
+/* The attributes of a dax device in `directory`: 2 MiB alignment; `driver` NULL: bound to none. */
+void fake_dax(struct fake *fake, const char *directory, const char *size, const char *dev,
+	      const char *driver);
+
 /* Content of a file; "" when there is none. Valid until the next call. */
 const char *fake_text(struct fake *fake, const char *path);
 bool fake_exists(struct fake *fake, const char *path);

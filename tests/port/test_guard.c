@@ -39,21 +39,12 @@ TestSuite(guard, .init = setup, .fini = teardown);
 
 static void dax(const char *name, const char *size, const char *driver)
 {
-	char path[128], target[64];
+	char path[128];
 
-	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/size", name);
-	fake_file(&f, path, size);
-	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/align", name);
-	fake_file(&f, path, "2097152");
-	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/dev", name);
-	fake_file(&f, path, "251:0");
+	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s", name);
+	fake_dax(&f, path, size, "251:0", driver);
 	snprintf(path, sizeof(path), "/sys/bus/cxl/devices/dax_region0/%s/size", name);
 	fake_file(&f, path, size);
-	if (driver) {
-		snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/driver", name);
-		snprintf(target, sizeof(target), "../../drivers/%s", driver);
-		fake_link(&f, path, target);
-	}
 }
 
 static bool probing(void)

@@ -17,21 +17,12 @@ static void dax(const char *name, const char *size, const char *dev, const char 
 {
 	char path[160], target[64];
 
-	snprintf(path, sizeof(path), "/sys/devices/dax_region0/%s/size", name);
-	fake_file(&f, path, size);
-	snprintf(path, sizeof(path), "/sys/devices/dax_region0/%s/align", name);
-	fake_file(&f, path, "2097152");
-	snprintf(path, sizeof(path), "/sys/devices/dax_region0/%s/dev", name);
-	fake_file(&f, path, dev);
+	snprintf(path, sizeof(path), "/sys/devices/dax_region0/%s", name);
+	fake_dax(&f, path, size, dev, driver);
 	snprintf(path, sizeof(path), "/sys/devices/dax_region0/%s/mapping0/start", name);
 	fake_file(&f, path, "0x150000000");
 	snprintf(path, sizeof(path), "/sys/devices/dax_region0/%s/mapping0/end", name);
 	fake_file(&f, path, "0x1501fffff");
-	if (driver) {
-		snprintf(path, sizeof(path), "/sys/devices/dax_region0/%s/driver", name);
-		snprintf(target, sizeof(target), "../../drivers/%s", driver);
-		fake_link(&f, path, target);
-	}
 	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s", name);
 	snprintf(target, sizeof(target), "../../../devices/dax_region0/%s", name);
 	fake_link(&f, path, target);
