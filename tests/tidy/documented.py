@@ -3,10 +3,11 @@
 """documented.py SOURCE_DIRECTORY
 
 Every verb, option, configuration key, API method and API error stands in its manual page, in the program's own help and
-in the completion; every function of libisolate's headers has a comment and stands in libisolate(3). And the other way
-round: nothing is documented that is not there.
+in the completion; every function of libisolate's headers has a comment and stands in libisolate(3); states and source files
+stand in the guides. And the other way round: nothing is documented that is not there.
 """
 
+import fnmatch
 import pathlib
 import re
 import sys
@@ -151,6 +152,19 @@ class Tree:
         self.same((functions, "libisolate/include"), (set(re.findall(r"\*(iso_\w+)\*\(\)", page)), page_path),
                   "function")
 
+    # the guides
+
+    def check_guides(self):
+        guide = self.read("docs/operations.md") + self.read("docs/architecture.md")
+        for table, words in re.findall(r"NAME_TABLE\((iso_\w*(?:state|wait)_name),(.*?)\)\n", self.read(
+                "libisolate/src/names.c"), re.S):
+            for word in set(STRING.findall(words)) - {"nothing"}:
+                self.need(f"`{word}`" in guide, f"docs/operations.md: {word} of {table}() is missing")
+        patterns = re.findall(r"`([\w./*-]+)`", self.read("docs/architecture.md"))
+        for path in [*self.root.glob("libisolate/src/*.c"), *self.root.glob("daxmgr/*.c")]:
+            self.need(any(fnmatch.fnmatch(str(path), f"*/{pattern}") or fnmatch.fnmatch(path.name, f"{pattern}*.c")
+                          for pattern in patterns), f"docs/architecture.md: {path.name} is missing")
+
     def check(self):
         self.check_ctl()
         self.check_program("daxmgr/main.c", "docs/man/daxmgrd.8.adoc")
@@ -158,6 +172,7 @@ class Tree:
         self.check_configuration()
         self.check_api()
         self.check_library()
+        self.check_guides()
         return self.problems
 
 

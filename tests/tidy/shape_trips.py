@@ -56,6 +56,8 @@ DOCUMENTED = [
     ("docs/man/daxmgrd.8.adoc", "*Recover*(port)::", "*Recover* port::", "method Recover of"),
     ("docs/man/daxmgrd.8.adoc", "_Busy_::", "_Idle_::", "error Busy of"),
     ("docs/man/libisolate.3.adoc", "*iso_check*()", "*iso_chick*()", "function iso_check of libisolate/include is missing"),
+    ("libisolate/src/names.c", '"quarantined")', '"forgotten")', "forgotten of iso_domain_state_name() is missing"),
+    ("docs/architecture.md", "`src/rescan.c`", "`src/other.c`", "rescan.c is missing"),
     ("libisolate/include/isolate/engine.h", "UINT64_MAX: never. */", "*/ \n", "iso_next_deadline() has no comment"),
 ]
 
