@@ -63,16 +63,21 @@ static void describe_trace(const struct trace_record *record, struct store_event
 		snprintf(ret->unit, sizeof(ret->unit), "%s", unit);
 }
 
-static void on_trace(void *userdata, const struct trace_record *record)
+/* Before any record of the same page is written down: a kill waits for no allocation. */
+static void on_trace_early(void *userdata, const struct trace_record *record)
 {
-	struct daemon *daemon = userdata;
 	struct iso_event event = { .kind = ISO_EVENT_FAULT };
-	struct store_event stored;
 
 	if (trace_fault(record, &event.fault))
-		daemon_step(daemon, &event);
+		daemon_step(userdata, &event);
+}
+
+static void on_trace(void *userdata, const struct trace_record *record)
+{
+	struct store_event stored;
+
 	describe_trace(record, &stored);
-	keep_event(daemon, &stored);
+	keep_event(userdata, &stored);
 }
 
 static void observe(struct daemon *daemon)
@@ -170,6 +175,7 @@ void sources_open(struct daemon *daemon)
 		.instance = "daxmgr",
 		.buffer_bytes = daemon->config->trace_buffer_bytes,
 		.priority = PRIORITY_TRACE,
+		.on_early = on_trace_early,
 		.on_record = on_trace,
 		.on_gap = on_trace_gap,
 		.userdata = daemon,

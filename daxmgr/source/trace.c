@@ -315,7 +315,9 @@ int trace_open(sd_event *loop, const struct trace_setup *setup, struct trace **r
 	if (r == 0) {
 		r = trace_pump_init(&trace->pump, &trace->formats, page_bytes(trace),
 				    setup->on_record, setup->on_gap, setup->userdata);
-		if (r < 0)
+		if (r == 0)
+			trace_pump_set_early(&trace->pump, setup->on_early);
+		else
 			problem_set(problem, r, "trace: cannot prepare the decoder");
 	}
 	if (r == 0)

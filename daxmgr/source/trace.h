@@ -17,6 +17,7 @@ struct trace_setup {
 	const char *instance;  /* name below tracefs' instances/ */
 	size_t buffer_bytes;   /* of each CPU's ring; rounded up to KiB */
 	int64_t priority;      /* of the sd-event sources */
+	trace_record_handler on_early; /* all of a page before the others; may be NULL */
 	trace_record_handler on_record;
 	trace_gap_handler on_gap;
 	void *userdata;

@@ -42,6 +42,11 @@ int trace_pump_init(struct trace_pump *pump, const struct trace_formats *formats
 	return 0;
 }
 
+void trace_pump_set_early(struct trace_pump *pump, trace_record_handler on_early)
+{
+	pump->on_early = on_early;
+}
+
 void trace_pump_done(struct trace_pump *pump)
 {
 	if (pump->kbuffer)
@@ -58,6 +63,22 @@ static void report_gap(struct trace_pump *pump, enum trace_gap gap, uint64_t cou
 	else
 		pump->counts.malformed += count;
 	pump->on_gap(pump->userdata, gap, count);
+}
+
+typedef void (*record_visitor)(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns,
+			       const void *data, size_t bytes);
+
+static void early_record(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns, const void *data,
+			 size_t bytes)
+{
+	struct trace_record record;
+	enum trace_outcome outcome = trace_decode(pump->formats, data, bytes, &record);
+
+	if (outcome != TRACE_DECODED && outcome != TRACE_PARTIAL)
+		return;
+	record.cpu = cpu;
+	record.at_ns = at_ns;
+	pump->on_early(pump->userdata, &record);
 }
 
 static void pump_record(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns, const void *data,
@@ -123,32 +144,43 @@ static bool read_header(const uint8_t *page, size_t bytes, struct page_header *r
 	return true;
 }
 
-void trace_pump_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
+/* Return: false when the page is damaged; what stands before the damage was visited. */
+static bool visit_records(struct trace_pump *pump, uint32_t cpu, void *page,
+			  const struct page_header *header, record_visitor visit)
 {
-	const uint8_t *data, *end;
-	struct page_header header;
+	const uint8_t *end = (const uint8_t *)page + PAGE_DATA_OFFSET + header->data_bytes;
+	const uint8_t *data;
 	unsigned long long at_ns;
 	size_t n = 0;
 
-	pump->counts.pages++;
-	if (!read_header(page, bytes, &header) || kbuffer_load_subbuffer(pump->kbuffer, page) < 0) {
-		report_gap(pump, TRACE_GAP_MALFORMED, 1);
-		return;
-	}
-
-	end = (const uint8_t *)page + PAGE_DATA_OFFSET + header.data_bytes;
+	if (kbuffer_load_subbuffer(pump->kbuffer, page) < 0)
+		return false;
 	for (data = kbuffer_read_event(pump->kbuffer, &at_ns); data;
 	     data = kbuffer_next_event(pump->kbuffer, &at_ns)) {
 		int data_bytes = kbuffer_event_size(pump->kbuffer);
 
 		/* More records than fit: lengths that send libtraceevent round in circles. */
 		if (data_bytes < 0 || data > end || (size_t)(end - data) < (size_t)data_bytes ||
-		    ++n > header.data_bytes / RECORD_BYTES_MIN) {
-			report_gap(pump, TRACE_GAP_MALFORMED, 1);
-			break;
-		}
-		pump_record(pump, cpu, at_ns, data, (size_t)data_bytes);
+		    ++n > header->data_bytes / RECORD_BYTES_MIN)
+			return false;
+		visit(pump, cpu, at_ns, data, (size_t)data_bytes);
 	}
+	return true;
+}
+
+void trace_pump_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
+{
+	struct page_header header;
+
+	pump->counts.pages++;
+	if (!read_header(page, bytes, &header)) {
+		report_gap(pump, TRACE_GAP_MALFORMED, 1);
+		return;
+	}
+	if (pump->on_early)
+		(void)visit_records(pump, cpu, page, &header, early_record);
+	if (!visit_records(pump, cpu, page, &header, pump_record))
+		report_gap(pump, TRACE_GAP_MALFORMED, 1);
 	/* Records that are here may ask for a kill; looking for lost ones comes after. */
 	if (header.lost)
 		report_gap(pump, TRACE_GAP_LOST, header.n_lost);

@@ -41,6 +41,7 @@ struct trace_counts {
 
 struct trace_pump {
 	const struct trace_formats *formats; /* the caller's */
+	trace_record_handler on_early; /* NULL: none; trace_pump_set_early() */
 	trace_record_handler on_record;
 	trace_gap_handler on_gap;
 	void *userdata;
@@ -56,6 +57,13 @@ struct trace_pump {
  */
 int trace_pump_init(struct trace_pump *pump, const struct trace_formats *formats, size_t page_bytes,
 		    trace_record_handler on_record, trace_gap_handler on_gap, void *userdata);
+
+/*
+ * `on_early` sees every record of a page before the other handlers see any of
+ * it: what asks for a kill must not wait until the records before it are
+ * written down.
+ */
+void trace_pump_set_early(struct trace_pump *pump, trace_record_handler on_early);
 
 /* Frees what init allocated; also for a zeroed pump. */
 void trace_pump_done(struct trace_pump *pump);

@@ -263,6 +263,43 @@ Test(trace_pump, a_torn_record_is_told_and_is_a_gap)
 	cr_assert_eq(seen.gap, TRACE_GAP_MALFORMED);
 }
 
+struct order {
+	uint64_t early_ns[8];
+	unsigned int n_early, n_late;
+};
+
+static void on_early(void *userdata, const struct trace_record *record)
+{
+	struct order *order = userdata;
+
+	cr_assert_lt(order->n_early, 8);
+	cr_assert_eq(order->n_late, 0, "nothing is written down before all were looked at");
+	order->early_ns[order->n_early++] = record->at_ns;
+}
+
+static void on_late(void *userdata, const struct trace_record *record)
+{
+	struct order *order = userdata;
+
+	cr_assert_lt(order->n_late, order->n_early);
+	cr_assert_eq(record->at_ns, order->early_ns[order->n_late++]);
+	cr_assert_eq(record->cpu, 5);
+}
+
+Test(trace_pump, early_sees_the_whole_page_first)
+{
+	struct order order = { 0 };
+
+	load("7.2", "plug");
+	pump.on_record = on_late;
+	pump.userdata = &order;
+	trace_pump_set_early(&pump, on_early);
+	trace_pump_page(&pump, 5, page, PAGE);
+	cr_assert_geq(order.n_late, 2);
+	cr_assert_eq(order.n_late, order.n_early);
+	cr_assert_eq(pump.counts.records, order.n_late, "each is counted once");
+}
+
 Test(trace_pump, reads_until_there_is_no_more)
 {
 	int fds[2];
