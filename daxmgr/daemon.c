@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <systemd/sd-id128.h>
 
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "notify.h"
 
 enum { SPARE_WORKERS = 3 };
 
@@ -56,9 +56,9 @@ static void say_status(struct daemon *daemon)
 	}
 	for (i = 0; i < iso_lease_count(e); i++)
 		attached += iso_lease_get(e, i, &lease) && lease.state == ISO_LEASE_ATTACHED;
-	sd_notifyf(0, "STATUS=%u of %u domains healthy, %u VMs, %llu of %llu MiB free", healthy,
-		   domains, attached, (unsigned long long)(iso_free_bytes(e) >> 20),
-		   (unsigned long long)(iso_capacity_bytes(e) >> 20));
+	notify_sendf("STATUS=%u of %u domains healthy, %u VMs, %llu of %llu MiB free", healthy,
+		     domains, attached, (unsigned long long)(iso_free_bytes(e) >> 20),
+		     (unsigned long long)(iso_capacity_bytes(e) >> 20));
 }
 
 static void step_once(struct daemon *daemon, struct iso_event *event)

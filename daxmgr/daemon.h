@@ -35,6 +35,7 @@ enum { VERIFY_LANES = 4 };
 
 /* sd-event priorities: isolation before people before everything else. */
 enum daemon_priority {
+	PRIORITY_NOTIFY = -110, /* that the loop runs; a storm of records must not hide it */
 	PRIORITY_TRACE = -100,
 	PRIORITY_EXIT = -90,
 	PRIORITY_UEVENT = -80,

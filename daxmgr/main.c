@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* daxmgrd: options, configuration, wiring. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
 #include "cleanup.h"
@@ -15,6 +17,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "memory.h"
+#include "notify.h"
 
 struct options {
 	const char *config_root; /* prefix of /etc and /usr/lib */
@@ -101,9 +104,45 @@ static int prepare(const struct config *config)
 	return 0;
 }
 
+/*
+ * Two daemons would share the trace ring, and each would miss what the other
+ * read. Return: a descriptor that holds the lock, or negative errno.
+ */
+static int lock_path(const char *path, int flags)
+{
+	_cleanup_close_ int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r;
+
+	if (fd < 0) {
+		r = -errno;
+		log_line(LOG_ERR, "%s: %s", path, strerror(-r));
+		return r;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		r = -errno;
+		log_line(LOG_ERR, "%s: %s", path,
+			 r == -EWOULDBLOCK ? "another daxmgrd is running (systemctl status daxmgrd)" :
+					     strerror(-r));
+		return r;
+	}
+	r = fd;
+	fd = -1;
+	return r;
+}
+
+static int lock_socket(const char *socket_path)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s.lock", socket_path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return lock_path(path, O_RDWR | O_CREAT);
+}
+
 static int run(const struct config *config)
 {
 	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
+	_cleanup_(sd_event_source_unrefp) sd_event_source *ready = NULL;
 	struct daemon *daemon;
 	int r;
 
@@ -115,7 +154,7 @@ static int run(const struct config *config)
 		return r;
 	sd_event_add_signal(event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
 	sd_event_add_signal(event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
-	sd_event_set_watchdog(event, true);
+	memory_bind();
 	r = daemon_new(event, config, "", &daemon);
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start: %s", strerror(-r));
@@ -125,9 +164,10 @@ static int run(const struct config *config)
 	if (r < 0)
 		log_line(LOG_WARNING, "memory is not locked: %s; a kill may have to wait for a page",
 			 strerror(-r));
-	sd_notify(0, "READY=1");
-	r = sd_event_loop(event);
-	sd_notify(0, "STOPPING=1");
+	r = notify_ready(event, PRIORITY_NOTIFY, &ready);
+	if (r >= 0)
+		r = sd_event_loop(event);
+	notify_send("STOPPING=1", -1);
 	daemon_free(daemon);
 	return r;
 }
@@ -135,6 +175,7 @@ static int run(const struct config *config)
 int main(int argc, char **argv)
 {
 	struct options options = { .config_root = "" };
+	_cleanup_close_ int state_lock = -1, socket_lock = -1;
 	struct config config;
 	int r;
 
@@ -150,6 +191,10 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	r = prepare(&config);
+	if (r >= 0)
+		r = state_lock = lock_path(config.state_directory, O_RDONLY | O_DIRECTORY);
+	if (r >= 0)
+		r = socket_lock = lock_socket(config.socket_path);
 	if (r >= 0)
 		r = run(&config);
 	log_stop();

@@ -6,6 +6,11 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 
+enum {
+	STACK_BYTES = 512 * 1024,
+	PAGE_BYTES = 4096,
+};
+
 /* A node without CPUs is memory behind a port; what fails with it must not hold us. */
 static bool node_has_cpus(int node)
 {
@@ -16,7 +21,7 @@ static bool node_has_cpus(int node)
 	return has;
 }
 
-static void bind_to_dram(void)
+void memory_bind(void)
 {
 	struct bitmask *nodes;
 	int node;
@@ -32,9 +37,19 @@ static void bind_to_dram(void)
 	numa_free_nodemask(nodes);
 }
 
+/* A stack that has to grow takes a page, and a page may have to be waited for. */
+static void __attribute__((noinline)) touch_stack(void)
+{
+	volatile char room[STACK_BYTES];
+	size_t i;
+
+	for (i = 0; i < sizeof(room); i += PAGE_BYTES)
+		room[i] = 0;
+}
+
 int memory_lock(void)
 {
-	bind_to_dram();
+	touch_stack();
 	/* AddressSanitizer reserves terabytes of shadow: locking those is not what is meant. */
 #if !defined(__SANITIZE_ADDRESS__)
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)

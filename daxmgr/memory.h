@@ -6,9 +6,12 @@
 #ifndef DAXMGR_MEMORY_H
 #define DAXMGR_MEMORY_H
 
+/* Takes memory from nodes that have CPUs from here on, also in threads started later. */
+void memory_bind(void);
+
 /*
- * Binds to the nodes that have CPUs, then locks what is mapped and what will
- * be. Return: 0, or negative errno of the lock; the daemon works without.
+ * Locks what is mapped and what will be, the calling thread's stack with room
+ * to grow. Return: 0 or negative errno; the daemon works without.
  */
 int memory_lock(void);
 

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "daemon.h"
 #include "log.h"
@@ -50,6 +49,33 @@ static int restore_region(void *userdata, const struct iso_restore_region *row, 
 	return 0;
 }
 
+static void adopt_process(struct daemon *daemon, const char *name, pid_t pid, int pidfd)
+{
+	uint32_t index = iso_lease_find(daemon->engine, name);
+	struct iso_lease_view lease;
+	int r;
+
+	if (index == ISO_NONE || !iso_lease_get(daemon->engine, index, &lease)) {
+		close(pidfd);
+		return;
+	}
+	r = vms_add(daemon->vms, index, lease.epoch, name, pidfd);
+	if (r < 0) {
+		struct iso_event gone = {
+			.kind = ISO_EVENT_VM_EXITED,
+			.exited = { .lease = index, .lease_epoch = lease.epoch },
+		};
+
+		log_line(LOG_ERR, "%s: process %d cannot be watched: %s", name, pid, strerror(-r));
+		daemon_step(daemon, &gone); /* who still maps its memory is found by looking */
+		return;
+	}
+	log_line(LOG_INFO, "%s: process %d adopted", name, pid);
+	/* The kill that was recorded before the crash may not have been sent. */
+	if (lease.state == ISO_LEASE_KILLED)
+		vms_kill(daemon->vms, index, lease.epoch);
+}
+
 static int restore_lease(void *userdata, const struct iso_restore_lease *row, bool same_boot)
 {
 	struct daemon *daemon = userdata;
@@ -57,8 +83,6 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 	struct iso_event event = {
 		.kind = ISO_EVENT_RESTORE_LEASE, .restore_lease = &restore,
 	};
-	struct iso_lease_view lease;
-	uint32_t index;
 	pid_t pid = 0;
 	int pidfd;
 
@@ -71,24 +95,11 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 		pidfd = vms_open_process(row->pid, row->process_start);
 		pid = pidfd >= 0 ? row->pid : 0;
 	}
-	restore.has_process = pidfd >= 0 && pid > 0;
+	restore.has_process = pidfd >= 0;
 	restore.pid = pid;
 	daemon_step(daemon, &event);
-	if (!restore.has_process) {
-		if (pidfd >= 0)
-			close(pidfd);
-		return 0;
-	}
-	index = iso_lease_find(daemon->engine, row->terms.name);
-	if (index == ISO_NONE || !iso_lease_get(daemon->engine, index, &lease)) {
-		close(pidfd);
-		return 0;
-	}
-	log_line(LOG_INFO, "%s: process %d adopted", row->terms.name, pid);
-	vms_add(daemon->vms, index, lease.epoch, row->terms.name, pidfd);
-	/* The kill that was recorded before the crash may not have been sent. */
-	if (lease.state == ISO_LEASE_KILLED)
-		vms_kill(daemon->vms, index, lease.epoch);
+	if (pidfd >= 0)
+		adopt_process(daemon, row->terms.name, pid, pidfd);
 	return 0;
 }
 

@@ -15,6 +15,8 @@
 #include <isolate/types.h>
 
 #include "cleanup.h"
+#include "log.h"
+#include "notify.h"
 
 static const char stored_prefix[] = "vm-";
 
@@ -147,22 +149,28 @@ struct vms *vms_free(struct vms *vms)
 	return NULL;
 }
 
+/* Without it a restarted daemon finds the process by its number and start. */
 static void store_fd(const struct vm *vm)
 {
 	char message[ISO_NAME_BYTES + 64];
+	int r;
 
 	/* No polling: the manager must keep the fd of a process that has exited meanwhile. */
 	snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=%s%s\nFDPOLL=0", stored_prefix,
 		 vm->name);
-	sd_pid_notify_with_fds(0, 0, message, &vm->pidfd, 1);
+	r = notify_send(message, vm->pidfd);
+	if (r < 0)
+		log_line(LOG_WARNING, "%s: the service manager did not take its pidfd: %s",
+			 vm->name, strerror(-r));
 }
 
+/* One that stays there by mistake is of an exited process: the next start tells it apart. */
 static void unstore_fd(const char *name)
 {
 	char message[ISO_NAME_BYTES + 64];
 
 	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s%s", stored_prefix, name);
-	sd_notify(0, message);
+	notify_send(message, -1);
 }
 
 static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -232,28 +240,47 @@ bool vms_is_vm(const struct vms *vms, pid_t pid)
 	return false;
 }
 
+static bool is_stored_of(const char *stored, const char *name)
+{
+	size_t prefix = strlen(stored_prefix);
+
+	return stored && !strncmp(stored, stored_prefix, prefix) && !strcmp(stored + prefix, name);
+}
+
+static pid_t living_pid(int pidfd)
+{
+	struct pollfd poll_exit = { .fd = pidfd, .events = POLLIN };
+	pid_t pid = 0;
+
+	return poll(&poll_exit, 1, 0) == 0 && vms_pidfd_pid(pidfd, &pid) == 0 ? pid : 0;
+}
+
 int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid)
 {
-	struct pollfd poll_exit = { .events = POLLIN };
-	int i;
+	bool any_dead = false;
+	int i, living = -ENOENT;
 
 	for (i = 0; i < vms->n_stored; i++) {
-		const char *stored = vms->stored_names[i];
-		pid_t pid = 0;
+		int fd = SD_LISTEN_FDS_START + i;
+		pid_t pid;
 
-		if (!stored || strncmp(stored, stored_prefix, strlen(stored_prefix)) ||
-		    strcmp(stored + strlen(stored_prefix), name))
+		if (!is_stored_of(vms->stored_names[i], name))
 			continue;
 		free(vms->stored_names[i]);
 		vms->stored_names[i] = NULL;
-		poll_exit.fd = SD_LISTEN_FDS_START + i;
-		if (poll(&poll_exit, 1, 0) == 0 && vms_pidfd_pid(poll_exit.fd, &pid) == 0)
+		pid = living >= 0 ? 0 : living_pid(fd);
+		if (pid) {
+			living = fd;
 			*ret_pid = pid;
-		else
-			*ret_pid = 0;
-		return poll_exit.fd;
+		} else {
+			any_dead = true;
+			close(fd);
+		}
 	}
-	return -ENOENT;
+	/* All of the name: vms_add() gives the living one back. */
+	if (any_dead)
+		unstore_fd(name);
+	return living;
 }
 
 void vms_drop_stored(struct vms *vms)

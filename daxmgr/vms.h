@@ -42,8 +42,8 @@ bool vms_is_vm(const struct vms *vms, pid_t pid);
 
 /*
  * Takes a pidfd back that an earlier daemon left in the fd store under the
- * lease's name. Return: the fd (the caller's), or -ENOENT. `ret_pid` is 0 when
- * the process has exited.
+ * lease's name. Return: the fd of a living process (the caller's), or -ENOENT;
+ * those of processes that have exited are let go, in the fd store too.
  */
 int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid);
 

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The pidfds of virtual machines and the service manager that keeps them:
+ * proves that a manager that does not listen stops nothing, and that of several
+ * descriptors kept under one name the living process is found.
+ */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "notify.h"
+#include "vms.h"
+
+static char manager_path[64];
+
+static int manager_open(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(manager_path, sizeof(manager_path), "/tmp/daxmgr-test-notify-%d", getpid());
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", manager_path);
+	unlink(manager_path);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	setenv("NOTIFY_SOCKET", manager_path, 1);
+	return fd;
+}
+
+static void manager_close(int fd)
+{
+	close(fd);
+	unlink(manager_path);
+}
+
+/* Return: true when a message with `text` in it was waiting. */
+static bool manager_heard(int fd, const char *text)
+{
+	char message[512];
+	bool heard = false;
+	ssize_t n;
+
+	while ((n = recv(fd, message, sizeof(message) - 1, 0)) > 0) {
+		message[n] = '\0';
+		heard |= strstr(message, text) != NULL;
+	}
+	return heard;
+}
+
+static void manager_stop_listening(void)
+{
+	while (notify_send("STATUS=full", -1) > 0)
+		;
+	cr_assert_eq(notify_send("STATUS=full", -1), -EAGAIN);
+}
+
+static pid_t child_start(int *ret_pidfd)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	*ret_pidfd = pidfd_open(pid, 0);
+	cr_assert_geq(*ret_pidfd, 0);
+	return pid;
+}
+
+static void child_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void on_exited(void *userdata, uint32_t lease, uint32_t epoch)
+{
+	(void)lease;
+	(void)epoch;
+	++*(unsigned int *)userdata;
+}
+
+static struct vms *build(sd_event **ret_event, unsigned int *n_exited)
+{
+	struct vms *vms = NULL;
+
+	cr_assert_geq(sd_event_new(ret_event), 0);
+	cr_assert_eq(vms_new(*ret_event, 0, 4, on_exited, n_exited, &vms), 0);
+	return vms;
+}
+
+Test(vms, a_manager_that_does_not_listen_stops_nothing, .timeout = 10)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms;
+	int manager = manager_open(), pidfd;
+	pid_t pid;
+
+	vms = build(&event, &n_exited);
+	manager_stop_listening();
+	pid = child_start(&pidfd);
+	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
+	cr_assert_eq(vms_kill(vms, 1, 6), -ENOENT, "of another epoch");
+	cr_assert_eq(vms_kill(vms, 1, 7), 0);
+	waitpid(pid, NULL, 0);
+	while (!n_exited)
+		cr_assert_geq(sd_event_run(event, 1000000), 0);
+	vms_forget(vms, 1);
+	vms_free(vms);
+	sd_event_unref(event);
+	manager_close(manager);
+}
+
+Test(vms, readiness_is_told_until_it_is_taken, .timeout = 10)
+{
+	sd_event_source *source = NULL;
+	sd_event *event = NULL;
+	int manager = manager_open();
+	unsigned int rounds = 0;
+
+	cr_assert_geq(sd_event_new(&event), 0);
+	manager_stop_listening();
+	cr_assert_eq(notify_ready(event, 0, &source), 0);
+	cr_assert_not(manager_heard(manager, "READY=1"));
+	while (!manager_heard(manager, "READY=1") && rounds++ < 20)
+		cr_assert_geq(sd_event_run(event, 1000000), 0);
+	cr_assert_lt(rounds, 20);
+	sd_event_source_disable_unref(source);
+	sd_event_unref(event);
+	manager_close(manager);
+}
+
+/* As systemd starts a service: descriptors from 3 on, names in the environment. */
+static int take_as_service(int first, int second, pid_t living)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms = NULL;
+	char pid_text[16];
+	pid_t pid = 0;
+	int fd;
+
+	first = fcntl(first, F_DUPFD, 100);
+	second = fcntl(second, F_DUPFD, 100);
+	dup2(first, 3);
+	dup2(second, 4);
+	snprintf(pid_text, sizeof(pid_text), "%d", getpid());
+	setenv("LISTEN_PID", pid_text, 1);
+	setenv("LISTEN_FDS", "2", 1);
+	setenv("LISTEN_FDNAMES", "vm-x:vm-x", 1);
+	unsetenv("LISTEN_PIDFDID");
+	if (sd_event_new(&event) < 0 || vms_new(event, 0, 4, on_exited, &n_exited, &vms) < 0)
+		return 1;
+	fd = vms_take_stored(vms, "x", &pid);
+	if (fd < 0 || pid != living)
+		return 2;
+	if (vms_take_stored(vms, "x", &pid) != -ENOENT)
+		return 3;
+	vms_drop_stored(vms);
+	if (vms_add(vms, 0, 1, "x", fd) < 0 || vms_kill(vms, 0, 1) < 0)
+		return 4;
+	return 0;
+}
+
+static void expect_taken(bool dead_first)
+{
+	int manager = manager_open(), dead, living, status = 0;
+	pid_t dead_pid = child_start(&dead), living_pid = child_start(&living), service;
+
+	child_end(dead_pid);
+	service = fork();
+	if (service == 0)
+		_exit(take_as_service(dead_first ? dead : living, dead_first ? living : dead,
+				      living_pid));
+	waitpid(service, &status, 0);
+	cr_assert(WIFEXITED(status));
+	cr_assert_eq(WEXITSTATUS(status), 0, "step %d", WEXITSTATUS(status));
+	cr_assert(manager_heard(manager, "FDSTOREREMOVE=1\nFDNAME=vm-x"));
+	child_end(living_pid);
+	close(dead);
+	close(living);
+	manager_close(manager);
+}
+
+Test(vms, the_living_one_of_a_name_is_taken, .timeout = 10)
+{
+	expect_taken(true);
+	expect_taken(false);
+}
+
+static int take_the_dead(int dead)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms = NULL;
+	char pid_text[16];
+	pid_t pid = 0;
+
+	dup2(dead, 3);
+	snprintf(pid_text, sizeof(pid_text), "%d", getpid());
+	setenv("LISTEN_PID", pid_text, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_FDNAMES", "vm-x", 1);
+	unsetenv("LISTEN_PIDFDID");
+	if (sd_event_new(&event) < 0 || vms_new(event, 0, 4, on_exited, &n_exited, &vms) < 0)
+		return 1;
+	return vms_take_stored(vms, "x", &pid) == -ENOENT ? 0 : 2;
+}
+
+Test(vms, one_that_has_exited_is_not_kept_for_ever, .timeout = 10)
+{
+	int manager = manager_open(), dead, status = 0;
+	pid_t pid = child_start(&dead), service;
+
+	child_end(pid);
+	service = fork();
+	if (service == 0)
+		_exit(take_the_dead(dead));
+	waitpid(service, &status, 0);
+	cr_assert(WIFEXITED(status) && !WEXITSTATUS(status), "step %d", WEXITSTATUS(status));
+	cr_assert(manager_heard(manager, "FDSTOREREMOVE=1\nFDNAME=vm-x"));
+	close(dead);
+	manager_close(manager);
+}
