@@ -42,7 +42,6 @@ struct worker_pool {
 	worker_done done;
 	void *userdata;
 	char *root;
-	int cgroup_fd;
 	uint32_t n_spare;
 	uint32_t n_jobs;
 	uint32_t n_workers;

@@ -21,6 +21,8 @@ static void worker_settle(void)
 	prctl(PR_SET_NAME, "daxmgr-worker");
 	/* A worker that sleeps in the kernel does not see its socket close. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* By ourselves: the seccomp filter of the unit keeps the daemon from starting us there. */
+	(void)worker_cgroup_join();
 	umask(022);
 	if (chdir("/") < 0)
 		return;

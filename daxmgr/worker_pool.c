@@ -55,7 +55,7 @@ int worker_pool_new(sd_event *event, const char *root, uint32_t n_spare, worker_
 	if (!pool->root)
 		return -ENOMEM;
 	/* Not delegated, or no cgroups at all: the workers stay where we are. */
-	pool->cgroup_fd = worker_cgroup_open();
+	(void)worker_cgroup_make();
 	error = worker_pool_sources(pool);
 	if (error < 0)
 		return error;
@@ -102,7 +102,6 @@ struct worker_pool *worker_pool_free(struct worker_pool *pool)
 	worker_jobs_free(pool->expired);
 	sd_event_source_disable_unref(pool->deadline_source);
 	sd_event_source_disable_unref(pool->dispatch_source);
-	cleanup_close(&pool->cgroup_fd);
 	sd_event_unref(pool->event);
 	free(pool->root);
 	free(pool);
@@ -138,7 +137,7 @@ int worker_pool_spawn(struct worker_pool *pool, struct worker **ret)
 		return -ENOMEM;
 	worker->pool = pool;
 	worker->process = WORKER_PROCESS_NULL;
-	error = worker_process_start(pool->root, pool->cgroup_fd, &worker->process);
+	error = worker_process_start(pool->root, &worker->process);
 	if (error) {
 		free(worker);
 		return error;

@@ -32,9 +32,8 @@ static int worker_spawn_actions(posix_spawn_file_actions_t *actions, int socket)
 	return -error;
 }
 
-static int worker_spawn_attributes(posix_spawnattr_t *attributes, int cgroup_fd)
+static int worker_spawn_attributes(posix_spawnattr_t *attributes)
 {
-	short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 	sigset_t none, all;
 	int error;
 
@@ -43,12 +42,9 @@ static int worker_spawn_attributes(posix_spawnattr_t *attributes, int cgroup_fd)
 	error = posix_spawnattr_setsigmask(attributes, &none);
 	if (!error)
 		error = posix_spawnattr_setsigdefault(attributes, &all);
-	if (!error && cgroup_fd >= 0) {
-		flags |= POSIX_SPAWN_SETCGROUP;
-		error = posix_spawnattr_setcgroup_np(attributes, cgroup_fd);
-	}
 	if (!error)
-		error = posix_spawnattr_setflags(attributes, flags);
+		error = posix_spawnattr_setflags(attributes,
+						 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	return -error;
 }
 
@@ -70,7 +66,7 @@ static void worker_environment(char *environment[WORKER_ENVIRONMENT_MAX])
 	environment[n] = NULL;
 }
 
-static int worker_spawn(int socket, int cgroup_fd, pid_t *ret_pid)
+static int worker_spawn(int socket, pid_t *ret_pid)
 {
 	char *const arguments[] = {(char *)"daxmgrd", (char *)"--worker", NULL};
 	char *environment[WORKER_ENVIRONMENT_MAX];
@@ -83,7 +79,7 @@ static int worker_spawn(int socket, int cgroup_fd, pid_t *ret_pid)
 	worker_environment(environment);
 	error = worker_spawn_actions(&actions, socket);
 	if (!error)
-		error = worker_spawn_attributes(&attributes, cgroup_fd);
+		error = worker_spawn_attributes(&attributes);
 	/* Not the file name: an upgrade may have replaced it by another layout of the jobs. */
 	if (!error)
 		error = -posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, arguments,
@@ -107,7 +103,7 @@ static int worker_greet(int socket, const char *root)
 	return 0;
 }
 
-int worker_process_start(const char *root, int cgroup_fd, struct worker_process *ret)
+int worker_process_start(const char *root, struct worker_process *ret)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
 	int sockets[2], error;
@@ -119,10 +115,7 @@ int worker_process_start(const char *root, int cgroup_fd, struct worker_process 
 	theirs = sockets[1];
 	error = worker_greet(ours, root);
 	if (!error)
-		error = worker_spawn(theirs, cgroup_fd, &pid);
-	/* A cgroup that cannot be used is no reason to have no workers. */
-	if (error && cgroup_fd >= 0)
-		error = worker_spawn(theirs, -1, &pid);
+		error = worker_spawn(theirs, &pid);
 	if (error)
 		return error;
 	*ret = (struct worker_process){pid, pidfd_open(pid, 0), ours};
@@ -149,29 +142,46 @@ void worker_process_close(struct worker_process *process)
 	*process = WORKER_PROCESS_NULL;
 }
 
-int worker_cgroup_open(void)
+/* Path of the workers' cgroup beside ours. Return: false when none was delegated. */
+static bool worker_cgroup_path(char *path, size_t room)
 {
 	_cleanup_fclose_ FILE *file = fopen("/proc/self/cgroup", "re");
 	static const char ours[] = "/main";
-	char line[PATH_MAX], path[PATH_MAX + 32];
+	char line[PATH_MAX];
 	size_t length;
-	int fd;
 
 	do {
 		if (!file || !fgets(line, sizeof(line), file))
-			return -ENOENT;
+			return false;
 	} while (strncmp(line, "0::", 3));
 	line[strcspn(line, "\n")] = '\0';
 	length = strlen(line);
 	/* Anything else was not delegated to us. */
 	if (length < 3 + strlen(ours) || strcmp(line + length - strlen(ours), ours))
-		return -ENOENT;
+		return false;
 	line[length - strlen(ours)] = '\0';
-	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/workers", line + 3);
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return (size_t)snprintf(path, room, "/sys/fs/cgroup%s/workers", line + 3) < room;
+}
+
+int worker_cgroup_make(void)
+{
+	char path[PATH_MAX];
+
+	if (!worker_cgroup_path(path, sizeof(path)))
+		return -ENOENT;
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int worker_cgroup_join(void)
+{
+	char path[PATH_MAX], file[PATH_MAX + 16];
+	_cleanup_close_ int fd = -1;
+
+	if (!worker_cgroup_path(path, sizeof(path)))
+		return -ENOENT;
+	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	fd = open(file, O_WRONLY | O_CLOEXEC);
+	return fd < 0 || write(fd, "0", 1) < 0 ? -errno : 0;
 }
 
 void worker_process_look(pid_t pid, char *ret_state, char *wchan, size_t room)

@@ -25,11 +25,8 @@ struct worker_process {
 
 #define WORKER_PROCESS_NULL ((struct worker_process){.pidfd = -1, .socket = -1})
 
-/*
- * Starts one in the cgroup `cgroup_fd` (-1: where we are) and greets it.
- * Return: 0 or a negative errno.
- */
-int worker_process_start(const char *root, int cgroup_fd, struct worker_process *ret);
+/* Starts one and greets it. Return: 0 or a negative errno. */
+int worker_process_start(const char *root, struct worker_process *ret);
 
 /* Return: true when it has ended and was reaped; `*ret_status` as of waitpid(2). */
 bool worker_process_reap(struct worker_process *process, int *ret_status);
@@ -37,10 +34,12 @@ bool worker_process_reap(struct worker_process *process, int *ret_status);
 void worker_process_close(struct worker_process *process);
 
 /*
- * Opens, and makes when needed, the cgroup "workers" beside our own, when
- * that is a delegated subgroup "main". Return: a descriptor or a negative errno.
+ * The cgroup "workers" beside the daemon's own, when that is a delegated
+ * subgroup "main": the daemon makes it, each worker goes there by itself.
+ * Return: 0 or a negative errno.
  */
-int worker_cgroup_open(void);
+int worker_cgroup_make(void);
+int worker_cgroup_join(void);
 
 /* State letter and wait channel from /proc. */
 void worker_process_look(pid_t pid, char *ret_state, char *wchan, size_t room);
