@@ -10,7 +10,7 @@
 
 #include <systemd/sd-varlink.h>
 
-#define CLIENT_SOCKET	    "/run/daxmgr/org.daxmgr.Manager"
+#define CLIENT_SOCKET       "/run/daxmgr/org.daxmgr.Manager"
 #define CLIENT_INTERFACE    "org.daxmgr.Manager"
 #define CLIENT_METHOD(name) CLIENT_INTERFACE "." name
 

@@ -22,7 +22,7 @@ static bool parse_number(const char *text, uint64_t most, uint64_t *ret)
 
 static void show_incidents(sd_json_variant *incidents)
 {
-	static const char *const columns[] = {">ID",   "WHEN",	  "CAUSE",	"UNIT",
+	static const char *const columns[] = {">ID",   "WHEN",    "CAUSE",      "UNIT",
 					      "STATE", ">KILLED", ">CONTAINED", ">RECOVERED"};
 	struct libscols_table *table = format_table(columns, 8);
 	sd_json_variant *incident;

@@ -28,7 +28,7 @@ static void join(sd_json_variant *list, char *text, size_t room)
 
 static void show_regions(sd_json_variant *reply)
 {
-	static const char *const columns[] = {"NAME",	 "STATE",  ">SIZE",  ">FREE", ">WAYS",
+	static const char *const columns[] = {"NAME",    "STATE",  ">SIZE",  ">FREE", ">WAYS",
 					      "MEMDEVS", "DEVICE", "DOMAIN", "DETAIL"};
 	struct libscols_table *table = format_table(columns, 9);
 	sd_json_variant *region;

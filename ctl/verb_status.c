@@ -105,7 +105,7 @@ static uint64_t boottime_ns(void)
 
 static void show_workers(sd_json_variant *reply)
 {
-	static const char *const columns[] = {">PID",	">LANE",   "STATE", "JOB",
+	static const char *const columns[] = {">PID",   ">LANE",   "STATE", "JOB",
 					      ">SINCE", "PROCESS", "WCHAN"};
 	struct libscols_table *table = format_table(columns, 7);
 	sd_json_variant *worker;

@@ -193,7 +193,7 @@ static void add_homeless_regions(struct tree *tree)
 
 static void show(sd_json_variant *reply)
 {
-	static const char *const columns[COLUMNS] = {"=NAME", "KIND",	"STATE",
+	static const char *const columns[COLUMNS] = {"=NAME", "KIND",   "STATE",
 						     ">SIZE", "DEVICE", "DETAIL"};
 	struct tree tree = {
 		.table = format_table(columns, COLUMNS),

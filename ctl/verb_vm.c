@@ -22,7 +22,7 @@ static uint64_t sum_bytes(sd_json_variant *lease)
 
 static void show_leases(sd_json_variant *reply)
 {
-	static const char *const columns[] = {"NAME", "STATE",	 ">SIZE",   ">PID",
+	static const char *const columns[] = {"NAME", "STATE",   ">SIZE",   ">PID",
 					      ">UID", "RESTART", "REGIONS", "WAITS FOR"};
 	struct libscols_table *table = format_table(columns, 8);
 	sd_json_variant *lease, *part;

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
-#define _cleanup_free_	    _cleanup_(cleanup_free)
-#define _cleanup_close_	    _cleanup_(cleanup_close)
+#define _cleanup_free_      _cleanup_(cleanup_free)
+#define _cleanup_close_     _cleanup_(cleanup_close)
 #define _cleanup_closedir_  _cleanup_(cleanup_closedir)
 #define _cleanup_fclose_    _cleanup_(cleanup_fclose)
 

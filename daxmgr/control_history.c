@@ -13,8 +13,8 @@
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 10000 };
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT			   SD_JSON_BUILD_STRING
-#define NUMBER			   SD_JSON_BUILD_UNSIGNED
+#define TEXT                       SD_JSON_BUILD_STRING
+#define NUMBER                     SD_JSON_BUILD_UNSIGNED
 
 int control_json_note(const struct store_note *note, uint64_t seq, const char *boot_id,
 		      uint64_t realtime_us, sd_json_variant **ret)

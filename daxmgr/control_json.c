@@ -10,8 +10,8 @@
 #include "cleanup.h"
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT			   SD_JSON_BUILD_STRING
-#define NUMBER			   SD_JSON_BUILD_UNSIGNED
+#define TEXT                       SD_JSON_BUILD_STRING
+#define NUMBER                     SD_JSON_BUILD_UNSIGNED
 
 int control_list_add(struct control_list *list, sd_json_variant *item)
 {

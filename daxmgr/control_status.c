@@ -12,7 +12,7 @@
 enum { COMPONENTS_MAX = 32, WORKERS_MAX = 512 };
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT			   SD_JSON_BUILD_STRING
+#define TEXT                       SD_JSON_BUILD_STRING
 
 struct counts {
 	uint32_t regions, regions_live;

@@ -8,7 +8,7 @@
 #include "cleanup.h"
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
-#define TEXT			   SD_JSON_BUILD_STRING
+#define TEXT                       SD_JSON_BUILD_STRING
 
 static int build_host_bridges(const struct iso_engine *engine, sd_json_variant **ret)
 {

@@ -26,7 +26,7 @@ static void complete(struct daemon *daemon, uint64_t operation, int result, cons
 {
 	struct iso_event event = {
 		.kind = ISO_EVENT_COMPLETION,
-		.completion = { .operation = operation, .result = result },
+		.completion = {.operation = operation, .result = result},
 	};
 
 	snprintf(event.completion.message, sizeof(event.completion.message), "%s", message);
@@ -49,7 +49,7 @@ static enum iso_reply keep_process(struct daemon *daemon, const struct pending_r
 		    pending->pidfd) < 0) {
 		struct iso_event gone = {
 			.kind = ISO_EVENT_VM_EXITED,
-			.exited = { .lease = effect->lease, .lease_epoch = effect->lease_epoch },
+			.exited = {.lease = effect->lease, .lease_epoch = effect->lease_epoch},
 		};
 
 		daemon_step(daemon, &gone); /* cannot be watched: as good as gone */
@@ -96,7 +96,7 @@ static void exec_note(struct daemon *daemon, const struct iso_effect *effect)
 
 static void exec_intent(struct daemon *daemon, const struct iso_effect *effect)
 {
-	struct store_intent intent = { .operation = effect->operation, .kind = effect->intent };
+	struct store_intent intent = {.operation = effect->operation, .kind = effect->intent};
 	struct iso_region_view region;
 	int r;
 
@@ -169,13 +169,12 @@ void exec_others(struct daemon *daemon, const struct iso_effects *effects)
 
 void exec_stored(void *userdata, uint64_t token, int result)
 {
-	complete(userdata, token, result,
-		 result < 0 ? "the intent could not be made durable" : "");
+	complete(userdata, token, result, result < 0 ? "the intent could not be made durable" : "");
 }
 
 static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, int fd)
 {
-	struct iso_event event = { .kind = ISO_EVENT_SNAPSHOT };
+	struct iso_event event = {.kind = ISO_EVENT_SNAPSHOT};
 	struct snapshot_file file = SNAPSHOT_FILE_NULL;
 	int r = snapshot_file_open(fd, &file);
 
@@ -192,7 +191,7 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 
 void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int snapshot_fd)
 {
-	struct iso_event event = { .kind = ISO_EVENT_COMPLETION, .completion = reply->completion };
+	struct iso_event event = {.kind = ISO_EVENT_COMPLETION, .completion = reply->completion};
 
 	if (!reply->completion.operation) { /* the guard: the daemon's own, not the engine's */
 		snprintf(daemon->guard_problem, sizeof(daemon->guard_problem), "%s",

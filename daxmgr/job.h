@@ -51,14 +51,15 @@ struct job_request {
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
 	union {
 		struct job_region region;     /* CREATE_REGION, CLEAR_REGION */
-		struct job_instance instance; /* CARVE (region_kernel_id, bytes, align), ZERO, PROVE, REMOVE */
+		struct job_instance
+			instance; /* CARVE (region_kernel_id, bytes, align), ZERO, PROVE, REMOVE */
 		struct {
 			char name[ISO_NAME_BYTES]; /* of the lease */
 			uint32_t uid, gid;
 			uint32_t n;
 			struct job_instance instances[ISO_LEASE_PARTS_MAX];
 		} lease; /* HAND_OVER, RETRACT, VERIFY */
-		struct iso_pci_address port;  /* DETACH_PORT, RESCAN_PORT */
+		struct iso_pci_address port; /* DETACH_PORT, RESCAN_PORT */
 	};
 };
 

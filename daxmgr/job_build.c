@@ -14,8 +14,8 @@ static void build_region(const struct iso_engine *engine, uint32_t index, struct
 	*ret = (struct job_region){
 		.definition = *region.definition,
 		.window_kernel_id = region.window_kernel_id,
-		.granularity = region.definition->granularity ? region.definition->granularity :
-			       region.window_granularity,
+		.granularity = region.definition->granularity ? region.definition->granularity
+							      : region.window_granularity,
 		.kernel_id = region.kernel_id,
 	};
 }
@@ -81,8 +81,8 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		return LANE_OBSERVE;
 	case ISO_EFFECT_CREATE_REGION:
 	case ISO_EFFECT_CLEAR_REGION:
-		ret->kind = effect->kind == ISO_EFFECT_CREATE_REGION ? JOB_CREATE_REGION :
-			    JOB_CLEAR_REGION;
+		ret->kind = effect->kind == ISO_EFFECT_CREATE_REGION ? JOB_CREATE_REGION
+								     : JOB_CLEAR_REGION;
 		build_region(engine, effect->region, &ret->region);
 		return LANE_CHANGE + effect->lane;
 	case ISO_EFFECT_CARVE:
@@ -112,8 +112,8 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		return LANE_VERIFY + (uint32_t)(effect->operation >> 16) % VERIFY_LANES;
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
-		ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT :
-			    JOB_RESCAN_PORT;
+		ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT
+								   : JOB_RESCAN_PORT;
 		if (iso_port_get(engine, effect->port, &port))
 			ret->port = port.address;
 		return LANE_CHANGE + effect->lane;

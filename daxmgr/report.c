@@ -11,7 +11,8 @@ static void component(struct daemon_component *ret, const char *name, const char
 		      const char *bad_state)
 {
 	*ret = (struct daemon_component){
-		.name = name, .state = problem[0] ? bad_state : "ok",
+		.name = name,
+		.state = problem[0] ? bad_state : "ok",
 	};
 	snprintf(ret->text, sizeof(ret->text), "%s", problem);
 }
@@ -52,7 +53,7 @@ size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, si
 
 static const char *worker_state_name(uint32_t state)
 {
-	static const char *const names[] = { "idle", "busy", "hung", "leaving" };
+	static const char *const names[] = {"idle", "busy", "hung", "leaving"};
 
 	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
 }

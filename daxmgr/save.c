@@ -25,7 +25,7 @@ static void row_of_part(const struct iso_engine *engine, uint32_t index,
 
 void save_lease(struct daemon *daemon, const struct iso_effect *effect)
 {
-	struct iso_restore_lease row = { 0 };
+	struct iso_restore_lease row = {0};
 	struct iso_lease_view lease;
 	uint32_t i;
 
@@ -48,7 +48,7 @@ void save_lease(struct daemon *daemon, const struct iso_effect *effect)
 
 void save_region(struct daemon *daemon, const struct iso_effect *effect)
 {
-	struct iso_restore_region row = { 0 };
+	struct iso_restore_region row = {0};
 	struct iso_region_view region;
 
 	if (!iso_region_get(daemon->engine, effect->region, &region) ||

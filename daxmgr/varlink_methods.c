@@ -2,12 +2,12 @@
 /* Methods of org.daxmgr.Manager: what goes in and what comes out. */
 #include "varlink_interface.h"
 
-#define COMMENT			 SD_VARLINK_FIELD_COMMENT
-#define IN(name, type)		 SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, 0)
-#define IN_MAYBE(name, type)	 SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
-#define OUT(name, type)		 SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, 0)
-#define OUT_MAYBE(name, type)	 SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
-#define OUT_LIST_OF(name, type)	 SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(name, type, SD_VARLINK_ARRAY)
+#define COMMENT                  SD_VARLINK_FIELD_COMMENT
+#define IN(name, type)           SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, 0)
+#define IN_MAYBE(name, type)     SD_VARLINK_DEFINE_INPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
+#define OUT(name, type)          SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, 0)
+#define OUT_MAYBE(name, type)    SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
+#define OUT_LIST_OF(name, type)  SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(name, type, SD_VARLINK_ARRAY)
 #define OUT_MAYBE_OF(name, type) SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(name, type, SD_VARLINK_NULLABLE)
 
 SD_VARLINK_DEFINE_METHOD(

@@ -6,7 +6,7 @@
  */
 #include "varlink_interface.h"
 
-#define COMMENT		    SD_VARLINK_FIELD_COMMENT
+#define COMMENT             SD_VARLINK_FIELD_COMMENT
 #define FIELD(name, type)   SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, 0)
 #define MAYBE(name, type)   SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, SD_VARLINK_NULLABLE)
 #define LIST(name, type)    SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_##type, SD_VARLINK_ARRAY)

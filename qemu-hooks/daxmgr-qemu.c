@@ -86,7 +86,7 @@ static enum verdict judge(struct launcher *launcher, const struct client_failure
 {
 	/* Errors that a later attempt may not see; all others need a person. */
 	static const char *const passing[] = {"GrantVoid", "Withdrawn", "NotGranted", "NoSuchName",
-					      "Fenced",	   "TableFull", "NoCapacity"};
+					      "Fenced",    "TableFull", "NoCapacity"};
 
 	if (failure->not_ready || failure->status == CLIENT_UNREACHABLE ||
 	    failure->status == CLIENT_TIMED_OUT) {

@@ -111,7 +111,8 @@ static int mappers_maps(const struct mappers_walk *walk, const char *pid)
 	while (getline(&text, &room, file) >= 0) {
 		struct mappers_line line;
 
-		if (mappers_worth_parsing(text) && mappers_parse(text, &line) && mappers_line_hits(walk, pid, &line))
+		if (mappers_worth_parsing(text) && mappers_parse(text, &line) &&
+		    mappers_line_hits(walk, pid, &line))
 			return 1;
 	}
 	return 0;

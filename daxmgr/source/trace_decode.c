@@ -12,8 +12,8 @@ struct wanted {
 	uint32_t target;
 };
 
-#define NUMBER(kind, field, member) { kind, false, field, offsetof(struct trace_record, member) }
-#define TEXT(kind, field, member)   { kind, true, field, offsetof(struct trace_record, member) }
+#define NUMBER(kind, field, member) {kind, false, field, offsetof(struct trace_record, member)}
+#define TEXT(kind, field, member)   {kind, true, field, offsetof(struct trace_record, member)}
 
 static const struct wanted wanted_fields[] = {
 	TEXT(TRACE_KIND_AER, "dev_name", aer.device),
@@ -109,7 +109,7 @@ static bool read_number(const uint8_t *record, size_t bytes, const struct trace_
 
 	if (field->shape == TRACE_SHAPE_SIGNED)
 		value = sign_extend(value, field->bytes);
-	*ret = (struct trace_number){ .value = value, .has = true };
+	*ret = (struct trace_number){.value = value, .has = true};
 	return true;
 }
 
@@ -213,9 +213,9 @@ static bool fault_of_aer(const struct trace_aer *aer, struct iso_fault *fault)
 {
 	if (!aer->device.text || !aer->severity.has || aer->severity.value != TRACE_AER_FATAL)
 		return false;
-	fault->cause = aer->status.has && (aer->status.value & TRACE_AER_SURPRISE_DOWN) ?
-			       ISO_CAUSE_SURPRISE_DOWN :
-			       ISO_CAUSE_FATAL_ERROR;
+	fault->cause = aer->status.has && (aer->status.value & TRACE_AER_SURPRISE_DOWN)
+			       ? ISO_CAUSE_SURPRISE_DOWN
+			       : ISO_CAUSE_FATAL_ERROR;
 	return iso_pci_address_parse(aer->device.text, &fault->address);
 }
 

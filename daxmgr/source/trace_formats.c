@@ -12,11 +12,11 @@ struct event_kind {
 };
 
 static const struct event_kind event_kinds[] = {
-	{ "ras", "aer_event", TRACE_KIND_AER },
-	{ "pci", "pci_hp_event", TRACE_KIND_HOTPLUG },
-	{ "ras", "memory_failure_event", TRACE_KIND_MEMORY_FAILURE },
-	{ "mce", "mce_record", TRACE_KIND_MACHINE_CHECK },
-	{ "cxl", NULL, TRACE_KIND_CXL },
+	{"ras", "aer_event", TRACE_KIND_AER},
+	{"pci", "pci_hp_event", TRACE_KIND_HOTPLUG},
+	{"ras", "memory_failure_event", TRACE_KIND_MEMORY_FAILURE},
+	{"mce", "mce_record", TRACE_KIND_MACHINE_CHECK},
+	{"cxl", NULL, TRACE_KIND_CXL},
 };
 
 bool trace_formats_wants(const char *system, const char *name, enum trace_kind *ret_kind)
@@ -129,7 +129,7 @@ static int fill_format(const struct tep_event *event, const char *system, struct
 int trace_formats_add(struct trace_formats *formats, const char *system, const char *text,
 		      size_t bytes)
 {
-	struct trace_format format = { 0 };
+	struct trace_format format = {0};
 	const struct tep_event *event;
 	struct tep_handle *tep;
 	int r;

@@ -87,8 +87,8 @@ static bool receive(struct uevent_reader *reader)
 		char bytes[CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} control;
-	struct sockaddr_nl sender = { 0 };
-	struct iovec part = { .iov_base = reader->message, .iov_len = sizeof(reader->message) };
+	struct sockaddr_nl sender = {0};
+	struct iovec part = {.iov_base = reader->message, .iov_len = sizeof(reader->message)};
 	struct msghdr header = {
 		.msg_name = &sender,
 		.msg_namelen = sizeof(sender),
@@ -123,8 +123,9 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 
 static int open_socket(size_t *ret_receive_bytes)
 {
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = GROUP_KERNEL };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = GROUP_KERNEL};
+	int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	int bytes = RECEIVE_BYTES, on = 1, r;
 	socklen_t length = sizeof(bytes);
 
@@ -158,7 +159,8 @@ int uevent_open(sd_event *loop, int64_t priority, uevent_handler on_uevent,
 		reader->fd = r = open_socket(&reader->report.receive_bytes);
 	}
 	if (r >= 0)
-		r = sd_event_add_io(loop, &reader->source, reader->fd, EPOLLIN, on_readable, reader);
+		r = sd_event_add_io(loop, &reader->source, reader->fd, EPOLLIN, on_readable,
+				    reader);
 	if (r >= 0)
 		r = sd_event_source_set_priority(reader->source, priority);
 	if (r < 0) {

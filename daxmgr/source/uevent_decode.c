@@ -32,15 +32,14 @@ static bool parse_number(const char *text, const char *end, uint64_t limit, uint
 
 static void read_property(const char *text, struct uevent *uevent)
 {
-	struct { const char *key; const char **target; } texts[] = {
-		{ "ACTION", &uevent->action },
-		{ "DEVPATH", &uevent->devpath },
-		{ "SUBSYSTEM", &uevent->subsystem },
-		{ "DEVTYPE", &uevent->devtype },
-		{ "DRIVER", &uevent->driver },
-		{ "DEVNAME", &uevent->devname },
-		{ "ERROR_EVENT", &uevent->error_event },
-		{ "PCI_SLOT_NAME", &uevent->pci_slot_name },
+	struct {
+		const char *key;
+		const char **target;
+	} texts[] = {
+		{"ACTION", &uevent->action},           {"DEVPATH", &uevent->devpath},
+		{"SUBSYSTEM", &uevent->subsystem},     {"DEVTYPE", &uevent->devtype},
+		{"DRIVER", &uevent->driver},           {"DEVNAME", &uevent->devname},
+		{"ERROR_EVENT", &uevent->error_event}, {"PCI_SLOT_NAME", &uevent->pci_slot_name},
 	};
 	const char *value;
 
@@ -54,8 +53,8 @@ static void read_property(const char *text, struct uevent *uevent)
 
 	value = value_of(text, "SEQNUM");
 	if (value)
-		uevent->has_seqnum = parse_number(value, value + strlen(value), UINT64_MAX,
-						  &uevent->seqnum);
+		uevent->has_seqnum =
+			parse_number(value, value + strlen(value), UINT64_MAX, &uevent->seqnum);
 	value = value_of(text, "DEVICE_ONLINE");
 	if (value && (!strcmp(value, "0") || !strcmp(value, "1"))) {
 		uevent->device_online = *value == '1';
@@ -66,7 +65,7 @@ static void read_property(const char *text, struct uevent *uevent)
 enum uevent_outcome uevent_decode(const char *message, size_t bytes, struct uevent *ret)
 {
 	const char *end = message + bytes;
-	struct uevent uevent = { 0 };
+	struct uevent uevent = {0};
 	const char *text;
 
 	if (bytes == 0 || message[bytes - 1] != '\0')
@@ -101,7 +100,7 @@ static bool is(const char *text, const char *expected)
 /* The function nearest to the device: the last component of the path that is an address. */
 static struct iso_pci_address address_in_path(const char *path)
 {
-	struct iso_pci_address found = { 0 };
+	struct iso_pci_address found = {0};
 
 	while (*path) {
 		size_t n = strcspn(path, "/");
@@ -199,7 +198,7 @@ enum uevent_meaning uevent_meaning(const struct uevent *uevent, struct uevent_ne
 
 bool uevent_fault(const struct uevent_news *news, uint64_t read_ns, struct iso_fault *ret)
 {
-	struct iso_fault fault = { .record_ns = read_ns };
+	struct iso_fault fault = {.record_ns = read_ns};
 
 	switch (news->meaning) {
 	case UEVENT_MEMDEV_GONE:

@@ -16,9 +16,10 @@ static void judge(struct verdict *v, enum iso_domain_state state, const char *re
 {
 	/* Worst first: the order in which a person must hear of it. */
 	static const uint8_t weight[ISO_DOMAIN_STATES] = {
-		[ISO_DOMAIN_HEALTHY] = 0, [ISO_DOMAIN_RECOVERING] = 1, [ISO_DOMAIN_WAITING] = 2,
-		[ISO_DOMAIN_ISOLATED] = 3, [ISO_DOMAIN_QUARANTINED] = 4,
-		[ISO_DOMAIN_CONTAINING] = 5, [ISO_DOMAIN_UNKNOWN] = 6,
+		[ISO_DOMAIN_HEALTHY] = 0,     [ISO_DOMAIN_RECOVERING] = 1,
+		[ISO_DOMAIN_WAITING] = 2,     [ISO_DOMAIN_ISOLATED] = 3,
+		[ISO_DOMAIN_QUARANTINED] = 4, [ISO_DOMAIN_CONTAINING] = 5,
+		[ISO_DOMAIN_UNKNOWN] = 6,
 	};
 
 	if (weight[state] <= weight[v->state])
@@ -33,8 +34,8 @@ static void name_tenants_above(const struct iso_engine *e, uint32_t r, char *to,
 	size_t length = 0;
 	uint32_t i, j, named = 0;
 
-	length += snprintf(to, room, "region %s waits for tenants above it:",
-			   e->regions[r].definition.name);
+	length += snprintf(to, room,
+			   "region %s waits for tenants above it:", e->regions[r].definition.name);
 	for (i = 0; i < e->n_regions; i++) {
 		const struct region *other = &e->regions[i];
 
@@ -46,8 +47,8 @@ static void name_tenants_above(const struct iso_engine *e, uint32_t r, char *to,
 
 			if (length < room && named++ < 8)
 				length += snprintf(to + length, room - length, " %s",
-						   l == ISO_NONE ? "(orphan)" :
-						   e->leases[l].terms.name);
+						   l == ISO_NONE ? "(orphan)"
+								 : e->leases[l].terms.name);
 		}
 	}
 	if (!named && length < room)
@@ -66,11 +67,11 @@ static void name_missing_leg(const struct iso_engine *e, const struct region *re
 			break;
 	}
 	if (m != ISO_NONE && e->memdevs[m].present)
-		lacks = e->memdevs[m].duplicate_serial ? "shares its serial with another device" :
-			"is not bound to its driver";
-	snprintf(to, room, "region %s waits for a memdev: serial %#llx %s",
-		 region->definition.name,
-		 i < region->definition.ways ? (unsigned long long)region->definition.serials[i] : 0,
+		lacks = e->memdevs[m].duplicate_serial ? "shares its serial with another device"
+						       : "is not bound to its driver";
+	snprintf(to, room, "region %s waits for a memdev: serial %#llx %s", region->definition.name,
+		 i < region->definition.ways ? (unsigned long long)region->definition.serials[i]
+					     : 0,
 		 lacks);
 }
 
@@ -106,8 +107,7 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 		break;
 	case ISO_WAIT_OTHER_REGION:
 		snprintf(reason, sizeof(reason), "region %s comes after region %s (%s)",
-			 region->definition.name,
-			 e->regions[region->waits_for].definition.name,
+			 region->definition.name, e->regions[region->waits_for].definition.name,
 			 iso_region_state_name(e->regions[region->waits_for].state));
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
 		break;
@@ -181,7 +181,7 @@ static void judge_incident(struct iso_engine *e, uint32_t d, struct verdict *v)
 
 static void update_one(struct iso_engine *e, uint32_t d)
 {
-	struct verdict v = { .state = ISO_DOMAIN_HEALTHY };
+	struct verdict v = {.state = ISO_DOMAIN_HEALTHY};
 	uint32_t i;
 
 	if (!e->observed)

@@ -6,8 +6,14 @@
 void iso_limits_default(struct iso_limits *ret)
 {
 	*ret = (struct iso_limits){
-		.host_bridges = 64, .ports = 576, .memdevs = 256, .windows = 64,
-		.regions = 1024, .instances = 16384, .leases = 16384, .operations = 4096,
+		.host_bridges = 64,
+		.ports = 576,
+		.memdevs = 256,
+		.windows = 64,
+		.regions = 1024,
+		.instances = 16384,
+		.leases = 16384,
+		.operations = 4096,
 		.incidents = 256,
 	};
 }
@@ -75,14 +81,14 @@ static bool limits_valid(const struct iso_limits *l)
 	return l->host_bridges && l->host_bridges <= 64 && l->ports && l->ports <= 576 &&
 	       l->memdevs && l->memdevs <= 1024 && l->windows && l->windows <= 65535 &&
 	       l->regions && l->regions <= 65535 && l->instances && l->instances <= 1u << 20 &&
-	       l->leases && l->leases <= 1u << 20 && l->operations &&
-	       l->operations <= 65535 && l->incidents && l->incidents <= 65535;
+	       l->leases && l->leases <= 1u << 20 && l->operations && l->operations <= 65535 &&
+	       l->incidents && l->incidents <= 65535;
 }
 
 size_t iso_engine_bytes(const struct iso_limits *limits)
 {
 	struct iso_engine scratch;
-	struct arena arena = { 0 };
+	struct arena arena = {0};
 
 	arena_take(&arena, 1, sizeof(struct iso_engine));
 	lay_out(&scratch, limits, &arena);
@@ -106,7 +112,7 @@ static void link_free_lists(struct iso_engine *e)
 struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_limits *limits,
 				   const struct iso_policy *policy)
 {
-	struct arena arena = { .at = memory };
+	struct arena arena = {.at = memory};
 	struct iso_engine *e;
 
 	if (!limits_valid(limits) || bytes < iso_engine_bytes(limits) || (uintptr_t)memory % 64)
@@ -148,7 +154,7 @@ static void wake_leases(struct iso_engine *e)
 
 	for (l = 0; l < e->n_leases; l++) {
 		struct lease *lease = &e->leases[l];
-		uint64_t at_ns[2] = { lease->deadline_ns, lease->retry_at_ns };
+		uint64_t at_ns[2] = {lease->deadline_ns, lease->retry_at_ns};
 		uint32_t i;
 
 		for (i = 0; lease->used && i < 2; i++) {
@@ -234,7 +240,8 @@ static uint32_t port_named(struct iso_engine *e, const struct iso_event *event)
 	uint32_t port = iso_port_find(e, event->port.port);
 
 	if (port == ISO_NONE)
-		emit_reply(e, event->port.request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE, NULL);
+		emit_reply(e, event->port.request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE,
+			   NULL);
 	return port;
 }
 
@@ -354,7 +361,7 @@ static void advance_ports(struct iso_engine *e)
 	uint32_t p, r;
 
 	for (p = 0; p < e->n_ports; p++) {
-		struct operation_object object = { ISO_NONE, ISO_NONE, ISO_NONE, p };
+		struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p};
 		bool standing = false;
 
 		if (!e->ports[p].detach_wanted || e->ports[p].operation)
@@ -366,8 +373,8 @@ static void advance_ports(struct iso_engine *e)
 				    blast_region_on(e, &e->regions[r], p, ISO_NONE);
 		if (standing)
 			continue;
-		e->ports[p].operation = operation_start(e, ISO_EFFECT_DETACH_PORT, object,
-							e->ports[p].domain, 0);
+		e->ports[p].operation =
+			operation_start(e, ISO_EFFECT_DETACH_PORT, object, e->ports[p].domain, 0);
 		e->ports[p].detach_wanted = e->ports[p].operation == 0;
 	}
 }
@@ -423,7 +430,7 @@ static bool all_healthy(const struct iso_engine *e)
 
 static void start_observation(struct iso_engine *e)
 {
-	struct operation_object nothing = { ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE };
+	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 	uint32_t r;
 
 	if (!e->observe_wanted || e->observe_operation || e->observe_hold_ns > e->now_ns)
@@ -456,5 +463,5 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	advance(e);
 	start_observation(e);
 	schedule_observation(e);
-	return (struct iso_effects){ e->kills, e->n_kills, e->others, e->n_others };
+	return (struct iso_effects){e->kills, e->n_kills, e->others, e->n_others};
 }

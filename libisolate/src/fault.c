@@ -113,8 +113,7 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 		emit_save_incident(e, incident);
 }
 
-static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause,
-		      uint64_t record_ns)
+static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause, uint64_t record_ns)
 {
 	if (!blast_of_port(e, port))
 		return;
@@ -125,8 +124,8 @@ static void memdev_lost(struct iso_engine *e, uint32_t memdev, enum iso_cause ca
 			uint64_t record_ns)
 {
 	blast_of_memdev(e, memdev);
-	unit_lost(e, cause, e->memdevs[memdev].path,
-		  topology_root_port(e, e->memdevs[memdev].port), record_ns);
+	unit_lost(e, cause, e->memdevs[memdev].path, topology_root_port(e, e->memdevs[memdev].port),
+		  record_ns);
 }
 
 static void fault_at_address(struct iso_engine *e, const struct iso_fault *fault)
@@ -147,8 +146,8 @@ static void fault_at_instance(struct iso_engine *e, const struct iso_fault *faul
 	uint32_t i = instance_find(e, fault->region_kernel_id, fault->kernel_id);
 
 	engine_observe(e);
-	if (i == ISO_NONE || (fault->uevent_seqnum &&
-			      fault->uevent_seqnum <= e->instances[i].seqnum_floor))
+	if (i == ISO_NONE ||
+	    (fault->uevent_seqnum && fault->uevent_seqnum <= e->instances[i].seqnum_floor))
 		return;
 	/* Our own removal looks the same from outside. */
 	if (e->instances[i].operation || e->regions[e->instances[i].region].operation)

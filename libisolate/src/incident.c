@@ -64,8 +64,8 @@ struct incident *incident_open(struct iso_engine *e, enum iso_cause cause, const
 		.open = true,
 	};
 	copy_text(incident->unit, sizeof(incident->unit), unit);
-	emit_note(e, ISO_NOTE_FAULT, incident->id, "%s: %s", unit, iso_cause_name(cause))
-		->at_ns = record_ns;
+	emit_note(e, ISO_NOTE_FAULT, incident->id, "%s: %s", unit, iso_cause_name(cause))->at_ns =
+		record_ns;
 	e->domains_dirty = true;
 	return incident;
 }

@@ -83,7 +83,7 @@ uint32_t instance_find(const struct iso_engine *e, uint32_t region_kernel_id, ui
 static void instance_operate(struct iso_engine *e, uint32_t i, uint32_t kind)
 {
 	struct instance *instance = &e->instances[i];
-	struct operation_object object = { ISO_NONE, i, ISO_NONE, ISO_NONE };
+	struct operation_object object = {ISO_NONE, i, ISO_NONE, ISO_NONE};
 	uint64_t extra_ns = 0;
 
 	if (kind == ISO_EFFECT_ZERO || kind == ISO_EFFECT_PROVE)
@@ -202,7 +202,8 @@ static void instance_failed(struct iso_engine *e, uint32_t i,
 	instance->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
 	engine_observe(e); /* how far did it get? */
 	emit_note(e, ISO_NOTE_FAILED, 0, "instance of %s: %s",
-		  e->regions[instance->region].definition.name, completion->message)->instance = i;
+		  e->regions[instance->region].definition.name, completion->message)
+		->instance = i;
 	if (instance->state == ISO_INSTANCE_VERIFYING || instance->state == ISO_INSTANCE_REMOVING ||
 	    instance->lease == ISO_NONE) {
 		instance_enter(e, i, ISO_INSTANCE_DOOMED);
@@ -331,8 +332,7 @@ static bool believable(const struct region *region)
 	return !region->observation_stale && !region->n_operations;
 }
 
-static void adopt_orphan(struct iso_engine *e, uint32_t r,
-			 const struct iso_observed_instance *seen)
+static void adopt_orphan(struct iso_engine *e, uint32_t r, const struct iso_observed_instance *seen)
 {
 	uint32_t i;
 
@@ -341,7 +341,8 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r,
 	i = instance_new(e, r, ISO_NONE, 0, seen->bytes, seen->align);
 	if (i == ISO_NONE) {
 		emit_note(e, ISO_NOTE_FAILED, 0, "dax%u.%u: no room in the instance table",
-			  seen->region_kernel_id, seen->kernel_id)->region = r;
+			  seen->region_kernel_id, seen->kernel_id)
+			->region = r;
 		return;
 	}
 	e->instances[i].named = true;
@@ -355,7 +356,8 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r,
 	*index_slot(e, seen->region_kernel_id, seen->kernel_id) = i;
 	instance_enter(e, i, ISO_INSTANCE_DOOMED);
 	emit_note(e, ISO_NOTE_REGION, 0, "dax%u.%u belongs to no lease: it will be removed",
-		  seen->region_kernel_id, seen->kernel_id)->instance = i;
+		  seen->region_kernel_id, seen->kernel_id)
+		->instance = i;
 	instance_advance(e, i);
 }
 
@@ -369,8 +371,8 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 	if (seen->driver == ISO_DAX_KMEM)
 		emit_note(e, ISO_NOTE_GUARD, 0,
 			  "dax%u.%u of region %s was given to the kernel as System RAM",
-			  seen->region_kernel_id, seen->kernel_id,
-			  e->regions[r].definition.name)->region = r;
+			  seen->region_kernel_id, seen->kernel_id, e->regions[r].definition.name)
+			->region = r;
 	i = *index_slot(e, seen->region_kernel_id, seen->kernel_id);
 	if (i == ISO_NONE || e->instances[i].region != r) {
 		if (seen->driver != ISO_DAX_KMEM)

@@ -283,9 +283,9 @@ static bool any_instance_named(const struct iso_engine *e, const struct lease *l
 static void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind)
 {
 	struct lease *lease = &e->leases[l];
-	struct operation_object object = { ISO_NONE, ISO_NONE, l, ISO_NONE };
-	uint32_t lane = lease->n_instances ?
-		region_lane(e, e->instances[lease->instances[0]].region) : 0;
+	struct operation_object object = {ISO_NONE, ISO_NONE, l, ISO_NONE};
+	uint32_t lane =
+		lease->n_instances ? region_lane(e, e->instances[lease->instances[0]].region) : 0;
 
 	lease->operation = operation_start(e, kind, object, lane, 0);
 	if (!lease->operation)
@@ -343,10 +343,10 @@ static void lease_ended(struct iso_engine *e, uint32_t l)
 	lease->n_mappers = 0;
 	if (lease->client_waits && (lease->ending || (!lease->terms.wait && !fresh))) {
 		emit_reply(e, lease->request,
-			   lease->ending ? ISO_REPLY_WITHDRAWN :
-			   lease->voided ? ISO_REPLY_FENCED :
-			   e->free_instances == ISO_NONE ? ISO_REPLY_TABLE_FULL :
-			   ISO_REPLY_NO_CAPACITY,
+			   lease->ending                   ? ISO_REPLY_WITHDRAWN
+			   : lease->voided                 ? ISO_REPLY_FENCED
+			   : e->free_instances == ISO_NONE ? ISO_REPLY_TABLE_FULL
+							   : ISO_REPLY_NO_CAPACITY,
 			   l, ISO_NONE, lease->waits_for);
 		lease->request = 0;
 		lease->client_waits = false;
@@ -524,7 +524,8 @@ static void verified(struct iso_engine *e, uint32_t l, const struct iso_completi
 	if (late && !told)
 		emit_note(e, ISO_NOTE_STRANGER, lease->incident,
 			  "%s: process %d still maps its memory", lease->terms.name,
-			  lease->mappers[0])->lease = l;
+			  lease->mappers[0])
+			->lease = l;
 	if (late && lease->state != ISO_LEASE_STUCK)
 		get_stuck(e, l);
 }
@@ -541,7 +542,8 @@ static void lease_failed(struct iso_engine *e, uint32_t l, const struct operatio
 		lease->retry_at_ns = e->now_ns + e->policy.observe_ns;
 	engine_arm(e, lease->retry_at_ns);
 	emit_note(e, ISO_NOTE_FAILED, lease->incident, "%s: %s: %s", lease->terms.name,
-		  iso_effect_name(op->kind), completion->message)->lease = l;
+		  iso_effect_name(op->kind), completion->message)
+		->lease = l;
 	copy_text(lease->waits_for, sizeof(lease->waits_for), completion->message);
 	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
 		lease_begin_end(e, l);
@@ -562,8 +564,8 @@ void lease_completed(struct iso_engine *e, const struct operation *op,
 	}
 	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
 		granted(e, l);
-	else if (op->kind == ISO_EFFECT_VERIFY && (lease->state == ISO_LEASE_VERIFYING ||
-						   lease->state == ISO_LEASE_STUCK))
+	else if (op->kind == ISO_EFFECT_VERIFY &&
+		 (lease->state == ISO_LEASE_VERIFYING || lease->state == ISO_LEASE_STUCK))
 		verified(e, l, completion);
 	else if (op->kind == ISO_EFFECT_RETRACT)
 		lease->handed_over = false;

@@ -261,7 +261,8 @@ void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore
 	struct lease *lease;
 	uint32_t l, p, i;
 
-	if (iso_lease_find(e, restore->terms.name) != ISO_NONE || !iso_name_valid(restore->terms.name))
+	if (iso_lease_find(e, restore->terms.name) != ISO_NONE ||
+	    !iso_name_valid(restore->terms.name))
 		return;
 	l = lease_new(e, restore->terms.name);
 	if (l == ISO_NONE)

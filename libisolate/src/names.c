@@ -25,7 +25,8 @@ bool iso_name_valid(const char *name)
 	if (!is_alphanumeric(name[0]))
 		return false;
 	for (i = 1; name[i]; i++)
-		if (i >= ISO_NAME_BYTES - 1 || (!is_alphanumeric(name[i]) && !strchr("_.-", name[i])))
+		if (i >= ISO_NAME_BYTES - 1 ||
+		    (!is_alphanumeric(name[i]) && !strchr("_.-", name[i])))
 			return false;
 	return true;
 }
@@ -58,14 +59,16 @@ bool iso_pci_address_parse(const char *text, struct iso_pci_address *ret)
 {
 	uint32_t segment, bus, device, function;
 
-	if (!parse_hex(&text, 4, 8, &segment) || *text++ != ':' ||
-	    !parse_hex(&text, 2, 2, &bus) || *text++ != ':' ||
-	    !parse_hex(&text, 2, 2, &device) || *text++ != '.' ||
+	if (!parse_hex(&text, 4, 8, &segment) || *text++ != ':' || !parse_hex(&text, 2, 2, &bus) ||
+	    *text++ != ':' || !parse_hex(&text, 2, 2, &device) || *text++ != '.' ||
 	    !parse_hex(&text, 1, 1, &function) || *text || device > 31 || function > 7)
 		return false;
 	*ret = (struct iso_pci_address){
-		.segment = segment, .bus = (uint8_t)bus, .device = (uint8_t)device,
-		.function = (uint8_t)function, .known = 1,
+		.segment = segment,
+		.bus = (uint8_t)bus,
+		.device = (uint8_t)device,
+		.function = (uint8_t)function,
+		.known = 1,
 	};
 	return true;
 }
@@ -79,13 +82,13 @@ void iso_pci_address_format(struct iso_pci_address address, char text[16])
 		text[0] = '\0';
 }
 
-#define NAME_TABLE(function, last, ...)                                     \
-	const char *function(uint32_t value)                                \
-	{                                                                   \
-		static const char *const names[] = { __VA_ARGS__ };         \
-		_Static_assert(sizeof(names) / sizeof(names[0]) == (last), \
-			       "a name for each value");                    \
-		return value < (last) ? names[value] : "unknown";           \
+#define NAME_TABLE(function, last, ...)                                                            \
+	const char *function(uint32_t value)                                                       \
+	{                                                                                          \
+		static const char *const names[] = {__VA_ARGS__};                                  \
+		_Static_assert(sizeof(names) / sizeof(names[0]) == (last),                         \
+			       "a name for each value");                                           \
+		return value < (last) ? names[value] : "unknown";                                  \
 	}
 
 NAME_TABLE(iso_domain_state_name, ISO_DOMAIN_STATES, "unknown", "healthy", "containing",
@@ -109,9 +112,9 @@ NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "swi
 	   "switch-downstream")
 NAME_TABLE(iso_reply_text, ISO_REPLY_NOT_READY + 1, "done", "waiting", "no such name",
 	   "the name must match [A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
-	   "the size must be a positive multiple of the alignment",
-	   "the name is in use", "no region has enough free capacity",
-	   "the isolation domain is not healthy", "the lease is not waiting for an attach",
+	   "the size must be a positive multiple of the alignment", "the name is in use",
+	   "no region has enough free capacity", "the isolation domain is not healthy",
+	   "the lease is not waiting for an attach",
 	   "a fault came between acquire and attach; acquire again",
 	   "the process is already the VM of another lease", "the table is full",
 	   "leases still stand on it", "the VM is still running; stop it first",

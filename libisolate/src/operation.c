@@ -152,7 +152,8 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 		e->ports[op->port].operation = 0;
 		if (completion->result < 0)
 			emit_note(e, ISO_NOTE_FAILED, 0, "%s: %s", e->ports[op->port].path,
-				  completion->message)->port = op->port;
+				  completion->message)
+				->port = op->port;
 		e->regions_dirty = true;
 		engine_observe(e);
 	} else if (op->lease != ISO_NONE) {
@@ -185,7 +186,7 @@ void operation_complete(struct iso_engine *e, const struct iso_completion *compl
 /* Nobody told how these ended: say so to their objects. */
 void operation_expire(struct iso_engine *e)
 {
-	struct iso_completion late = { .result = -62 /* ETIME */, .message = "no answer in time" };
+	struct iso_completion late = {.result = -62 /* ETIME */, .message = "no answer in time"};
 	uint32_t i;
 
 	for (i = 0; i < e->limits.operations; i++) {

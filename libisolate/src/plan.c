@@ -18,18 +18,18 @@ void plan_join(struct iso_engine *e, uint32_t l)
 	lease->queue_prev = before;
 	lease->queue_next = before != ISO_NONE ? e->leases[before].queue_next : e->queue_head;
 	*(before != ISO_NONE ? &e->leases[before].queue_next : &e->queue_head) = l;
-	*(lease->queue_next != ISO_NONE ? &e->leases[lease->queue_next].queue_prev :
-	  &e->queue_tail) = l;
+	*(lease->queue_next != ISO_NONE ? &e->leases[lease->queue_next].queue_prev
+					: &e->queue_tail) = l;
 }
 
 void plan_leave(struct iso_engine *e, uint32_t l)
 {
 	const struct lease *lease = &e->leases[l];
 
-	*(lease->queue_prev != ISO_NONE ? &e->leases[lease->queue_prev].queue_next :
-	  &e->queue_head) = lease->queue_next;
-	*(lease->queue_next != ISO_NONE ? &e->leases[lease->queue_next].queue_prev :
-	  &e->queue_tail) = lease->queue_prev;
+	*(lease->queue_prev != ISO_NONE ? &e->leases[lease->queue_prev].queue_next
+					: &e->queue_head) = lease->queue_next;
+	*(lease->queue_next != ISO_NONE ? &e->leases[lease->queue_next].queue_prev
+					: &e->queue_tail) = lease->queue_prev;
 }
 
 static bool region_open(const struct iso_engine *e, const struct region *region)
@@ -59,8 +59,9 @@ static void survey(struct iso_engine *e)
 		struct region *region = &e->regions[r];
 
 		region->open = region_open(e, region);
-		region->spare_bytes = region->open && region->range.bytes > region->held_bytes ?
-			region->range.bytes - region->held_bytes : 0;
+		region->spare_bytes = region->open && region->range.bytes > region->held_bytes
+					      ? region->range.bytes - region->held_bytes
+					      : 0;
 	}
 }
 
@@ -72,8 +73,8 @@ static uint64_t free_in(const struct iso_engine *e, uint32_t r, const struct lea
 
 	for (p = 0; p < n_taken; p++)
 		if (taken[p] == r)
-			bytes -= bytes < lease->terms.parts[p].bytes ? bytes :
-				 lease->terms.parts[p].bytes;
+			bytes -= bytes < lease->terms.parts[p].bytes ? bytes
+								     : lease->terms.parts[p].bytes;
 	return bytes;
 }
 
@@ -125,9 +126,9 @@ static enum plan_outcome plan(const struct iso_engine *e, uint32_t l,
 	uint32_t p;
 
 	for (p = 0; p < lease->terms.n_parts; p++) {
-		enum plan_outcome outcome = lease->terms.parts[p].region[0] ?
-			plan_named(e, lease, p, ret_regions) :
-			plan_anywhere(e, lease, p, ret_regions);
+		enum plan_outcome outcome = lease->terms.parts[p].region[0]
+						    ? plan_named(e, lease, p, ret_regions)
+						    : plan_anywhere(e, lease, p, ret_regions);
 
 		if (outcome != PLAN_PLACED)
 			return outcome;
@@ -156,8 +157,9 @@ static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "region %s: %s%s%s", name,
 			 iso_region_state_name(e->regions[r].state),
 			 e->regions[r].state == ISO_REGION_ABSENT ? ", waits for " : "",
-			 e->regions[r].state == ISO_REGION_ABSENT ?
-			 iso_region_wait_name(e->regions[r].wait) : "");
+			 e->regions[r].state == ISO_REGION_ABSENT
+				 ? iso_region_wait_name(e->regions[r].wait)
+				 : "");
 	else
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "%s%s",
 			 name[0] ? "region " : "a healthy region", name);
@@ -197,8 +199,10 @@ static void reserve(struct iso_engine *e, const struct lease *lease, const uint3
 static void refuse(struct iso_engine *e, uint32_t l, enum plan_outcome outcome)
 {
 	static const enum iso_reply replies[] = {
-		[PLAN_PLACED] = ISO_REPLY_DONE, [PLAN_NO_CAPACITY] = ISO_REPLY_NO_CAPACITY,
-		[PLAN_FENCED] = ISO_REPLY_FENCED, [PLAN_NO_REGION] = ISO_REPLY_NO_SUCH_NAME,
+		[PLAN_PLACED] = ISO_REPLY_DONE,
+		[PLAN_NO_CAPACITY] = ISO_REPLY_NO_CAPACITY,
+		[PLAN_FENCED] = ISO_REPLY_FENCED,
+		[PLAN_NO_REGION] = ISO_REPLY_NO_SUCH_NAME,
 	};
 	struct lease *lease = &e->leases[l];
 

@@ -11,7 +11,7 @@
 
 #include "state.h"
 
-static const struct operation_object no_object = { ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE };
+static const struct operation_object no_object = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 
 uint32_t region_lane(const struct iso_engine *e, uint32_t r)
 {
@@ -20,7 +20,7 @@ uint32_t region_lane(const struct iso_engine *e, uint32_t r)
 
 static bool definition_valid(const struct iso_region_definition *d)
 {
-	static const uint32_t ways[] = { 1, 2, 3, 4, 6, 8, 12, 16 };
+	static const uint32_t ways[] = {1, 2, 3, 4, 6, 8, 12, 16};
 	uint32_t i, j;
 	bool known = false;
 
@@ -95,8 +95,8 @@ void region_define(struct iso_engine *e, uint64_t request,
 		if (same)
 			e->regions[r].desired = true;
 		e->regions_dirty = true;
-		emit_reply(e, request, same ? ISO_REPLY_ALREADY : ISO_REPLY_NAME_IN_USE, ISO_NONE, r,
-			   same ? NULL : "a region of this name stands on other memdevs");
+		emit_reply(e, request, same ? ISO_REPLY_ALREADY : ISO_REPLY_NAME_IN_USE, ISO_NONE,
+			   r, same ? NULL : "a region of this name stands on other memdevs");
 		return;
 	}
 	r = region_new(e, definition);
@@ -225,8 +225,9 @@ static enum iso_region_wait wait_for(struct iso_engine *e, uint32_t i, uint32_t 
 		return ISO_WAIT_OTHER_REGION;
 	case ISO_REGION_ABSENT:
 		return other->desired && order_before(e, i, r) && other->window != ISO_NONE &&
-		       legs_wait(e, other) == ISO_WAIT_NOTHING ?
-			ISO_WAIT_OTHER_REGION : ISO_WAIT_NOTHING;
+				       legs_wait(e, other) == ISO_WAIT_NOTHING
+			       ? ISO_WAIT_OTHER_REGION
+			       : ISO_WAIT_NOTHING;
 	case ISO_REGION_QUARANTINED:
 	case ISO_REGION_STATES:
 		break;
@@ -460,7 +461,8 @@ static void region_failed(struct iso_engine *e, uint32_t r, const struct iso_com
 	region->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
 	engine_arm(e, region->retry_at_ns);
 	emit_note(e, ISO_NOTE_FAILED, 0, "region %s: attempt %u failed: %s",
-		  region->definition.name, *failures, completion->message)->region = r;
+		  region->definition.name, *failures, completion->message)
+		->region = r;
 	region_enter(e, r, *failures >= e->policy.attempts ? ISO_REGION_QUARANTINED : back);
 }
 
@@ -532,8 +534,9 @@ static void region_cleared(struct iso_engine *e, uint32_t r)
 	struct region *region = &e->regions[r];
 
 	region->kernel_id = ISO_NONE;
-	region->range = (struct iso_hpa_range){ { 0 }, 0 };
-	region->clear_failures = 0; /* those of creation count on: it may leave this behind each time */
+	region->range = (struct iso_hpa_range){{0}, 0};
+	region->clear_failures =
+		0; /* those of creation count on: it may leave this behind each time */
 	region->creation_interrupted = false;
 	region->fault_while_busy = false;
 	region->draining = false;

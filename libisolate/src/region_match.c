@@ -8,8 +8,7 @@
 
 enum match { MATCH_NO, MATCH_PARTLY, MATCH_WHOLE };
 
-static enum match match_targets(const struct region *region,
-				const struct iso_observed_region *seen)
+static enum match match_targets(const struct region *region, const struct iso_observed_region *seen)
 {
 	uint32_t i, present = 0;
 
@@ -45,9 +44,8 @@ static bool is_managed(const struct iso_engine *e, uint32_t kernel_id)
 	return false;
 }
 
-static const struct iso_observed_region *find_observed(const struct iso_engine *e,
-						       const struct region *region,
-						       const struct iso_snapshot *s)
+static const struct iso_observed_region *
+find_observed(const struct iso_engine *e, const struct region *region, const struct iso_snapshot *s)
 {
 	const struct iso_observed_region *partly = NULL;
 	uint32_t i;

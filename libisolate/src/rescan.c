@@ -9,7 +9,7 @@
 
 static bool rescan_start(struct iso_engine *e, uint32_t p)
 {
-	struct operation_object object = { ISO_NONE, ISO_NONE, ISO_NONE, p };
+	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p};
 	struct port *port = &e->ports[p];
 	uint32_t shift = port->rescans < 5 ? port->rescans : 5;
 

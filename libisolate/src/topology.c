@@ -62,7 +62,7 @@ static uint32_t port_named(struct iso_engine *e, const char *path)
 		return ISO_NONE;
 	}
 	forget_port(e, i);
-	e->ports[i] = (struct port){ .parent = ISO_NONE, .domain = ISO_NONE };
+	e->ports[i] = (struct port){.parent = ISO_NONE, .domain = ISO_NONE};
 	copy_text(e->ports[i].path, ISO_PATH_BYTES, path);
 	return i;
 }
@@ -75,12 +75,12 @@ static void take_in_host_bridges(struct iso_engine *e, const struct iso_snapshot
 	for (i = 0; i < e->n_host_bridges; i++)
 		e->host_bridges[i].n_root_ports = 0;
 	for (i = 0; i < HOST_BRIDGES_MAX; i++)
-		t->host_bridges[i] = i < s->n_host_bridges ?
-			host_bridge_named(e, s->host_bridges[i].path) : ISO_NONE;
+		t->host_bridges[i] = i < s->n_host_bridges
+					     ? host_bridge_named(e, s->host_bridges[i].path)
+					     : ISO_NONE;
 }
 
-static void take_in_ports(struct iso_engine *e, const struct iso_snapshot *s,
-			  struct translation *t)
+static void take_in_ports(struct iso_engine *e, const struct iso_snapshot *s, struct translation *t)
 {
 	uint32_t i, n = s->n_ports < PORTS_MAX ? s->n_ports : PORTS_MAX;
 
@@ -125,7 +125,7 @@ static uint32_t memdev_with_serial(struct iso_engine *e, uint64_t serial)
 	if (i != ISO_NONE || e->n_memdevs == e->limits.memdevs)
 		return i;
 	i = e->n_memdevs++;
-	e->memdevs[i] = (struct memdev){ .serial = serial, .port = ISO_NONE };
+	e->memdevs[i] = (struct memdev){.serial = serial, .port = ISO_NONE};
 	return i;
 }
 
@@ -224,8 +224,9 @@ static void take_in_windows(struct iso_engine *e, const struct iso_snapshot *s,
 		if (window->ways > ISO_WAYS_MAX)
 			window->ways = ISO_WAYS_MAX;
 		for (j = 0; j < window->ways; j++)
-			window->host_bridges[j] = window->host_bridges[j] < HOST_BRIDGES_MAX ?
-				t->host_bridges[window->host_bridges[j]] : ISO_NONE;
+			window->host_bridges[j] = window->host_bridges[j] < HOST_BRIDGES_MAX
+							  ? t->host_bridges[window->host_bridges[j]]
+							  : ISO_NONE;
 	}
 }
 
@@ -263,7 +264,8 @@ uint32_t topology_root_port(const struct iso_engine *e, uint32_t port)
 {
 	uint32_t steps;
 
-	for (steps = 0; port != ISO_NONE && e->ports[port].parent != ISO_NONE && steps < 32; steps++)
+	for (steps = 0; port != ISO_NONE && e->ports[port].parent != ISO_NONE && steps < 32;
+	     steps++)
 		port = e->ports[port].parent;
 	return port;
 }
@@ -286,8 +288,7 @@ static void join(struct iso_engine *e, uint32_t a, uint32_t b)
 }
 
 /* A serial keeps its place in the table, so that looking it up once is enough. */
-static uint32_t region_root_port(struct iso_engine *e, struct region *region,
-				 uint32_t position)
+static uint32_t region_root_port(struct iso_engine *e, struct region *region, uint32_t position)
 {
 	uint32_t m = topology_memdev_by_serial(e, region->definition.serials[position]);
 

@@ -9,10 +9,10 @@
 #define TO(state) (1u << (state))
 
 static const uint32_t region_moves[ISO_REGION_STATES] = {
-	[ISO_REGION_ABSENT] = TO(ISO_REGION_CREATING) | TO(ISO_REGION_LIVE) |
-			      TO(ISO_REGION_LOST) | TO(ISO_REGION_QUARANTINED),
-	[ISO_REGION_CREATING] = TO(ISO_REGION_LIVE) | TO(ISO_REGION_ABSENT) |
-				TO(ISO_REGION_LOST) | TO(ISO_REGION_QUARANTINED),
+	[ISO_REGION_ABSENT] = TO(ISO_REGION_CREATING) | TO(ISO_REGION_LIVE) | TO(ISO_REGION_LOST) |
+			      TO(ISO_REGION_QUARANTINED),
+	[ISO_REGION_CREATING] = TO(ISO_REGION_LIVE) | TO(ISO_REGION_ABSENT) | TO(ISO_REGION_LOST) |
+				TO(ISO_REGION_QUARANTINED),
 	[ISO_REGION_LIVE] = TO(ISO_REGION_LOST) | TO(ISO_REGION_CLEARING),
 	[ISO_REGION_LOST] = TO(ISO_REGION_CLEARING),
 	[ISO_REGION_CLEARING] = TO(ISO_REGION_ABSENT) | TO(ISO_REGION_LOST) |
@@ -36,8 +36,7 @@ static const uint32_t lease_moves[ISO_LEASE_STATES] = {
 	[ISO_LEASE_WAITING] = TO(ISO_LEASE_PREPARING),
 	[ISO_LEASE_PREPARING] = TO(ISO_LEASE_ACQUIRED) | TO(ISO_LEASE_VERIFYING),
 	[ISO_LEASE_ACQUIRED] = TO(ISO_LEASE_ATTACHED) | TO(ISO_LEASE_VERIFYING),
-	[ISO_LEASE_ATTACHED] = TO(ISO_LEASE_KILLED) | TO(ISO_LEASE_KEPT) |
-			       TO(ISO_LEASE_VERIFYING),
+	[ISO_LEASE_ATTACHED] = TO(ISO_LEASE_KILLED) | TO(ISO_LEASE_KEPT) | TO(ISO_LEASE_VERIFYING),
 	[ISO_LEASE_KILLED] = TO(ISO_LEASE_VERIFYING) | TO(ISO_LEASE_STUCK),
 	[ISO_LEASE_KEPT] = TO(ISO_LEASE_VERIFYING) | TO(ISO_LEASE_ACQUIRED),
 	[ISO_LEASE_VERIFYING] = TO(ISO_LEASE_RETRACTING) | TO(ISO_LEASE_STUCK),
@@ -45,19 +44,15 @@ static const uint32_t lease_moves[ISO_LEASE_STATES] = {
 	[ISO_LEASE_STUCK] = TO(ISO_LEASE_VERIFYING) | TO(ISO_LEASE_RETRACTING),
 };
 
-#define ANY_BUT_UNKNOWN                                                      \
-	(TO(ISO_DOMAIN_HEALTHY) | TO(ISO_DOMAIN_CONTAINING) |                \
-	 TO(ISO_DOMAIN_RECOVERING) | TO(ISO_DOMAIN_WAITING) |                \
-	 TO(ISO_DOMAIN_ISOLATED) | TO(ISO_DOMAIN_QUARANTINED))
+#define ANY_BUT_UNKNOWN                                                                            \
+	(TO(ISO_DOMAIN_HEALTHY) | TO(ISO_DOMAIN_CONTAINING) | TO(ISO_DOMAIN_RECOVERING) |          \
+	 TO(ISO_DOMAIN_WAITING) | TO(ISO_DOMAIN_ISOLATED) | TO(ISO_DOMAIN_QUARANTINED))
 
 /* Containment comes before everything else and ends before capacity is healthy. */
 static const uint32_t domain_moves[ISO_DOMAIN_STATES] = {
-	[ISO_DOMAIN_UNKNOWN] = ANY_BUT_UNKNOWN,
-	[ISO_DOMAIN_HEALTHY] = ANY_BUT_UNKNOWN,
-	[ISO_DOMAIN_CONTAINING] = ANY_BUT_UNKNOWN,
-	[ISO_DOMAIN_RECOVERING] = ANY_BUT_UNKNOWN,
-	[ISO_DOMAIN_WAITING] = ANY_BUT_UNKNOWN,
-	[ISO_DOMAIN_ISOLATED] = ANY_BUT_UNKNOWN,
+	[ISO_DOMAIN_UNKNOWN] = ANY_BUT_UNKNOWN,     [ISO_DOMAIN_HEALTHY] = ANY_BUT_UNKNOWN,
+	[ISO_DOMAIN_CONTAINING] = ANY_BUT_UNKNOWN,  [ISO_DOMAIN_RECOVERING] = ANY_BUT_UNKNOWN,
+	[ISO_DOMAIN_WAITING] = ANY_BUT_UNKNOWN,     [ISO_DOMAIN_ISOLATED] = ANY_BUT_UNKNOWN,
 	[ISO_DOMAIN_QUARANTINED] = ANY_BUT_UNKNOWN,
 };
 
@@ -72,12 +67,11 @@ void region_enter(struct iso_engine *e, uint32_t r, enum iso_region_state state)
 		order_left(e, r);
 	region->state = state;
 	region->over_hole = false;
-	if (state == ISO_REGION_LIVE || state == ISO_REGION_QUARANTINED ||
-	    was == ISO_REGION_LIVE)
-		emit_note(e, ISO_NOTE_REGION, 0, "region %s: %s -> %s%s%s",
-			  region->definition.name, iso_region_state_name(was),
-			  iso_region_state_name(state), region->reason[0] ? ": " : "",
-			  region->reason)->region = r;
+	if (state == ISO_REGION_LIVE || state == ISO_REGION_QUARANTINED || was == ISO_REGION_LIVE)
+		emit_note(e, ISO_NOTE_REGION, 0, "region %s: %s -> %s%s%s", region->definition.name,
+			  iso_region_state_name(was), iso_region_state_name(state),
+			  region->reason[0] ? ": " : "", region->reason)
+			->region = r;
 	e->regions_dirty = true;
 	e->domains_dirty = true;
 	e->placement_dirty = true;
@@ -117,8 +111,7 @@ void lease_enter(struct iso_engine *e, uint32_t l, enum iso_lease_state state)
 	emit_save_lease(e, l);
 }
 
-void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
-		  const char *reason)
+void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state, const char *reason)
 {
 	struct domain *domain = &e->domains[d];
 	struct incident *incident = incident_of_domain(e, d);
@@ -132,10 +125,12 @@ void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
 	if (domain->state != (uint32_t)state)
 		emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s -> %s%s%s",
 			  e->ports[d].path, iso_domain_state_name(domain->state),
-			  iso_domain_state_name(state), reason[0] ? ": " : "", reason)->port = d;
+			  iso_domain_state_name(state), reason[0] ? ": " : "", reason)
+			->port = d;
 	else if (state != ISO_DOMAIN_CONTAINING)
 		emit_note(e, kind, incident ? incident->id : 0, "domain %s: %s: %s",
-			  e->ports[d].path, iso_domain_state_name(state), reason)->port = d;
+			  e->ports[d].path, iso_domain_state_name(state), reason)
+			->port = d;
 	domain->state = state;
 	copy_text(domain->reason, sizeof(domain->reason), reason);
 }

@@ -3,19 +3,40 @@
 
 #include "state.h"
 
-uint32_t iso_host_bridge_count(const struct iso_engine *e) { return e->n_host_bridges; }
-uint32_t iso_port_count(const struct iso_engine *e) { return e->n_ports; }
-uint32_t iso_memdev_count(const struct iso_engine *e) { return e->n_memdevs; }
-uint32_t iso_region_count(const struct iso_engine *e) { return e->n_regions; }
-uint32_t iso_instance_count(const struct iso_engine *e) { return e->n_instances; }
-uint32_t iso_lease_count(const struct iso_engine *e) { return e->n_leases; }
-uint32_t iso_incident_count(const struct iso_engine *e) { return e->n_incidents; }
+uint32_t iso_host_bridge_count(const struct iso_engine *e)
+{
+	return e->n_host_bridges;
+}
+uint32_t iso_port_count(const struct iso_engine *e)
+{
+	return e->n_ports;
+}
+uint32_t iso_memdev_count(const struct iso_engine *e)
+{
+	return e->n_memdevs;
+}
+uint32_t iso_region_count(const struct iso_engine *e)
+{
+	return e->n_regions;
+}
+uint32_t iso_instance_count(const struct iso_engine *e)
+{
+	return e->n_instances;
+}
+uint32_t iso_lease_count(const struct iso_engine *e)
+{
+	return e->n_leases;
+}
+uint32_t iso_incident_count(const struct iso_engine *e)
+{
+	return e->n_incidents;
+}
 
 bool iso_host_bridge_get(const struct iso_engine *e, uint32_t i, struct iso_host_bridge_view *ret)
 {
 	if (i >= e->n_host_bridges)
 		return false;
-	*ret = (struct iso_host_bridge_view){ .path = e->host_bridges[i].path };
+	*ret = (struct iso_host_bridge_view){.path = e->host_bridges[i].path};
 	return true;
 }
 
@@ -26,9 +47,14 @@ bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *
 	if (i >= e->n_ports)
 		return false;
 	*ret = (struct iso_port_view){
-		.path = port->path, .address = port->address, .kind = port->kind,
-		.host_bridge = port->host_bridge, .parent = port->parent, .domain = port->domain,
-		.present = port->present, .held = port->held,
+		.path = port->path,
+		.address = port->address,
+		.kind = port->kind,
+		.host_bridge = port->host_bridge,
+		.parent = port->parent,
+		.domain = port->domain,
+		.present = port->present,
+		.held = port->held,
 	};
 	return true;
 }
@@ -40,11 +66,15 @@ bool iso_memdev_get(const struct iso_engine *e, uint32_t i, struct iso_memdev_vi
 	if (i >= e->n_memdevs)
 		return false;
 	*ret = (struct iso_memdev_view){
-		.path = memdev->path, .name = memdev->name, .serial = memdev->serial,
-		.address = memdev->address, .port = memdev->port,
+		.path = memdev->path,
+		.name = memdev->name,
+		.serial = memdev->serial,
+		.address = memdev->address,
+		.port = memdev->port,
 		.volatile_bytes = memdev->volatile_bytes,
 		.persistent_bytes = memdev->persistent_bytes,
-		.present = memdev->present, .bound = memdev->bound,
+		.present = memdev->present,
+		.bound = memdev->bound,
 		.settling = memdev->settling_until_ns > e->now_ns,
 		.duplicate_serial = memdev->duplicate_serial,
 	};
@@ -61,14 +91,20 @@ bool iso_region_get(const struct iso_engine *e, uint32_t i, struct iso_region_vi
 	if (region->window < e->n_windows)
 		window = &e->windows[region->window].observed;
 	*ret = (struct iso_region_view){
-		.definition = &region->definition, .state = region->state,
+		.definition = &region->definition,
+		.state = region->state,
 		.wait = region->state == ISO_REGION_ABSENT ? region->wait : ISO_WAIT_NOTHING,
-		.epoch = region->epoch, .domain = region->domain, .kernel_id = region->kernel_id,
+		.epoch = region->epoch,
+		.domain = region->domain,
+		.kernel_id = region->kernel_id,
 		.window_kernel_id = window ? window->kernel_id : ISO_NONE,
 		.window_granularity = window ? window->granularity : 0,
-		.range = region->range, .has_hpa = region->has_hpa,
-		.n_instances = region->n_instances, .from_operator = region->from_operator,
-		.desired = region->desired, .draining = region->draining,
+		.range = region->range,
+		.has_hpa = region->has_hpa,
+		.n_instances = region->n_instances,
+		.from_operator = region->from_operator,
+		.desired = region->desired,
+		.draining = region->draining,
 		.reason = region->reason,
 	};
 	if (!region->range.bytes)
@@ -85,11 +121,20 @@ bool iso_instance_get(const struct iso_engine *e, uint32_t i, struct iso_instanc
 	if (i >= e->n_instances || !instance->used)
 		return false;
 	*ret = (struct iso_instance_view){
-		.state = instance->state, .region = instance->region, .lease = instance->lease,
-		.part = instance->part, .epoch = instance->epoch, .named = instance->named,
-		.region_kernel_id = instance->region_kernel_id, .kernel_id = instance->kernel_id,
-		.major = instance->major, .minor = instance->minor, .bytes = instance->bytes,
-		.align = instance->align, .start = instance->start, .lost = instance->lost,
+		.state = instance->state,
+		.region = instance->region,
+		.lease = instance->lease,
+		.part = instance->part,
+		.epoch = instance->epoch,
+		.named = instance->named,
+		.region_kernel_id = instance->region_kernel_id,
+		.kernel_id = instance->kernel_id,
+		.major = instance->major,
+		.minor = instance->minor,
+		.bytes = instance->bytes,
+		.align = instance->align,
+		.start = instance->start,
+		.lost = instance->lost,
 	};
 	return true;
 }
@@ -101,12 +146,20 @@ bool iso_lease_get(const struct iso_engine *e, uint32_t i, struct iso_lease_view
 	if (i >= e->n_leases || !lease->used)
 		return false;
 	*ret = (struct iso_lease_view){
-		.terms = &lease->terms, .state = lease->state, .epoch = lease->epoch,
-		.sequence = lease->sequence, .pid = lease->pid, .incident = lease->incident,
-		.was_killed = lease->was_killed, .client_waits = lease->client_waits,
-		.killed_ns = lease->killed_ns, .exited_ns = lease->exited_ns,
-		.attached_ns = lease->attached_ns, .expires_at_ns = lease->deadline_ns,
-		.n_instances = lease->n_instances, .n_mappers = lease->n_mappers,
+		.terms = &lease->terms,
+		.state = lease->state,
+		.epoch = lease->epoch,
+		.sequence = lease->sequence,
+		.pid = lease->pid,
+		.incident = lease->incident,
+		.was_killed = lease->was_killed,
+		.client_waits = lease->client_waits,
+		.killed_ns = lease->killed_ns,
+		.exited_ns = lease->exited_ns,
+		.attached_ns = lease->attached_ns,
+		.expires_at_ns = lease->deadline_ns,
+		.n_instances = lease->n_instances,
+		.n_mappers = lease->n_mappers,
 		.waits_for = lease->waits_for,
 	};
 	memcpy(ret->instances, lease->instances, sizeof(ret->instances));
@@ -121,13 +174,20 @@ bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_inciden
 	if (i >= e->n_incidents || !incident->id)
 		return false;
 	*ret = (struct iso_incident_view){
-		.id = incident->id, .cause = incident->cause, .unit = incident->unit,
-		.domain = incident->domain, .record_ns = incident->record_ns,
-		.detected_ns = incident->detected_ns, .contained_ns = incident->contained_ns,
-		.recovered_ns = incident->recovered_ns, .n_killed = incident->n_killed,
-		.n_exited = incident->n_exited, .n_records = incident->n_records,
+		.id = incident->id,
+		.cause = incident->cause,
+		.unit = incident->unit,
+		.domain = incident->domain,
+		.record_ns = incident->record_ns,
+		.detected_ns = incident->detected_ns,
+		.contained_ns = incident->contained_ns,
+		.recovered_ns = incident->recovered_ns,
+		.n_killed = incident->n_killed,
+		.n_exited = incident->n_exited,
+		.n_records = incident->n_records,
 		.capacity_before_bytes = incident->capacity_before_bytes,
-		.capacity_after_bytes = incident->capacity_after_bytes, .open = incident->open,
+		.capacity_after_bytes = incident->capacity_after_bytes,
+		.open = incident->open,
 	};
 	return true;
 }
@@ -144,7 +204,7 @@ uint32_t iso_region_find(const struct iso_engine *e, const char *name)
 
 uint32_t iso_port_find(const struct iso_engine *e, const char *path_or_address)
 {
-	struct iso_pci_address address = { 0 };
+	struct iso_pci_address address = {0};
 	uint32_t p;
 
 	iso_pci_address_parse(path_or_address, &address);
@@ -157,7 +217,7 @@ uint32_t iso_port_find(const struct iso_engine *e, const char *path_or_address)
 
 uint32_t iso_memdev_find(const struct iso_engine *e, const char *text)
 {
-	struct iso_pci_address address = { 0 };
+	struct iso_pci_address address = {0};
 	char *end;
 	uint64_t serial = strtoull(text, &end, 0);
 	bool is_serial = *text && !*end;

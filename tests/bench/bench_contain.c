@@ -31,7 +31,7 @@ struct settings {
 	unsigned int sizes[SIZES_MAX];
 };
 
-static const char *const way_names[WAYS] = { "engine", "bare", "spawn" };
+static const char *const way_names[WAYS] = {"engine", "bare", "spawn"};
 static const char *const way_texts[WAYS] = {
 	"daxmgr: page, decoder, engine, pidfd",
 	"bare loop: epoll, pidfd",
@@ -77,13 +77,16 @@ static void summarise(unsigned int rounds, struct result *result)
 	const struct timing *engine = timings[WAY_ENGINE];
 
 	for (int way = 0; way < WAYS; way++) {
-		result->sent[way] = figure_of(timings[way], rounds, offsetof(struct timing, sent_ns));
+		result->sent[way] =
+			figure_of(timings[way], rounds, offsetof(struct timing, sent_ns));
 		result->exited[way] =
 			figure_of(timings[way], rounds, offsetof(struct timing, exited_ns));
 	}
 	result->woken_us = figure_of(engine, rounds, offsetof(struct timing, woken_ns)).median_us;
-	result->decoded_us = figure_of(engine, rounds, offsetof(struct timing, decoded_ns)).median_us;
-	result->decided_us = figure_of(engine, rounds, offsetof(struct timing, decided_ns)).median_us;
+	result->decoded_us =
+		figure_of(engine, rounds, offsetof(struct timing, decoded_ns)).median_us;
+	result->decided_us =
+		figure_of(engine, rounds, offsetof(struct timing, decided_ns)).median_us;
 }
 
 /* The first round of each way warms caches and is thrown away. */
@@ -153,7 +156,8 @@ static void print_json_way(FILE *out, const struct result *result, int way)
 		"%s\n        \"%s\": {\"sent_median_us\": %.1f, \"sent_p95_us\": %.1f, "
 		"\"exited_median_us\": %.1f, \"exited_p95_us\": %.1f}",
 		way ? "," : "", way_names[way], result->sent[way].median_us,
-		result->sent[way].p95_us, result->exited[way].median_us, result->exited[way].p95_us);
+		result->sent[way].p95_us, result->exited[way].median_us,
+		result->exited[way].p95_us);
 }
 
 static void print_json_result(FILE *out, const struct result *result)
@@ -165,7 +169,8 @@ static void print_json_result(FILE *out, const struct result *result)
 	fprintf(out, "    {\n      \"processes\": %u,\n      \"ways\": {", result->n);
 	for (int way = 0; way < WAYS; way++)
 		print_json_way(out, result, way);
-	fprintf(out, "\n      },\n      \"engine_over_bare\": %.3f,\n      \"spawn_over_engine\": %.3f,\n",
+	fprintf(out,
+		"\n      },\n      \"engine_over_bare\": %.3f,\n      \"spawn_over_engine\": %.3f,\n",
 		engine / result->sent[WAY_BARE].median_us,
 		result->sent[WAY_SPAWN].median_us / engine);
 	fprintf(out,
@@ -186,9 +191,11 @@ static void print_json(const struct settings *settings, const struct result *res
 		fprintf(stderr, "bench_contain: %s: %s\n", settings->json, strerror(errno));
 		exit(2);
 	}
-	fprintf(out, "{\n  \"benchmark\": \"contain\",\n  \"rounds\": %u,\n  \"cpus\": %ld,\n"
-		     "  \"realtime\": %s,\n  \"results\": [\n", settings->rounds,
-		sysconf(_SC_NPROCESSORS_ONLN), settings->realtime ? "true" : "false");
+	fprintf(out,
+		"{\n  \"benchmark\": \"contain\",\n  \"rounds\": %u,\n  \"cpus\": %ld,\n"
+		"  \"realtime\": %s,\n  \"results\": [\n",
+		settings->rounds, sysconf(_SC_NPROCESSORS_ONLN),
+		settings->realtime ? "true" : "false");
 	for (unsigned int i = 0; i < settings->n_sizes; i++) {
 		print_json_result(out, &results[i]);
 		fprintf(out, "%s\n", i + 1 < settings->n_sizes ? "," : "");
@@ -238,13 +245,13 @@ static void parse_sizes(const char *text, struct settings *settings)
 static void parse(int argc, char **argv, struct settings *settings)
 {
 	static const struct option options[] = {
-		{ "rounds", required_argument, NULL, 'r' },
-		{ "processes", required_argument, NULL, 'n' },
-		{ "timeshare", no_argument, NULL, 'T' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "data", required_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"rounds", required_argument, NULL, 'r'},
+		{"processes", required_argument, NULL, 'n'},
+		{"timeshare", no_argument, NULL, 'T'},
+		{"json", required_argument, NULL, 'j'},
+		{"data", required_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	char *end;
 	int c;
@@ -304,10 +311,10 @@ int main(int argc, char **argv)
 		.data = "tests/data/trace/7.2",
 		.rounds = 21,
 		.n_sizes = 4,
-		.sizes = { 1, 16, 64, 256 },
+		.sizes = {1, 16, 64, 256},
 		.realtime = true,
 	};
-	struct result results[SIZES_MAX] = { 0 };
+	struct result results[SIZES_MAX] = {0};
 	static struct recorded recorded;
 	bool table;
 	int memory;

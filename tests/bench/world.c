@@ -75,14 +75,21 @@ static void observe(struct world *world)
 {
 	struct iso_event event = {
 		.kind = ISO_EVENT_SNAPSHOT,
-		.snapshot = {
-			.host_bridges = &world->bridge, .n_host_bridges = 1,
-			.ports = &world->port, .n_ports = 1,
-			.memdevs = &world->memdev, .n_memdevs = 1,
-			.windows = &world->window, .n_windows = 1,
-			.regions = &world->region, .n_regions = world->has_region,
-			.instances = world->instances, .n_instances = world->n_instances,
-		},
+		.snapshot =
+			{
+				.host_bridges = &world->bridge,
+				.n_host_bridges = 1,
+				.ports = &world->port,
+				.n_ports = 1,
+				.memdevs = &world->memdev,
+				.n_memdevs = 1,
+				.windows = &world->window,
+				.n_windows = 1,
+				.regions = &world->region,
+				.n_regions = world->has_region,
+				.instances = world->instances,
+				.n_instances = world->n_instances,
+			},
 	};
 
 	step_and_keep(world, &event);
@@ -111,7 +118,7 @@ static void carve(struct world *world, const struct iso_effect *effect,
 	world->region.available_bytes -= view.bytes;
 	completion->kernel_id = instance->kernel_id;
 	completion->region_kernel_id = REGION_KERNEL_ID;
-	completion->range = (struct iso_hpa_range){ instance->start, instance->bytes };
+	completion->range = (struct iso_hpa_range){instance->start, instance->bytes};
 	completion->major = instance->major;
 	completion->minor = instance->minor;
 }
@@ -152,28 +159,42 @@ static void complete_all(struct world *world)
 
 static void make_topology(struct world *world, const char *port)
 {
-	const struct iso_hpa_range range = { { region_start }, region_bytes };
+	const struct iso_hpa_range range = {{region_start}, region_bytes};
 
 	strcpy(world->bridge.path, "hb100");
 	world->port = (struct iso_observed_port){
-		.path = "hb100/00.0", .kind = ISO_PORT_ROOT, .parent = ISO_NONE,
+		.path = "hb100/00.0",
+		.kind = ISO_PORT_ROOT,
+		.parent = ISO_NONE,
 	};
 	if (!iso_pci_address_parse(port, &world->port.address))
 		give_up("the port is not a PCI address");
 	world->memdev = (struct iso_observed_memdev){
-		.path = "hb100/00.0/00.0", .name = "mem0", .serial = WORLD_SERIAL,
-		.address = world->port.address, .volatile_bytes = region_bytes, .bound = true,
+		.path = "hb100/00.0/00.0",
+		.name = "mem0",
+		.serial = WORLD_SERIAL,
+		.address = world->port.address,
+		.volatile_bytes = region_bytes,
+		.bound = true,
 	};
 	world->memdev.address.bus++;
 	world->window = (struct iso_observed_window){
-		.range = { { region_start }, 4 * region_bytes }, .granularity = 256, .ways = 1,
+		.range = {{region_start}, 4 * region_bytes},
+		.granularity = 256,
+		.ways = 1,
 		.volatile_capable = true,
 	};
 	world->region = (struct iso_observed_region){
-		.kernel_id = REGION_KERNEL_ID, .range = range, .ways = 1, .granularity = 256,
-		.targets = { { .serial = WORLD_SERIAL, .present = true } },
-		.available_bytes = region_bytes, .committed = true, .bound = true,
-		.has_dax = true, .is_volatile = true,
+		.kernel_id = REGION_KERNEL_ID,
+		.range = range,
+		.ways = 1,
+		.granularity = 256,
+		.targets = {{.serial = WORLD_SERIAL, .present = true}},
+		.available_bytes = region_bytes,
+		.committed = true,
+		.bound = true,
+		.has_dax = true,
+		.is_volatile = true,
 	};
 }
 
@@ -181,9 +202,12 @@ static void define_region(struct world *world)
 {
 	struct iso_event event = {
 		.kind = ISO_EVENT_REGION_DEFINE,
-		.define.definition = {
-			.name = "bench", .ways = 1, .serials = { WORLD_SERIAL },
-		},
+		.define.definition =
+			{
+				.name = "bench",
+				.ways = 1,
+				.serials = {WORLD_SERIAL},
+			},
 	};
 
 	step_and_keep(world, &event);
@@ -239,13 +263,16 @@ void world_attach(struct world *world, const char *name, int32_t pid, uint32_t *
 {
 	struct iso_event acquire = {
 		.kind = ISO_EVENT_ACQUIRE,
-		.acquire = {
-			.request = 1, .n_parts = 1, .parts = { { .bytes = WORLD_LEASE_BYTES } },
-			.restart = true,
-		},
+		.acquire =
+			{
+				.request = 1,
+				.n_parts = 1,
+				.parts = {{.bytes = WORLD_LEASE_BYTES}},
+				.restart = true,
+			},
 	};
-	struct iso_event changed = { .kind = ISO_EVENT_CHANGED };
-	struct iso_event attach = { .kind = ISO_EVENT_ATTACH, .attach = { .request = 2, .pid = pid } };
+	struct iso_event changed = {.kind = ISO_EVENT_CHANGED};
+	struct iso_event attach = {.kind = ISO_EVENT_ATTACH, .attach = {.request = 2, .pid = pid}};
 
 	snprintf(acquire.acquire.name, sizeof(acquire.acquire.name), "%s", name);
 	snprintf(attach.attach.name, sizeof(attach.attach.name), "%s", name);

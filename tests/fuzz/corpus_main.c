@@ -41,7 +41,8 @@ static int run_directory(const char *path, unsigned int *inputs)
 	for (int i = 0; i < n; i++) {
 		char *file;
 
-		if (entries[i]->d_name[0] != '.' && asprintf(&file, "%s/%s", path, entries[i]->d_name) >= 0) {
+		if (entries[i]->d_name[0] != '.' &&
+		    asprintf(&file, "%s/%s", path, entries[i]->d_name) >= 0) {
 			failed |= run_file(file);
 			(*inputs)++;
 			free(file);

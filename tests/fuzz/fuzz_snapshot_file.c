@@ -13,10 +13,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void take_in(const struct iso_snapshot *snapshot)
 {
 	const struct iso_limits limits = {
-		.host_bridges = 4, .ports = 8, .memdevs = 8, .windows = 4, .regions = 4,
-		.instances = 16, .leases = 4, .operations = 64, .incidents = 4,
+		.host_bridges = 4,
+		.ports = 8,
+		.memdevs = 8,
+		.windows = 4,
+		.regions = 4,
+		.instances = 16,
+		.leases = 4,
+		.operations = 64,
+		.incidents = 4,
 	};
-	struct iso_event event = { .kind = ISO_EVENT_SNAPSHOT, .now_ns = 1, .snapshot = *snapshot };
+	struct iso_event event = {.kind = ISO_EVENT_SNAPSHOT, .now_ns = 1, .snapshot = *snapshot};
 	size_t bytes = iso_engine_bytes(&limits);
 	void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 	struct iso_policy policy;

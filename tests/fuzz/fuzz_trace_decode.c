@@ -11,14 +11,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define FIELD(text, offset, size, sign) \
+#define FIELD(text, offset, size, sign)                                                            \
 	"\tfield:" text ";\toffset:" #offset ";\tsize:" #size ";\tsigned:" #sign ";\n"
-#define HEAD(name, id)                                                              \
-	"name: " name "\nID: " #id "\nformat:\n"                                    \
-	FIELD("unsigned short common_type", 0, 2, 0)                                \
-	FIELD("unsigned char common_flags", 2, 1, 0)                                \
-	FIELD("unsigned char common_preempt_count", 3, 1, 0)                        \
-	FIELD("int common_pid", 4, 4, 1) "\n"
+#define HEAD(name, id)                                                                             \
+	"name: " name "\nID: " #id "\nformat:\n" FIELD("unsigned short common_type", 0, 2, 0)      \
+		FIELD("unsigned char common_flags", 2, 1, 0)                                       \
+			FIELD("unsigned char common_preempt_count", 3, 1, 0)                       \
+				FIELD("int common_pid", 4, 4, 1) "\n"
 #define END "\nprint fmt: \"%d\", REC->common_pid\n"
 
 struct event {
@@ -28,31 +27,35 @@ struct event {
 
 static const struct event events[2][6] = {
 	{
-		{ "ras", HEAD("aer_event", 1) FIELD("__data_loc char[] dev_name", 8, 4, 0)
-			 FIELD("u32 status", 12, 4, 0) FIELD("u8 severity", 16, 1, 0)
-			 FIELD("u32 tlp_header[14]", 20, 56, 0)
-			 FIELD("__data_loc char[] bus_type", 76, 4, 0) END },
-		{ "pci", HEAD("pci_hp_event", 2) FIELD("__data_loc char[] port_name", 8, 4, 0)
-			 FIELD("__data_loc char[] slot", 12, 4, 0) FIELD("int event", 16, 4, 1) END },
-		{ "ras", HEAD("memory_failure_event", 3) FIELD("unsigned long pfn", 8, 8, 0)
-			 FIELD("int type", 16, 4, 1) FIELD("int result", 20, 4, 1) END },
-		{ "mce", HEAD("mce_record", 4) FIELD("u64 mcgstatus", 16, 8, 0)
-			 FIELD("u64 status", 24, 8, 0) FIELD("u64 addr", 32, 8, 0)
-			 FIELD("u32 cpu", 96, 4, 0) FIELD("u8 bank", 113, 1, 0) END },
-		{ "cxl", HEAD("cxl_poison", 5) FIELD("__data_loc char[] memdev", 8, 4, 0)
-			 FIELD("__data_loc char[] host", 12, 4, 0) FIELD("u64 serial", 16, 8, 0)
-			 FIELD("u8 trace_type", 24, 1, 0) FIELD("__data_loc char[] region", 28, 4, 0)
-			 FIELD("u64 hpa", 40, 8, 0) FIELD("u64 dpa", 56, 8, 0)
-			 FIELD("u32 dpa_length", 64, 4, 0) FIELD("u8 flags", 85, 1, 0) END },
-		{ "cxl", HEAD("cxl_overflow", 6) FIELD("__rel_loc char[] memdev", 8, 4, 0)
-			 FIELD("char host[8]", 12, 8, 0) FIELD("u16 count", 20, 2, 0) END },
+		{"ras", HEAD("aer_event", 1) FIELD("__data_loc char[] dev_name", 8, 4, 0)
+				FIELD("u32 status", 12, 4, 0) FIELD("u8 severity", 16, 1, 0)
+					FIELD("u32 tlp_header[14]", 20, 56, 0)
+						FIELD("__data_loc char[] bus_type", 76, 4, 0) END},
+		{"pci", HEAD("pci_hp_event", 2) FIELD("__data_loc char[] port_name", 8, 4, 0)
+				FIELD("__data_loc char[] slot", 12, 4, 0)
+					FIELD("int event", 16, 4, 1) END},
+		{"ras", HEAD("memory_failure_event", 3) FIELD("unsigned long pfn", 8, 8, 0)
+				FIELD("int type", 16, 4, 1) FIELD("int result", 20, 4, 1) END},
+		{"mce", HEAD("mce_record", 4) FIELD("u64 mcgstatus", 16, 8, 0)
+				FIELD("u64 status", 24, 8, 0) FIELD("u64 addr", 32, 8, 0)
+					FIELD("u32 cpu", 96, 4, 0) FIELD("u8 bank", 113, 1, 0) END},
+		{"cxl",
+		 HEAD("cxl_poison", 5) FIELD("__data_loc char[] memdev", 8, 4, 0) FIELD(
+			 "__data_loc char[] host", 12, 4, 0) FIELD("u64 serial", 16, 8, 0)
+			 FIELD("u8 trace_type", 24, 1, 0) FIELD("__data_loc char[] region", 28, 4,
+								0) FIELD("u64 hpa", 40, 8, 0)
+				 FIELD("u64 dpa", 56, 8, 0) FIELD("u32 dpa_length", 64, 4, 0)
+					 FIELD("u8 flags", 85, 1, 0) END},
+		{"cxl", HEAD("cxl_overflow", 6) FIELD("__rel_loc char[] memdev", 8, 4, 0)
+				FIELD("char host[8]", 12, 8, 0) FIELD("u16 count", 20, 2, 0) END},
 	},
 	{
-		{ "ras", HEAD("aer_event", 1) FIELD("__data_loc char[] dev_name", 8, 4, 0)
-			 FIELD("u32 status", 12, 4, 0) FIELD("u8 severity", 16, 1, 0)
-			 FIELD("u32 tlp_header[4]", 20, 16, 0) END },
-		{ "cxl", HEAD("cxl_poison", 5) FIELD("__data_loc char[] memdev", 8, 4, 0)
-			 FIELD("__data_loc char[] region", 28, 4, 0) FIELD("u64 dpa", 48, 8, 0) END },
+		{"ras", HEAD("aer_event", 1) FIELD("__data_loc char[] dev_name", 8, 4, 0)
+				FIELD("u32 status", 12, 4, 0) FIELD("u8 severity", 16, 1, 0)
+					FIELD("u32 tlp_header[4]", 20, 16, 0) END},
+		{"cxl", HEAD("cxl_poison", 5) FIELD("__data_loc char[] memdev", 8, 4, 0)
+				FIELD("__data_loc char[] region", 28, 4, 0)
+					FIELD("u64 dpa", 48, 8, 0) END},
 	},
 };
 

@@ -12,7 +12,7 @@
 #include "port/guard.h"
 
 #define AUTOPROBE "/sys/bus/dax/drivers_autoprobe"
-#define RECORD	  "/run/daxmgr/dax-autoprobe"
+#define RECORD    "/run/daxmgr/dax-autoprobe"
 
 static struct fake f;
 static const struct iso_hpa_range range = {{0x150000000}, 0x20000000};

@@ -25,7 +25,7 @@ static struct iso_observed_instance instances[1] = {{.driver = ISO_DAX_KMEM}};
 static struct iso_snapshot sample(void)
 {
 	return (struct iso_snapshot){bridges, ports, memdevs, windows, regions, instances, 2,
-				     2,	      1,     1,	      1,       1,	4711};
+				     2,       1,     1,       1,       1,       4711};
 }
 
 /* The bytes of a good file, to be spoilt. */

@@ -105,7 +105,7 @@ static bool parse_lease(int argc, char **argv, struct job_request *r)
 {
 	int at = 2;
 
-	r->kind = !strcmp(argv[1], "give")	? JOB_HAND_OVER
+	r->kind = !strcmp(argv[1], "give")      ? JOB_HAND_OVER
 		  : !strcmp(argv[1], "retract") ? JOB_RETRACT
 						: JOB_VERIFY;
 	if (r->kind != JOB_VERIFY && argc > at)

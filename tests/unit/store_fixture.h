@@ -5,7 +5,7 @@
 
 #include "store.h"
 
-#define BOOT	   "0123456789abcdef0123456789abcdef"
+#define BOOT       "0123456789abcdef0123456789abcdef"
 #define OTHER_BOOT "ffffffffffffffffffffffffffffffff"
 
 struct store_fixture {

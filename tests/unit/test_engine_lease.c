@@ -367,7 +367,7 @@ Test(engine_lease, stranger)
 Test(engine_lease, failing_once)
 {
 	static const uint32_t kinds[] = {
-		ISO_EFFECT_INTENT,    ISO_EFFECT_CARVE,	 ISO_EFFECT_ZERO,    ISO_EFFECT_PROVE,
+		ISO_EFFECT_INTENT,    ISO_EFFECT_CARVE,  ISO_EFFECT_ZERO,    ISO_EFFECT_PROVE,
 		ISO_EFFECT_HAND_OVER, ISO_EFFECT_VERIFY, ISO_EFFECT_RETRACT, ISO_EFFECT_REMOVE,
 	};
 	size_t i;

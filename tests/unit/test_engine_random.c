@@ -128,10 +128,10 @@ static void stop_or_start(struct history *h, struct launcher *launcher)
 static void spoil_operation(struct history *h)
 {
 	static const uint32_t kinds[] = {
-		ISO_EFFECT_INTENT,	 ISO_EFFECT_OBSERVE,   ISO_EFFECT_CREATE_REGION,
+		ISO_EFFECT_INTENT,       ISO_EFFECT_OBSERVE,   ISO_EFFECT_CREATE_REGION,
 		ISO_EFFECT_CLEAR_REGION, ISO_EFFECT_CARVE,     ISO_EFFECT_ZERO,
-		ISO_EFFECT_PROVE,	 ISO_EFFECT_HAND_OVER, ISO_EFFECT_RETRACT,
-		ISO_EFFECT_VERIFY,	 ISO_EFFECT_REMOVE,
+		ISO_EFFECT_PROVE,        ISO_EFFECT_HAND_OVER, ISO_EFFECT_RETRACT,
+		ISO_EFFECT_VERIFY,       ISO_EFFECT_REMOVE,
 	};
 	struct world_plan *plan;
 	uint32_t i, free_plans = 0;

@@ -8,42 +8,39 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#define COMMON                                                                         \
-	"format:\n"                                                                    \
-	"\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n"         \
-	"\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n"         \
-	"\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n" \
+#define COMMON                                                                                     \
+	"format:\n"                                                                                \
+	"\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n"                     \
+	"\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n"                     \
+	"\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n"             \
 	"\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n"
-#define PRINT "\nprint fmt: \"%s\", __get_str(dev_name)\n"
+#define PRINT          "\nprint fmt: \"%s\", __get_str(dev_name)\n"
 #define HEAD(name, id) "name: " name "\nID: " id "\n" COMMON
 
 /* An aer_event as no kernel has it: moved, wider, with strangers in between. */
-static const char other_aer[] =
-	HEAD("aer_event", "77")
-	"\tfield:u64 status;\toffset:8;\tsize:8;\tsigned:0;\n"
-	"\tfield:u32 vendor_novelty[4];\toffset:16;\tsize:16;\tsigned:0;\n"
-	"\tfield:int severity;\toffset:32;\tsize:4;\tsigned:1;\n"
-	"\tfield:char dev_name[16];\toffset:36;\tsize:16;\tsigned:0;\n" PRINT;
+static const char other_aer[] = HEAD(
+	"aer_event", "77") "\tfield:u64 status;\toffset:8;\tsize:8;\tsigned:0;\n"
+			   "\tfield:u32 vendor_novelty[4];\toffset:16;\tsize:16;\tsigned:0;\n"
+			   "\tfield:int severity;\toffset:32;\tsize:4;\tsigned:1;\n"
+			   "\tfield:char dev_name[16];\toffset:36;\tsize:16;\tsigned:0;\n" PRINT;
 
 /* Without a severity; the name relative to the field's own end. */
-static const char poor_aer[] =
-	HEAD("aer_event", "78")
-	"\tfield:__rel_loc char[] dev_name;\toffset:8;\tsize:4;\tsigned:0;\n"
-	"\tfield:u32 status;\toffset:12;\tsize:4;\tsigned:0;\n" PRINT;
+static const char poor_aer[] = HEAD(
+	"aer_event", "78") "\tfield:__rel_loc char[] dev_name;\toffset:8;\tsize:4;\tsigned:0;\n"
+			   "\tfield:u32 status;\toffset:12;\tsize:4;\tsigned:0;\n" PRINT;
 
 static const char hotplug[] =
-	HEAD("pci_hp_event", "79")
-	"\tfield:__data_loc char[] port_name;\toffset:8;\tsize:4;\tsigned:0;\n"
-	"\tfield:__data_loc char[] slot;\toffset:12;\tsize:4;\tsigned:0;\n"
-	"\tfield:int event;\toffset:16;\tsize:4;\tsigned:1;\n"
-	"\nprint fmt: \"%s\", __get_str(port_name)\n";
+	HEAD("pci_hp_event",
+	     "79") "\tfield:__data_loc char[] port_name;\toffset:8;\tsize:4;\tsigned:0;\n"
+		   "\tfield:__data_loc char[] slot;\toffset:12;\tsize:4;\tsigned:0;\n"
+		   "\tfield:int event;\toffset:16;\tsize:4;\tsigned:1;\n"
+		   "\nprint fmt: \"%s\", __get_str(port_name)\n";
 
-static const char memory_failure[] =
-	HEAD("memory_failure_event", "80")
-	"\tfield:unsigned long pfn;\toffset:8;\tsize:8;\tsigned:0;\n"
-	"\tfield:int type;\toffset:16;\tsize:4;\tsigned:1;\n"
-	"\tfield:int result;\toffset:20;\tsize:4;\tsigned:1;\n"
-	"\nprint fmt: \"%#lx\", REC->pfn\n";
+static const char memory_failure[] = HEAD(
+	"memory_failure_event", "80") "\tfield:unsigned long pfn;\toffset:8;\tsize:8;\tsigned:0;\n"
+				      "\tfield:int type;\toffset:16;\tsize:4;\tsigned:1;\n"
+				      "\tfield:int result;\toffset:20;\tsize:4;\tsigned:1;\n"
+				      "\nprint fmt: \"%#lx\", REC->pfn\n";
 
 static int add(struct trace_formats *formats, const char *system, const char *text)
 {
@@ -86,7 +83,7 @@ static enum trace_outcome decode(const struct trace_formats *formats, const uint
 
 Test(trace_decode, record_of_7_2)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	uint8_t raw[AER_BYTES];
 	struct iso_fault fault;
@@ -114,7 +111,7 @@ Test(trace_decode, record_of_7_2)
 
 Test(trace_decode, torn_at_every_length)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	uint8_t raw[AER_BYTES];
 
@@ -137,12 +134,12 @@ Test(trace_decode, torn_at_every_length)
 
 Test(trace_decode, every_event_of_both_kernels_torn_at_every_length)
 {
-	const char *const versions[] = { "tests/data/trace/6.12", "tests/data/trace/7.2" };
+	const char *const versions[] = {"tests/data/trace/6.12", "tests/data/trace/7.2"};
 	struct trace_record record;
 	uint8_t raw[256];
 
 	for (size_t v = 0; v < 2; v++) {
-		struct trace_formats formats = { 0 };
+		struct trace_formats formats = {0};
 
 		trace_files_formats(versions[v], &formats);
 		for (uint32_t i = 0; i < formats.n; i++) {
@@ -158,10 +155,12 @@ Test(trace_decode, every_event_of_both_kernels_torn_at_every_length)
 
 Test(trace_decode, texts_outside_or_without_an_end_are_missing)
 {
-	const struct { uint32_t offset, bytes; } wrong[] = {
-		{ 80, 12 }, { 80, 0 }, { 97, 1 }, { 0xffff, 1 }, { 80, 0xffff }, { 96, 2 },
+	const struct {
+		uint32_t offset, bytes;
+	} wrong[] = {
+		{80, 12}, {80, 0}, {97, 1}, {0xffff, 1}, {80, 0xffff}, {96, 2},
 	};
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	struct iso_fault fault;
 	uint8_t raw[AER_BYTES];
@@ -179,10 +178,10 @@ Test(trace_decode, texts_outside_or_without_an_end_are_missing)
 
 Test(trace_decode, fields_are_found_wherever_they_are)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	struct iso_fault fault;
-	uint8_t raw[52] = { 77 };
+	uint8_t raw[52] = {77};
 
 	cr_assert_eq(add(&formats, "ras", other_aer), 0);
 	put(raw, 8, 0x8000000000000020, 8);
@@ -203,10 +202,10 @@ Test(trace_decode, fields_are_found_wherever_they_are)
 
 Test(trace_decode, missing_fields_are_said_to_be_missing)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	struct iso_fault fault;
-	uint8_t raw[32] = { 78 };
+	uint8_t raw[32] = {78};
 
 	cr_assert_eq(add(&formats, "ras", poor_aer), 0);
 	put(raw, 8, 4 | 13 << 16, 4); /* 12 + 4 = 16 */
@@ -219,7 +218,7 @@ Test(trace_decode, missing_fields_are_said_to_be_missing)
 
 Test(trace_decode, only_fatal_errors_contain)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	struct iso_fault fault;
 	uint8_t raw[AER_BYTES];
@@ -244,14 +243,14 @@ Test(trace_decode, only_fatal_errors_contain)
 
 Test(trace_decode, a_lost_link_or_card_contains)
 {
-	const bool contains[] = { false, true, false, true, false };
-	struct trace_formats formats = { 0 };
+	const bool contains[] = {false, true, false, true, false};
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	struct iso_fault fault;
 
 	cr_assert_eq(add(&formats, "pci", hotplug), 0);
 	for (uint32_t event = 0; event < 5; event++) {
-		uint8_t raw[40] = { 79 };
+		uint8_t raw[40] = {79};
 
 		put(raw, 8, 20 | 13 << 16, 4);
 		put(raw, 12, 33 | 2 << 16, 4);
@@ -270,10 +269,10 @@ Test(trace_decode, a_lost_link_or_card_contains)
 
 Test(trace_decode, other_events_are_only_told)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
 	struct iso_fault fault;
-	uint8_t raw[24] = { 80 };
+	uint8_t raw[24] = {80};
 
 	cr_assert_eq(add(&formats, "ras", memory_failure), 0);
 	put(raw, 8, 0xb90000, 8);
@@ -291,9 +290,9 @@ Test(trace_decode, other_events_are_only_told)
 /* The header's flags come first in cxl_memory_sparing, its own ones later. */
 Test(trace_decode, flags_are_those_of_the_header)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	struct trace_record record;
-	uint8_t raw[256] = { 0 };
+	uint8_t raw[256] = {0};
 	uint32_t sparing = 0;
 
 	trace_files_formats("tests/data/trace/7.2", &formats);
@@ -309,7 +308,7 @@ Test(trace_decode, flags_are_those_of_the_header)
 
 Test(trace_formats, refuses_what_is_not_one_of_ours)
 {
-	struct trace_formats formats = { 0 };
+	struct trace_formats formats = {0};
 	char text[512];
 
 	cr_assert_eq(add(&formats, "ras", other_aer), 0);
@@ -328,7 +327,8 @@ Test(trace_formats, refuses_what_is_not_one_of_ours)
 		snprintf(text, sizeof(text),
 			 "name: cxl_%u\nID: %u\n" COMMON
 			 "\tfield:u64 dpa;\toffset:8;\tsize:8;\tsigned:0;\n"
-			 "\nprint fmt: \"%%d\", REC->dpa\n", id, id);
+			 "\nprint fmt: \"%%d\", REC->dpa\n",
+			 id, id);
 		cr_assert_eq(add(&formats, "cxl", text), 0);
 	}
 	cr_assert_eq(add(&formats, "ras", poor_aer), -ENOSPC);

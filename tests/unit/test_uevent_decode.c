@@ -12,48 +12,48 @@
 #define REGION "/devices/platform/ACPI0017:00/root0/decoder0.1/region1"
 #define PORT   "/devices/pci0000:64/0000:64:00.0"
 
-#define DAX_UNBIND                                                              \
-	"unbind@" REGION "/dax_region1/dax1.2\0ACTION=unbind\0"                  \
-	"DEVPATH=" REGION "/dax_region1/dax1.2\0SUBSYSTEM=dax\0MAJOR=251\0"      \
+#define DAX_UNBIND                                                                                 \
+	"unbind@" REGION "/dax_region1/dax1.2\0ACTION=unbind\0"                                    \
+	"DEVPATH=" REGION "/dax_region1/dax1.2\0SUBSYSTEM=dax\0MAJOR=251\0"                        \
 	"MINOR=2\0DEVNAME=dax1.2\0SEQNUM=1572"
-#define MEMDEV_UNBIND                                                           \
-	"unbind@" PORT "/0000:65:00.0/mem1\0ACTION=unbind\0"                     \
-	"DEVPATH=" PORT "/0000:65:00.0/mem1\0SUBSYSTEM=cxl\0MAJOR=249\0"         \
+#define MEMDEV_UNBIND                                                                              \
+	"unbind@" PORT "/0000:65:00.0/mem1\0ACTION=unbind\0"                                       \
+	"DEVPATH=" PORT "/0000:65:00.0/mem1\0SUBSYSTEM=cxl\0MAJOR=249\0"                           \
 	"MINOR=1\0DEVNAME=cxl/mem1\0DEVTYPE=cxl_memdev\0SEQNUM=1664"
-#define MEMDEV_REMOVE                                                           \
-	"remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0"            \
-	"ACTION=remove\0DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0" \
-	"SUBSYSTEM=cxl\0MAJOR=249\0MINOR=2\0DEVNAME=cxl/mem2\0"                  \
+#define MEMDEV_REMOVE                                                                              \
+	"remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0"                              \
+	"ACTION=remove\0DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0"              \
+	"SUBSYSTEM=cxl\0MAJOR=249\0MINOR=2\0DEVNAME=cxl/mem2\0"                                    \
 	"DEVTYPE=cxl_memdev\0MODALIAS=cxl:t5\0SEQNUM=1682"
-#define RECOVERY(event, online, seqnum)                                         \
-	"change@" PORT "/0000:65:00.0\0ACTION=change\0"                          \
-	"DEVPATH=" PORT "/0000:65:00.0\0SUBSYSTEM=pci\0ERROR_EVENT=" event "\0"  \
-	"DEVICE_ONLINE=" online "\0DRIVER=cxl_pci\0PCI_CLASS=50210\0"            \
-	"PCI_ID=8086:0D93\0PCI_SUBSYS_ID=1AF4:1100\0PCI_SLOT_NAME=0000:65:00.0\0" \
-	"MODALIAS=pci:v00008086d00000D93sv00001AF4sd00001100bc05sc02i10\0"       \
+#define RECOVERY(event, online, seqnum)                                                            \
+	"change@" PORT "/0000:65:00.0\0ACTION=change\0"                                            \
+	"DEVPATH=" PORT "/0000:65:00.0\0SUBSYSTEM=pci\0ERROR_EVENT=" event "\0"                    \
+	"DEVICE_ONLINE=" online "\0DRIVER=cxl_pci\0PCI_CLASS=50210\0"                              \
+	"PCI_ID=8086:0D93\0PCI_SUBSYS_ID=1AF4:1100\0PCI_SLOT_NAME=0000:65:00.0\0"                  \
+	"MODALIAS=pci:v00008086d00000D93sv00001AF4sd00001100bc05sc02i10\0"                         \
 	"SEQNUM=" seqnum
-#define FIRMWARE_REMOVE                                                         \
-	"remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2/firmware/mem2\0" \
-	"ACTION=remove\0"                                                        \
-	"DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2/firmware/mem2\0" \
+#define FIRMWARE_REMOVE                                                                            \
+	"remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2/firmware/mem2\0"                \
+	"ACTION=remove\0"                                                                          \
+	"DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2/firmware/mem2\0"               \
 	"SUBSYSTEM=firmware\0FIRMWARE=mem2\0TIMEOUT=60\0ASYNC=0\0SEQNUM=1674"
-#define ENDPOINT_ADD                                                            \
-	"add@/devices/platform/ACPI0017:00/root0/port1/endpoint3\0ACTION=add\0"  \
-	"DEVPATH=/devices/platform/ACPI0017:00/root0/port1/endpoint3\0"          \
+#define ENDPOINT_ADD                                                                               \
+	"add@/devices/platform/ACPI0017:00/root0/port1/endpoint3\0ACTION=add\0"                    \
+	"DEVPATH=/devices/platform/ACPI0017:00/root0/port1/endpoint3\0"                            \
 	"SUBSYSTEM=cxl\0DEVTYPE=cxl_port\0MODALIAS=cxl:t3\0SEQNUM=1666"
-#define KMEM_BIND                                                               \
-	"bind@" REGION "/dax_region1/dax1.0\0ACTION=bind\0"                      \
-	"DEVPATH=" REGION "/dax_region1/dax1.0\0SUBSYSTEM=dax\0MAJOR=251\0"      \
+#define KMEM_BIND                                                                                  \
+	"bind@" REGION "/dax_region1/dax1.0\0ACTION=bind\0"                                        \
+	"DEVPATH=" REGION "/dax_region1/dax1.0\0SUBSYSTEM=dax\0MAJOR=251\0"                        \
 	"MINOR=0\0DEVNAME=dax1.0\0DRIVER=kmem\0MODALIAS=dax:t0\0SEQNUM=1648"
-#define PLACEHOLDER_REMOVE                                                      \
-	"remove@" REGION "/dax_region1/dax1.0\0ACTION=remove\0"                  \
-	"DEVPATH=" REGION "/dax_region1/dax1.0\0SUBSYSTEM=dax\0MAJOR=251\0"      \
+#define PLACEHOLDER_REMOVE                                                                         \
+	"remove@" REGION "/dax_region1/dax1.0\0ACTION=remove\0"                                    \
+	"DEVPATH=" REGION "/dax_region1/dax1.0\0SUBSYSTEM=dax\0MAJOR=251\0"                        \
 	"MINOR=0\0DEVNAME=dax1.0\0MODALIAS=dax:t0\0SEQNUM=1657"
-#define PCI_REMOVE                                                              \
-	"remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0\0ACTION=remove\0"  \
-	"DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0\0SUBSYSTEM=pci\0" \
-	"PCI_CLASS=50210\0PCI_ID=8086:0D93\0PCI_SUBSYS_ID=1AF4:1100\0"           \
-	"PCI_SLOT_NAME=0000:0d:00.0\0"                                           \
+#define PCI_REMOVE                                                                                 \
+	"remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0\0ACTION=remove\0"                    \
+	"DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0\0SUBSYSTEM=pci\0"                   \
+	"PCI_CLASS=50210\0PCI_ID=8086:0D93\0PCI_SUBSYS_ID=1AF4:1100\0"                             \
+	"PCI_SLOT_NAME=0000:0d:00.0\0"                                                             \
 	"MODALIAS=pci:v00008086d00000D93sv00001AF4sd00001100bc05sc02i10\0SEQNUM=1684"
 
 static struct uevent uevent;
@@ -163,9 +163,11 @@ Test(uevent_decode, others_are_nothing)
 {
 	cr_assert_eq(MEANING(FIRMWARE_REMOVE), UEVENT_NOTHING);
 	cr_assert_eq(MEANING("add@/module/kmem\0ACTION=add\0DEVPATH=/module/kmem\0"
-			     "SUBSYSTEM=module\0SEQNUM=1650"), UEVENT_NOTHING);
+			     "SUBSYSTEM=module\0SEQNUM=1650"),
+		     UEVENT_NOTHING);
 	cr_assert_eq(MEANING("change@/x/dax1.1\0ACTION=change\0DEVPATH=/x/dax1.1\0"
-			     "SUBSYSTEM=dax"), UEVENT_NOTHING);
+			     "SUBSYSTEM=dax"),
+		     UEVENT_NOTHING);
 }
 
 Test(uevent_decode, names_that_are_no_instance)
@@ -177,11 +179,14 @@ Test(uevent_decode, names_that_are_no_instance)
 	cr_assert_eq(MEANING("remove@/d/dax1.-1\0ACTION=remove\0DEVPATH=/d/dax1.-1\0SUBSYSTEM=dax"),
 		     UEVENT_CHANGED);
 	cr_assert_eq(MEANING("remove@/d/dax1.4294967295\0ACTION=remove\0"
-			     "DEVPATH=/d/dax1.4294967295\0SUBSYSTEM=dax"), UEVENT_CHANGED);
+			     "DEVPATH=/d/dax1.4294967295\0SUBSYSTEM=dax"),
+		     UEVENT_CHANGED);
 	cr_assert_eq(MEANING("remove@/d/dax9999999999.1\0ACTION=remove\0"
-			     "DEVPATH=/d/dax9999999999.1\0SUBSYSTEM=dax"), UEVENT_CHANGED);
+			     "DEVPATH=/d/dax9999999999.1\0SUBSYSTEM=dax"),
+		     UEVENT_CHANGED);
 	cr_assert_eq(MEANING("remove@/d/dax4294967294.1\0ACTION=remove\0"
-			     "DEVPATH=/d/dax4294967294.1\0SUBSYSTEM=dax"), UEVENT_INSTANCE_GONE);
+			     "DEVPATH=/d/dax4294967294.1\0SUBSYSTEM=dax"),
+		     UEVENT_INSTANCE_GONE);
 }
 
 Test(uevent_decode, torn_at_every_length)
@@ -201,7 +206,7 @@ Test(uevent_decode, torn_at_every_length)
 
 Test(uevent_decode, messages_that_are_not_the_kernels)
 {
-	const char *const wrong[] = { "", "@", "add", "@/devices/x", "add@x", "=@/", "\n" };
+	const char *const wrong[] = {"", "@", "add", "@/devices/x", "add@x", "=@/", "\n"};
 	const char udev[] = "libudev\0\xfe\xed\xca\xfe\0";
 
 	cr_assert_eq(decode(udev, sizeof(udev)), UEVENT_NOT_KERNEL);

@@ -64,7 +64,7 @@ static void run_until_quiet(void)
 
 static int send_forged(const char *message, size_t bytes)
 {
-	struct sockaddr_nl group = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	struct sockaddr_nl group = {.nl_family = AF_NETLINK, .nl_groups = 1};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
 	ssize_t n = sendto(fd, message, bytes, 0, (struct sockaddr *)&group, sizeof(group));
 	int r = n < 0 ? -errno : 0;

@@ -16,8 +16,8 @@ static void size(const char *text, uint64_t expected)
 
 Test(units, sizes)
 {
-	static const char *const bad[] = {"",	  "M",	 "-1",	"+1",	 "1.5G", "1 G", "1X",
-					  "0x10", "1KK", "1iB", "1GiBx", " 1",	 "1G ", "١"};
+	static const char *const bad[] = {"",     "M",   "-1",  "+1",    "1.5G", "1 G", "1X",
+					  "0x10", "1KK", "1iB", "1GiBx", " 1",   "1G ", "١"};
 	uint64_t bytes = 7;
 
 	size("0", 0);

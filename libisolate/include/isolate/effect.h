@@ -87,7 +87,7 @@ struct iso_effect {
 	uint64_t at_ns;    /* NOTE: when it happened */
 	uint64_t request;  /* REPLY */
 	uint32_t reply;    /* enum iso_reply */
-	const char *text;  /* NOTE, REPLY: one line for a person; valid until the next iso_step() */
+	const char *text; /* NOTE, REPLY: one line for a person; valid until the next iso_step() */
 };
 
 /*

@@ -152,16 +152,29 @@ struct iso_event {
 		struct iso_pci_address settled;
 		struct iso_completion completion;
 		struct iso_snapshot snapshot;
-		struct { uint32_t lease; uint32_t lease_epoch; } exited;
+		struct {
+			uint32_t lease;
+			uint32_t lease_epoch;
+		} exited;
 		struct {
 			uint64_t request;
 			struct iso_region_definition definition;
 			bool from_operator;
 		} define;
 		struct iso_acquire acquire;
-		struct { uint64_t request; char name[ISO_NAME_BYTES]; int32_t pid; } attach;
-		struct { uint64_t request; char name[ISO_NAME_BYTES]; } named; /* RELEASE, WITHDRAW, REGION_DESTROY */
-		struct { uint64_t request; char port[ISO_PATH_BYTES]; } port;  /* ISOLATE, RECOVER: path or address */
+		struct {
+			uint64_t request;
+			char name[ISO_NAME_BYTES];
+			int32_t pid;
+		} attach;
+		struct {
+			uint64_t request;
+			char name[ISO_NAME_BYTES];
+		} named; /* RELEASE, WITHDRAW, REGION_DESTROY */
+		struct {
+			uint64_t request;
+			char port[ISO_PATH_BYTES];
+		} port; /* ISOLATE, RECOVER: path or address */
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;

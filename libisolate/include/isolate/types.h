@@ -13,11 +13,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct iso_dpa { uint64_t v; };        /* device physical address of one memdev */
-struct iso_hpa { uint64_t v; };        /* host physical address */
-struct iso_region_off { uint64_t v; }; /* offset in a region */
-struct iso_dax_off { uint64_t v; };    /* offset in the file of an instance */
-struct iso_gpa { uint64_t v; };        /* guest physical address */
+/* Device physical address of one memdev. */
+struct iso_dpa {
+	uint64_t v;
+};
+
+/* Host physical address. */
+struct iso_hpa {
+	uint64_t v;
+};
+
+/* Offset in a region. */
+struct iso_region_off {
+	uint64_t v;
+};
+
+/* Offset in the file of an instance. */
+struct iso_dax_off {
+	uint64_t v;
+};
+
+/* Guest physical address. */
+struct iso_gpa {
+	uint64_t v;
+};
 
 struct iso_hpa_range {
 	struct iso_hpa start;

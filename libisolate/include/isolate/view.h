@@ -220,9 +220,15 @@ uint64_t iso_free_bytes(const struct iso_engine *e);
 
 /* What the loss of a unit would mean. Arrays are the caller's; counts may exceed room. */
 struct iso_what_if {
-	uint32_t *regions;  uint32_t regions_room;  uint32_t n_regions;
-	uint32_t *leases;   uint32_t leases_room;   uint32_t n_leases;   /* that would be killed */
-	uint32_t *blockers; uint32_t blockers_room; uint32_t n_blockers; /* recovery waits for these */
+	uint32_t *regions;
+	uint32_t regions_room;
+	uint32_t n_regions;
+	uint32_t *leases;
+	uint32_t leases_room;
+	uint32_t n_leases; /* that would be killed */
+	uint32_t *blockers;
+	uint32_t blockers_room;
+	uint32_t n_blockers; /* recovery waits for these */
 	uint64_t bytes; /* held by the victims' instances in lost regions */
 };
 
