@@ -144,6 +144,13 @@ class ChecksTest(DemoCase):
         self.run_.serial["a"] += "CORRUPT 0x1000 0x1 0x0\n"
         self.assertIn("survivors-beat", self.broken())
 
+    def test_victim_may_see_its_memory_go(self):
+        run = "START\nACCEL kvm\nZERO ok 16777216\nBEAT 1\nCORRUPT 0x1000 0x1 0x0\nBEAT 2\n"
+        self.run_.serial["b"] = run + self.run_.serial["b"]
+        self.assertEqual(self.broken(), {})
+        self.run_.serial["b"] = run + "BEAT 3\n" * 9 + self.run_.serial["b"]
+        self.assertIn("survivors-beat", self.broken())
+
     def test_victim_that_stays_away(self):
         for moment in self.run_.moments.values():
             moment["vms.txt"] = moment["vms.txt"].replace("vm=d comm=qemu-system-x86", "vm=d comm=")

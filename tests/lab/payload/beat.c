@@ -8,7 +8,7 @@
  *   ZERO ok BYTES           every byte of the instance was zero, or
  *   ZERO bad OFFSET VALUE   the first word that was not
  *   CHECK ms N              how long the check took
- *   BEAT N                  every 200 ms; N counts timer ticks of 20 ms
+ *   BEAT N                  every 200 ms; N counts timer ticks of 50 ms
  *   CORRUPT OFFSET WANT GOT a page did not hold what was stored
  *
  * The instance is [start, start + size) of guest-physical memory; both come on the command line
@@ -17,16 +17,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COM1 0x3f8
-#define PIT_HZ 1193182
-#define TICK_HZ 50
-#define TICKS_PER_BEAT 10
-#define PAGES_PER_TICK 8
-#define PAGE_BYTES 4096
-#define MAX_PAGES (1024 * 1024 * 1024 / PAGE_BYTES)
-#define TIMER_VECTOR 0x20
-#define VECTORS 48
-#define PAGE_MARK 0xda000000u
+#define COM1                  0x3f8
+#define PIT_HZ                1193182
+#define TICK_HZ               20
+#define TICKS_PER_BEAT        4
+#define PAGES_PER_TICK        8
+#define PAGE_BYTES            4096
+#define MAX_PAGES             (1024 * 1024 * 1024 / PAGE_BYTES)
+#define TIMER_VECTOR          0x20
+#define VECTORS               48
+#define PAGE_MARK             0xda000000u
 #define MULTIBOOT_HAS_CMDLINE (1u << 2)
 
 struct multiboot_info {
@@ -138,7 +138,7 @@ static void set_gate(unsigned int vector, void (*entry)(void))
 
 static void start_timer(void)
 {
-	struct idt_pointer pointer = { sizeof(idt) - 1, (uint32_t)(uintptr_t)idt };
+	struct idt_pointer pointer = {sizeof(idt) - 1, (uint32_t)(uintptr_t)idt};
 	uint16_t divisor = PIT_HZ / TICK_HZ;
 
 	for (unsigned int i = 0; i < VECTORS; i++)
@@ -166,7 +166,8 @@ static void start_timer(void)
 
 static void cpuid(uint32_t leaf, uint32_t out[4])
 {
-	__asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+	__asm__ volatile("cpuid"
+			 : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
 			 : "a"(leaf), "c"(0));
 }
 
