@@ -34,7 +34,7 @@ static int manager_address(struct sockaddr_un *ret)
 		return -EAFNOSUPPORT;
 	if (length >= sizeof(ret->sun_path))
 		return -E2BIG;
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
 	memcpy(ret->sun_path, path, length);
 	if (path[0] == '@')
 		ret->sun_path[0] = '\0';
@@ -46,10 +46,10 @@ int notify_send(const char *state, int fd)
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec part = { (void *)state, strlen(state) };
+	} control = {0};
+	struct iovec part = {(void *)state, strlen(state)};
 	struct sockaddr_un address;
-	struct msghdr message = { .msg_name = &address, .msg_iov = &part, .msg_iovlen = 1 };
+	struct msghdr message = {.msg_name = &address, .msg_iov = &part, .msg_iovlen = 1};
 	_cleanup_close_ int to = -1;
 	struct cmsghdr *header;
 	int length = manager_address(&address);

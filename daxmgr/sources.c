@@ -24,8 +24,12 @@ static void describe_trace(const struct trace_record *record, struct store_event
 	const char *unit = NULL;
 
 	*ret = (struct store_event){
-		.source = "trace", .at_ns = record->at_ns, .cpu = record->cpu, .has_cpu = true,
-		.raw = record->raw, .raw_bytes = record->raw_bytes,
+		.source = "trace",
+		.at_ns = record->at_ns,
+		.cpu = record->cpu,
+		.has_cpu = true,
+		.raw = record->raw,
+		.raw_bytes = record->raw_bytes,
 	};
 	snprintf(ret->kind, sizeof(ret->kind), "%s", record->name);
 	switch (record->kind) {
@@ -66,7 +70,7 @@ static void describe_trace(const struct trace_record *record, struct store_event
 /* Before any record of the same page is written down: a kill waits for no allocation. */
 static void on_trace_early(void *userdata, const struct trace_record *record)
 {
-	struct iso_event event = { .kind = ISO_EVENT_FAULT };
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
 
 	if (trace_fault(record, &event.fault))
 		daemon_step(userdata, &event);
@@ -82,14 +86,14 @@ static void on_trace(void *userdata, const struct trace_record *record)
 
 static void observe(struct daemon *daemon)
 {
-	struct iso_event event = { .kind = ISO_EVENT_CHANGED };
+	struct iso_event event = {.kind = ISO_EVENT_CHANGED};
 
 	daemon_step(daemon, &event);
 }
 
 static void keep_gap(struct daemon *daemon, const char *source, const char *text)
 {
-	struct store_event gap = { .kind = "gap", .at_ns = clock_boottime_ns() };
+	struct store_event gap = {.kind = "gap", .at_ns = clock_boottime_ns()};
 
 	daemon->n_gaps++;
 	snprintf(gap.source, sizeof(gap.source), "%s", source);
@@ -112,7 +116,7 @@ static void on_trace_gap(void *userdata, enum trace_gap gap, uint64_t count)
 static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 			const struct uevent_news *news, uint64_t read_ns)
 {
-	struct store_event stored = { .source = "uevent", .at_ns = read_ns };
+	struct store_event stored = {.source = "uevent", .at_ns = read_ns};
 
 	snprintf(stored.kind, sizeof(stored.kind), "%s", uevent->action);
 	snprintf(stored.unit, sizeof(stored.unit), "%s", news->name ? news->name : "");
@@ -125,7 +129,7 @@ static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read_ns)
 {
 	struct daemon *daemon = userdata;
-	struct iso_event event = { 0 };
+	struct iso_event event = {0};
 	struct uevent_news news;
 	uint32_t memdev;
 	struct iso_memdev_view view;
@@ -136,8 +140,9 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 		event.kind = ISO_EVENT_FAULT;
 		event.fault.uevent_seqnum = uevent->seqnum;
 		/* The name is good at this moment only; the serial is the identity. */
-		memdev = news.meaning == UEVENT_MEMDEV_GONE && news.name ?
-			iso_memdev_find(daemon->engine, news.name) : ISO_NONE;
+		memdev = news.meaning == UEVENT_MEMDEV_GONE && news.name
+				 ? iso_memdev_find(daemon->engine, news.name)
+				 : ISO_NONE;
 		if (memdev != ISO_NONE && iso_memdev_get(daemon->engine, memdev, &view)) {
 			event.fault.unit_kind = ISO_UNIT_MEMDEV_SERIAL;
 			event.fault.serial = view.serial;

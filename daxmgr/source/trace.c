@@ -40,15 +40,15 @@ struct trace {
 };
 
 static const char *const single_events[][2] = {
-	{ "ras", "aer_event" },
-	{ "pci", "pci_hp_event" },
-	{ "ras", "memory_failure_event" },
-	{ "mce", "mce_record" },
+	{"ras", "aer_event"},
+	{"pci", "pci_hp_event"},
+	{"ras", "memory_failure_event"},
+	{"mce", "mce_record"},
 };
 
 /* Return: `error`, so that a caller can say and leave in one line. */
-__attribute__((format(printf, 3, 4)))
-static int problem_set(char problem[ISO_TEXT_BYTES], int error, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int problem_set(char problem[ISO_TEXT_BYTES],
+							     int error, const char *format, ...)
 {
 	va_list arguments;
 	int n;
@@ -154,8 +154,9 @@ static int set_clock(struct trace *trace)
 	free(clock);
 	if (right)
 		return 0;
-	return tracefs_instance_file_write(trace->instance, "trace_clock", "boot") < 0 ?
-		       last_error() : 0;
+	return tracefs_instance_file_write(trace->instance, "trace_clock", "boot") < 0
+		       ? last_error()
+		       : 0;
 }
 
 static int set_size(struct trace *trace, size_t bytes)
@@ -214,7 +215,7 @@ static int open_cpu(struct trace *trace, uint32_t number, sd_event *loop, int64_
 
 	snprintf(file, sizeof(file), "per_cpu/cpu%u/trace_pipe_raw", number);
 	errno = 0;
-	*cpu = (struct trace_cpu){ .trace = trace, .cpu = number };
+	*cpu = (struct trace_cpu){.trace = trace, .cpu = number};
 	cpu->fd = tracefs_instance_file_open(trace->instance, file,
 					     O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (cpu->fd < 0)
@@ -273,7 +274,8 @@ static int open_cpus(struct trace *trace, sd_event *loop, int64_t priority,
 	for (uint32_t i = 0; r >= 0 && i < n; i++) {
 		r = open_cpu(trace, numbers[i], loop, priority);
 		if (r < 0)
-			problem_set(problem, r, "trace: cannot read the ring of CPU %u", numbers[i]);
+			problem_set(problem, r, "trace: cannot read the ring of CPU %u",
+				    numbers[i]);
 	}
 	free(numbers);
 	return r < 0 ? r : 0;

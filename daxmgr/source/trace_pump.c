@@ -124,7 +124,7 @@ struct page_header {
 static bool read_header(const uint8_t *page, size_t bytes, struct page_header *ret)
 {
 	const size_t start = PAGE_DATA_OFFSET;
-	struct page_header header = { 0 };
+	struct page_header header = {0};
 	uint64_t commit, n_lost;
 
 	if (bytes < PAGE_BYTES_MIN)

@@ -139,7 +139,7 @@ static void tell_writer(const struct round *round)
 
 static void on_early(void *userdata, const struct trace_record *record)
 {
-	struct iso_event event = { .kind = ISO_EVENT_FAULT };
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
 	struct round *round = userdata;
 	struct timing *timing = &round->shared->timing;
 	struct iso_effects effects;
@@ -185,7 +185,7 @@ static void on_exit_of(void *userdata, uint32_t lease, uint32_t epoch)
 {
 	struct iso_event event = {
 		.kind = ISO_EVENT_VM_EXITED,
-		.exited = { .lease = lease, .lease_epoch = epoch },
+		.exited = {.lease = lease, .lease_epoch = epoch},
 	};
 	struct round *round = userdata;
 
@@ -200,8 +200,7 @@ static void prepare_engine(struct round *round)
 
 	iso_limits_default(&limits);
 	if (sd_event_new(&round->event) < 0 ||
-	    vms_new(round->event, -90, limits.leases, on_exit_of, round,
-		    &round->daemon.vms) < 0 ||
+	    vms_new(round->event, -90, limits.leases, on_exit_of, round, &round->daemon.vms) < 0 ||
 	    trace_pump_init(&round->pump, &round->recorded->formats, PAGE_BYTES, on_record, on_gap,
 			    round) < 0)
 		give_up("preparing the daemon's parts");
@@ -260,7 +259,7 @@ static void kill_all(struct round *round)
 
 static int prepare_epoll(const struct round *round)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.fd = -1 };
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = -1};
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 
 	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, round->pipe_read, &event) < 0)
@@ -301,7 +300,7 @@ static void run_loop(struct round *round)
 /* Not for fork and exec: what it starts would wait for the loop that waits for it. */
 static void set_policy(const struct round *round)
 {
-	const struct sched_param lowest = { .sched_priority = 1 };
+	const struct sched_param lowest = {.sched_priority = 1};
 
 	if (!round->recorded->realtime || round->way == WAY_SPAWN)
 		return;
@@ -339,7 +338,10 @@ int round_run(enum way way, unsigned int n_victims, const struct recorded *recor
 	if (shared == MAP_FAILED)
 		give_up("mmap");
 	round = (struct round){
-		.way = way, .n = n_victims, .recorded = recorded, .memory = memory,
+		.way = way,
+		.n = n_victims,
+		.recorded = recorded,
+		.memory = memory,
 		.shared = shared,
 	};
 	fflush(NULL);

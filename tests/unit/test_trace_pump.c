@@ -150,7 +150,7 @@ Test(trace_pump, two_records_in_one_page)
 
 Test(trace_pump, poison_of_both_kernels)
 {
-	const char *const versions[] = { "6.12", "7.2" };
+	const char *const versions[] = {"6.12", "7.2"};
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct trace_cxl *poison = &seen.records[0].cxl;
@@ -197,7 +197,7 @@ static void mark_lost(uint64_t count)
 Test(trace_pump, losses_are_told_with_their_number)
 {
 	/* The second begins with a time extension: libtraceevent says nothing is missing there. */
-	const char *const names[] = { "surprise-down", "malformed-tlp" };
+	const char *const names[] = {"surprise-down", "malformed-tlp"};
 
 	for (size_t i = 0; i < 2; i++) {
 		load("7.2", names[i]);
@@ -236,7 +236,7 @@ Test(trace_pump, a_damaged_header_is_a_gap)
 Test(trace_pump, any_byte_may_be_damaged)
 {
 	/* Header and record, each byte in turn: no read outside, no endless loop. */
-	const uint8_t values[] = { 0x00, 0x01, 0x1d, 0x1e, 0x1f, 0x7f, 0x80, 0xff };
+	const uint8_t values[] = {0x00, 0x01, 0x1d, 0x1e, 0x1f, 0x7f, 0x80, 0xff};
 
 	load("7.2", "plug");
 	for (size_t offset = 0; offset < 16 + 80; offset++) {
@@ -288,7 +288,7 @@ static void on_late(void *userdata, const struct trace_record *record)
 
 Test(trace_pump, early_sees_the_whole_page_first)
 {
-	struct order order = { 0 };
+	struct order order = {0};
 
 	load("7.2", "plug");
 	pump.on_record = on_late;
@@ -320,7 +320,7 @@ Test(trace_pump, reads_until_there_is_no_more)
 
 Test(trace_pump, refuses_a_page_that_cannot_be)
 {
-	struct trace_pump other = { 0 };
+	struct trace_pump other = {0};
 
 	load("7.2", "surprise-down");
 	cr_assert_eq(trace_pump_init(&other, &formats, 8, on_record, on_gap, &seen), -EINVAL);
