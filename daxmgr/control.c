@@ -155,6 +155,34 @@ int control_admit_request(struct control *control, sd_varlink *link)
 	return 1;
 }
 
+/* Return: bytes of the character at `text`, 0 when it is none; overlong ones do not come from cutting. */
+static size_t character_bytes(const unsigned char *text)
+{
+	size_t n = text[0] < 0x80 ? 1 :
+		   text[0] >= 0xc2 && text[0] < 0xe0 ? 2 :
+		   text[0] >= 0xe0 && text[0] < 0xf0 ? 3 :
+		   text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+/* What is quoted may be cut within a character, and JSON takes whole ones only. */
+static void mend_characters(char *text)
+{
+	size_t n;
+
+	while (*text) {
+		n = character_bytes((const unsigned char *)text);
+		if (!n)
+			*text = '?';
+		text += n ? n : 1;
+	}
+}
+
 /* The error was the answer: the method itself went well. */
 int control_error(sd_varlink *link, const char *error_id, const char *format, ...)
 {
@@ -164,6 +192,7 @@ int control_error(sd_varlink *link, const char *error_id, const char *format, ..
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	mend_characters(text);
 	sd_varlink_errorbo(link, error_id, SD_JSON_BUILD_PAIR_STRING("text", text));
 	return 0;
 }

@@ -12,6 +12,11 @@
 #include "varlink_interface.h"
 
 #define PROGRESS_PERIOD_US 1000000
+#define TWO_MIB		   (UINT64_C(2) << 20)
+#define GIB		   (UINT64_C(1) << 30)
+
+/* 146 years: as good as for ever, and added to the clock it is still in the future. */
+#define TIME_MAX_NS (UINT64_C(1) << 62)
 
 struct acquire_parameters {
 	const char *name;
@@ -188,6 +193,11 @@ static int answer_acquire(struct control_request *request, const struct iso_effe
 	return reply_granted(request, engine, &lease);
 }
 
+static uint64_t limited_ns(uint64_t ns)
+{
+	return ns < TIME_MAX_NS ? ns : TIME_MAX_NS;
+}
+
 static void fill_acquire(struct iso_event *event, const struct acquire_parameters *p)
 {
 	struct iso_acquire *acquire = &event->acquire;
@@ -199,8 +209,8 @@ static void fill_acquire(struct iso_event *event, const struct acquire_parameter
 	acquire->n_parts = p->n_parts;
 	memcpy(acquire->parts, p->parts, sizeof(acquire->parts));
 	acquire->align = p->align;
-	acquire->keep_ns = p->keep_ns;
-	acquire->expires_ns = p->expires_ns;
+	acquire->keep_ns = limited_ns(p->keep_ns);
+	acquire->expires_ns = limited_ns(p->expires_ns);
 	acquire->restart = p->restart;
 	acquire->wait = p->wait;
 }
@@ -230,13 +240,16 @@ int control_acquire(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 		return refuse_name(link, p.name);
 	if (p.uid == UINT32_MAX || p.gid == UINT32_MAX)
 		return sd_varlink_error_invalid_parameter_name(link, "uid");
+	if (!p.align)
+		p.align = control->align;
+	if (p.align && p.align != TWO_MIB && p.align != GIB)
+		return control_error(link, VARLINK_ERROR("BadSize"),
+				     "%s: the alignment is 2 MiB or 1 GiB", p.name);
 	request = control_request_new(control, link, answer_acquire, p.name);
 	if (!request)
 		return -ENOBUFS;
 	request->is_acquire = true;
 	request->more = flags & SD_VARLINK_METHOD_MORE;
-	if (!p.align)
-		p.align = control->align;
 	fill_acquire(&event, &p);
 	return control_run(request, &event);
 }
