@@ -55,6 +55,7 @@ bool note_incident(const struct iso_engine *engine, uint32_t index, struct store
 		.open = incident.open,
 	};
 	snprintf(ret->unit, sizeof(ret->unit), "%s", incident.unit);
+	snprintf(ret->held_port, sizeof(ret->held_port), "%s", incident.held_port);
 	if (incident.domain != ISO_NONE && iso_port_get(engine, incident.domain, &port))
 		snprintf(ret->domain, sizeof(ret->domain), "%s", port.path);
 	return true;

@@ -97,6 +97,9 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 	}
 	restore.has_process = pidfd >= 0;
 	restore.pid = pid;
+	/* A later VM of that name: what was recorded of the earlier one is not about it. */
+	if (restore.has_process && pid && row->pid && pid != row->pid)
+		restore.was_killed = false;
 	daemon_step(daemon, &event);
 	if (pidfd >= 0)
 		adopt_process(daemon, row->terms.name, pid, pidfd);

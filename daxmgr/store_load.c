@@ -218,7 +218,7 @@ int store_load_incidents(struct store *store,
 {
 	static const char sql[] =
 		"SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id,"
-		" detected_ns, killed, exited, records FROM incidents WHERE open ORDER BY id";
+		" detected_ns, killed, exited, records, held_port FROM incidents WHERE open ORDER BY id";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
@@ -241,6 +241,7 @@ int store_load_incidents(struct store *store,
 
 		store_column_text(s, 1, cause, sizeof(cause));
 		store_column_text(s, 2, incident.unit, sizeof(incident.unit));
+		store_column_text(s, 11, incident.held_port, sizeof(incident.held_port));
 		if (!store_value_of(iso_cause_name, ISO_CAUSE_OPERATOR + 1, cause, &incident.cause))
 			r = -EUCLEAN;
 		else

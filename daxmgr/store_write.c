@@ -162,6 +162,7 @@ static int write_incident(struct store *store, const struct store_item *item)
 	store_bind_number(&b, incident->n_records);
 	store_bind_number(&b, incident->capacity_before_bytes);
 	store_bind_number(&b, incident->capacity_after_bytes);
+	store_bind_name(&b, incident->held_port);
 	return store_bind_run(&b);
 }
 

@@ -261,6 +261,7 @@ static void isolate(struct iso_engine *e, const struct iso_event *event)
 
 static void recover(struct iso_engine *e, const struct iso_event *event)
 {
+	struct incident *incident = NULL;
 	uint32_t port = port_named(e, event), i;
 
 	if (port == ISO_NONE)
@@ -270,6 +271,10 @@ static void recover(struct iso_engine *e, const struct iso_event *event)
 			e->ports[i].held = false;
 			e->ports[i].detach_wanted = false;
 		}
+	if (e->ports[port].domain < e->n_ports)
+		incident = incident_of_domain(e, e->ports[port].domain);
+	if (incident)
+		incident_hold(e, incident, ISO_NONE);
 	region_retry(e, port);
 	e->ports[port].rescans = 0;
 	e->ports[port].rescan_wanted = true;

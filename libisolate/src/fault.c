@@ -109,7 +109,9 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 	for (i = 0; i < e->n_regions; i++)
 		if (e->regions[i].used && blast_hits(e, &e->regions[i]))
 			region_lose(e, i, incident ? incident->id : 0);
-	if (incident)
+	if (incident && e->policy.waits_for_operator)
+		incident_hold(e, incident, root_port);
+	else if (incident)
 		emit_save_incident(e, incident);
 }
 
@@ -247,11 +249,17 @@ void fault_restored(struct iso_engine *e, uint32_t region)
 /* The operator's own loss of a port: the same path, and the port stays away. */
 void fault_isolate(struct iso_engine *e, uint32_t port)
 {
+	struct incident *incident;
+
 	e->ports[port].held = true;
 	e->ports[port].detach_wanted = true;
 	e->regions_dirty = true; /* also when nothing stands on it: it is to be let go */
 	e->domains_dirty = true;
 	port_lost(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
+	incident = e->ports[port].domain < e->n_ports ? incident_of_domain(e, e->ports[port].domain)
+						      : NULL;
+	if (incident)
+		incident_hold(e, incident, port);
 }
 
 static void settled(struct iso_engine *e, struct memdev *memdev)

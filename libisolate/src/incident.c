@@ -142,12 +142,26 @@ static uint32_t unit_domain(const struct iso_engine *e, const char *unit)
 /* Before a fresh look finds more: what follows from an old cause belongs to its incident. */
 void incident_locate(struct iso_engine *e)
 {
-	uint32_t i;
+	uint32_t i, port;
 
-	for (i = 0; i < e->n_incidents; i++)
-		if (e->incidents[i].id && e->incidents[i].open &&
-		    e->incidents[i].domain == ISO_NONE)
-			e->incidents[i].domain = unit_domain(e, e->incidents[i].unit);
+	for (i = 0; i < e->n_incidents; i++) {
+		struct incident *incident = &e->incidents[i];
+
+		if (!incident->id || !incident->open || incident->domain != ISO_NONE)
+			continue;
+		incident->domain = unit_domain(e, incident->unit);
+		port = incident->held_port[0] ? iso_port_find(e, incident->held_port) : ISO_NONE;
+		if (port != ISO_NONE)
+			e->ports[port].held = true;
+	}
+}
+
+/* Notes which port an operator has to give back, or with ISO_NONE that it was given back. */
+void incident_hold(struct iso_engine *e, struct incident *incident, uint32_t port)
+{
+	copy_text(incident->held_port, sizeof(incident->held_port),
+		  port == ISO_NONE ? "" : e->ports[port].path);
+	emit_save_incident(e, incident);
 }
 
 /* A unit that nothing knows any more has nothing left to come back. */
@@ -206,4 +220,5 @@ void incident_restore(struct iso_engine *e, const struct iso_restore_incident *r
 		.open = true,
 	};
 	copy_text(incident->unit, sizeof(incident->unit), restore->unit);
+	copy_text(incident->held_port, sizeof(incident->held_port), restore->held_port);
 }

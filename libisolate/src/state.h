@@ -172,6 +172,7 @@ struct incident {
 	uint32_t n_pending;    /* leases not yet shown unmapped */
 	uint32_t n_unrestored; /* victims that want to come back and have not */
 	uint64_t capacity_before_bytes, capacity_after_bytes;
+	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
 	bool open;
 };
 
@@ -363,6 +364,7 @@ void incident_lease_contained(struct iso_engine *e, uint32_t l);
 void incident_lease_restored(struct iso_engine *e, uint32_t l);
 void incident_exit_seen(struct iso_engine *e, uint64_t id);
 void incident_locate(struct iso_engine *e);
+void incident_hold(struct iso_engine *e, struct incident *incident, uint32_t port);
 void incident_update(struct iso_engine *e);
 void incident_restore(struct iso_engine *e, const struct iso_restore_incident *restore);
 

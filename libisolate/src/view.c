@@ -187,6 +187,7 @@ bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_inciden
 		.n_records = incident->n_records,
 		.capacity_before_bytes = incident->capacity_before_bytes,
 		.capacity_after_bytes = incident->capacity_after_bytes,
+		.held_port = incident->held_port,
 		.open = incident->open,
 	};
 	return true;

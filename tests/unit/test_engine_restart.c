@@ -7,6 +7,24 @@
 
 #include "world.h"
 
+/* Proves: a port that an operator took away stays away over a restart, until it is given back. */
+Test(engine_restart, isolation_is_kept)
+{
+	struct world *w = world_pair();
+
+	world_start_vm(w, "web", "high", WORLD_PART);
+	world_port_request(w, ISO_EVENT_ISOLATE, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	world_restart(w);
+	world_run(w, 30 * WORLD_SECOND);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_ISOLATED, "%s", w->trace);
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	world_restart(w);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_neq(world_domain(w, 1), ISO_DOMAIN_ISOLATED, "%s", w->trace);
+	world_free(w);
+}
+
 /* Proves: while all is well a restart touches nobody and knows everything again. */
 Test(engine_restart, all_is_well)
 {

@@ -105,6 +105,7 @@ Test(store_query, open_incident_comes_back_whole)
 					  .n_exited = 2,
 					  .n_records = 5,
 					  .capacity_before_bytes = 1 << 30,
+					  .held_port = "hb1/00.0",
 					  .open = true};
 	struct store_loaded loaded;
 	struct store_fixture f;
@@ -127,6 +128,7 @@ Test(store_query, open_incident_comes_back_whole)
 	cr_assert_eq(loaded.incident.n_records, 5);
 	cr_assert_eq(loaded.incident.capacity_before_bytes, 1 << 30);
 	cr_assert_str_eq(loaded.incident.unit, "hb1/00.0");
+	cr_assert_str_eq(loaded.incident.held_port, "hb1/00.0");
 	fixture_teardown(&f);
 }
 

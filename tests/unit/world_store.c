@@ -97,6 +97,7 @@ void store_incident(struct world *w, uint64_t id)
 		.open = v.open,
 	};
 	strcpy(saved[slot].unit, v.unit);
+	strcpy(saved[slot].held_port, v.held_port);
 	if (slot == w->stored.n_incidents)
 		w->stored.n_incidents++;
 }

@@ -141,6 +141,7 @@ struct iso_restore_incident {
 	uint64_t contained_ns; /* 0: not yet */
 	uint64_t capacity_before_bytes;
 	uint32_t n_killed, n_exited, n_records;
+	char held_port[ISO_PATH_BYTES]; /* kept away until RECOVER; empty: none */
 	bool open; /* false: only keeps the numbering going */
 };
 
