@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""shape_trips.py SOURCE_DIRECTORY
+"""shape_trips.py SOURCE_DIRECTORY [CLANG_FORMAT]
 
-shape.py and documented.py must refuse what they are there to refuse, and let pass what is fine: the first in a small tree,
-the second in a copy of this one with one thing changed.
+shape.py, format.py and documented.py must refuse what they are there to refuse, and let pass what is fine: the first two in a
+small tree, the third in a copy of this one with one thing changed.
 """
 
 import pathlib
@@ -38,6 +38,13 @@ SHAPE = [
     ("where.md", "see /home/me/src/x\n", "where.md:1: /home/me/ is a path"),
 ]
 
+FORMAT = [
+    ("fine.c", C + "int f(int a)\n{\n\treturn a;\n}\n", None),
+    ("brace.c", C + "int f(int a) {\n\treturn a;\n}\n", "brace.c:2: not as clang-format writes it"),
+    ("blanks.h", C + "struct x {\n    int a;\n};\n", "blanks.h:2: not as"),
+    ("notes.md", "text\n", "git tracks no C files"),
+]
+
 # (file, what is there, what it becomes, what the gate says)
 DOCUMENTED = [
     ("README.md", "#", "#", None),
@@ -62,14 +69,15 @@ DOCUMENTED = [
 ]
 
 
-def trip_shape():
+def trip_in_small_tree(cases, source, *command):
     good = True
-    for name, text, expected in SHAPE:
+    for name, text, expected in cases:
         with tempfile.TemporaryDirectory() as directory:
+            shutil.copy(source / ".clang-format", directory)
             (pathlib.Path(directory) / name).write_text(text)
-            for command in (("init", "-q"), ("add", ".")):
-                subprocess.run(["git", "-C", directory, *command], check=True, capture_output=True)
-            good &= judge(name, expected, *gate(HERE / "shape.py", directory))
+            for words in (("init", "-q"), ("add", name)):
+                subprocess.run(["git", "-C", directory, *words], check=True, capture_output=True)
+            good &= judge(name, expected, *gate(*command, directory))
     return good
 
 
@@ -91,8 +99,12 @@ def trip_documented(source):
 
 
 def main():
-    shape, documented = trip_shape(), trip_documented(pathlib.Path(sys.argv[1]))
-    return 0 if shape and documented else 1
+    source = pathlib.Path(sys.argv[1])
+    good = trip_in_small_tree(SHAPE, source, HERE / "shape.py")
+    for clang_format in sys.argv[2:]:
+        good &= trip_in_small_tree(FORMAT, source, HERE / "format.py", clang_format)
+    good &= trip_documented(source)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
