@@ -94,7 +94,7 @@ void daemon_step(struct daemon *daemon, struct iso_event *event)
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct iso_event event = { .kind = ISO_EVENT_TIMER };
+	struct iso_event event = {.kind = ISO_EVENT_TIMER};
 
 	(void)source;
 	(void)usec;
@@ -107,7 +107,8 @@ static void on_exited(void *userdata, uint32_t lease, uint32_t epoch)
 {
 	struct daemon *daemon = userdata;
 	struct iso_event event = {
-		.kind = ISO_EVENT_VM_EXITED, .exited = { .lease = lease, .lease_epoch = epoch },
+		.kind = ISO_EVENT_VM_EXITED,
+		.exited = {.lease = lease, .lease_epoch = epoch},
 	};
 
 	daemon_step(daemon, &event);
@@ -171,7 +172,7 @@ static int open_store(struct daemon *daemon)
 /* Runs before the first observation, in the same lane: nothing is bound before it. */
 static int submit_guard(struct daemon *daemon)
 {
-	struct job_request request = { .kind = JOB_GUARD };
+	struct job_request request = {.kind = JOB_GUARD};
 
 	request.deadline_ns = clock_boottime_ns() + UINT64_C(10000000000);
 	return worker_pool_submit(daemon->workers, LANE_OBSERVE, &request);
@@ -179,7 +180,7 @@ static int submit_guard(struct daemon *daemon)
 
 static int start(struct daemon *daemon, const char *root)
 {
-	struct iso_event go = { .kind = ISO_EVENT_TIMER };
+	struct iso_event go = {.kind = ISO_EVENT_TIMER};
 	int r;
 
 	r = read_boot_id(daemon);
@@ -318,8 +319,11 @@ static int request_with_pidfd(struct daemon *daemon, struct iso_event *event, in
 	if (!pending)
 		return -ENOMEM;
 	*pending = (struct pending_request){
-		.next = daemon->requests, .request = daemon->next_request++, .reply = reply,
-		.userdata = userdata, .pidfd = pidfd,
+		.next = daemon->requests,
+		.request = daemon->next_request++,
+		.reply = reply,
+		.userdata = userdata,
+		.pidfd = pidfd,
 	};
 	daemon->requests = pending;
 	*request = pending->request;
@@ -338,7 +342,7 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,
 			  daemon_reply_t reply, void *userdata)
 {
-	struct iso_event event = { .kind = ISO_EVENT_ATTACH, .attach.pid = pid };
+	struct iso_event event = {.kind = ISO_EVENT_ATTACH, .attach.pid = pid};
 	int r;
 
 	snprintf(event.attach.name, sizeof(event.attach.name), "%s", lease);
@@ -350,7 +354,7 @@ int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, p
 
 void daemon_withdraw(struct daemon *daemon, const char *lease)
 {
-	struct iso_event event = { .kind = ISO_EVENT_WITHDRAW };
+	struct iso_event event = {.kind = ISO_EVENT_WITHDRAW};
 
 	snprintf(event.named.name, sizeof(event.named.name), "%s", lease);
 	daemon_step(daemon, &event);

@@ -74,8 +74,10 @@ static int read_process_start(pid_t pid, uint64_t *ret)
 	if (!file || !fgets(line, sizeof(line), file))
 		return -ESRCH;
 	at = strrchr(line, ')');
-	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
-			  " %*d %*d %*d %llu", &start) != 1)
+	if (!at || sscanf(at + 1,
+			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
+			  " %*d %*d %*d %llu",
+			  &start) != 1)
 		return -EBADMSG;
 	*ret = start;
 	return 0;
@@ -83,7 +85,7 @@ static int read_process_start(pid_t pid, uint64_t *ret)
 
 int vms_open_process(pid_t pid, uint64_t process_start)
 {
-	struct pollfd poll_exit = { .events = POLLIN };
+	struct pollfd poll_exit = {.events = POLLIN};
 	uint64_t start;
 
 	if (pid <= 1 || !process_start)
@@ -119,7 +121,7 @@ int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exite
 	vms->userdata = userdata;
 	vms->room = room;
 	for (i = 0; i < room; i++)
-		vms->vms[i] = (struct vm){ .vms = vms, .pidfd = -1 };
+		vms->vms[i] = (struct vm){.vms = vms, .pidfd = -1};
 	vms->n_stored = sd_listen_fds_with_names(true, &vms->stored_names);
 	*ret = vms;
 	return 0;
@@ -249,7 +251,7 @@ static bool is_stored_of(const char *stored, const char *name)
 
 static pid_t living_pid(int pidfd)
 {
-	struct pollfd poll_exit = { .fd = pidfd, .events = POLLIN };
+	struct pollfd poll_exit = {.fd = pidfd, .events = POLLIN};
 	pid_t pid = 0;
 
 	return poll(&poll_exit, 1, 0) == 0 && vms_pidfd_pid(pidfd, &pid) == 0 ? pid : 0;

@@ -27,7 +27,7 @@ static char manager_path[64];
 
 static int manager_open(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	snprintf(manager_path, sizeof(manager_path), "/tmp/daxmgr-test-notify-%d", getpid());
