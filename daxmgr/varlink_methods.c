@@ -48,7 +48,7 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	COMMENT("Name of the VM: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}"), IN(name, STRING),
 	COMMENT("Who will own the device nodes"), IN(uid, INT), IN(gid, INT),
 	COMMENT("One per memN"), SD_VARLINK_DEFINE_INPUT_BY_TYPE(parts, PartWish, SD_VARLINK_ARRAY),
-	COMMENT("Bytes; absent: 2 MiB"), IN_MAYBE(align, INT),
+	COMMENT("Bytes; absent: the configured one"), IN_MAYBE(align, INT),
 	COMMENT("Keep the capacity this long after a clean exit; absent: 0"), IN_MAYBE(keepNs, INT),
 	COMMENT("How long the grant lives without Attach(); absent: the configured time"),
 	IN_MAYBE(expiresNs, INT),
