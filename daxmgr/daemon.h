@@ -78,7 +78,7 @@ struct daemon {
 	char trace_problem[ISO_TEXT_BYTES]; /* empty: works */
 	char uevent_problem[ISO_TEXT_BYTES];
 	char guard_problem[ISO_TEXT_BYTES];
-	char store_open_problem[ISO_TEXT_BYTES];
+	char memory_problem[ISO_TEXT_BYTES];
 	uint64_t n_gaps;
 	bool stepping;
 	bool ready;
@@ -89,8 +89,7 @@ struct daemon {
  * `root` prefixes /sys, /proc and /dev of the workers. Return: 0 or negative
  * errno; what can be lived without is only reported.
  */
-int daemon_new(sd_event *event, const struct config *config, const char *root,
-	       struct daemon **ret);
+int daemon_new(sd_event *event, const struct config *config, const char *root, struct daemon **ret);
 
 /* Lets go of everything; VMs, regions and instances stay as they are. NULL is fine. */
 struct daemon *daemon_free(struct daemon *daemon);

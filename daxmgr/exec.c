@@ -114,8 +114,10 @@ static void exec_job(struct daemon *daemon, const struct iso_effect *effect)
 	uint32_t lane = job_build(daemon->engine, effect, &request);
 	int r = worker_pool_submit(daemon->workers, lane, &request);
 
-	if (r < 0)
+	if (r < 0) {
+		store_intent_done(daemon->store, effect->operation, r);
 		complete(daemon, effect->operation, r, "the worker's queue is full");
+	}
 }
 
 static void exec_other(struct daemon *daemon, const struct iso_effect *effect)

@@ -42,11 +42,11 @@ static void usage(FILE *to)
 static int parse_options(int argc, char **argv, struct options *ret)
 {
 	static const struct option options[] = {
-		{ "config-root", required_argument, NULL, 'r' },
-		{ "check-config", no_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ 0 },
+		{"config-root", required_argument, NULL, 'r'},
+		{"check-config", no_argument, NULL, 'c'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{0},
 	};
 	int c;
 
@@ -121,8 +121,8 @@ static int lock_path(const char *path, int flags)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		r = -errno;
 		log_line(LOG_ERR, "%s: %s", path,
-			 r == -EWOULDBLOCK ? "another daxmgrd is running (systemctl status daxmgrd)" :
-					     strerror(-r));
+			 r == -EWOULDBLOCK ? "another daxmgrd is running (systemctl status daxmgrd)"
+					   : strerror(-r));
 		return r;
 	}
 	r = fd;
@@ -161,9 +161,11 @@ static int run(const struct config *config)
 		return r;
 	}
 	r = memory_lock();
-	if (r < 0)
-		log_line(LOG_WARNING, "memory is not locked: %s; a kill may have to wait for a page",
-			 strerror(-r));
+	if (r < 0) {
+		snprintf(daemon->memory_problem, sizeof(daemon->memory_problem),
+			 "not locked: %s; a kill may have to wait for a page", strerror(-r));
+		log_line(LOG_WARNING, "memory: %s", daemon->memory_problem);
+	}
 	r = notify_ready(event, PRIORITY_NOTIFY, &ready);
 	if (r >= 0)
 		r = sd_event_loop(event);
@@ -174,7 +176,7 @@ static int run(const struct config *config)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .config_root = "" };
+	struct options options = {.config_root = ""};
 	_cleanup_close_ int state_lock = -1, socket_lock = -1;
 	struct config config;
 	int r;

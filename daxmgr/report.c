@@ -36,9 +36,39 @@ static void trace_component(struct daemon *daemon, struct daemon_component *ret)
 		ret->state = "degraded";
 }
 
+/* What changes and observations have to wait for, if anything. */
+static void workers_problem(struct daemon *daemon, char *text, size_t room)
+{
+	_cleanup_free_ struct worker_report *reports = calloc(WORKERS_MAX, sizeof(*reports));
+	const struct worker_report *hung = NULL;
+	struct worker_report leftover;
+	uint32_t i, n, n_hung = 0;
+
+	text[0] = '\0';
+	n = worker_pool_leftovers(daemon->workers, &leftover);
+	if (n) {
+		snprintf(text, room,
+			 "%u worker%s of an earlier daemon sleep%s in the kernel (process %d, %s)",
+			 n, n == 1 ? "" : "s", n == 1 ? "s" : "", leftover.pid,
+			 leftover.wchan[0] ? leftover.wchan : "where is not known");
+		return;
+	}
+	n = reports ? worker_pool_report(daemon->workers, reports, WORKERS_MAX) : 0;
+	for (i = 0; i < n && i < WORKERS_MAX; i++)
+		if (reports[i].state == WORKER_HUNG) {
+			hung = &reports[i];
+			n_hung++;
+		}
+	if (hung)
+		snprintf(text, room, "%u of %u workers sleep in the kernel (process %d, %s, %s)",
+			 n_hung, n, hung->pid, worker_job_name(hung->kind),
+			 hung->wchan[0] ? hung->wchan : "where is not known");
+}
+
 size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room)
 {
-	struct daemon_component all[4];
+	struct daemon_component all[6];
+	const size_t n = sizeof(all) / sizeof(all[0]);
 	char problem[ISO_TEXT_BYTES];
 
 	store_problem(daemon->store, problem, sizeof(problem));
@@ -46,7 +76,10 @@ size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, si
 	trace_component(daemon, &all[1]);
 	component(&all[2], "uevents", daemon->uevent_problem, "missing");
 	component(&all[3], "guard", daemon->guard_problem, "failed");
-	room = room < 4 ? room : 4;
+	component(&all[4], "memory", daemon->memory_problem, "degraded");
+	workers_problem(daemon, problem, sizeof(problem));
+	component(&all[5], "workers", problem, "degraded");
+	room = room < n ? room : n;
 	memcpy(ret, all, room * sizeof(all[0]));
 	return room;
 }

@@ -74,6 +74,12 @@ struct worker_report {
 uint32_t worker_pool_report(const struct worker_pool *pool, struct worker_report *reports,
 			    uint32_t room);
 
+/*
+ * Workers of an earlier daemon that have not ended yet: they sleep in the
+ * kernel. Return: how many; `ret_first` is written only when there is one.
+ */
+uint32_t worker_pool_leftovers(struct worker_pool *pool, struct worker_report *ret_first);
+
 /* Jobs that were submitted and not answered. */
 uint32_t worker_pool_pending(const struct worker_pool *pool);
 

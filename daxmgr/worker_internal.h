@@ -9,6 +9,8 @@
 #include "worker.h"
 #include "worker_process.h"
 
+enum { WORKER_LEFTOVERS_MAX = 64 };
+
 struct worker_job {
 	struct worker_job *next;
 	struct job_request request;
@@ -48,6 +50,8 @@ struct worker_pool {
 	bool starve; /* workers die at work: start none in advance */
 	struct worker_lane *lanes;
 	struct worker_job *expired;
+	uint32_t n_leftovers;
+	struct worker_process leftovers[WORKER_LEFTOVERS_MAX]; /* of an earlier daemon */
 	struct worker *workers[WORKERS_MAX];
 };
 
@@ -70,6 +74,10 @@ void worker_pool_dispatch(struct worker_pool *pool);
 void worker_pool_arm(struct worker_pool *pool);
 
 void worker_kill(struct worker *worker);
+
+/* Before the first own one is started. */
+void worker_leftovers_find(struct worker_pool *pool);
+void worker_leftovers_close(struct worker_pool *pool);
 
 int worker_on_socket(sd_event_source *source, int fd, uint32_t events, void *userdata);
 int worker_on_exit(sd_event_source *source, int fd, uint32_t events, void *userdata);

@@ -56,6 +56,7 @@ int worker_pool_new(sd_event *event, const char *root, uint32_t n_spare, worker_
 		return -ENOMEM;
 	/* Not delegated, or no cgroups at all: the workers stay where we are. */
 	(void)worker_cgroup_make();
+	worker_leftovers_find(pool);
 	error = worker_pool_sources(pool);
 	if (error < 0)
 		return error;
@@ -100,6 +101,7 @@ struct worker_pool *worker_pool_free(struct worker_pool *pool)
 		free(lane);
 	}
 	worker_jobs_free(pool->expired);
+	worker_leftovers_close(pool);
 	sd_event_source_disable_unref(pool->deadline_source);
 	sd_event_source_disable_unref(pool->dispatch_source);
 	sd_event_unref(pool->event);

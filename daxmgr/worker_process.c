@@ -172,15 +172,25 @@ int worker_cgroup_make(void)
 	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+int worker_cgroup_file(char *path, size_t room)
+{
+	char directory[PATH_MAX];
+
+	if (!worker_cgroup_path(directory, sizeof(directory)))
+		return -ENOENT;
+	return (size_t)snprintf(path, room, "%s/cgroup.procs", directory) < room ? 0
+										 : -ENAMETOOLONG;
+}
+
 int worker_cgroup_join(void)
 {
-	char path[PATH_MAX], file[PATH_MAX + 16];
 	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	int error = worker_cgroup_file(path, sizeof(path));
 
-	if (!worker_cgroup_path(path, sizeof(path)))
-		return -ENOENT;
-	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
+	if (error)
+		return error;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
 	return fd < 0 || write(fd, "0", 1) < 0 ? -errno : 0;
 }
 

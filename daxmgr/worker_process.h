@@ -40,6 +40,8 @@ void worker_process_close(struct worker_process *process);
  */
 int worker_cgroup_make(void);
 int worker_cgroup_join(void);
+/* Where its processes are listed. */
+int worker_cgroup_file(char *path, size_t room);
 
 /* State letter and wait channel from /proc. */
 void worker_process_look(pid_t pid, char *ret_state, char *wchan, size_t room);
