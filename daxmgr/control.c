@@ -158,10 +158,11 @@ int control_admit_request(struct control *control, sd_varlink *link)
 /* Return: bytes of the character at `text`, 0 when it is none; overlong ones do not come from cutting. */
 static size_t character_bytes(const unsigned char *text)
 {
-	size_t n = text[0] < 0x80 ? 1 :
-		   text[0] >= 0xc2 && text[0] < 0xe0 ? 2 :
-		   text[0] >= 0xe0 && text[0] < 0xf0 ? 3 :
-		   text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+	size_t n = text[0] < 0x80                      ? 1
+		   : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+		   : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
+		   : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+						       : 0;
 	size_t i;
 
 	for (i = 1; i < n; i++)

@@ -12,8 +12,8 @@
 #include "varlink_interface.h"
 
 #define PROGRESS_PERIOD_US 1000000
-#define TWO_MIB		   (UINT64_C(2) << 20)
-#define GIB		   (UINT64_C(1) << 30)
+#define TWO_MIB            (UINT64_C(2) << 20)
+#define GIB                (UINT64_C(1) << 30)
 
 /* 146 years: as good as for ever, and added to the clock it is still in the future. */
 #define TIME_MAX_NS (UINT64_C(1) << 62)

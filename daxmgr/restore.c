@@ -33,9 +33,10 @@ static int restore_region(void *userdata, const struct iso_restore_region *row, 
 {
 	struct daemon *daemon = userdata;
 	struct iso_restore_region restore = *row;
-	struct interrupted search = { .daemon = daemon, .region = row->definition.name };
+	struct interrupted search = {.daemon = daemon, .region = row->definition.name};
 	struct iso_event event = {
-		.kind = ISO_EVENT_RESTORE_REGION, .restore_region = &restore,
+		.kind = ISO_EVENT_RESTORE_REGION,
+		.restore_region = &restore,
 	};
 
 	/* Another boot numbered its regions anew and forgot what was half made. */
@@ -63,7 +64,7 @@ static void adopt_process(struct daemon *daemon, const char *name, pid_t pid, in
 	if (r < 0) {
 		struct iso_event gone = {
 			.kind = ISO_EVENT_VM_EXITED,
-			.exited = { .lease = index, .lease_epoch = lease.epoch },
+			.exited = {.lease = index, .lease_epoch = lease.epoch},
 		};
 
 		log_line(LOG_ERR, "%s: process %d cannot be watched: %s", name, pid, strerror(-r));
@@ -81,7 +82,8 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 	struct daemon *daemon = userdata;
 	struct iso_restore_lease restore = *row;
 	struct iso_event event = {
-		.kind = ISO_EVENT_RESTORE_LEASE, .restore_lease = &restore,
+		.kind = ISO_EVENT_RESTORE_LEASE,
+		.restore_lease = &restore,
 	};
 	pid_t pid = 0;
 	int pidfd;
@@ -110,7 +112,8 @@ static int restore_incident(void *userdata, const struct iso_restore_incident *r
 {
 	struct iso_restore_incident restore = *row;
 	struct iso_event event = {
-		.kind = ISO_EVENT_RESTORE_INCIDENT, .restore_incident = &restore,
+		.kind = ISO_EVENT_RESTORE_INCIDENT,
+		.restore_incident = &restore,
 	};
 
 	restore.open = row->open && same_boot;
@@ -125,7 +128,7 @@ static void define_regions(struct daemon *daemon)
 	for (i = 0; i < daemon->config->n_regions; i++) {
 		struct iso_event event = {
 			.kind = ISO_EVENT_REGION_DEFINE,
-			.define = { .definition = daemon->config->regions[i] },
+			.define = {.definition = daemon->config->regions[i]},
 		};
 
 		daemon_step(daemon, &event);
@@ -134,7 +137,7 @@ static void define_regions(struct daemon *daemon)
 
 int restore_all(struct daemon *daemon)
 {
-	struct iso_restore_incident last = { 0 };
+	struct iso_restore_incident last = {0};
 	int r;
 
 	r = store_load_last_incident(daemon->store, &last.id);

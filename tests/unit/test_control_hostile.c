@@ -24,7 +24,7 @@ enum { CONNECTIONS = 200 };
 
 static int raw_connect(struct fixture *f)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", f->socket);
@@ -36,7 +36,7 @@ static int raw_connect(struct fixture *f)
 /* Return: bytes of the answer, 0 when the server hung up, -1 when it said nothing for 5 s. */
 static ssize_t raw_answer(int fd, char *to, size_t room)
 {
-	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	ssize_t n;
 
 	if (poll(&wait, 1, 5000) != 1)
@@ -110,7 +110,7 @@ static void expect_error(struct fixture *f, const char *parameters, const char *
 	cr_assert(strstr(answer, error), "%s: %s", parameters, answer);
 }
 
-#define ASK(rest) "{\"name\":\"x\",\"uid\":1,\"gid\":1," rest "}"
+#define ASK(rest)  "{\"name\":\"x\",\"uid\":1,\"gid\":1," rest "}"
 #define PART(size) "\"parts\":[{\"size\":" size "}]"
 
 Test(control_hostile, numbers_that_cannot_be, .timeout = 60)
@@ -124,8 +124,10 @@ Test(control_hostile, numbers_that_cannot_be, .timeout = 60)
 	expect_error(&f, ASK(PART("18446744073709551616")), "InvalidParameter");
 	expect_error(&f, ASK(PART("18446744073709551615")), "BadSize");
 	expect_error(&f, ASK(PART("18446744073707454464")), "NoCapacity");
-	expect_error(&f, ASK("\"parts\":[{\"size\":9223372036854775808},{\"size\":9223372036854775808}]"),
-		     "NoCapacity");
+	expect_error(
+		&f,
+		ASK("\"parts\":[{\"size\":9223372036854775808},{\"size\":9223372036854775808}]"),
+		"NoCapacity");
 	expect_error(&f, ASK("\"parts\":[{\"size\":2097152},{\"size\":18446744073707454464}]"),
 		     "NoCapacity");
 	expect_error(&f, ASK(PART("0")), "BadSize");
@@ -139,7 +141,8 @@ Test(control_hostile, numbers_that_cannot_be, .timeout = 60)
 		     "InvalidParameter");
 	expect_error(&f, ASK(PART("2097152") ",\"whatever\":1"), "InvalidParameter");
 	expect_error(&f, ASK("\"parts\":[[[[]]]]"), "InvalidParameter");
-	expect_error(&f, ASK("\"parts\":[{\"size\":2097152,\"region\":\"../../x\"}]"), "NoSuchName");
+	expect_error(&f, ASK("\"parts\":[{\"size\":2097152,\"region\":\"../../x\"}]"),
+		     "NoSuchName");
 	expect_served(&f);
 	teardown(&f);
 }
@@ -171,7 +174,8 @@ Test(control_hostile, names_that_cannot_be, .timeout = 60)
 	expect_error(&f, "{\"name\":\"\",\"uid\":1,\"gid\":1," PART("2097152") "}", "BadName");
 	expect_error(&f, "{\"name\":\"a/b\",\"uid\":1,\"gid\":1," PART("2097152") "}", "BadName");
 	expect_error(&f, "{\"name\":\"a\\nb\",\"uid\":1,\"gid\":1," PART("2097152") "}", "BadName");
-	expect_error(&f, "{\"name\":\"\\u00e9\",\"uid\":1,\"gid\":1," PART("2097152") "}", "BadName");
+	expect_error(&f, "{\"name\":\"\\u00e9\",\"uid\":1,\"gid\":1," PART("2097152") "}",
+		     "BadName");
 	/* What is quoted in the answer is cut, perhaps within a character. */
 	for (int length = 76; length < 84; length++) {
 		memset(name, 'x', length);
@@ -187,8 +191,15 @@ Test(control_hostile, names_that_cannot_be, .timeout = 60)
 Test(control_hostile, what_is_no_message, .timeout = 60)
 {
 	static const char *const messages[] = {
-		"", "x", "{", "[]", "null", "{\"method\":5}", "{\"method\":\"\"}",
-		"{\"method\":\"org.daxmgr.Manager.Nothing\"}", "{\"parameters\":{}}",
+		"",
+		"x",
+		"{",
+		"[]",
+		"null",
+		"{\"method\":5}",
+		"{\"method\":\"\"}",
+		"{\"method\":\"org.daxmgr.Manager.Nothing\"}",
+		"{\"parameters\":{}}",
 		"{\"method\":\"org.daxmgr.Manager.Acquire\",\"parameters\":[]}",
 		"{\"method\":\"org.daxmgr.Manager.GetStatus\",\"oneway\":true}",
 	};
@@ -233,8 +244,9 @@ Test(control_hostile, a_message_without_end, .timeout = 60)
 
 Test(control_hostile, many_that_come_and_go, .timeout = 60)
 {
-	const char *message = "{\"method\":\"" CLIENT_METHOD("Acquire") "\",\"more\":true,"
-			      "\"parameters\":" ASK(PART("1073741824") ",\"wait\":true") "}";
+	const char *message = "{\"method\":\"" CLIENT_METHOD(
+		"Acquire") "\",\"more\":true,"
+			   "\"parameters\":" ASK(PART("1073741824") ",\"wait\":true") "}";
 	int fds[CONNECTIONS];
 	unsigned int before;
 	struct fixture f;
