@@ -81,6 +81,23 @@ static int set_groups(const struct wish *wish)
 	return setgroups((size_t)n, groups) < 0 ? -errno : 0;
 }
 
+/* What root's environment says of root is not true of the user any more. */
+static void set_environment(const struct wish *wish)
+{
+	const struct passwd *user = getpwuid(wish->uid);
+
+	if (user) {
+		setenv("USER", user->pw_name, 1);
+		setenv("LOGNAME", user->pw_name, 1);
+		setenv("HOME", user->pw_dir, 1);
+	} else {
+		unsetenv("USER");
+		unsetenv("LOGNAME");
+		unsetenv("HOME");
+	}
+	unsetenv("SHELL");
+}
+
 int launch_drop_privileges(const struct wish *wish)
 {
 	int r;
@@ -90,6 +107,7 @@ int launch_drop_privileges(const struct wish *wish)
 	r = set_groups(wish);
 	if (r < 0)
 		return r;
+	set_environment(wish);
 	if (setresgid(wish->gid, wish->gid, wish->gid) < 0 ||
 	    setresuid(wish->uid, wish->uid, wish->uid) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
