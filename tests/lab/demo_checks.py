@@ -76,7 +76,10 @@ def survivors_beat(e: DemoEvidence):
             if gap is None:
                 yield f"{_where(f)}: {vm}: no counter was read"
             elif gap > MAX_GAP_NS:
-                yield f"{_where(f)}: {vm}: stood still for {gap / 1e9:.1f} s"
+                busy = figures.lab_gap(e, f)
+                why = "" if busy < MAX_GAP_NS / 2 else \
+                    f" (the lab's own sampler did not run for {busy / 1e9:.1f} s: this machine is too busy)"
+                yield f"{_where(f)}: {vm}: stood still for {gap / 1e9:.1f} s{why}"
     for vm in e.vms:
         if _kept_beating_on_bad_memory(e.serial(vm["name"])):
             yield f'{vm["name"]}: its memory did not keep what was stored'

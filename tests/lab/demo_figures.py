@@ -96,6 +96,13 @@ def survivor_gaps(e: DemoEvidence, f: Injected) -> dict:
     return {vm: e.samples.max_gap_ns(vm, begin, end) for vm, (begin, end) in survivor_windows(e, f).items()}
 
 
+def lab_gap(e: DemoEvidence, f: Injected) -> int:
+    """The longest time in which the lab's own sampler, of higher priority than everything else, did not run, in ns."""
+    stamps = sorted({s.boottime_ns for vm in e.vms for s in e.samples.of(vm["name"], f.window_begin_ns,
+                                                                        f.window_end_ns)})
+    return max((b - a for a, b in zip(stamps, stamps[1:])), default=0)
+
+
 def killed(e: DemoEvidence, f: Injected) -> list:
     """All VMs whose process ended by a signal, whoever sent it, as systemd recorded it."""
     return [vm["name"] for vm in e.vms if exit_signal(e, f, vm["name"]) is not None]

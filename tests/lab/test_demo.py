@@ -135,7 +135,14 @@ class ChecksTest(DemoCase):
     def test_survivor_that_stands_still(self):
         begin = self.run_.faults[1]["boottime_ns"]
         self.run_.stops["a"].append((begin, begin + 2500 * MS))
-        self.assertIn("fault 2: a: stood still for", self.broken()["survivors-beat"][0])
+        self.assertEqual(self.broken()["survivors-beat"], ["fault 2: a: stood still for 2.5 s"])
+
+    def test_machine_that_is_too_busy_is_named(self):
+        begin = self.run_.faults[1]["boottime_ns"]
+        samples = self.run_.samples
+        self.run_.samples = lambda: "".join(line for line in samples().splitlines(True)
+                                            if not begin <= int(line.split()[0]) < begin + 3 * SECOND)
+        self.assertIn("this machine is too busy", self.broken()["survivors-beat"][0])
 
     def test_survivor_may_stand_still_when_stopped_on_purpose(self):
         self.assertNotIn("survivors-beat", self.broken())
