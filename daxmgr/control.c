@@ -231,6 +231,10 @@ static const char *error_of(uint32_t reply)
 		return VARLINK_ERROR("BadRegion");
 	case ISO_REPLY_NOT_READY:
 		return VARLINK_ERROR("NotReady");
+	case ISO_REPLY_PINNING:
+		return VARLINK_ERROR("Pinning");
+	case ISO_REPLY_LOCKED:
+		return VARLINK_ERROR("Locked");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
 	case ISO_REPLY_ALREADY:

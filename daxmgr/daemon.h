@@ -28,7 +28,9 @@ enum daemon_lane {
 	LANE_ZERO = 1024,    /* + domain: long, and must not hold up a removal */
 	LANE_RETRACT = 2048, /* + domain: nodes are taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* + 0…VERIFY_LANES-1: each walk of /proc is for one lease */
+	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
 	LANE_OBSERVE = 8192,
+	LANE_INSPECT,        /* of everybody: a slow walk */
 };
 
 enum { VERIFY_LANES = 4 };

@@ -143,6 +143,7 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 		break;
 	case ISO_EFFECT_OBSERVE:
 	case ISO_EFFECT_CREATE_REGION:
+	case ISO_EFFECT_REFILL_REGION:
 	case ISO_EFFECT_CLEAR_REGION:
 	case ISO_EFFECT_CARVE:
 	case ISO_EFFECT_ZERO:
@@ -150,6 +151,8 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_HAND_OVER:
 	case ISO_EFFECT_RETRACT:
 	case ISO_EFFECT_VERIFY:
+	case ISO_EFFECT_INSPECT:
+	case ISO_EFFECT_REVOKE:
 	case ISO_EFFECT_REMOVE:
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:

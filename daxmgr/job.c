@@ -45,14 +45,15 @@ static int job_rescan(struct port *port, struct iso_pci_address address)
 static int job_check(struct port *port, const struct job_request *request)
 {
 	bool of_lease = request->kind == JOB_HAND_OVER || request->kind == JOB_RETRACT ||
-			request->kind == JOB_VERIFY;
+			request->kind == JOB_VERIFY || request->kind == JOB_REVOKE;
 
 	if (!of_lease)
 		return 0;
 	if (request->lease.n > ISO_LEASE_PARTS_MAX)
 		return port_fail(port, -EINVAL, "%u instances of one lease", request->lease.n);
-	/* VERIFY of an instance that belongs to no lease has no name. */
-	if (request->kind == JOB_VERIFY && !request->lease.name[0])
+	/* VERIFY or REVOKE of an instance that belongs to no lease has no name. */
+	if ((request->kind == JOB_VERIFY || request->kind == JOB_REVOKE) &&
+	    !request->lease.name[0])
 		return 0;
 	if (!memchr(request->lease.name, '\0', ISO_NAME_BYTES) ||
 	    !iso_name_valid(request->lease.name))
@@ -67,6 +68,10 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return job_observe(port, ret_snapshot_fd);
 	case JOB_CREATE_REGION:
 		return region_create(port, &request->region);
+	case JOB_REFILL_REGION:
+	case JOB_INSPECT:
+	case JOB_REVOKE:
+		return port_fail(port, -EOPNOTSUPP, "not made yet");
 	case JOB_CLEAR_REGION:
 		return region_clear(port, &request->region);
 	case JOB_CARVE:
@@ -101,7 +106,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 void job_run(const char *root, const struct job_request *request, struct job_reply *ret,
 	     int *ret_snapshot_fd)
 {
-	struct job_reply reply = {.completion = {.operation = request->id}};
+	struct job_reply reply = {.kind = request->kind, .completion = {.operation = request->id}};
 	struct port port = {
 		.root = root,
 		.deadline_ns = request->deadline_ns,

@@ -14,6 +14,7 @@
 enum job_kind {
 	JOB_OBSERVE,       /* reply carries a memfd, see snapshot_file.h */
 	JOB_CREATE_REGION,
+	JOB_REFILL_REGION,
 	JOB_CLEAR_REGION,
 	JOB_CARVE,
 	JOB_ZERO,
@@ -21,6 +22,8 @@ enum job_kind {
 	JOB_HAND_OVER,
 	JOB_RETRACT,
 	JOB_VERIFY,
+	JOB_INSPECT,       /* of everybody: reply carries a memfd, see inspection_file.h */
+	JOB_REVOKE,
 	JOB_REMOVE,
 	JOB_DETACH_PORT,
 	JOB_RESCAN_PORT,
@@ -42,7 +45,8 @@ struct job_region {
 	struct iso_region_definition definition;
 	uint32_t window_kernel_id; /* create in decoder0.N */
 	uint64_t granularity;      /* effective */
-	uint32_t kernel_id;        /* CLEAR: regionN; ISO_NONE: only the legs' decoders */
+	uint32_t kernel_id;        /* REFILL; CLEAR: regionN, ISO_NONE: only the legs' decoders */
+	uint64_t planned_bytes;    /* CREATE: of the whole region; 0: all there is */
 };
 
 struct job_request {
@@ -58,12 +62,14 @@ struct job_request {
 			uint32_t uid, gid;
 			uint32_t n;
 			struct job_instance instances[ISO_LEASE_PARTS_MAX];
-		} lease; /* HAND_OVER, RETRACT, VERIFY */
+		} lease; /* HAND_OVER, RETRACT, VERIFY, REVOKE */
+		int32_t pid; /* INSPECT: of this process; 0: of everybody */
 		struct iso_pci_address port; /* DETACH_PORT, RESCAN_PORT */
 	};
 };
 
 struct job_reply {
+	uint32_t kind; /* enum job_kind, of the request */
 	struct iso_completion completion; /* .operation is the request's id */
 	uint64_t elapsed_ns;
 };

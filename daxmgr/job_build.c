@@ -14,6 +14,7 @@ static void build_region(const struct iso_engine *engine, uint32_t index, struct
 	*ret = (struct job_region){
 		.definition = *region.definition,
 		.window_kernel_id = region.window_kernel_id,
+		.planned_bytes = region.planned_bytes,
 		.granularity = region.definition->granularity ? region.definition->granularity
 							      : region.window_granularity,
 		.kernel_id = region.kernel_id,
@@ -80,9 +81,11 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		ret->kind = JOB_OBSERVE;
 		return LANE_OBSERVE;
 	case ISO_EFFECT_CREATE_REGION:
+	case ISO_EFFECT_REFILL_REGION:
 	case ISO_EFFECT_CLEAR_REGION:
-		ret->kind = effect->kind == ISO_EFFECT_CREATE_REGION ? JOB_CREATE_REGION
-								     : JOB_CLEAR_REGION;
+		ret->kind = effect->kind == ISO_EFFECT_CREATE_REGION   ? JOB_CREATE_REGION
+			    : effect->kind == ISO_EFFECT_REFILL_REGION ? JOB_REFILL_REGION
+								       : JOB_CLEAR_REGION;
 		build_region(engine, effect->region, &ret->region);
 		return LANE_CHANGE + effect->lane;
 	case ISO_EFFECT_CARVE:
@@ -104,11 +107,20 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		build_lease(engine, effect, ret);
 		return LANE_RETRACT + effect->lane;
 	case ISO_EFFECT_VERIFY:
-		ret->kind = JOB_VERIFY;
+	case ISO_EFFECT_REVOKE:
+		ret->kind = effect->kind == ISO_EFFECT_VERIFY ? JOB_VERIFY : JOB_REVOKE;
 		if (effect->lease != ISO_NONE)
 			build_lease(engine, effect, ret);
 		else
 			build_verify_instance(engine, effect->instance, ret);
+		if (effect->kind == ISO_EFFECT_REVOKE)
+			return LANE_REVOKE + effect->lane;
+		return LANE_VERIFY + (uint32_t)(effect->operation >> 16) % VERIFY_LANES;
+	case ISO_EFFECT_INSPECT:
+		ret->kind = JOB_INSPECT;
+		if (effect->lease == ISO_NONE)
+			return LANE_INSPECT;
+		ret->pid = iso_attaching_pid(engine, effect->lease);
 		return LANE_VERIFY + (uint32_t)(effect->operation >> 16) % VERIFY_LANES;
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:

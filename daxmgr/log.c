@@ -39,6 +39,8 @@ static const char *const message_ids[] = {
 	[ISO_NOTE_FAILED] = "976de2b129f1282b6daa1f67658137a1",
 	[ISO_NOTE_STRANGER] = "a45801ac41f58954a1f5f4b7b646fc18",
 	[ISO_NOTE_GUARD] = "b25f386bdbd17685c363c63f7ffca29d",
+	[ISO_NOTE_PINNING] = "5e0f1f8b2f5c4d0a9f1b6f2c7a3d8e41",
+	[ISO_NOTE_REVOKED] = "c8d2b7a0614f4be3a1d95e7f0b3c6a92",
 };
 
 struct entry {
@@ -237,12 +239,14 @@ static int note_priority(uint32_t kind)
 	switch ((enum iso_note_kind)kind) {
 	case ISO_NOTE_FAULT:
 	case ISO_NOTE_STRANGER:
+	case ISO_NOTE_PINNING:
 		return LOG_ERR;
 	case ISO_NOTE_GUARD:
 		return LOG_CRIT;
 	case ISO_NOTE_KILL:
 	case ISO_NOTE_FAILED:
 	case ISO_NOTE_WAITING:
+	case ISO_NOTE_REVOKED:
 		return LOG_WARNING;
 	case ISO_NOTE_CONTAINED:
 	case ISO_NOTE_RECOVERED:

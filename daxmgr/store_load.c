@@ -242,7 +242,7 @@ int store_load_incidents(struct store *store,
 		store_column_text(s, 1, cause, sizeof(cause));
 		store_column_text(s, 2, incident.unit, sizeof(incident.unit));
 		store_column_text(s, 11, incident.held_port, sizeof(incident.held_port));
-		if (!store_value_of(iso_cause_name, ISO_CAUSE_OPERATOR + 1, cause, &incident.cause))
+		if (!store_value_of(iso_cause_name, ISO_CAUSE_EVICTED + 1, cause, &incident.cause))
 			r = -EUCLEAN;
 		else
 			r = each(userdata, &incident, column_same_boot(store, s, 6));

@@ -232,6 +232,7 @@ const char *worker_job_name(uint32_t kind)
 	static const char *const names[JOB_KINDS] = {
 		[JOB_OBSERVE] = "observe",
 		[JOB_CREATE_REGION] = "create-region",
+		[JOB_REFILL_REGION] = "refill-region",
 		[JOB_CLEAR_REGION] = "clear-region",
 		[JOB_CARVE] = "carve",
 		[JOB_ZERO] = "zero",
@@ -239,6 +240,8 @@ const char *worker_job_name(uint32_t kind)
 		[JOB_HAND_OVER] = "hand-over",
 		[JOB_RETRACT] = "retract",
 		[JOB_VERIFY] = "verify",
+		[JOB_INSPECT] = "inspect",
+		[JOB_REVOKE] = "revoke",
 		[JOB_REMOVE] = "remove",
 		[JOB_DETACH_PORT] = "detach-port",
 		[JOB_RESCAN_PORT] = "rescan-port",

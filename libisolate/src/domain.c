@@ -94,6 +94,20 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 			 region->definition.name);
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
+	case ISO_WAIT_TOO_SMALL:
+		judge(v, ISO_DOMAIN_WAITING, region->reason);
+		break;
+	case ISO_WAIT_LOCKED:
+		snprintf(reason, sizeof(reason),
+			 "region %s waits for a reboot: a region that firmware locked is in its way",
+			 region->definition.name);
+		judge(v, ISO_DOMAIN_WAITING, reason);
+		break;
+	case ISO_WAIT_FLAPPING:
+		snprintf(reason, sizeof(reason), "region %s was lost too often (flapping)",
+			 region->definition.name);
+		judge(v, ISO_DOMAIN_QUARANTINED, reason);
+		break;
 	case ISO_WAIT_OPERATOR:
 		judge(v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
 		break;

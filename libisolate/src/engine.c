@@ -303,6 +303,9 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_SNAPSHOT:
 		take_in_snapshot(e, &event->snapshot);
 		break;
+	case ISO_EVENT_INSPECTION:
+		inspection_take_in(e, &event->inspection);
+		break;
 	case ISO_EVENT_VM_EXITED:
 		lease_exited(e, event->exited.lease, event->exited.lease_epoch);
 		break;

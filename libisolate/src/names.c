@@ -95,22 +95,24 @@ NAME_TABLE(iso_domain_state_name, ISO_DOMAIN_STATES, "unknown", "healthy", "cont
 	   "recovering", "waiting", "isolated", "quarantined")
 NAME_TABLE(iso_region_state_name, ISO_REGION_STATES, "absent", "creating", "live", "lost",
 	   "clearing", "quarantined")
-NAME_TABLE(iso_region_wait_name, ISO_WAIT_WINDOW + 1, "nothing", "observation", "memdev",
-	   "settling", "decoder-order", "operator", "retry", "other-region", "window")
+NAME_TABLE(iso_region_wait_name, ISO_WAIT_FLAPPING + 1, "nothing", "observation", "memdev",
+	   "settling", "decoder-order", "operator", "retry", "other-region", "window", "too-small",
+	   "locked", "flapping")
 NAME_TABLE(iso_instance_state_name, ISO_INSTANCE_STATES, "carving", "zeroing", "proving", "ready",
 	   "handing-over", "held", "doomed", "verifying", "removing")
 NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acquired", "attached",
 	   "killed", "kept", "verifying", "retracting", "stuck")
-NAME_TABLE(iso_cause_name, ISO_CAUSE_OPERATOR + 1, "surprise-down", "fatal-error", "link-down",
-	   "device-gone", "region-gone", "operator")
-NAME_TABLE(iso_note_name, ISO_NOTE_GUARD + 1, "fault", "correlated", "domain", "region", "lease",
-	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard")
+NAME_TABLE(iso_cause_name, ISO_CAUSE_EVICTED + 1, "surprise-down", "fatal-error", "link-down",
+	   "device-gone", "region-gone", "operator", "evicted")
+NAME_TABLE(iso_note_name, ISO_NOTE_REVOKED + 1, "fault", "correlated", "domain", "region", "lease",
+	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
+	   "pinning", "revoked")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
-	   "save-incident", "intent", "observe", "create-region", "clear-region", "carve", "zero",
-	   "prove", "hand-over", "retract", "verify", "remove", "detach-port", "rescan-port")
+	   "save-incident", "intent", "observe", "create-region", "refill-region", "clear-region", "carve", "zero",
+	   "prove", "hand-over", "retract", "verify", "inspect", "revoke", "remove", "detach-port", "rescan-port")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
 	   "switch-downstream")
-NAME_TABLE(iso_reply_text, ISO_REPLY_NOT_READY + 1, "done", "waiting", "no such name",
+NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such name",
 	   "the name must match [A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 	   "the size must be a positive multiple of the alignment", "the name is in use",
 	   "no region has enough free capacity", "the isolation domain is not healthy",
@@ -120,4 +122,20 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_NOT_READY + 1, "done", "waiting", "no such 
 	   "leases still stand on it", "the VM is still running; stop it first",
 	   "there is nothing to do", "withdrawn",
 	   "ways, granularity or memdev serials make no sense",
-	   "the first observation has not ended yet; try again")
+	   "the first observation has not ended yet; try again",
+	   "the VM pins its memory: the loss of its port would panic the host",
+	   "firmware has locked its decoders")
+
+const char *iso_pin_name(uint32_t pins)
+{
+	static const char *const names[] = {"direct I/O",      "io_uring buffers",
+					    "VFIO",	       "vhost or vdpa",
+					    "RDMA",	       "outstanding pins",
+					    "cannot be looked at"};
+	uint32_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (pins & (1u << i))
+			return names[i];
+	return "nothing";
+}

@@ -15,10 +15,12 @@ static bool needs_intent(uint32_t kind)
 {
 	switch ((enum iso_effect_kind)kind) {
 	case ISO_EFFECT_CREATE_REGION:
+	case ISO_EFFECT_REFILL_REGION:
 	case ISO_EFFECT_CLEAR_REGION:
 	case ISO_EFFECT_CARVE:
 	case ISO_EFFECT_HAND_OVER:
 	case ISO_EFFECT_REMOVE:
+	case ISO_EFFECT_REVOKE:
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
 		return true;
@@ -27,6 +29,7 @@ static bool needs_intent(uint32_t kind)
 	case ISO_EFFECT_PROVE:
 	case ISO_EFFECT_RETRACT: /* takes back, gives nothing away */
 	case ISO_EFFECT_VERIFY:
+	case ISO_EFFECT_INSPECT:
 		return false;
 	case ISO_EFFECT_KILL:
 	case ISO_EFFECT_REPLY:

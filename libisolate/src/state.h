@@ -12,6 +12,8 @@
 #include <isolate/engine.h>
 #include <isolate/view.h>
 
+enum { LOSSES_MAX = 16 };
+
 struct host_bridge {
 	char path[ISO_PATH_BYTES];
 	uint32_t n_root_ports; /* more than one: it has real decoders, which keep an order */
@@ -28,7 +30,10 @@ struct port {
 	uint64_t rescan_at_ns; /* not before */
 	uint32_t rescans;      /* in a row without success */
 	bool present;
+	uint64_t losses_ns[LOSSES_MAX]; /* of a root port: the last ones, a ring */
+	uint32_t n_losses;
 	bool held;
+	bool flapping; /* held because it was lost too often */
 	bool detach_wanted;
 	bool rescan_wanted;
 };
@@ -83,6 +88,9 @@ struct region {
 	bool observation_stale; /* an operation overlapped the observation under way */
 	bool observe_again;     /* an observation passed it over while an operation ran */
 	bool unobserved;        /* not seen since the last operation on it */
+	bool locked;            /* firmware holds its decoders */
+	bool evict;             /* an operator said so: who is above it makes way */
+	uint64_t planned_bytes; /* what it will be made with; 0: not known */
 	bool over_hole;         /* live, but decoders below it were given up out of order */
 	bool creation_interrupted;
 	char reason[ISO_TEXT_BYTES];
@@ -128,6 +136,13 @@ struct lease {
 	uint32_t instances[ISO_LEASE_PARTS_MAX];
 	uint32_t n_mappers;
 	int32_t mappers[ISO_MAPPERS_MAX];
+	uint32_t pins; /* enum iso_pin, as last seen */
+	char evidence[ISO_EVIDENCE_BYTES];
+	int32_t stranger; /* another process that maps its memory; 0: none */
+	struct {
+		uint64_t request; /* 0: nobody asks */
+		int32_t pid;
+	} attaching; /* to be inspected first */
 	uint32_t next_dirty;
 	uint32_t hash_next;
 	uint32_t queue_next, queue_prev; /* while WAITING: in fairness order */
@@ -139,6 +154,7 @@ struct lease {
 	bool contain_pending; /* counted in its incident's n_pending */
 	bool restore_pending; /* counted in its incident's n_unrestored */
 	bool handed_over;
+	bool revoked; /* nobody can reach its instances any more, who still maps them or not */
 	bool ending;      /* released or withdrawn: no restart */
 	bool comes_back;  /* a fault took its capacity and it wishes to be restarted */
 	bool died_unseen; /* before a restart of ours: perhaps of a fault that shows soon */
@@ -348,6 +364,9 @@ enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l);
 void plan_waiting(struct iso_engine *e);
 void plan_join(struct iso_engine *e, uint32_t l);
 void plan_leave(struct iso_engine *e, uint32_t l);
+
+/* inspection.c: who maps what, and what they pin */
+void inspection_take_in(struct iso_engine *e, const struct iso_inspection *inspection);
 
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);

@@ -55,6 +55,7 @@ bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *
 		.domain = port->domain,
 		.present = port->present,
 		.held = port->held,
+		.flapping = port->flapping,
 	};
 	return true;
 }
@@ -105,6 +106,8 @@ bool iso_region_get(const struct iso_engine *e, uint32_t i, struct iso_region_vi
 		.from_operator = region->from_operator,
 		.desired = region->desired,
 		.draining = region->draining,
+		.locked = region->locked,
+		.planned_bytes = region->planned_bytes,
 		.reason = region->reason,
 	};
 	if (!region->range.bytes)
@@ -161,10 +164,19 @@ bool iso_lease_get(const struct iso_engine *e, uint32_t i, struct iso_lease_view
 		.n_instances = lease->n_instances,
 		.n_mappers = lease->n_mappers,
 		.waits_for = lease->waits_for,
+		.pins = lease->pins,
+		.evidence = lease->evidence,
+		.stranger = lease->stranger,
+		.revoked = lease->revoked,
 	};
 	memcpy(ret->instances, lease->instances, sizeof(ret->instances));
 	memcpy(ret->mappers, lease->mappers, sizeof(ret->mappers));
 	return true;
+}
+
+int32_t iso_attaching_pid(const struct iso_engine *e, uint32_t i)
+{
+	return i < e->n_leases && e->leases[i].used ? e->leases[i].attaching.pid : 0;
 }
 
 bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_incident_view *ret)

@@ -3,8 +3,8 @@
  * Everything the engine may ask of the outside world.
  *
  * Effects with a non-zero `operation` end with exactly one ISO_EVENT_COMPLETION
- * (or ISO_EVENT_SNAPSHOT and a completion for OBSERVE); a late or repeated one
- * is ignored.
+ * (after an ISO_EVENT_SNAPSHOT for OBSERVE and an ISO_EVENT_INSPECTION for INSPECT
+ * of everybody); a late or repeated one is ignored.
  */
 #ifndef ISOLATE_EFFECT_H
 #define ISOLATE_EFFECT_H
@@ -21,6 +21,7 @@ enum iso_effect_kind {
 	ISO_EFFECT_INTENT,        /* make `intent` durable, then complete */
 	ISO_EFFECT_OBSERVE,       /* read the world; answer with SNAPSHOT */
 	ISO_EFFECT_CREATE_REGION, /* object `region` */
+	ISO_EFFECT_REFILL_REGION, /* put the lost legs back into the object the kernel kept */
 	ISO_EFFECT_CLEAR_REGION,  /* delete region, its instances, free all legs' decoders */
 	ISO_EFFECT_CARVE,         /* object `instance`: create, size, bind, id removed */
 	ISO_EFFECT_ZERO,          /* write zeroes to all of it */
@@ -28,6 +29,10 @@ enum iso_effect_kind {
 	ISO_EFFECT_HAND_OVER,     /* object `lease`: nodes to the owner, links in place */
 	ISO_EFFECT_RETRACT,       /* object `lease`: nodes back to root, links away */
 	ISO_EFFECT_VERIFY,        /* object `lease` or `instance`: who maps its instances */
+	ISO_EFFECT_INSPECT,       /* object `lease`: what its process pins; without one: who maps
+				   * any instance, answered with INSPECTION */
+	ISO_EFFECT_REVOKE,        /* object `lease` or `instance`: take its instances from whoever
+				   * still maps them, if all of these are shown to be pin-free */
 	ISO_EFFECT_REMOVE,        /* object `instance`: remove_id, unbind, size 0, delete */
 	ISO_EFFECT_DETACH_PORT,   /* object `port`: remove the functions below it */
 	ISO_EFFECT_RESCAN_PORT,   /* object `port`: look for functions below it */
@@ -53,6 +58,8 @@ enum iso_reply {
 	ISO_REPLY_WITHDRAWN,
 	ISO_REPLY_BAD_REGION,     /* definition: ways, granularity or serials make no sense */
 	ISO_REPLY_NOT_READY,      /* the first observation has not ended */
+	ISO_REPLY_PINNING,        /* the VM pins its memory and the host may not panic */
+	ISO_REPLY_LOCKED,         /* region destroy: firmware has locked its decoders */
 };
 
 enum iso_note_kind {
@@ -69,6 +76,8 @@ enum iso_note_kind {
 	ISO_NOTE_FAILED,          /* an operation failed; it is retried or given up, see text */
 	ISO_NOTE_STRANGER,        /* somebody else maps an instance */
 	ISO_NOTE_GUARD,           /* a managed instance was found as System RAM */
+	ISO_NOTE_PINNING,         /* a VM pins its memory: a loss can panic the host */
+	ISO_NOTE_REVOKED,         /* mappings that outlived the kill were taken away */
 };
 
 struct iso_effect {

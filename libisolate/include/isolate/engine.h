@@ -23,7 +23,13 @@ struct iso_policy {
 	uint64_t zero_ns_per_gib;/* added to the deadline of ZERO and PROVE */
 	uint64_t observe_ns;     /* how often to observe while something is not healthy */
 	uint32_t attempts;       /* failures in a row before a region is quarantined */
+	uint64_t inspect_ns;     /* how often to look who maps and pins what; 0: only at attach */
+	uint64_t flap_window_ns; /* losses of one root port within this time are flapping ... */
+	uint32_t flap_losses;    /* ... when they are this many: quarantined; 0: never */
 	bool waits_for_operator; /* after a loss, nothing is made again until ISO_EVENT_RECOVER */
+	bool refill;             /* reuse the region object that the kernel kept, where it takes it */
+	bool evict;              /* tenants above in the decoder order are killed to make way */
+	bool host_may_panic;     /* VMs that pin their memory are admitted */
 };
 
 /*

@@ -17,6 +17,7 @@ enum iso_event_kind {
 	ISO_EVENT_CHANGED,        /* the world may have changed (uevent, gap): observe */
 	ISO_EVENT_COMPLETION,     /* an operation ended, well or badly */
 	ISO_EVENT_SNAPSHOT,       /* what OBSERVE found */
+	ISO_EVENT_INSPECTION,     /* what INSPECT of everybody found */
 	ISO_EVENT_VM_EXITED,      /* the pidfd of an attached VM became readable */
 	ISO_EVENT_REGION_DEFINE,  /* configuration or operator: this region shall exist */
 	ISO_EVENT_REGION_DESTROY, /* operator: it shall not */
@@ -38,6 +39,7 @@ enum iso_cause {
 	ISO_CAUSE_DEVICE_GONE,     /* uevent or observation: the memdev left */
 	ISO_CAUSE_REGION_GONE,     /* observation: region or instance no longer works */
 	ISO_CAUSE_OPERATOR,        /* daxmgrctl isolate */
+	ISO_CAUSE_EVICTED,         /* made way for a lower region in the decoder order, by policy */
 };
 
 enum iso_unit_kind {
@@ -70,8 +72,27 @@ struct iso_completion {
 	uint32_t minor;
 	uint64_t uevent_seqnum;    /* CARVE: the kernel's counter when it was done */
 	uint64_t bytes;            /* ZERO, PROVE: how much */
-	uint32_t n_mappers;        /* VERIFY */
+	uint32_t n_mappers;        /* VERIFY, REVOKE (when it was refused) */
 	int32_t mappers[ISO_MAPPERS_MAX];
+	char evidence[ISO_EVIDENCE_BYTES]; /* VERIFY, REVOKE: state and place of the first mapper;
+					    * INSPECT: what pins. Empty when there is nothing */
+	uint32_t pins;             /* INSPECT, REVOKE: enum iso_pin, of all processes together */
+};
+
+/* One process that maps one instance. */
+struct iso_observed_mapper {
+	int32_t pid;
+	uint64_t process_start; /* ticks since boot: tells it from a later owner of the pid */
+	uint32_t region_kernel_id; /* X of daxX.Y */
+	uint32_t kernel_id;        /* Y */
+	uint32_t pins;             /* enum iso_pin */
+	char evidence[ISO_EVIDENCE_BYTES]; /* what pins, as "fd 12: O_DIRECT /var/lib/x.img"; may be empty */
+};
+
+struct iso_inspection {
+	const struct iso_observed_mapper *mappers;
+	uint32_t n_mappers;
+	uint64_t uevent_seqnum; /* the kernel's counter before anything was read */
 };
 
 struct iso_region_definition {
@@ -99,6 +120,8 @@ struct iso_acquire {
 	uint64_t expires_ns; /* how long a grant lives without an attach; 0: default */
 	bool restart;        /* wants its capacity back after we killed it */
 	bool wait;           /* wait for capacity; else refuse at once */
+	uint32_t pins;       /* enum iso_pin: what its command line says it will do */
+	char evidence[ISO_EVIDENCE_BYTES]; /* in its own words, e.g. "-drive ...cache=none" */
 };
 
 /* A region as it was known when the daemon stopped. */
@@ -153,6 +176,7 @@ struct iso_event {
 		struct iso_pci_address settled;
 		struct iso_completion completion;
 		struct iso_snapshot snapshot;
+		struct iso_inspection inspection;
 		struct {
 			uint32_t lease;
 			uint32_t lease_epoch;
@@ -175,6 +199,7 @@ struct iso_event {
 		struct {
 			uint64_t request;
 			char port[ISO_PATH_BYTES];
+			bool evict; /* RECOVER: tenants above in the decoder order make way */
 		} port; /* ISOLATE, RECOVER: path or address */
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;

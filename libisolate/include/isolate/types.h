@@ -59,6 +59,22 @@ enum {
 	ISO_WAYS_MAX = 16,    /* CXL specification, HDM decoder interleave ways */
 	ISO_LEASE_PARTS_MAX = 4, /* instances of one lease */
 	ISO_MAPPERS_MAX = 8,  /* processes named in one answer */
+	ISO_EVIDENCE_BYTES = 96, /* what was seen of a process, for people, NUL included */
+};
+
+/*
+ * What makes a process hold pages of an instance in a way that outlives the
+ * revocation of its mapping: the kernel then oopses or panics (design rules 2
+ * and 3). Bits of one word.
+ */
+enum iso_pin {
+	ISO_PIN_DIRECT_IO = 1u << 0,  /* a file opened with O_DIRECT: pins while I/O is in flight */
+	ISO_PIN_IO_URING = 1u << 1,   /* buffers registered with io_uring */
+	ISO_PIN_VFIO = 1u << 2,       /* a device passed through */
+	ISO_PIN_VHOST = 1u << 3,      /* vdpa, or memory shared with another process's device */
+	ISO_PIN_RDMA = 1u << 4,
+	ISO_PIN_OUTSTANDING = 1u << 5,/* the kernel counts pins not yet released, nobody knows whose */
+	ISO_PIN_UNKNOWN = 1u << 6,    /* it could not be looked at: not shown to be free of pins */
 };
 
 /* Index of "nothing" in every table. */

@@ -43,6 +43,9 @@ enum iso_region_wait {
 	ISO_WAIT_RETRY,
 	ISO_WAIT_OTHER_REGION,  /* another operation on the same bridge */
 	ISO_WAIT_WINDOW,        /* no window reaches its memdevs */
+	ISO_WAIT_TOO_SMALL,     /* a memdev has less room than its size needs */
+	ISO_WAIT_LOCKED,        /* a region that firmware locked is in the way */
+	ISO_WAIT_FLAPPING,      /* lost too often: until `recover` */
 };
 
 enum iso_instance_state {
@@ -83,7 +86,8 @@ struct iso_port_view {
 	uint32_t parent;
 	uint32_t domain; /* index of the domain's first root port; its identity */
 	bool present;
-	bool held; /* by `isolate` */
+	bool held; /* by `isolate`, or because it was lost too often */
+	bool flapping;
 };
 
 struct iso_memdev_view {
@@ -116,6 +120,8 @@ struct iso_region_view {
 	bool from_operator;
 	bool desired;
 	bool draining; /* makes way for a lower region: no new leases */
+	bool locked;   /* firmware holds its decoders: never cleared */
+	uint64_t planned_bytes; /* what it will be made with; 0 when that is not known */
 	const char *reason; /* last failure or why quarantined; empty when none */
 };
 
@@ -150,6 +156,10 @@ struct iso_lease_view {
 	uint32_t n_mappers; /* STUCK: who */
 	int32_t mappers[ISO_MAPPERS_MAX];
 	const char *waits_for; /* one line for a person; empty when nothing */
+	uint32_t pins;         /* enum iso_pin, as last seen */
+	const char *evidence;  /* what was seen of that; empty when nothing */
+	int32_t stranger;      /* another process that maps its memory, 0: none */
+	bool revoked;          /* STUCK: its memory was taken from it, it only has to exit */
 };
 
 struct iso_incident_view {
@@ -195,6 +205,9 @@ uint32_t iso_lease_count(const struct iso_engine *e);
 /* Reads lease `i`. Return: whether there is one. */
 bool iso_lease_get(const struct iso_engine *e, uint32_t i, struct iso_lease_view *ret);
 
+/* The process that asks to become the VM of lease `i` and is being inspected. Return: 0 when none does. */
+int32_t iso_attaching_pid(const struct iso_engine *e, uint32_t i);
+
 /* One more than the highest index of an incident that is still in memory. */
 uint32_t iso_incident_count(const struct iso_engine *e);
 /* Reads incident `i`. Return: whether there is one. */
@@ -230,6 +243,7 @@ struct iso_what_if {
 	uint32_t *blockers;
 	uint32_t blockers_room;
 	uint32_t n_blockers; /* recovery waits for these */
+	uint32_t n_pinning; /* of the leases: those whose loss can panic the host */
 	uint64_t bytes; /* held by the victims' instances in lost regions */
 };
 
@@ -260,6 +274,9 @@ const char *iso_reply_text(uint32_t reply);
 const char *iso_effect_name(uint32_t kind);
 /* Name of an iso_port_kind. */
 const char *iso_port_kind_name(uint32_t kind);
+
+/* Name of the lowest bit of a set of iso_pin; "nothing" for 0. */
+const char *iso_pin_name(uint32_t pins);
 
 /* Whether a VM or region may be called that: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}. */
 bool iso_name_valid(const char *name);
