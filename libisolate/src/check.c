@@ -87,7 +87,7 @@ static const char *check_instance(const struct iso_engine *e, const struct insta
 		return "a name of a dax device belongs to one instance";
 
 	if (instance->state == ISO_INSTANCE_REMOVING && l != ISO_NONE &&
-	    e->leases[l].state != ISO_LEASE_RETRACTING)
+	    e->leases[l].state != ISO_LEASE_RETRACTING && !e->leases[l].revoked)
 		return "an instance is removed only when nobody is shown to map it";
 	return NULL;
 }

@@ -98,9 +98,10 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 		judge(v, ISO_DOMAIN_WAITING, region->reason);
 		break;
 	case ISO_WAIT_LOCKED:
-		snprintf(reason, sizeof(reason),
-			 "region %s waits for a reboot: a region that firmware locked is in its way",
-			 region->definition.name);
+		snprintf(
+			reason, sizeof(reason),
+			"region %s waits for a reboot: a region that firmware locked is in its way",
+			region->definition.name);
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
 	case ISO_WAIT_FLAPPING:
@@ -149,8 +150,16 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 		if (region->desired)
 			judge_absent(e, r, v);
 		break;
-	case ISO_REGION_CREATING:
 	case ISO_REGION_LOST:
+		if (region->locked && !region->n_instances) {
+			snprintf(reason, sizeof(reason),
+				 "region %s waits for a reboot: firmware locked its decoders",
+				 region->definition.name);
+			judge(v, ISO_DOMAIN_WAITING, reason);
+			break;
+		}
+		__attribute__((fallthrough));
+	case ISO_REGION_CREATING:
 	case ISO_REGION_CLEARING:
 	case ISO_REGION_STATES:
 		snprintf(reason, sizeof(reason), "region %s: %s", region->definition.name,
@@ -178,6 +187,39 @@ static void name_pending(const struct iso_engine *e, const struct incident *inci
 	}
 }
 
+static bool keeps_its_memory(const struct lease *lease)
+{
+	return lease->used && lease->state == ISO_LEASE_STUCK && lease->told_stuck &&
+	       !lease->revoked;
+}
+
+static uint32_t n_stuck(const struct iso_engine *e, const struct incident *incident)
+{
+	uint32_t l, n = 0;
+
+	for (l = 0; l < e->n_leases; l++)
+		n += keeps_its_memory(&e->leases[l]) && e->leases[l].contain_pending &&
+		     e->leases[l].incident == incident->id;
+	return n;
+}
+
+/* Somebody does not let go of memory of this region: nothing may be torn down under him. */
+static void judge_stuck(const struct iso_engine *e, const struct region *region, struct verdict *v)
+{
+	char reason[ISO_TEXT_BYTES];
+	uint32_t i;
+
+	for (i = region->first_instance; i != ISO_NONE; i = e->instances[i].next) {
+		uint32_t l = e->instances[i].lease;
+
+		if (l == ISO_NONE || !keeps_its_memory(&e->leases[l]))
+			continue;
+		snprintf(reason, sizeof(reason), "VM %.40s is stuck: %.130s",
+			 e->leases[l].terms.name, e->leases[l].waits_for);
+		judge(v, ISO_DOMAIN_QUARANTINED, reason);
+	}
+}
+
 static void judge_incident(struct iso_engine *e, uint32_t d, struct verdict *v)
 {
 	const struct incident *incident = incident_of_domain(e, d);
@@ -185,12 +227,26 @@ static void judge_incident(struct iso_engine *e, uint32_t d, struct verdict *v)
 
 	if (!incident)
 		return;
-	if (incident->n_pending) {
+	if (incident->n_pending > n_stuck(e, incident)) {
 		name_pending(e, incident, reason, sizeof(reason));
 		judge(v, ISO_DOMAIN_CONTAINING, reason);
 	}
 	if (incident->n_unrestored)
 		judge(v, ISO_DOMAIN_RECOVERING, "its VMs are coming back");
+}
+
+static void judge_held(const struct iso_engine *e, uint32_t p, struct verdict *v)
+{
+	char reason[ISO_TEXT_BYTES];
+
+	if (!e->ports[p].flapping) {
+		judge(v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
+		return;
+	}
+	snprintf(reason, sizeof(reason),
+		 "flapping: lost too often within %llu s; `daxmgrctl recover %.80s` tries again",
+		 (unsigned long long)(e->policy.flap_window_ns / 1000000000), e->ports[p].path);
+	judge(v, ISO_DOMAIN_QUARANTINED, reason);
 }
 
 static void update_one(struct iso_engine *e, uint32_t d)
@@ -201,11 +257,13 @@ static void update_one(struct iso_engine *e, uint32_t d)
 	if (!e->observed)
 		return;
 	for (i = 0; i < e->n_regions; i++)
-		if (e->regions[i].used && e->regions[i].domain == d)
+		if (e->regions[i].used && e->regions[i].domain == d) {
 			judge_region(e, i, &v);
+			judge_stuck(e, &e->regions[i], &v);
+		}
 	for (i = 0; i < e->n_ports; i++)
 		if (e->ports[i].held && e->ports[i].domain == d)
-			judge(&v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
+			judge_held(e, i, &v);
 	judge_incident(e, d, &v);
 	domain_enter(e, d, v.state, v.reason);
 }

@@ -31,6 +31,10 @@ void iso_policy_default(struct iso_policy *ret)
 		.zero_ns_per_gib = 240 * second,
 		.observe_ns = second,
 		.attempts = 10,
+		.inspect_ns = 10 * second,
+		.flap_window_ns = 600 * second,
+		.flap_losses = 3,
+		.refill = true,
 	};
 }
 
@@ -128,6 +132,7 @@ struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_
 	e->next_operation = e->next_incident = e->next_sequence = 1;
 	e->wake_at_ns = UINT64_MAX;
 	e->observe_at_ns = UINT64_MAX;
+	e->inspect_at_ns = UINT64_MAX;
 	e->observe_wanted = true;
 	return e;
 }
@@ -230,6 +235,8 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *sn
 	instance_take_in(e, snapshot);
 	for (l = 0; !e->observed && l < e->n_leases; l++)
 		lease_dirty(e, l);
+	if (!e->observed)
+		inspection_soon(e);
 	e->observed = true;
 	e->placement_dirty = true;
 	e->domains_dirty = true;
@@ -270,12 +277,13 @@ static void recover(struct iso_engine *e, const struct iso_event *event)
 		if (topology_below(e, i, port) || topology_below(e, port, i)) {
 			e->ports[i].held = false;
 			e->ports[i].detach_wanted = false;
+			flap_forget(e, i);
 		}
 	if (e->ports[port].domain < e->n_ports)
 		incident = incident_of_domain(e, e->ports[port].domain);
 	if (incident)
 		incident_hold(e, incident, ISO_NONE);
-	region_retry(e, port);
+	region_retry(e, port, event->port.evict);
 	e->ports[port].rescans = 0;
 	e->ports[port].rescan_wanted = true;
 	engine_observe(e);
@@ -399,6 +407,7 @@ static void advance(struct iso_engine *e)
 			e->regions_dirty = false;
 			for (r = 0; r < e->n_regions; r++)
 				region_advance(e, r);
+			evict_advance(e);
 			advance_ports(e);
 			rescan_advance(e);
 			any = true;
@@ -471,5 +480,6 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	advance(e);
 	start_observation(e);
 	schedule_observation(e);
+	inspection_advance(e);
 	return (struct iso_effects){e->kills, e->n_kills, e->others, e->n_others};
 }

@@ -91,11 +91,13 @@ static struct incident *correlate(struct iso_engine *e, enum iso_cause cause, co
 	return incident;
 }
 
-/* The memdevs marked down are lost with everything on them. */
-static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *unit,
-		      uint32_t root_port, uint64_t record_ns)
+/* The memdevs marked down, which hang below `port`, are lost with everything on them. */
+static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *unit, uint32_t port,
+		      uint64_t record_ns)
 {
+	uint32_t root_port = topology_root_port(e, port);
 	uint32_t domain = root_port == ISO_NONE ? ISO_NONE : e->ports[root_port].domain;
+	bool takes_capacity = count_hits(e) > 0;
 	struct incident *incident;
 	uint32_t i;
 
@@ -103,12 +105,14 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 	engine_observe(e);
 	e->regions_dirty = true;
 	e->domains_dirty = true;
-	if (!count_hits(e) && (domain == ISO_NONE || !incident_of_domain(e, domain)))
+	if (!takes_capacity && (domain == ISO_NONE || !incident_of_domain(e, domain)))
 		return; /* no capacity was lost: the stored event is all there is to say */
 	incident = correlate(e, cause, unit, domain, record_ns);
 	for (i = 0; i < e->n_regions; i++)
 		if (e->regions[i].used && blast_hits(e, &e->regions[i]))
 			region_lose(e, i, incident ? incident->id : 0);
+	if (takes_capacity && cause != ISO_CAUSE_OPERATOR)
+		flap_count(e, port, incident);
 	if (incident && e->policy.waits_for_operator)
 		incident_hold(e, incident, root_port);
 	else if (incident)
@@ -119,15 +123,14 @@ static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause,
 {
 	if (!blast_of_port(e, port))
 		return;
-	unit_lost(e, cause, e->ports[port].path, topology_root_port(e, port), record_ns);
+	unit_lost(e, cause, e->ports[port].path, port, record_ns);
 }
 
 static void memdev_lost(struct iso_engine *e, uint32_t memdev, enum iso_cause cause,
 			uint64_t record_ns)
 {
 	blast_of_memdev(e, memdev);
-	unit_lost(e, cause, e->memdevs[memdev].path, topology_root_port(e, e->memdevs[memdev].port),
-		  record_ns);
+	unit_lost(e, cause, e->memdevs[memdev].path, e->memdevs[memdev].port, record_ns);
 }
 
 static void fault_at_address(struct iso_engine *e, const struct iso_fault *fault)

@@ -151,8 +151,10 @@ void incident_locate(struct iso_engine *e)
 			continue;
 		incident->domain = unit_domain(e, incident->unit);
 		port = incident->held_port[0] ? iso_port_find(e, incident->held_port) : ISO_NONE;
-		if (port != ISO_NONE)
-			e->ports[port].held = true;
+		if (port == ISO_NONE)
+			continue;
+		e->ports[port].held = true;
+		e->ports[port].flapping = incident->held_flapping;
 	}
 }
 
@@ -161,6 +163,7 @@ void incident_hold(struct iso_engine *e, struct incident *incident, uint32_t por
 {
 	copy_text(incident->held_port, sizeof(incident->held_port),
 		  port == ISO_NONE ? "" : e->ports[port].path);
+	incident->held_flapping &= port != ISO_NONE;
 	emit_save_incident(e, incident);
 }
 
@@ -217,6 +220,7 @@ void incident_restore(struct iso_engine *e, const struct iso_restore_incident *r
 		.n_killed = restore->n_killed,
 		.n_exited = restore->n_exited,
 		.n_records = restore->n_records,
+		.held_flapping = restore->held_flapping,
 		.open = true,
 	};
 	copy_text(incident->unit, sizeof(incident->unit), restore->unit);

@@ -309,7 +309,7 @@ static uint32_t *index_slot(struct iso_engine *e, uint32_t region_kernel_id, uin
 }
 
 /* Thousands of names are looked up in one observation; a list would be walked for each. */
-static void index_names(struct iso_engine *e)
+void instance_index(struct iso_engine *e)
 {
 	uint32_t i;
 
@@ -325,6 +325,11 @@ static void index_names(struct iso_engine *e)
 		if (*slot == ISO_NONE || !instance->lost)
 			*slot = i;
 	}
+}
+
+uint32_t instance_indexed(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
+{
+	return *index_slot(e, region_kernel_id, kernel_id);
 }
 
 static bool believable(const struct region *region)
@@ -390,7 +395,7 @@ void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 {
 	uint32_t i;
 
-	index_names(e);
+	instance_index(e);
 	for (i = 0; i < e->n_instances; i++)
 		e->instances[i].seen = false;
 	for (i = 0; i < snapshot->n_instances; i++)

@@ -119,7 +119,7 @@ void lease_free(struct iso_engine *e, uint32_t l)
 	e->domains_dirty = true;
 }
 
-static void doom_instances(struct iso_engine *e, const struct lease *lease)
+void lease_doom_instances(struct iso_engine *e, const struct lease *lease)
 {
 	uint32_t p;
 
@@ -132,7 +132,8 @@ static void doom_instances(struct iso_engine *e, const struct lease *lease)
 /* From here on nobody gets these instances any more; they go once nobody maps them. */
 void lease_begin_end(struct iso_engine *e, uint32_t l)
 {
-	doom_instances(e, &e->leases[l]);
+	attach_refuse(e, l, e->leases[l].voided ? ISO_REPLY_GRANT_VOID : ISO_REPLY_NOT_GRANTED);
+	lease_doom_instances(e, &e->leases[l]);
 	lease_enter(e, l, ISO_LEASE_VERIFYING);
 	e->leases[l].deadline_ns = e->now_ns + e->policy.exit_ns;
 	engine_arm(e, e->leases[l].deadline_ns);
@@ -260,7 +261,7 @@ void lease_exited(struct iso_engine *e, uint32_t l, uint32_t epoch)
 	lease_begin_end(e, l);
 }
 
-static bool instances_busy(const struct iso_engine *e, const struct lease *lease)
+bool lease_instances_busy(const struct iso_engine *e, const struct lease *lease)
 {
 	uint32_t p;
 
@@ -280,7 +281,7 @@ static bool any_instance_named(const struct iso_engine *e, const struct lease *l
 	return false;
 }
 
-static void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind)
+void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind)
 {
 	struct lease *lease = &e->leases[l];
 	struct operation_object object = {ISO_NONE, ISO_NONE, l, ISO_NONE};
@@ -315,7 +316,7 @@ static void advance_verifying(struct iso_engine *e, uint32_t l)
 	struct lease *lease = &e->leases[l];
 
 	/* Before the first observation it is not known which instances still stand. */
-	if (lease->operation || instances_busy(e, lease) || !e->observed)
+	if (lease->operation || lease_instances_busy(e, lease) || !e->observed)
 		return;
 	if (!any_instance_named(e, lease)) {
 		incident_lease_contained(e, l);
@@ -341,6 +342,12 @@ static void lease_ended(struct iso_engine *e, uint32_t l)
 
 	lease->pid = 0;
 	lease->n_mappers = 0;
+	lease->revoked = false;
+	lease->told_stuck = false;
+	lease->pinned = false;
+	lease->pins = 0;
+	lease->evidence[0] = '\0';
+	lease->stranger = 0;
 	if (lease->client_waits && (lease->ending || (!lease->terms.wait && !fresh))) {
 		emit_reply(e, lease->request,
 			   lease->ending                   ? ISO_REPLY_WITHDRAWN
@@ -409,31 +416,6 @@ static void advance_waiting(struct iso_engine *e, uint32_t l)
 	engine_arm(e, lease->deadline_ns);
 }
 
-static void advance_stuck(struct iso_engine *e, uint32_t l)
-{
-	struct lease *lease = &e->leases[l];
-
-	if (!lease->exited_ns || lease->operation)
-		return; /* its exit is an event */
-	if (lease->retry_at_ns > e->now_ns)
-		engine_arm(e, lease->retry_at_ns);
-	else
-		lease_operate(e, l, ISO_EFFECT_VERIFY);
-}
-
-static void get_stuck(struct iso_engine *e, uint32_t l)
-{
-	struct lease *lease = &e->leases[l];
-
-	if (lease->exited_ns)
-		snprintf(lease->waits_for, sizeof(lease->waits_for),
-			 "process %d, which still maps its memory", lease->mappers[0]);
-	else
-		snprintf(lease->waits_for, sizeof(lease->waits_for),
-			 "process %d, which was killed and does not exit", lease->pid);
-	lease_enter(e, l, ISO_LEASE_STUCK);
-}
-
 void lease_advance(struct iso_engine *e, uint32_t l)
 {
 	struct lease *lease = &e->leases[l];
@@ -455,7 +437,7 @@ void lease_advance(struct iso_engine *e, uint32_t l)
 		break;
 	case ISO_LEASE_KILLED:
 		if (due)
-			get_stuck(e, l);
+			stuck_enter(e, l, "");
 		break;
 	case ISO_LEASE_VERIFYING:
 		advance_verifying(e, l);
@@ -464,7 +446,7 @@ void lease_advance(struct iso_engine *e, uint32_t l)
 		advance_retracting(e, l);
 		break;
 	case ISO_LEASE_STUCK:
-		advance_stuck(e, l);
+		stuck_advance(e, l);
 		break;
 	case ISO_LEASE_ATTACHED:
 	case ISO_LEASE_STATES:
@@ -506,11 +488,14 @@ static void granted(struct iso_engine *e, uint32_t l)
 static void verified(struct iso_engine *e, uint32_t l, const struct iso_completion *completion)
 {
 	struct lease *lease = &e->leases[l];
-	bool late = lease->state == ISO_LEASE_STUCK || lease->deadline_ns <= e->now_ns;
-	bool told = lease->state == ISO_LEASE_STUCK && lease->mappers[0] == completion->mappers[0];
 
 	lease->n_mappers = completion->n_mappers;
 	memcpy(lease->mappers, completion->mappers, sizeof(lease->mappers));
+	if (!lease->n_mappers && lease->pinned && !lease->revoked) {
+		/* I/O in flight holds its pages still, whoever has gone: that has to be shown. */
+		stuck_enter(e, l, "pins may outlive it");
+		return;
+	}
 	if (!lease->n_mappers) {
 		lease->died_unseen = false;
 		incident_lease_contained(e, l);
@@ -519,15 +504,16 @@ static void verified(struct iso_engine *e, uint32_t l, const struct iso_completi
 		lease_enter(e, l, ISO_LEASE_RETRACTING);
 		return;
 	}
-	lease->retry_at_ns = e->now_ns + (late ? e->policy.observe_ns : e->policy.retry_ns / 4);
-	engine_arm(e, lease->retry_at_ns);
-	if (late && !told)
-		emit_note(e, ISO_NOTE_STRANGER, lease->incident,
-			  "%s: process %d still maps its memory", lease->terms.name,
-			  lease->mappers[0])
-			->lease = l;
-	if (late && lease->state != ISO_LEASE_STUCK)
-		get_stuck(e, l);
+	if (lease->deadline_ns > e->now_ns) {
+		lease->retry_at_ns = e->now_ns + e->policy.retry_ns / 4;
+		engine_arm(e, lease->retry_at_ns);
+		return;
+	}
+	emit_note(e, ISO_NOTE_STRANGER, lease->incident, "%s: process %d still maps its memory%s%s",
+		  lease->terms.name, lease->mappers[0], completion->evidence[0] ? ": " : "",
+		  completion->evidence)
+		->lease = l;
+	stuck_enter(e, l, completion->evidence);
 }
 
 static void lease_failed(struct iso_engine *e, uint32_t l, const struct operation *op,
@@ -558,14 +544,21 @@ void lease_completed(struct iso_engine *e, const struct operation *op,
 	assert(lease->used && lease->operation == op->id);
 	lease->operation = 0;
 	lease_dirty(e, l);
+	if (op->kind == ISO_EFFECT_INSPECT) {
+		attach_inspected(e, l, completion);
+		return;
+	}
+	if (op->kind == ISO_EFFECT_REVOKE) {
+		stuck_revoked(e, l, completion);
+		return;
+	}
 	if (completion->result < 0) {
 		lease_failed(e, l, op, completion);
 		return;
 	}
 	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
 		granted(e, l);
-	else if (op->kind == ISO_EFFECT_VERIFY &&
-		 (lease->state == ISO_LEASE_VERIFYING || lease->state == ISO_LEASE_STUCK))
+	else if (op->kind == ISO_EFFECT_VERIFY && lease->state == ISO_LEASE_VERIFYING)
 		verified(e, l, completion);
 	else if (op->kind == ISO_EFFECT_RETRACT)
 		lease->handed_over = false;

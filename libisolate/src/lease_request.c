@@ -45,6 +45,7 @@ static void take_terms(struct iso_engine *e, uint32_t l, const struct iso_acquir
 	struct lease *lease = &e->leases[l];
 
 	lease->terms = *terms;
+	lease->pinned |= terms->pins != 0;
 	lease->terms.align = align_of(terms);
 	lease->request = terms->request;
 	lease->client_waits = true;
@@ -112,6 +113,11 @@ void lease_acquire(struct iso_engine *e, const struct iso_acquire *terms)
 	enum iso_reply check = check_terms(terms);
 	uint32_t l;
 
+	if (check == ISO_REPLY_DONE && terms->pins && !e->policy.host_may_panic) {
+		emit_reply(e, terms->request, ISO_REPLY_PINNING, ISO_NONE, ISO_NONE,
+			   terms->evidence);
+		return;
+	}
 	if (check == ISO_REPLY_DONE && !e->observed)
 		check = ISO_REPLY_NOT_READY;
 	else if (check == ISO_REPLY_DONE && !regions_known(e, terms))
@@ -125,47 +131,6 @@ void lease_acquire(struct iso_engine *e, const struct iso_acquire *terms)
 		acquire_new(e, terms);
 	else
 		acquire_known(e, l, terms);
-}
-
-static bool process_taken(const struct iso_engine *e, int32_t pid)
-{
-	uint32_t l;
-
-	if (pid <= 1)
-		return true;
-	for (l = 0; l < e->n_leases; l++)
-		if (e->leases[l].used && e->leases[l].pid == pid)
-			return true;
-	return false;
-}
-
-void lease_attach(struct iso_engine *e, uint64_t request, const char *name, int32_t pid)
-{
-	uint32_t l = iso_lease_find(e, name);
-	enum iso_reply reply = ISO_REPLY_DONE;
-	struct lease *lease;
-
-	if (l == ISO_NONE) {
-		emit_reply(e, request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE, NULL);
-		return;
-	}
-	lease = &e->leases[l];
-	if (lease->state == ISO_LEASE_ATTACHED)
-		reply = ISO_REPLY_NAME_IN_USE;
-	else if (lease->state != ISO_LEASE_ACQUIRED)
-		reply = lease->incident ? ISO_REPLY_GRANT_VOID : ISO_REPLY_NOT_GRANTED;
-	else if (process_taken(e, pid))
-		reply = ISO_REPLY_PROCESS_TAKEN;
-	if (reply == ISO_REPLY_DONE) {
-		lease->pid = pid;
-		lease->attached_ns = e->now_ns;
-		lease->was_killed = false;
-		lease->comes_back = false;
-		incident_lease_restored(e, l);
-		lease_enter(e, l, ISO_LEASE_ATTACHED);
-		lease->incident = 0;
-	}
-	emit_reply(e, request, reply, l, ISO_NONE, NULL);
 }
 
 void lease_release(struct iso_engine *e, uint64_t request, const char *name)
@@ -269,6 +234,7 @@ void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore
 		return;
 	lease = &e->leases[l];
 	lease->terms = restore->terms;
+	lease->pinned = restore->terms.pins != 0;
 	lease->terms.request = 0;
 	plan_leave(e, l);
 	lease->sequence = restore->sequence;

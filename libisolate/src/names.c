@@ -108,8 +108,9 @@ NAME_TABLE(iso_note_name, ISO_NOTE_REVOKED + 1, "fault", "correlated", "domain",
 	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
 	   "pinning", "revoked")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
-	   "save-incident", "intent", "observe", "create-region", "refill-region", "clear-region", "carve", "zero",
-	   "prove", "hand-over", "retract", "verify", "inspect", "revoke", "remove", "detach-port", "rescan-port")
+	   "save-incident", "intent", "observe", "create-region", "refill-region", "clear-region",
+	   "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect", "revoke",
+	   "remove", "detach-port", "rescan-port")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
 	   "switch-downstream")
 NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such name",
@@ -128,10 +129,9 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such nam
 
 const char *iso_pin_name(uint32_t pins)
 {
-	static const char *const names[] = {"direct I/O",      "io_uring buffers",
-					    "VFIO",	       "vhost or vdpa",
-					    "RDMA",	       "outstanding pins",
-					    "cannot be looked at"};
+	static const char *const names[] = {
+		"direct I/O",       "io_uring buffers",   "VFIO", "vhost or vdpa", "RDMA",
+		"outstanding pins", "cannot be looked at"};
 	uint32_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -151,6 +151,8 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 			engine_arm(e, e->observe_hold_ns);
 			engine_observe(e);
 		}
+	} else if (op->kind == ISO_EFFECT_INSPECT && op->lease == ISO_NONE) {
+		inspection_completed(e, completion);
 	} else if (op->port != ISO_NONE) {
 		e->ports[op->port].operation = 0;
 		if (completion->result < 0)

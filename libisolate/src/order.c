@@ -54,22 +54,6 @@ bool order_shares_decoders(const struct iso_engine *e, const struct region *a,
 	return false;
 }
 
-/* All there is, when the definition does not say: what the smallest leg has, times the ways. */
-static uint64_t wanted_bytes(const struct iso_engine *e, const struct region *region)
-{
-	uint64_t leg_bytes = UINT64_MAX;
-	uint32_t i;
-
-	if (region->definition.bytes)
-		return region->definition.bytes;
-	for (i = 0; i < region->definition.ways; i++)
-		if (region->legs[i] == ISO_NONE)
-			return 1;
-		else if (e->memdevs[region->legs[i]].volatile_bytes < leg_bytes)
-			leg_bytes = e->memdevs[region->legs[i]].volatile_bytes;
-	return leg_bytes ? leg_bytes * region->definition.ways : 1;
-}
-
 static bool overlaps(struct iso_hpa_range range, uint64_t start, uint64_t bytes)
 {
 	return range.bytes && range.start.v < start + bytes && start < range.start.v + range.bytes;
@@ -94,7 +78,7 @@ static uint64_t end_of_occupant(const struct iso_engine *e, uint32_t r, uint64_t
 bool order_gap(const struct iso_engine *e, uint32_t r, uint32_t window, uint64_t *ret_start)
 {
 	const struct iso_hpa_range *range = &e->windows[window].observed.range;
-	uint64_t bytes = wanted_bytes(e, &e->regions[r]), start = range->start.v, end;
+	uint64_t bytes = size_wanted(e, &e->regions[r]), start = range->start.v, end;
 
 	while ((end = end_of_occupant(e, r, start, bytes))) {
 		if (end <= start) /* nonsense was observed: a range that wraps */
@@ -127,17 +111,40 @@ bool order_blocks(const struct iso_engine *e, uint32_t live, uint32_t r)
 	return other->over_hole || other->range.start.v > position(e, r);
 }
 
+/* How many ports can take it away. */
+static uint32_t root_ports_of(const struct iso_engine *e, const struct region *region)
+{
+	uint32_t i, j, n = 0;
+
+	for (i = 0; i < region->definition.ways; i++) {
+		uint32_t port = region->legs[i] == ISO_NONE ? ISO_NONE
+							    : e->memdevs[region->legs[i]].port;
+
+		for (j = 0; j < i; j++)
+			if (region->legs[j] != ISO_NONE && e->memdevs[region->legs[j]].port == port)
+				break;
+		n += j == i;
+	}
+	return n;
+}
+
 /*
  * Of two absent regions: the one that will lie lower, else it would find the
- * other in its way. In the same gap each should find its old place again.
+ * other in its way. In the same gap the one that fewer ports can take away
+ * lies lower: so the loss of one port of an interleaved region leaves nothing
+ * above it that recovery would have to wait for. Among equals each should find
+ * its old place again.
  */
 bool order_before(const struct iso_engine *e, uint32_t a, uint32_t b)
 {
 	const struct region *ra = &e->regions[a], *rb = &e->regions[b];
 	uint64_t start_a = position(e, a), start_b = position(e, b);
+	uint32_t ports_a = root_ports_of(e, ra), ports_b = root_ports_of(e, rb);
 
 	if (start_a != start_b)
 		return start_a < start_b;
+	if (ports_a != ports_b)
+		return ports_a < ports_b;
 	if (ra->has_hpa != rb->has_hpa)
 		return ra->has_hpa;
 	if (ra->has_hpa && ra->last_hpa.v != rb->last_hpa.v)

@@ -132,8 +132,9 @@ void region_destroy(struct iso_engine *e, uint64_t request, const char *name)
 		return;
 	}
 	region = &e->regions[r];
-	if (region->n_instances) {
-		emit_reply(e, request, ISO_REPLY_BUSY, ISO_NONE, r, NULL);
+	if (region->n_instances || region->locked) {
+		emit_reply(e, request, region->locked ? ISO_REPLY_LOCKED : ISO_REPLY_BUSY, ISO_NONE,
+			   r, NULL);
 		return;
 	}
 	region->desired = false;
@@ -161,123 +162,6 @@ void region_restore(struct iso_engine *e, const struct iso_restore_region *resto
 	region->has_hpa = restore->has_hpa;
 	region->last_hpa = restore->last_hpa;
 	region->creation_interrupted = restore->creation_interrupted;
-}
-
-static bool port_held(const struct iso_engine *e, uint32_t port)
-{
-	uint32_t steps;
-
-	for (steps = 0; port != ISO_NONE && steps < 32; steps++) {
-		if (e->ports[port].held)
-			return true;
-		port = e->ports[port].parent;
-	}
-	return false;
-}
-
-/* What one leg lacks, if anything. */
-static enum iso_region_wait memdev_wait(struct iso_engine *e, uint32_t m)
-{
-	struct memdev *memdev;
-
-	if (m == ISO_NONE)
-		return ISO_WAIT_MEMDEV;
-	memdev = &e->memdevs[m];
-	if (port_held(e, memdev->port))
-		return ISO_WAIT_OPERATOR;
-	if (!memdev->present || !memdev->bound || memdev->duplicate_serial)
-		return ISO_WAIT_MEMDEV;
-	if (memdev->settling_until_ns > e->now_ns) {
-		engine_arm(e, memdev->settling_until_ns);
-		return ISO_WAIT_SETTLING;
-	}
-	return ISO_WAIT_NOTHING;
-}
-
-static enum iso_region_wait legs_wait(struct iso_engine *e, const struct region *region)
-{
-	enum iso_region_wait wait = ISO_WAIT_NOTHING;
-	uint32_t i;
-
-	for (i = 0; i < region->definition.ways; i++) {
-		enum iso_region_wait leg = memdev_wait(e, region->legs[i]);
-
-		/* A person or a device outlasts the kernel's own work: say that one. */
-		if (leg == ISO_WAIT_OPERATOR || leg == ISO_WAIT_MEMDEV)
-			return leg;
-		if (leg != ISO_WAIT_NOTHING)
-			wait = leg;
-	}
-	return wait;
-}
-
-/* What another region on the same decoders means for making r. */
-static enum iso_region_wait wait_for(struct iso_engine *e, uint32_t i, uint32_t r)
-{
-	struct region *other = &e->regions[i];
-
-	switch ((enum iso_region_state)other->state) {
-	case ISO_REGION_LIVE:
-		return order_blocks(e, i, r) ? ISO_WAIT_DECODER_ORDER : ISO_WAIT_NOTHING;
-	case ISO_REGION_CREATING:
-	case ISO_REGION_CLEARING:
-	case ISO_REGION_LOST:
-		return ISO_WAIT_OTHER_REGION;
-	case ISO_REGION_ABSENT:
-		return other->desired && order_before(e, i, r) && other->window != ISO_NONE &&
-				       legs_wait(e, other) == ISO_WAIT_NOTHING
-			       ? ISO_WAIT_OTHER_REGION
-			       : ISO_WAIT_NOTHING;
-	case ISO_REGION_QUARANTINED:
-	case ISO_REGION_STATES:
-		break;
-	}
-	return ISO_WAIT_NOTHING;
-}
-
-static enum iso_region_wait decoders_wait(struct iso_engine *e, uint32_t r)
-{
-	enum iso_region_wait wait = ISO_WAIT_NOTHING;
-	uint32_t i;
-
-	for (i = 0; i < e->n_regions; i++) {
-		enum iso_region_wait one;
-
-		if (i == r || !e->regions[i].used ||
-		    !order_shares_decoders(e, &e->regions[r], &e->regions[i]))
-			continue;
-		one = wait_for(e, i, r);
-		if (one == ISO_WAIT_DECODER_ORDER) /* tenants outlast our own work: say that */
-			return one;
-		if (one == ISO_WAIT_NOTHING)
-			continue;
-		wait = one;
-		e->regions[r].waits_for = i;
-	}
-	return wait;
-}
-
-static enum iso_region_wait creation_wait(struct iso_engine *e, uint32_t r)
-{
-	struct region *region = &e->regions[r];
-	enum iso_region_wait wait;
-
-	if (!e->observed || region->unobserved)
-		return ISO_WAIT_OBSERVATION;
-	wait = legs_wait(e, region);
-	if (wait != ISO_WAIT_NOTHING)
-		return wait;
-	region->window = window_for(e, r);
-	if (region->window == ISO_NONE)
-		return ISO_WAIT_WINDOW;
-	wait = decoders_wait(e, r);
-	if (wait != ISO_WAIT_NOTHING)
-		return wait;
-	if (region->retry_at_ns > e->now_ns) {
-		engine_arm(e, region->retry_at_ns);
-		return ISO_WAIT_RETRY;
-	}
-	return ISO_WAIT_NOTHING;
 }
 
 static bool region_operate(struct iso_engine *e, uint32_t r, uint32_t kind)
@@ -324,7 +208,7 @@ static void advance_absent(struct iso_engine *e, uint32_t r)
 			region_drop(e, r);
 		return;
 	}
-	region->wait = creation_wait(e, r);
+	region->wait = region_creation_wait(e, r);
 	if (region->wait == ISO_WAIT_OBSERVATION)
 		engine_observe(e);
 	else if (region->wait == ISO_WAIT_NOTHING && region_operate(e, r, ISO_EFFECT_CREATE_REGION))
@@ -334,27 +218,20 @@ static void advance_absent(struct iso_engine *e, uint32_t r)
 	e->domains_dirty = true;
 }
 
-/* Another operation that holds the same decoders, in whatever lane. */
-static bool decoders_busy(const struct iso_engine *e, uint32_t r)
+/*
+ * The kernel keeps the object of a region that lost a leg, with its address
+ * and the healthy legs' memory. Where two targets share a host bridge it takes
+ * no leg back (its port counts a target too many, EINVAL): not even tried.
+ */
+static bool can_refill(struct iso_engine *e, uint32_t r)
 {
-	uint32_t i;
+	const struct region *region = &e->regions[r];
 
-	for (i = 0; i < e->n_regions; i++)
-		if (i != r && e->regions[i].used && e->regions[i].operation &&
-		    order_shares_decoders(e, &e->regions[r], &e->regions[i]))
-			return true;
-	return false;
-}
-
-/* The kernel is still resetting a leg; it holds the same locks and objects. */
-static bool legs_settling(struct iso_engine *e, const struct region *region)
-{
-	uint32_t i;
-
-	for (i = 0; i < region->definition.ways; i++)
-		if (memdev_wait(e, region->legs[i]) == ISO_WAIT_SETTLING)
-			return true;
-	return false;
+	return e->policy.refill && region->state == ISO_REGION_LOST && region->desired &&
+	       !region->refill_failed && !region->creation_interrupted &&
+	       region->kernel_id != ISO_NONE && region->range.bytes &&
+	       region_legs_wait(e, region) == ISO_WAIT_NOTHING && size_still_fits(e, r) &&
+	       !window_shares_bridge(e, region) && region_decoders_wait(e, r) == ISO_WAIT_NOTHING;
 }
 
 static void advance_clear(struct iso_engine *e, uint32_t r)
@@ -362,14 +239,18 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 	struct region *region = &e->regions[r];
 
 	if (region->n_instances || region->n_operations || region->unobserved ||
-	    decoders_busy(e, r) || legs_settling(e, region))
+	    region_decoders_busy(e, r) || region_legs_settling(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);
 		return;
 	}
-	if (region_operate(e, r, ISO_EFFECT_CLEAR_REGION))
+	if (can_refill(e, r)) {
+		if (region_operate(e, r, ISO_EFFECT_REFILL_REGION))
+			region_enter(e, r, ISO_REGION_CREATING);
+	} else if (!region->locked && region_operate(e, r, ISO_EFFECT_CLEAR_REGION)) {
 		region_enter(e, r, ISO_REGION_CLEARING);
+	}
 }
 
 /* A live region steps aside once nobody is on it, and takes no new tenants before. */
@@ -383,7 +264,7 @@ static void advance_live(struct iso_engine *e, uint32_t r)
 		e->placement_dirty = true;
 		e->domains_dirty = true;
 	}
-	if (!region->desired || region->draining)
+	if (!region->desired || region->draining) /* one that is locked is never in that way */
 		advance_clear(e, r);
 }
 
@@ -440,6 +321,7 @@ void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident)
 		return;
 	region->draining = false;
 	region->failures = region->clear_failures = 0;
+	region->refill_failed = false;
 	region->retry_at_ns = 0;
 	region_lose_instances(e, r, incident);
 	region_enter(e, r, ISO_REGION_LOST);
@@ -470,12 +352,29 @@ static void creation_failed(struct iso_engine *e, uint32_t r,
 			    const struct iso_completion *completion)
 {
 	struct region *region = &e->regions[r];
+	struct iso_completion plain = *completion;
 
 	/* It may have got half way: what stands there without a target is ours. */
 	region->creation_interrupted = true;
 	if (completion->result == -EBUSY)
 		order_refused(e, r);
-	region_failed(e, r, completion, &region->failures, ISO_REGION_ABSENT);
+	if (completion->result == -ENXIO && window_misordered(e, r))
+		copy_text(plain.message, sizeof(plain.message),
+			  "the order of Memdevs= does not follow the host bridges of the window: "
+			  "they have to alternate as its targets do");
+	region_failed(e, r, &plain, &region->failures, ISO_REGION_ABSENT);
+}
+
+/* The long way is left: delete the object and make another. */
+static void refill_failed(struct iso_engine *e, uint32_t r, const struct iso_completion *completion)
+{
+	struct region *region = &e->regions[r];
+
+	region->refill_failed = true;
+	emit_note(e, ISO_NOTE_FAILED, 0, "region %s: refilling failed: %s; it is made anew",
+		  region->definition.name, completion->message)
+		->region = r;
+	region_enter(e, r, ISO_REGION_LOST);
 }
 
 /*
@@ -520,6 +419,7 @@ static void region_created(struct iso_engine *e, uint32_t r,
 	region->failures = 0;
 	region->retry_at_ns = 0;
 	region->creation_interrupted = false;
+	region->evict = false;
 	region->reason[0] = '\0';
 	region->wait = ISO_WAIT_NOTHING;
 	region_enter(e, r, ISO_REGION_LIVE);
@@ -553,11 +453,13 @@ void region_completed(struct iso_engine *e, const struct operation *op,
 	assert(region->operation == op->id);
 	region->operation = 0;
 	engine_observe(e);
-	if (op->kind == ISO_EFFECT_CREATE_REGION) {
+	if (op->kind == ISO_EFFECT_CREATE_REGION || op->kind == ISO_EFFECT_REFILL_REGION) {
 		if (completion->result == 0)
 			region_created(e, r, completion);
-		else
+		else if (op->kind == ISO_EFFECT_CREATE_REGION)
 			creation_failed(e, r, completion);
+		else
+			refill_failed(e, r, completion);
 		region->fault_while_busy = false;
 	} else if (completion->result == 0) {
 		region_cleared(e, r);
@@ -568,12 +470,15 @@ void region_completed(struct iso_engine *e, const struct operation *op,
 }
 
 /* An operator asks for another try of what was given up. */
-void region_retry(struct iso_engine *e, uint32_t port)
+void region_retry(struct iso_engine *e, uint32_t port, bool evict)
 {
 	uint32_t r;
 
-	for (r = 0; r < e->n_regions; r++)
-		if (e->regions[r].used && blast_region_on(e, &e->regions[r], port, ISO_NONE))
-			try_anew(e, r);
+	for (r = 0; r < e->n_regions; r++) {
+		if (!e->regions[r].used || !blast_region_on(e, &e->regions[r], port, ISO_NONE))
+			continue;
+		e->regions[r].evict |= evict;
+		try_anew(e, r);
+	}
 	e->regions_dirty = true;
 }

@@ -98,6 +98,7 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 	region->range = seen->range;
 	region->last_hpa = seen->range.start;
 	region->has_hpa = true;
+	region->locked = seen->locked;
 	region->window = window_at(e, seen->range.start);
 	if (was_known)
 		return;

@@ -88,6 +88,7 @@ struct region {
 	bool observation_stale; /* an operation overlapped the observation under way */
 	bool observe_again;     /* an observation passed it over while an operation ran */
 	bool unobserved;        /* not seen since the last operation on it */
+	bool refill_failed;     /* since it was lost: the object has to go */
 	bool locked;            /* firmware holds its decoders */
 	bool evict;             /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
@@ -119,6 +120,13 @@ struct instance {
 	bool seen; /* in the snapshot being taken in */
 };
 
+/* What an inspection finds of one lease, until it is compared with the last one. */
+struct look {
+	uint32_t pins;
+	int32_t stranger;
+	bool seen;
+};
+
 struct lease {
 	struct iso_acquire terms;
 	uint32_t state;
@@ -138,6 +146,8 @@ struct lease {
 	int32_t mappers[ISO_MAPPERS_MAX];
 	uint32_t pins; /* enum iso_pin, as last seen */
 	char evidence[ISO_EVIDENCE_BYTES];
+	struct look look;
+	uint32_t stuck_pins; /* why it could not be revoked, as last told */
 	int32_t stranger; /* another process that maps its memory; 0: none */
 	struct {
 		uint64_t request; /* 0: nobody asks */
@@ -154,6 +164,8 @@ struct lease {
 	bool contain_pending; /* counted in its incident's n_pending */
 	bool restore_pending; /* counted in its incident's n_unrestored */
 	bool handed_over;
+	bool told_stuck;
+	bool pinned; /* has pinned memory: its exit does not prove that the pins have gone */
 	bool revoked; /* nobody can reach its instances any more, who still maps them or not */
 	bool ending;      /* released or withdrawn: no restart */
 	bool comes_back;  /* a fault took its capacity and it wishes to be restarted */
@@ -189,6 +201,7 @@ struct incident {
 	uint32_t n_unrestored; /* victims that want to come back and have not */
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
+	bool held_flapping; /* by us, because it was lost too often */
 	bool open;
 };
 
@@ -230,6 +243,8 @@ struct iso_engine {
 	uint64_t next_sequence;
 	uint64_t observed_seqnum;
 	uint64_t observe_operation;
+	uint64_t inspect_operation;
+	uint64_t inspect_at_ns; /* UINT64_MAX: nothing asks for it */
 	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */
 	uint64_t observe_hold_ns; /* after a failed one: none before */
 	uint32_t dirty_head, dirty_tail;
@@ -313,6 +328,37 @@ void order_refused(struct iso_engine *e, uint32_t r);
 
 /* window.c */
 uint32_t window_for(const struct iso_engine *e, uint32_t r);
+bool window_misordered(const struct iso_engine *e, uint32_t r);
+bool window_shares_bridge(const struct iso_engine *e, const struct region *region);
+
+/* size.c: how much of its memdevs a region gets */
+enum iso_region_wait size_plan(struct iso_engine *e, uint32_t r);
+bool size_still_fits(const struct iso_engine *e, uint32_t r);
+uint64_t size_wanted(const struct iso_engine *e, const struct region *region);
+
+/* region_wait.c: what keeps a region from being made */
+enum iso_region_wait region_legs_wait(struct iso_engine *e, const struct region *region);
+enum iso_region_wait region_decoders_wait(struct iso_engine *e, uint32_t r);
+enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r);
+bool region_legs_settling(struct iso_engine *e, const struct region *region);
+bool region_decoders_busy(const struct iso_engine *e, uint32_t r);
+
+/* flap.c: units that come back and go again */
+void flap_count(struct iso_engine *e, uint32_t port, struct incident *incident);
+void flap_forget(struct iso_engine *e, uint32_t port);
+
+/* evict.c: who stands above in the decoder order makes way, by policy */
+void evict_advance(struct iso_engine *e);
+
+/* stuck.c: what outlives the kill */
+void stuck_enter(struct iso_engine *e, uint32_t l, const char *evidence);
+void stuck_advance(struct iso_engine *e, uint32_t l);
+void stuck_revoked(struct iso_engine *e, uint32_t l, const struct iso_completion *completion);
+bool stuck_on_region(const struct iso_engine *e, uint32_t r);
+
+/* attach.c: a process becomes the VM of a lease, once it was looked at */
+void attach_inspected(struct iso_engine *e, uint32_t l, const struct iso_completion *completion);
+void attach_refuse(struct iso_engine *e, uint32_t l, enum iso_reply reply);
 
 /* region.c */
 void region_define(struct iso_engine *e, uint64_t request,
@@ -326,7 +372,7 @@ void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void region_completed(struct iso_engine *e, const struct operation *operation,
 		      const struct iso_completion *completion);
 bool region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id);
-void region_retry(struct iso_engine *e, uint32_t port);
+void region_retry(struct iso_engine *e, uint32_t port, bool evict);
 uint32_t region_lane(const struct iso_engine *e, uint32_t r);
 
 /* instance.c */
@@ -337,6 +383,8 @@ void instance_advance(struct iso_engine *e, uint32_t i);
 void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void instance_completed(struct iso_engine *e, const struct operation *operation,
 			const struct iso_completion *completion);
+void instance_index(struct iso_engine *e);
+uint32_t instance_indexed(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id);
 uint32_t instance_find(const struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id);
 
 /* lease.c: the life of a lease; lease_request.c: what clients ask */
@@ -350,6 +398,9 @@ void lease_instance_gone(struct iso_engine *e, uint32_t l, uint32_t i);
 void lease_free(struct iso_engine *e, uint32_t l);
 uint32_t lease_new(struct iso_engine *e, const char *name);
 void lease_begin_end(struct iso_engine *e, uint32_t l);
+void lease_doom_instances(struct iso_engine *e, const struct lease *lease);
+bool lease_instances_busy(const struct iso_engine *e, const struct lease *lease);
+void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind);
 void lease_kill_again(struct iso_engine *e, uint32_t l);
 void lease_restore_victim(struct iso_engine *e, uint32_t l, uint64_t incident);
 void lease_acquire(struct iso_engine *e, const struct iso_acquire *acquire);
@@ -367,6 +418,9 @@ void plan_leave(struct iso_engine *e, uint32_t l);
 
 /* inspection.c: who maps what, and what they pin */
 void inspection_take_in(struct iso_engine *e, const struct iso_inspection *inspection);
+void inspection_soon(struct iso_engine *e);
+void inspection_advance(struct iso_engine *e);
+void inspection_completed(struct iso_engine *e, const struct iso_completion *completion);
 
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);

@@ -52,6 +52,42 @@ static bool window_fits(const struct iso_engine *e, const struct iso_observed_wi
 	return true;
 }
 
+static bool alternates(const struct iso_engine *e, const struct iso_observed_window *window,
+		       const struct region *region)
+{
+	uint32_t i;
+
+	for (i = 0; i < region->definition.ways; i++)
+		if (memdev_host_bridge(e, region->legs[i]) !=
+		    window->host_bridges[i % window->ways])
+			return false;
+	return true;
+}
+
+/*
+ * Whether its legs do not follow each other as the targets of its window do.
+ * Only a hint: where a window spreads by XOR the kernel counts otherwise.
+ */
+bool window_misordered(const struct iso_engine *e, uint32_t r)
+{
+	const struct region *region = &e->regions[r];
+
+	return region->window < e->n_windows &&
+	       !alternates(e, &e->windows[region->window].observed, region);
+}
+
+bool window_shares_bridge(const struct iso_engine *e, const struct region *region)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < region->definition.ways; i++)
+		for (j = 0; j < i; j++)
+			if (memdev_host_bridge(e, region->legs[i]) ==
+			    memdev_host_bridge(e, region->legs[j]))
+				return true;
+	return false;
+}
+
 /*
  * Return: index of the window to create the region in, or ISO_NONE. One
  * without room is better than none: the kernel's refusal says what is wrong.

@@ -252,6 +252,7 @@ Test(engine_lease, pid_comes_back)
 	strcpy(attach.attach.name, "db");
 	world_exit(w, vm);
 	world_step(w, &attach);
+	world_run(w, 0);
 	cr_assert_eq(world_reply(w, attach.attach.request), ISO_REPLY_DONE);
 	cr_assert(world_has_lease(w, "web"));
 	world_free(w);
@@ -339,28 +340,6 @@ Test(engine_lease, same_name_again)
 		world_run(w, WORLD_SECOND);
 	}
 	world_free(w); /* which fails when anybody ran on bytes of an earlier tenant */
-}
-
-/* Proves: a stranger that maps the memory holds up its removal, is named, and nobody kills it. */
-Test(engine_lease, stranger)
-{
-	struct world *w = world_pair();
-	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART), stranger;
-
-	stranger = world_stranger(w, "web");
-	world_exit(w, vm);
-	world_run(w, 60 * WORLD_SECOND);
-	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_STUCK, "%s", w->trace);
-	cr_assert_eq(world_lease(w, "web").n_mappers, 1);
-	cr_assert_eq(world_lease(w, "web").mappers[0], w->processes[stranger].pid);
-	cr_assert(world_noted(w, "stranger: web: process "));
-	cr_assert_eq(world_count_notes(w, "stranger: "), 1, "it is told once\n%s", w->trace);
-	cr_assert(w->processes[stranger].running);
-	world_exit(w, stranger);
-	world_run(w, 5 * WORLD_SECOND);
-	cr_assert_not(world_has_lease(w, "web"), "%s", w->trace);
-	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT);
-	world_free(w);
 }
 
 /* Proves: each step of a preparation that fails once is made good, and nothing leaks. */

@@ -340,12 +340,12 @@ Test(engine_topology, value_names)
 	} tables[] = {
 		{iso_domain_state_name, ISO_DOMAIN_STATES},
 		{iso_region_state_name, ISO_REGION_STATES},
-		{iso_region_wait_name, ISO_WAIT_WINDOW + 1},
+		{iso_region_wait_name, ISO_WAIT_FLAPPING + 1},
 		{iso_instance_state_name, ISO_INSTANCE_STATES},
 		{iso_lease_state_name, ISO_LEASE_STATES},
-		{iso_cause_name, ISO_CAUSE_OPERATOR + 1},
-		{iso_note_name, ISO_NOTE_GUARD + 1},
-		{iso_reply_text, ISO_REPLY_NOT_READY + 1},
+		{iso_cause_name, ISO_CAUSE_EVICTED + 1},
+		{iso_note_name, ISO_NOTE_REVOKED + 1},
+		{iso_reply_text, ISO_REPLY_LOCKED + 1},
 		{iso_effect_name, ISO_EFFECT_KINDS},
 		{iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1},
 	};

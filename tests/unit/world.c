@@ -56,6 +56,8 @@ struct world *world_new(void)
 	struct iso_policy policy;
 
 	iso_policy_default(&policy);
+	policy.flap_losses = 0; /* histories of many losses are not about flapping */
+	policy.inspect_ns = 0;
 	return world_new_with(&limits, &policy);
 }
 
@@ -165,6 +167,7 @@ static struct world_plan *plan_for(struct world *w, uint32_t kind)
 static bool needs_intent(uint32_t kind)
 {
 	return kind == ISO_EFFECT_CREATE_REGION || kind == ISO_EFFECT_CLEAR_REGION ||
+	       kind == ISO_EFFECT_REFILL_REGION || kind == ISO_EFFECT_REVOKE ||
 	       kind == ISO_EFFECT_CARVE || kind == ISO_EFFECT_HAND_OVER ||
 	       kind == ISO_EFFECT_REMOVE || kind == ISO_EFFECT_DETACH_PORT ||
 	       kind == ISO_EFFECT_RESCAN_PORT;
@@ -190,7 +193,10 @@ static void take_operation(struct world *w, const struct iso_effect *effect)
 
 	if (needs_intent(effect->kind))
 		check_intent(w, effect);
-	end_ns = deed_ns + duration(w, w->operation_ns / 2) + (plan ? plan->late_ns : 0);
+	if (effect->kind == ISO_EFFECT_INSPECT && effect->lease != ISO_NONE)
+		deed_ns = 0; /* one process is looked at in no time; world_attach() relies on it */
+	end_ns = deed_ns + (deed_ns ? duration(w, w->operation_ns / 2) : 0) +
+		 (plan ? plan->late_ns : 0);
 	task = later(w, TASK_DEED, deed_ns);
 	task->effect = *effect;
 	task->effect.text = "";
@@ -281,13 +287,16 @@ static void do_deed(struct world *w, struct world_task task)
 		return;
 	if (task.effect.kind == ISO_EFFECT_OBSERVE) {
 		task.picture = fails ? NULL : kernel_picture(w);
+	} else if (task.effect.kind == ISO_EFFECT_INSPECT && task.effect.lease == ISO_NONE) {
+		/* of everybody: at its end */
 	} else if (task.effect.kind != ISO_EFFECT_INTENT && (!fails || leftover)) {
 		int32_t error = task.completion.result;
 
 		kernel_do(w, &task.effect, leftover, &task.completion);
 		if (fails)
 			task.completion.result = error;
-		if (task.effect.kind != ISO_EFFECT_VERIFY && task.effect.kind != ISO_EFFECT_ZERO &&
+		if (task.effect.kind != ISO_EFFECT_VERIFY &&
+		    task.effect.kind != ISO_EFFECT_INSPECT && task.effect.kind != ISO_EFFECT_ZERO &&
 		    task.effect.kind != ISO_EFFECT_PROVE)
 			world_changed(w);
 	}
@@ -300,6 +309,17 @@ static void do_deed(struct world *w, struct world_task task)
 	end->effect = task.effect;
 	end->completion = task.completion;
 	end->picture = task.picture;
+}
+
+static void tell_mappers(struct world *w)
+{
+	struct iso_observed_mapper mappers[WORLD_PROCESSES];
+	struct iso_event event = {.kind = ISO_EVENT_INSPECTION};
+
+	event.inspection.mappers = mappers;
+	event.inspection.n_mappers = kernel_mappers(w, mappers, WORLD_PROCESSES);
+	event.inspection.uevent_seqnum = w->seqnum;
+	world_step(w, &event);
 }
 
 static void complete(struct world *w, struct world_task task)
@@ -320,6 +340,8 @@ static void complete(struct world *w, struct world_task task)
 		free(task.picture);
 		memset(&event, 0, sizeof(event));
 	}
+	if (task.effect.kind == ISO_EFFECT_INSPECT && task.effect.lease == ISO_NONE)
+		tell_mappers(w);
 	event.kind = ISO_EVENT_COMPLETION;
 	event.completion = task.completion;
 	world_step(w, &event);
@@ -405,6 +427,7 @@ static bool quiet(const struct world *w)
 
 	for (i = 0; i < WORLD_TASKS; i++)
 		if (w->tasks[i].used && w->tasks[i].effect.kind != ISO_EFFECT_OBSERVE &&
+		    w->tasks[i].effect.kind != ISO_EFFECT_INSPECT &&
 		    w->tasks[i].effect.kind != ISO_EFFECT_VERIFY)
 			return false;
 	return true;

@@ -75,6 +75,7 @@ struct world_process {
 	uint32_t lease, lease_epoch;
 	char name[ISO_NAME_BYTES];
 	bool running, stubborn, is_vm;
+	uint32_t pins; /* enum iso_pin */
 	uint32_t kills;
 	uint64_t killed_step;
 	uint32_t n_maps, maps[ISO_LEASE_PARTS_MAX];
@@ -139,6 +140,8 @@ struct world {
 	uint64_t exit_ns; /* from SIGKILL to gone */
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	bool no_uevents;
+	bool objects_vanish; /* with their leg, as some kernels do */
+	uint32_t next_pins; /* of the process that attaches next */
 	bool recovery_fails; /* of the kernel's own, from now on */
 	uint32_t next_lease; /* while restoring */
 	bool amnesia; /* the store loses what is saved from now on */
@@ -231,6 +234,7 @@ uint64_t kernel_available(const struct world *w, uint32_t o);
 int kernel_on_instance(struct world *w, const struct iso_effect *effect,
 		       struct iso_completion *ret);
 int kernel_on_lease(struct world *w, const struct iso_effect *effect, struct iso_completion *ret);
+uint32_t kernel_mappers(const struct world *w, struct iso_observed_mapper *mappers, uint32_t room);
 uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *view);
 uint32_t kernel_foreign_region(struct world *w, uint32_t window, uint64_t units);
 

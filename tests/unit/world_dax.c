@@ -2,6 +2,7 @@
 /* The dax devices of the simulated kernel, and who maps them. */
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "world.h"
@@ -43,7 +44,7 @@ void kernel_drop_dax(struct world *w, uint32_t o, bool by_us)
 	for (x = 0; x < WORLD_DAX; x++) {
 		if (!w->dax[x].used || !w->dax[x].exists || w->dax[x].object != o)
 			continue;
-		if (by_us && anybody_maps(w, x))
+		if (by_us && w->dax[x].bound && anybody_maps(w, x))
 			world_break(w, "dax%u.%u cleared under a mapping (%s)", o, w->dax[x].id,
 				    w->why);
 		dax_gone(w, x);
@@ -128,7 +129,7 @@ static int remove_dax(struct world *w, uint32_t x)
 {
 	if (x == ISO_NONE || !w->dax[x].exists)
 		return 0;
-	if (anybody_maps(w, x))
+	if (w->dax[x].bound && anybody_maps(w, x))
 		world_break(w, "dax%u.%u removed under a mapping", w->dax[x].object, w->dax[x].id);
 	dax_gone(w, x);
 	return 0;
@@ -142,6 +143,56 @@ static void add_mappers(const struct world *w, uint32_t x, struct iso_completion
 		for (j = 0; w->processes[i].running && j < w->processes[i].n_maps; j++)
 			if (w->processes[i].maps[j] == x && ret->n_mappers < ISO_MAPPERS_MAX)
 				ret->mappers[ret->n_mappers++] = w->processes[i].pid;
+}
+
+static const struct world_process *process_with(const struct world *w, int32_t pid)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->n_processes; i++)
+		if (w->processes[i].running && w->processes[i].pid == pid)
+			return &w->processes[i];
+	return NULL;
+}
+
+/* All holders are looked at before anything is taken from anybody. */
+static int refuse_pins(const struct world *w, struct iso_completion *ret)
+{
+	uint32_t i;
+
+	for (i = 0; i < ret->n_mappers; i++)
+		ret->pins |= process_with(w, ret->mappers[i])->pins;
+	if (!ret->pins)
+		return 0;
+	snprintf(ret->message, sizeof(ret->message), "process %d (D) may hold pins: %s",
+		 ret->mappers[0], iso_pin_name(ret->pins));
+	return -EBUSY;
+}
+
+static void revoke(struct world *w, uint32_t x)
+{
+	uint32_t i, j;
+
+	if (x == ISO_NONE || !w->dax[x].exists)
+		return;
+	for (i = 0; i < w->n_processes; i++)
+		for (j = 0; w->processes[i].running && j < w->processes[i].n_maps; j++)
+			if (w->processes[i].maps[j] == x && w->processes[i].pins)
+				world_break(w, "unbound under the pins of process %d",
+					    w->processes[i].pid);
+	w->dax[x].bound = false;
+}
+
+static int inspect(const struct world *w, int32_t pid, struct iso_completion *ret)
+{
+	const struct world_process *process = process_with(w, pid);
+
+	if (!process) /* a real one, of a test around this world */
+		return 0;
+	ret->pins = process->pins;
+	if (process->pins)
+		strcpy(ret->evidence, "fd 12: O_DIRECT /x");
+	return 0;
 }
 
 int kernel_on_instance(struct world *w, const struct iso_effect *effect, struct iso_completion *ret)
@@ -181,10 +232,13 @@ int kernel_on_lease(struct world *w, const struct iso_effect *effect, struct iso
 
 	if (!iso_lease_get(w->engine, effect->lease, &lease))
 		return -ENOENT;
+	if (effect->kind == ISO_EFFECT_INSPECT)
+		return inspect(w, iso_attaching_pid(w->engine, effect->lease), ret);
 	for (i = 0; i < lease.n_instances; i++) {
 		iso_instance_get(w->engine, lease.instances[i], &view);
 		x = kernel_dax_of(w, &view);
-		if (effect->kind == ISO_EFFECT_VERIFY && x != ISO_NONE)
+		if ((effect->kind == ISO_EFFECT_VERIFY || effect->kind == ISO_EFFECT_REVOKE) &&
+		    x != ISO_NONE)
 			add_mappers(w, x, ret);
 		if (effect->kind != ISO_EFFECT_HAND_OVER)
 			continue;
@@ -194,5 +248,36 @@ int kernel_on_lease(struct world *w, const struct iso_effect *effect, struct iso
 			world_break(w, "%s was handed memory that nobody proved",
 				    lease.terms->name);
 	}
+	if (effect->kind != ISO_EFFECT_REVOKE)
+		return 0;
+	if (refuse_pins(w, ret) < 0)
+		return -EBUSY;
+	for (i = 0; i < lease.n_instances; i++) {
+		iso_instance_get(w->engine, lease.instances[i], &view);
+		revoke(w, kernel_dax_of(w, &view));
+	}
 	return 0;
+}
+
+/* Who maps what, as a walk over all processes finds it. */
+uint32_t kernel_mappers(const struct world *w, struct iso_observed_mapper *mappers, uint32_t room)
+{
+	uint32_t i, j, n = 0;
+
+	for (i = 0; i < w->n_processes; i++)
+		for (j = 0; w->processes[i].running && j < w->processes[i].n_maps; j++) {
+			const struct world_dax *dax = &w->dax[w->processes[i].maps[j]];
+
+			if (n == room)
+				abort();
+			mappers[n] = (struct iso_observed_mapper){
+				.pid = w->processes[i].pid,
+				.region_kernel_id = dax->object,
+				.kernel_id = dax->id,
+				.pins = w->processes[i].pins,
+			};
+			if (mappers[n++].pins)
+				strcpy(mappers[n - 1].evidence, "fd 12: O_DIRECT /x");
+		}
+	return n;
 }

@@ -158,23 +158,106 @@ static uint32_t new_object(struct world *w)
 	return o;
 }
 
+/* What the regions on a memdev hold of it. */
+static uint64_t dpa_held(const struct world *w, const struct world_object *except, uint64_t serial)
+{
+	uint64_t bytes = 0;
+	uint32_t o, j;
+
+	for (o = 0; o < WORLD_OBJECTS; o++)
+		for (j = 0; w->objects[o].used && j < w->objects[o].ways; j++)
+			if (&w->objects[o] != except && w->objects[o].targets[j].present &&
+			    w->objects[o].targets[j].serial == serial)
+				bytes += w->objects[o].range.bytes / w->objects[o].ways;
+	return bytes;
+}
+
+static int attach_leg(struct world *w, struct world_object *object, uint32_t i, uint64_t serial,
+		      uint64_t bytes)
+{
+	uint32_t m = memdev_of(w, serial);
+
+	if (!kernel_memdev_works(w, m))
+		return -ENXIO;
+	if (dpa_held(w, object, serial) + bytes > w->memdevs[m].bytes)
+		return -ENOSPC;
+	object->targets[i] = (struct iso_observed_target){serial, true};
+	return 0;
+}
+
 static int attach_legs(struct world *w, struct world_object *object,
 		       const struct iso_region_definition *d)
 {
-	uint32_t i, o, j;
+	uint32_t i;
+	int r;
 
 	for (i = 0; i < d->ways; i++) {
-		if (!kernel_memdev_works(w, memdev_of(w, d->serials[i])))
-			return -ENXIO;
-		for (o = 0; o < WORLD_OBJECTS; o++)
-			for (j = 0; w->objects[o].used && j < w->objects[o].ways; j++)
-				if (&w->objects[o] != object && w->objects[o].targets[j].present &&
-				    w->objects[o].targets[j].serial == d->serials[i])
-					return -EBUSY;
-		object->targets[i] = (struct iso_observed_target){d->serials[i], true};
+		r = attach_leg(w, object, i, d->serials[i], object->range.bytes / d->ways);
+		if (r < 0)
+			return r;
 		object->ways = i + 1;
 	}
 	return 0;
+}
+
+static uint32_t bridge_of(const struct world *w, uint64_t serial)
+{
+	uint32_t m = memdev_of(w, serial);
+
+	return m == ISO_NONE ? ISO_NONE : w->ports[w->seen_memdevs[m].port].host_bridge;
+}
+
+/* A port's count of targets is not taken back when a leg goes: it takes none again. */
+static bool targets_share_bridge(const struct world *w, const struct iso_region_definition *d)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < d->ways; i++)
+		for (j = 0; j < i; j++)
+			if (bridge_of(w, d->serials[i]) == bridge_of(w, d->serials[j]))
+				return true;
+	return false;
+}
+
+static int refill_region(struct world *w, const struct iso_effect *effect,
+			 struct iso_completion *ret)
+{
+	struct iso_region_view view;
+	struct world_object *object;
+	uint32_t i;
+	int r = 0;
+
+	if (!iso_region_get(w->engine, effect->region, &view) || view.kernel_id >= WORLD_OBJECTS)
+		return -ENOENT;
+	object = &w->objects[view.kernel_id];
+	if (!object->used || object->ways != view.definition->ways)
+		return -ENOENT;
+	if (targets_share_bridge(w, view.definition))
+		return -EINVAL;
+	for (i = 0; r == 0 && i < object->ways; i++)
+		if (!object->targets[i].present)
+			r = attach_leg(w, object, i, view.definition->serials[i],
+				       object->range.bytes / object->ways);
+	if (r == 0)
+		r = commit_object(w, view.kernel_id);
+	ret->kernel_id = view.kernel_id;
+	ret->range = object->range;
+	return r;
+}
+
+static uint64_t bytes_of(const struct world *w, const struct iso_region_view *view)
+{
+	uint64_t bytes = UINT64_MAX;
+	uint32_t i, m;
+
+	if (view->planned_bytes)
+		return view->planned_bytes;
+	for (i = 0; i < view->definition->ways; i++) {
+		m = memdev_of(w, view->definition->serials[i]);
+		if (m != ISO_NONE && w->memdevs[m].bytes < bytes)
+			bytes = w->memdevs[m].bytes;
+	}
+	return bytes == UINT64_MAX ? WORLD_UNIT : bytes * view->definition->ways;
 }
 
 static int create_region(struct world *w, const struct iso_effect *effect, bool leftover,
@@ -193,7 +276,7 @@ static int create_region(struct world *w, const struct iso_effect *effect, bool 
 	if (!window)
 		return -ENODEV;
 	o = new_object(w);
-	r = allocate_range(w, window, view.definition->ways * WORLD_UNIT, &w->objects[o].range);
+	r = allocate_range(w, window, bytes_of(w, &view), &w->objects[o].range);
 	if (r == 0)
 		r = attach_legs(w, &w->objects[o], view.definition);
 	if (r == 0)
@@ -213,19 +296,20 @@ static int create_region(struct world *w, const struct iso_effect *effect, bool 
 static int clear_region(struct world *w, const struct iso_effect *effect)
 {
 	struct iso_region_view view;
-	uint32_t o, i, j;
+	uint32_t o, i;
 
 	if (!iso_region_get(w->engine, effect->region, &view))
 		return -ENOENT;
 	for (o = 0; o < WORLD_OBJECTS; o++) {
-		bool ours = o == view.kernel_id && !w->objects[o].foreign;
+		bool ours = !w->objects[o].foreign && w->objects[o].ways == view.definition->ways;
 
-		for (i = 0; i < w->objects[o].ways; i++)
-			for (j = 0; j < view.definition->ways; j++)
-				ours |= w->objects[o].targets[i].present &&
-					w->objects[o].targets[i].serial ==
-						view.definition->serials[j];
-		if (!w->objects[o].used || !ours)
+		/* The one of its number, and what an earlier try left behind. */
+		for (i = 0; ours && i < w->objects[o].ways; i++)
+			ours = w->objects[o].targets[i].present
+				       ? w->objects[o].targets[i].serial ==
+						 view.definition->serials[i]
+				       : o == view.kernel_id;
+		if (!w->objects[o].used || (!ours && o != view.kernel_id))
 			continue;
 		snprintf(w->why, sizeof(w->why), "clear of %s, kernel id %d", view.definition->name,
 			 (int)view.kernel_id);
@@ -270,6 +354,8 @@ void kernel_do(struct world *w, const struct iso_effect *effect, bool leftover,
 		ret->result = kernel_on_lease(w, effect, ret);
 	else if (effect->instance != ISO_NONE)
 		ret->result = kernel_on_instance(w, effect, ret);
+	else if (effect->kind == ISO_EFFECT_REFILL_REGION)
+		ret->result = refill_region(w, effect, ret);
 	else if (effect->kind == ISO_EFFECT_CREATE_REGION)
 		ret->result = create_region(w, effect, leftover, ret);
 	else
@@ -295,6 +381,10 @@ void kernel_lose(struct world *w, uint32_t m)
 			w->objects[o].condemned = true;
 			free_decoders(w, o);
 			kernel_drop_dax(w, o, false);
+			if (w->objects_vanish) {
+				w->objects[o].used = false;
+				w->seqnum++;
+			}
 		}
 }
 

@@ -186,7 +186,9 @@ uint32_t world_attach(struct world *w, const char *name)
 	event.attach.request = w->request++;
 	event.attach.pid = process->pid;
 	snprintf(event.attach.name, ISO_NAME_BYTES, "%s", name);
+	process->pins = w->next_pins;
 	world_step(w, &event);
+	world_run(w, 0); /* it is looked at first */
 	if (world_reply(w, event.attach.request) != ISO_REPLY_DONE) {
 		process->running = false;
 		return ISO_NONE;

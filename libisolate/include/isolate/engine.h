@@ -27,9 +27,9 @@ struct iso_policy {
 	uint64_t flap_window_ns; /* losses of one root port within this time are flapping ... */
 	uint32_t flap_losses;    /* ... when they are this many: quarantined; 0: never */
 	bool waits_for_operator; /* after a loss, nothing is made again until ISO_EVENT_RECOVER */
-	bool refill;             /* reuse the region object that the kernel kept, where it takes it */
-	bool evict;              /* tenants above in the decoder order are killed to make way */
-	bool host_may_panic;     /* VMs that pin their memory are admitted */
+	bool refill; /* reuse the region object that the kernel kept, where it takes it */
+	bool evict; /* tenants above in the decoder order are killed to make way */
+	bool host_may_panic; /* VMs that pin their memory are admitted */
 };
 
 /*

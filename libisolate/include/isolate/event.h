@@ -39,18 +39,18 @@ enum iso_cause {
 	ISO_CAUSE_DEVICE_GONE,     /* uevent or observation: the memdev left */
 	ISO_CAUSE_REGION_GONE,     /* observation: region or instance no longer works */
 	ISO_CAUSE_OPERATOR,        /* daxmgrctl isolate */
-	ISO_CAUSE_EVICTED,         /* made way for a lower region in the decoder order, by policy */
+	ISO_CAUSE_EVICTED, /* made way for a lower region in the decoder order, by policy */
 };
 
 enum iso_unit_kind {
-	ISO_UNIT_PORT_ADDRESS,   /* PCI address of a port or of a memdev's function */
+	ISO_UNIT_PORT_ADDRESS, /* PCI address of a port or of a memdev's function */
 	ISO_UNIT_MEMDEV_SERIAL,
-	ISO_UNIT_INSTANCE,       /* daxX.Y */
+	ISO_UNIT_INSTANCE, /* daxX.Y */
 };
 
 struct iso_fault {
 	uint32_t unit_kind; /* enum iso_unit_kind */
-	uint32_t cause;     /* enum iso_cause */
+	uint32_t cause; /* enum iso_cause */
 	struct iso_pci_address address;
 	uint64_t serial;
 	uint32_t region_kernel_id; /* ISO_UNIT_INSTANCE */
@@ -65,18 +65,18 @@ struct iso_completion {
 	uint64_t operation;
 	int32_t result; /* 0 or negative errno; -ETIME: the deadline passed */
 	char message[ISO_TEXT_BYTES]; /* why it failed, for people; may be empty */
-	uint32_t kernel_id;        /* CREATE_REGION: regionN; CARVE: Y of daxX.Y */
+	uint32_t kernel_id; /* CREATE_REGION: regionN; CARVE: Y of daxX.Y */
 	uint32_t region_kernel_id; /* CARVE: X of daxX.Y */
 	struct iso_hpa_range range; /* CREATE_REGION, CARVE (first range) */
-	uint32_t major;            /* CARVE */
+	uint32_t major; /* CARVE */
 	uint32_t minor;
-	uint64_t uevent_seqnum;    /* CARVE: the kernel's counter when it was done */
-	uint64_t bytes;            /* ZERO, PROVE: how much */
-	uint32_t n_mappers;        /* VERIFY, REVOKE (when it was refused) */
+	uint64_t uevent_seqnum; /* CARVE: the kernel's counter when it was done */
+	uint64_t bytes; /* ZERO, PROVE: how much */
+	uint32_t n_mappers; /* VERIFY, REVOKE (when it was refused) */
 	int32_t mappers[ISO_MAPPERS_MAX];
 	char evidence[ISO_EVIDENCE_BYTES]; /* VERIFY, REVOKE: state and place of the first mapper;
 					    * INSPECT: what pins. Empty when there is nothing */
-	uint32_t pins;             /* INSPECT, REVOKE: enum iso_pin, of all processes together */
+	uint32_t pins; /* INSPECT, REVOKE: enum iso_pin, of all processes together */
 };
 
 /* One process that maps one instance. */
@@ -84,8 +84,8 @@ struct iso_observed_mapper {
 	int32_t pid;
 	uint64_t process_start; /* ticks since boot: tells it from a later owner of the pid */
 	uint32_t region_kernel_id; /* X of daxX.Y */
-	uint32_t kernel_id;        /* Y */
-	uint32_t pins;             /* enum iso_pin */
+	uint32_t kernel_id; /* Y */
+	uint32_t pins; /* enum iso_pin */
 	char evidence[ISO_EVIDENCE_BYTES]; /* what pins, as "fd 12: O_DIRECT /var/lib/x.img"; may be empty */
 };
 
@@ -98,9 +98,9 @@ struct iso_inspection {
 struct iso_region_definition {
 	char name[ISO_NAME_BYTES];
 	uint32_t ways;
-	uint32_t granularity;             /* bytes; 0: the window's */
-	uint64_t serials[ISO_WAYS_MAX];   /* in target order */
-	uint64_t bytes;                   /* 0: all there is */
+	uint32_t granularity; /* bytes; 0: the window's */
+	uint64_t serials[ISO_WAYS_MAX]; /* in target order */
+	uint64_t bytes; /* 0: all there is */
 };
 
 struct iso_lease_part {
@@ -111,16 +111,16 @@ struct iso_lease_part {
 struct iso_acquire {
 	uint64_t request; /* token given back in the REPLY effect */
 	char name[ISO_NAME_BYTES];
-	uint32_t uid;     /* who will own the nodes */
+	uint32_t uid; /* who will own the nodes */
 	uint32_t gid;
 	uint32_t n_parts;
 	struct iso_lease_part parts[ISO_LEASE_PARTS_MAX];
-	uint64_t align;      /* bytes; 0: 2 MiB */
-	uint64_t keep_ns;    /* keep the capacity this long after a clean exit */
+	uint64_t align; /* bytes; 0: 2 MiB */
+	uint64_t keep_ns; /* keep the capacity this long after a clean exit */
 	uint64_t expires_ns; /* how long a grant lives without an attach; 0: default */
-	bool restart;        /* wants its capacity back after we killed it */
-	bool wait;           /* wait for capacity; else refuse at once */
-	uint32_t pins;       /* enum iso_pin: what its command line says it will do */
+	bool restart; /* wants its capacity back after we killed it */
+	bool wait; /* wait for capacity; else refuse at once */
+	uint32_t pins; /* enum iso_pin: what its command line says it will do */
 	char evidence[ISO_EVIDENCE_BYTES]; /* in its own words, e.g. "-drive ...cache=none" */
 };
 
@@ -130,7 +130,7 @@ struct iso_restore_region {
 	uint32_t kernel_id; /* valid only within the same boot, else ISO_NONE */
 	struct iso_hpa last_hpa;
 	bool has_hpa;
-	bool from_operator;      /* made by `region create`, not by configuration */
+	bool from_operator; /* made by `region create`, not by configuration */
 	bool creation_interrupted; /* an intent without an outcome was found */
 };
 
@@ -144,13 +144,13 @@ struct iso_restore_part {
 /* A lease as it was known when the daemon stopped. */
 struct iso_restore_lease {
 	struct iso_acquire terms;
-	uint64_t sequence;   /* fairness order */
-	uint32_t state;      /* enum iso_lease_state as saved */
-	bool was_killed;     /* by us */
-	bool has_process;    /* the pidfd came back from the fd store and lives */
+	uint64_t sequence; /* fairness order */
+	uint32_t state; /* enum iso_lease_state as saved */
+	bool was_killed; /* by us */
+	bool has_process; /* the pidfd came back from the fd store and lives */
 	int32_t pid;
 	uint64_t process_start; /* of that pid, ticks since boot: tells it from a later owner */
-	uint64_t incident;   /* 0: none */
+	uint64_t incident; /* 0: none */
 	uint32_t n_parts;
 	struct iso_restore_part parts[ISO_LEASE_PARTS_MAX];
 };
@@ -165,11 +165,12 @@ struct iso_restore_incident {
 	uint64_t capacity_before_bytes;
 	uint32_t n_killed, n_exited, n_records;
 	char held_port[ISO_PATH_BYTES]; /* kept away until RECOVER; empty: none */
+	bool held_flapping; /* because it was lost too often, not by an operator */
 	bool open; /* false: only keeps the numbering going */
 };
 
 struct iso_event {
-	uint32_t kind;   /* enum iso_event_kind */
+	uint32_t kind; /* enum iso_event_kind */
 	uint64_t now_ns; /* CLOCK_BOOTTIME */
 	union {
 		struct iso_fault fault;

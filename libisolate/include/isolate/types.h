@@ -68,13 +68,14 @@ enum {
  * and 3). Bits of one word.
  */
 enum iso_pin {
-	ISO_PIN_DIRECT_IO = 1u << 0,  /* a file opened with O_DIRECT: pins while I/O is in flight */
-	ISO_PIN_IO_URING = 1u << 1,   /* buffers registered with io_uring */
-	ISO_PIN_VFIO = 1u << 2,       /* a device passed through */
-	ISO_PIN_VHOST = 1u << 3,      /* vdpa, or memory shared with another process's device */
+	ISO_PIN_DIRECT_IO = 1u << 0, /* a file opened with O_DIRECT: pins while I/O is in flight */
+	ISO_PIN_IO_URING = 1u << 1, /* buffers registered with io_uring */
+	ISO_PIN_VFIO = 1u << 2, /* a device passed through */
+	ISO_PIN_VHOST = 1u << 3, /* vdpa, or memory shared with another process's device */
 	ISO_PIN_RDMA = 1u << 4,
-	ISO_PIN_OUTSTANDING = 1u << 5,/* the kernel counts pins not yet released, nobody knows whose */
-	ISO_PIN_UNKNOWN = 1u << 6,    /* it could not be looked at: not shown to be free of pins */
+	ISO_PIN_OUTSTANDING =
+		1u << 5, /* the kernel counts pins not yet released, nobody knows whose */
+	ISO_PIN_UNKNOWN = 1u << 6, /* it could not be looked at: not shown to be free of pins */
 };
 
 /* Index of "nothing" in every table. */
@@ -86,14 +87,14 @@ enum iso_pin {
  */
 struct iso_limits {
 	uint32_t host_bridges; /* 64 at most */
-	uint32_t ports;        /* root ports and switch ports together, 576 at most */
+	uint32_t ports; /* root ports and switch ports together, 576 at most */
 	uint32_t memdevs;
 	uint32_t windows;
 	uint32_t regions;
 	uint32_t instances;
 	uint32_t leases;
 	uint32_t operations; /* outstanding effects that will complete */
-	uint32_t incidents;  /* open or recent, kept in memory */
+	uint32_t incidents; /* open or recent, kept in memory */
 };
 
 static inline bool iso_pci_address_equal(struct iso_pci_address a, struct iso_pci_address b)

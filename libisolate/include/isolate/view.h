@@ -172,6 +172,7 @@ struct iso_incident_view {
 	uint32_t n_records; /* correlated to it */
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	const char *held_port; /* kept away until `recover`; empty: none */
+	bool held_flapping; /* because it was lost too often */
 	bool open;
 };
 
