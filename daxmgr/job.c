@@ -52,8 +52,7 @@ static int job_check(struct port *port, const struct job_request *request)
 	if (request->lease.n > ISO_LEASE_PARTS_MAX)
 		return port_fail(port, -EINVAL, "%u instances of one lease", request->lease.n);
 	/* VERIFY or REVOKE of an instance that belongs to no lease has no name. */
-	if ((request->kind == JOB_VERIFY || request->kind == JOB_REVOKE) &&
-	    !request->lease.name[0])
+	if ((request->kind == JOB_VERIFY || request->kind == JOB_REVOKE) && !request->lease.name[0])
 		return 0;
 	if (!memchr(request->lease.name, '\0', ISO_NAME_BYTES) ||
 	    !iso_name_valid(request->lease.name))
@@ -69,6 +68,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_CREATE_REGION:
 		return region_create(port, &request->region);
 	case JOB_REFILL_REGION:
+		return region_refill(port, &request->region);
 	case JOB_INSPECT:
 	case JOB_REVOKE:
 		return port_fail(port, -EOPNOTSUPP, "not made yet");
