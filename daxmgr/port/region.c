@@ -128,15 +128,18 @@ static void region_undo(struct port *port, struct region_build *b)
 
 static int region_build(struct port *port, struct region_build *b)
 {
+	const struct job_region *wanted = b->wanted;
 	uint64_t bytes = 0;
+	int held, error;
 	uint32_t id;
-	int error;
 
-	error = region_legs_free(port, &b->legs, b->name);
-	if (error == REGION_LEGS_HELD)
+	held = region_legs_free(port, &b->legs, b->name);
+	if (held < 0)
+		return held;
+	error = region_size(port, b, &bytes);
+	/* What is held may not silently be missing from a region of all there is. */
+	if (held && (error == -ENOSPC || (!wanted->planned_bytes && !wanted->definition.bytes)))
 		error = port_fail(port, -EBUSY, "region %s: cannot be made before that", b->name);
-	if (!error)
-		error = region_size(port, b, &bytes);
 	if (!error)
 		error = region_shape(port, b, bytes);
 	if (!error)

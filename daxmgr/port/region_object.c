@@ -53,6 +53,14 @@ bool region_is_meant(struct port *port, const struct job_region *region)
 	return true;
 }
 
+/* The kernel commits a host bridge's decoders in ascending order only. */
+static void region_say_order(struct port *port, int error)
+{
+	if (error == -EBUSY)
+		port_say(port, "a region with higher addresses on the same host bridge has to go "
+			       "first");
+}
+
 int region_target_set(struct port *port, const char *name, uint32_t id, uint32_t position,
 		      const struct region_leg *leg)
 {
@@ -63,9 +71,7 @@ int region_target_set(struct port *port, const char *name, uint32_t id, uint32_t
 		return 0;
 	port_fail(port, error, "region %s: target%u = %s: %s (%s)", name, position, decoder,
 		  strerror(-error), leg->name);
-	if (error == -EBUSY)
-		port_say(port, "a region with higher addresses on the same host bridge has to go "
-			       "first");
+	region_say_order(port, error);
 	return error;
 }
 
@@ -79,7 +85,11 @@ int region_commit(struct port *port, const char *name, uint32_t id)
 {
 	int error = sysfs_write(port->root, "1", REGION "/commit", id);
 
-	return error ? region_step_failed(port, name, id, error, "commit") : 0;
+	if (!error)
+		return 0;
+	region_step_failed(port, name, id, error, "commit");
+	region_say_order(port, error);
+	return error;
 }
 
 static int region_range(struct port *port, const char *name, uint32_t id, struct iso_hpa_range *ret)

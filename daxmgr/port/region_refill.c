@@ -80,19 +80,16 @@ static int region_refill_find(struct port *port, struct cxl_ctx *ctx, struct reg
 static int region_refill_take(struct port *port, struct region_refill *r)
 {
 	uint64_t bytes = r->bytes / r->wanted->definition.ways, room;
-	int error;
+	int held;
 
 	if (!r->legs.n)
 		return 0;
-	error = region_legs_free(port, &r->legs, r->name);
-	if (error == REGION_LEGS_HELD)
-		error = port_fail(port, -EBUSY, "region %s: cannot be refilled before that",
-				  r->name);
-	if (error)
-		return error;
+	held = region_legs_free(port, &r->legs, r->name);
+	if (held < 0)
+		return held;
 	room = region_legs_room(port, &r->legs);
 	if (bytes > room)
-		return port_fail(port, -ENOSPC,
+		return port_fail(port, held ? -EBUSY : -ENOSPC,
 				 "region %s: a leg needs 0x%" PRIx64
 				 ", the memdevs that came back have 0x%" PRIx64,
 				 r->name, bytes, room);
@@ -103,8 +100,8 @@ static int region_refill_attach(struct port *port, struct region_refill *r)
 {
 	while (r->n_written < r->legs.n) {
 		uint32_t i = r->n_written++;
-		int error = region_target_set(port, r->name, r->id, r->positions[i],
-					      &r->legs.legs[i]);
+		int error =
+			region_target_set(port, r->name, r->id, r->positions[i], &r->legs.legs[i]);
 
 		if (error == -EINVAL)
 			port_say(port, "the kernel does not take it into this object again: the "
