@@ -68,6 +68,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_CREATE_REGION:
 		return region_create(port, &request->region);
 	case JOB_REFILL_REGION:
+		return region_refill(port, &request->region);
 	case JOB_INSPECT:
 	case JOB_REVOKE:
 		return port_fail(port, -EOPNOTSUPP, "not made yet");

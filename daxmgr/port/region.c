@@ -8,10 +8,9 @@
 #include <string.h>
 
 #include "../cleanup.h"
-#include "dax.h"
-#include "guard.h"
 #include "libcxl_root.h"
 #include "region_legs.h"
+#include "region_object.h"
 #include "sysfs.h"
 
 enum { REGION_UNIT_BYTES = 256 * 1024 * 1024 }; /* CXL specification: decoder granule */
@@ -54,7 +53,8 @@ static struct cxl_decoder *region_window(struct cxl_ctx *ctx, uint32_t kernel_id
 static int region_size(struct port *port, const struct region_build *b, uint64_t *ret)
 {
 	uint64_t unit = (uint64_t)REGION_UNIT_BYTES * b->legs.n;
-	uint64_t wanted = b->wanted->definition.bytes;
+	uint64_t wanted = b->wanted->planned_bytes ? b->wanted->planned_bytes
+						   : b->wanted->definition.bytes;
 	uint64_t room = region_legs_room(port, &b->legs) / REGION_UNIT_BYTES * unit;
 	unsigned long long extent = cxl_decoder_get_max_available_extent(b->window);
 
@@ -108,64 +108,12 @@ static int region_shape(struct port *port, struct region_build *b, uint64_t byte
 	return error ? region_failed(port, b, error, "size", b->device) : 0;
 }
 
-static int region_attach(struct port *port, struct region_build *b)
+static int region_attach(struct port *port, struct region_build *b, uint32_t id)
 {
-	int error;
+	int error = 0;
 
-	for (uint32_t i = 0; i < b->legs.n; i++) {
-		const struct region_leg *leg = &b->legs.legs[i];
-		char step[64];
-
-		error = cxl_region_set_target(b->region, (int)i, leg->decoder);
-		if (!error)
-			continue;
-		snprintf(step, sizeof(step), "target%u = %s", i,
-			 cxl_decoder_get_devname(leg->decoder));
-		region_failed(port, b, error, step, leg->name);
-		if (error == -EBUSY)
-			port_say(port, "a region with higher addresses on the same host bridge has "
-				       "to go first");
-		return error;
-	}
-	error = cxl_region_decode_commit(b->region);
-	return error ? region_failed(port, b, error, "commit", b->device) : 0;
-}
-
-static int region_range(struct port *port, struct region_build *b, struct iso_hpa_range *ret)
-{
-	uint64_t start, bytes;
-	int error;
-
-	error = sysfs_read_u64(port->root, &start, "/sys/bus/cxl/devices/%s/resource", b->device);
-	if (!error)
-		error = sysfs_read_u64(port->root, &bytes, "/sys/bus/cxl/devices/%s/size",
-				       b->device);
-	if (error)
-		return region_failed(port, b, error, "read back", b->device);
-	*ret = (struct iso_hpa_range){{start}, bytes};
-	return 0;
-}
-
-static int region_bind(struct port *port, struct region_build *b, struct iso_hpa_range range)
-{
-	struct guard guard = GUARD_NULL;
-	uint32_t id = (uint32_t)cxl_region_get_id(b->region);
-	int error;
-
-	error = guard_enter(port, &guard);
-	if (!error)
-		error = guard_claim(port, id, 0);
-	if (!error) {
-		/* Not cxl_region_enable(): it hides the errno. */
-		error = sysfs_write(port->root, b->device, "/sys/bus/cxl/drivers/cxl_region/bind");
-		if (error)
-			region_failed(port, b, error, "bind", b->device);
-		else
-			error = guard_disarm(port, id, range);
-	}
-	if (error)
-		b->keep = guard_is_system_ram(port, range);
-	guard_leave(port, &guard);
+	for (uint32_t i = 0; !error && i < b->legs.n; i++)
+		error = region_target_set(port, b->name, id, i, &b->legs.legs[i]);
 	return error;
 }
 
@@ -180,28 +128,31 @@ static void region_undo(struct port *port, struct region_build *b)
 
 static int region_build(struct port *port, struct region_build *b)
 {
-	struct iso_hpa_range range;
+	const struct job_region *wanted = b->wanted;
 	uint64_t bytes = 0;
-	int error;
+	int held, error;
+	uint32_t id;
 
-	error = region_legs_free(port, &b->legs, b->name);
-	if (!error)
-		error = region_size(port, b, &bytes);
+	held = region_legs_free(port, &b->legs, b->name);
+	if (held < 0)
+		return held;
+	error = region_size(port, b, &bytes);
+	/* What is held may not silently be missing from a region of all there is. */
+	if (held && (error == -ENOSPC || (!wanted->planned_bytes && !wanted->definition.bytes)))
+		error = port_fail(port, -EBUSY, "region %s: cannot be made before that", b->name);
 	if (!error)
 		error = region_shape(port, b, bytes);
 	if (!error)
 		error = region_legs_take(port, &b->legs, b->name, bytes / b->legs.n);
-	if (!error)
-		error = region_attach(port, b);
-	if (!error)
-		error = region_range(port, b, &range);
-	if (!error)
-		error = region_bind(port, b, range);
 	if (error)
 		return error;
-	port->completion->kernel_id = (uint32_t)cxl_region_get_id(b->region);
-	port->completion->range = range;
-	return 0;
+	id = (uint32_t)cxl_region_get_id(b->region);
+	error = region_attach(port, b, id);
+	if (!error)
+		error = region_commit(port, b->name, id);
+	if (!error)
+		error = region_serve(port, b->name, id, &b->keep);
+	return error;
 }
 
 int region_create(struct port *port, const struct job_region *region)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,45 +10,8 @@
 #include "libcxl_root.h"
 #include "region.h"
 #include "region_legs.h"
+#include "region_object.h"
 #include "sysfs.h"
-
-/* Serial of the memdev behind targetN. Return: -ENOENT for an empty target. */
-static int region_target_serial(struct port *port, uint32_t id, uint32_t position, uint64_t *ret)
-{
-	char decoder[32], memdev[32];
-	int error;
-
-	error = sysfs_read(port->root, decoder, sizeof(decoder),
-			   "/sys/bus/cxl/devices/region%u/target%u", id, position);
-	if (!error && !decoder[0])
-		error = -ENOENT;
-	if (!error)
-		error = sysfs_link(port->root, memdev, sizeof(memdev),
-				   "/sys/bus/cxl/devices/%s/../uport", decoder);
-	if (!error)
-		error = sysfs_read_u64(port->root, ret, "/sys/bus/cxl/devices/%s/serial", memdev);
-	return error;
-}
-
-/* Numbers of regions are used again: is this one made of the memdevs that are meant? */
-static bool region_is_meant(struct port *port, const struct job_region *region)
-{
-	const struct iso_region_definition *d = &region->definition;
-
-	for (uint32_t i = 0; i < d->ways && i < ISO_WAYS_MAX; i++) {
-		uint64_t serial;
-
-		if (region_target_serial(port, region->kernel_id, i, &serial) ||
-		    serial == d->serials[i])
-			continue;
-		port_say(port,
-			 "region%u has memdev 0x%" PRIx64 " as target%u, not 0x%" PRIx64
-			 ": another region, left alone",
-			 region->kernel_id, serial, i, d->serials[i]);
-		return false;
-	}
-	return true;
-}
 
 static int region_refuse_ram(struct port *port, const char *name, uint32_t id)
 {
@@ -141,5 +103,6 @@ int region_clear(struct port *port, const struct job_region *region)
 		error = region_legs_find(port, ctx, &region->definition, false, &legs);
 	if (!error)
 		error = region_legs_free(port, &legs, region->definition.name);
-	return error;
+	/* Nothing of the region is left that could be cleared now: it is said in the message. */
+	return error == REGION_LEGS_HELD ? 0 : error;
 }

@@ -84,27 +84,59 @@ static bool region_decoder_is_free(struct port *port, struct cxl_decoder *decode
 	       !region[0];
 }
 
-int region_legs_free(struct port *port, const struct region_legs *legs, const char *name)
+/* The kernel frees a memdev's decoders from the last one down. */
+static void region_say_held(struct port *port, struct region_leg *leg, struct cxl_decoder *held,
+			    struct cxl_decoder *above)
 {
-	for (uint32_t i = 0; i < legs->n; i++) {
-		struct cxl_decoder *decoder;
+	char region[32] = "";
 
-		cxl_decoder_foreach_reverse(legs->legs[i].endpoint, decoder)
-		{
-			int error;
+	(void)sysfs_read(port->root, region, sizeof(region), "/sys/bus/cxl/devices/%s/region",
+			 cxl_decoder_get_devname(above));
+	port_say(port, "left-over DPA of %s (%s) can be freed only after %s, which carries %s",
+		 cxl_decoder_get_devname(held), leg->name, cxl_decoder_get_devname(above),
+		 region[0] ? region : "no region we know");
+}
 
-			if (!region_decoder_dpa(port, decoder) ||
-			    !region_decoder_is_free(port, decoder))
-				continue;
-			error = cxl_decoder_set_dpa_size(decoder, 0);
-			if (error && error != -ENOENT && error != -ENODEV)
-				return port_fail(
-					port, error, "region %s: free left-over DPA: %s (%s of %s)",
-					name, strerror(-error), cxl_decoder_get_devname(decoder),
-					legs->legs[i].name);
+static int region_leg_free(struct port *port, struct region_leg *leg, const char *name)
+{
+	struct cxl_decoder *decoder, *above = NULL;
+
+	cxl_decoder_foreach_reverse(leg->endpoint, decoder)
+	{
+		int error;
+
+		if (!region_decoder_dpa(port, decoder))
+			continue;
+		if (!region_decoder_is_free(port, decoder)) {
+			above = decoder;
+			continue;
 		}
+		error = cxl_decoder_set_dpa_size(decoder, 0);
+		if (error == -EBUSY && above) {
+			region_say_held(port, leg, decoder, above);
+			return REGION_LEGS_HELD;
+		}
+		if (error && error != -ENOENT && error != -ENODEV)
+			return port_fail(
+				port, error, "region %s: free left-over DPA: %s (%s of %s)", name,
+				strerror(-error), cxl_decoder_get_devname(decoder), leg->name);
 	}
 	return 0;
+}
+
+int region_legs_free(struct port *port, struct region_legs *legs, const char *name)
+{
+	int held = 0;
+
+	for (uint32_t i = 0; i < legs->n; i++) {
+		int error = region_leg_free(port, &legs->legs[i], name);
+
+		if (error < 0)
+			return error;
+		if (error)
+			held = error;
+	}
+	return held;
 }
 
 uint64_t region_legs_room(struct port *port, const struct region_legs *legs)

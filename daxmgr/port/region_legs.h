@@ -30,8 +30,14 @@ int region_legs_find(struct port *port, struct cxl_ctx *ctx,
 		     const struct iso_region_definition *definition, bool all,
 		     struct region_legs *ret);
 
-/* Frees the DPA of decoders that carry no region, last decoder first. */
-int region_legs_free(struct port *port, const struct region_legs *legs, const char *name);
+enum { REGION_LEGS_HELD = 1 };
+
+/*
+ * Frees the DPA of decoders that carry no region, last decoder first. Return:
+ * 0; REGION_LEGS_HELD when one is below a decoder in use, which has to go
+ * first (the message says which); or a negative errno, told.
+ */
+int region_legs_free(struct port *port, struct region_legs *legs, const char *name);
 
 /* The most that a region of these legs can hold per leg, after region_legs_free(). */
 uint64_t region_legs_room(struct port *port, const struct region_legs *legs);

@@ -97,6 +97,18 @@ Test(region, sizes_that_do_not_fit)
 	cr_assert_eq(c.result, -ENOSPC, "%s", c.message);
 }
 
+Test(region, the_size_that_is_planned_comes_before_the_wish)
+{
+	struct iso_completion c;
+
+	request.region.definition.serials[0] = 0x11;
+	request.region.planned_bytes = 1ull << 30;
+	request.region.definition.bytes = 1ull << 28;
+	c = run(JOB_CREATE_REGION);
+	cr_assert_eq(c.result, -ENOSPC, "%s", c.message);
+	cr_assert(strstr(c.message, "0x40000000"), "%s", c.message);
+}
+
 Test(region, another_region_of_that_number_is_not_cleared)
 {
 	struct iso_completion c;

@@ -5,7 +5,7 @@
  *
  *   job_tool observe
  *   job_tool create NAME WINDOW SERIAL[,SERIAL…] [BYTES [GRANULARITY]]
- *   job_tool clear REGION|- SERIAL[,SERIAL…]
+ *   job_tool refill|clear REGION|- SERIAL[,SERIAL…]
  *   job_tool carve REGION BYTES [ALIGN]
  *   job_tool zero|prove|remove X.Y MAJOR:MINOR BYTES [ALIGN]
  *   job_tool give NAME UID X.Y MAJOR:MINOR …   (hand over)
@@ -68,8 +68,8 @@ static bool parse_region(int argc, char **argv, struct job_request *r)
 	}
 	if (argc < 4)
 		return false;
-	r->kind = JOB_CLEAR_REGION;
-	strcpy(region->definition.name, "cleared");
+	r->kind = argv[1][0] == 'r' ? JOB_REFILL_REGION : JOB_CLEAR_REGION;
+	strcpy(region->definition.name, argv[1]);
 	region->kernel_id = argv[2][0] == '-' ? ISO_NONE : (uint32_t)strtoul(argv[2], NULL, 0);
 	parse_serials(argv[3], &region->definition);
 	return true;
@@ -128,7 +128,7 @@ static bool parse(int argc, char **argv, struct job_request *r)
 		r->kind = verb[0] == 'o' ? JOB_OBSERVE : JOB_GUARD;
 		return true;
 	}
-	if (!strcmp(verb, "create") || !strcmp(verb, "clear"))
+	if (!strcmp(verb, "create") || !strcmp(verb, "refill") || !strcmp(verb, "clear"))
 		return parse_region(argc, argv, r);
 	if (!strcmp(verb, "give") || !strcmp(verb, "retract") || !strcmp(verb, "verify"))
 		return parse_lease(argc, argv, r);
