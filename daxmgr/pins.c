@@ -14,8 +14,8 @@ struct word {
 /* In the order of their bits. */
 static const struct word words[] = {
 	{ISO_PIN_DIRECT_IO, "direct-io"}, {ISO_PIN_IO_URING, "io-uring"},
-	{ISO_PIN_VFIO, "vfio"},		  {ISO_PIN_VHOST, "vhost"},
-	{ISO_PIN_RDMA, "rdma"},		  {ISO_PIN_OUTSTANDING, "outstanding"},
+	{ISO_PIN_VFIO, "vfio"},           {ISO_PIN_VHOST, "vhost"},
+	{ISO_PIN_RDMA, "rdma"},           {ISO_PIN_OUTSTANDING, "outstanding"},
 	{ISO_PIN_UNKNOWN, "unknown"},
 };
 
