@@ -41,6 +41,27 @@ sd_json_variant *format_list(sd_json_variant *object, const char *key)
 	return sd_json_variant_by_key(object, key);
 }
 
+const char *format_words(sd_json_variant *list, const char *between, char *text, size_t room)
+{
+	sd_json_variant *item;
+	size_t length = 0;
+
+	text[0] = '\0';
+	FORMAT_EACH(item, list)
+	{
+		int n = snprintf(text + length, room - length, "%s%s", length ? between : "",
+				 sd_json_variant_is_string(item) ? sd_json_variant_string(item)
+								 : "?");
+
+		if (n < 0 || (size_t)n >= room - length) {
+			text[length] = '\0';
+			break;
+		}
+		length += (size_t)n;
+	}
+	return text;
+}
+
 const char *format_realtime(uint64_t realtime_us, char text[FORMAT_TIME_BYTES])
 {
 	time_t seconds = (time_t)(realtime_us / 1000000);

@@ -20,6 +20,9 @@ bool format_flag(sd_json_variant *object, const char *key);
 bool format_has(sd_json_variant *object, const char *key);
 sd_json_variant *format_list(sd_json_variant *object, const char *key);
 
+/* The strings of a list, `between` them; what has no room is left out, words whole. Return: `text`. */
+const char *format_words(sd_json_variant *list, const char *between, char *text, size_t room);
+
 /* For every element of a list: `item` is borrowed. */
 #define FORMAT_EACH(item, list)                                                                    \
 	for (size_t item##_at_ = 0; item##_at_ < sd_json_variant_elements(list) &&                 \

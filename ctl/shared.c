@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "pins.h"
 #include "units.h"
 #include "verb.h"
 
@@ -113,7 +114,7 @@ sd_json_variant *verb_parameter(const char *key, const char *text)
 static void show_vms(sd_json_variant *vms, const char *headline)
 {
 	sd_json_variant *vm;
-	char size[UNITS_SIZE_BYTES];
+	char size[UNITS_SIZE_BYTES], pins[PINS_TEXT_BYTES];
 
 	if (!sd_json_variant_elements(vms))
 		return;
@@ -125,6 +126,9 @@ static void show_vms(sd_json_variant *vms, const char *headline)
 		       format_text(vm, "state"));
 		if (format_has(vm, "pid"))
 			printf(", process %" PRIu64, format_number(vm, "pid"));
+		if (sd_json_variant_elements(format_list(vm, "pins")))
+			printf(", pins %s",
+			       format_words(format_list(vm, "pins"), ",", pins, sizeof(pins)));
 		puts(format_flag(vm, "restart") ? ", comes back" : ", does not come back");
 	}
 }
@@ -135,6 +139,8 @@ void verb_show_what_if(sd_json_variant *reply)
 	char size[UNITS_SIZE_BYTES];
 
 	printf("If %s %s is lost:\n", format_text(reply, "kind"), format_text(reply, "path"));
+	if (format_has(reply, "hazard"))
+		printf("  %s\n", format_text(reply, "hazard"));
 	if (!sd_json_variant_elements(regions)) {
 		puts("  no region stands on it: nothing happens");
 		return;
@@ -151,4 +157,17 @@ void verb_show_what_if(sd_json_variant *reply)
 	show_vms(
 		format_list(reply, "blockers"),
 		"Recovery then waits until these have left, too (decoder order on their host bridge):");
+}
+
+void verb_show_eviction(sd_json_variant *reply)
+{
+	sd_json_variant *blockers = format_list(reply, "blockers");
+
+	if (sd_json_variant_elements(blockers))
+		show_vms(
+			blockers,
+			"These VMs stand above its regions on the same decoders and would be killed:");
+	else
+		printf("No VM stands above the regions of %s: nobody would be killed.\n",
+		       format_text(reply, "path"));
 }

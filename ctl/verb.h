@@ -73,6 +73,8 @@ sd_json_variant *verb_parameter(const char *key, const char *text);
 
 /* What a WhatIf() reply means, in sentences. */
 void verb_show_what_if(sd_json_variant *reply);
+/* Whom an eviction in favour of that unit would kill, in sentences. */
+void verb_show_eviction(sd_json_variant *reply);
 
 int verb_status(struct context *, int, char *[]);
 int verb_topology(struct context *, int, char *[]);
@@ -89,6 +91,7 @@ int verb_recover(struct context *, int, char *[]);
 int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
+int verb_doctor(struct context *, int, char *[]);
 int verb_workers(struct context *, int, char *[]);
 
 #endif

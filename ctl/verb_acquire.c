@@ -16,7 +16,7 @@ struct acquiring {
 	bool qemu;
 };
 
-enum { SIZE = 256, USER, UID, ALIGN, KEEP, EXPIRES, RESTART, WAIT, QEMU };
+enum { SIZE = 256, USER, UID, ALIGN, KEEP, EXPIRES, RESTART, WAIT, PINS, QEMU };
 
 static const struct option own[] = {
 	{"size", required_argument, NULL, SIZE},
@@ -27,6 +27,7 @@ static const struct option own[] = {
 	{"expires", required_argument, NULL, EXPIRES},
 	{"restart", optional_argument, NULL, RESTART},
 	{"wait", no_argument, NULL, WAIT},
+	{"pins", required_argument, NULL, PINS},
 	{"qemu", no_argument, NULL, QEMU},
 	{0},
 };
@@ -58,6 +59,8 @@ static const char *take(struct acquiring *acquiring, int option)
 		return wish_set_expires(wish, optarg);
 	case RESTART:
 		return set_restart(wish, optarg);
+	case PINS:
+		return wish_add_pins(wish, optarg);
 	case WAIT:
 		wish->wait = true;
 		break;

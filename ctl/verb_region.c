@@ -9,21 +9,21 @@
 #include "units.h"
 #include "verb.h"
 
-static void join(sd_json_variant *list, char *text, size_t room)
+/* Why it is not there, or what is special about it. */
+static void describe(sd_json_variant *region, char *text, size_t room)
 {
-	sd_json_variant *item;
-	size_t length = 0;
+	const char *reason = format_text(region, "reason"), *wait = format_text(region, "wait");
+	uint64_t planned = format_number(region, "plannedBytes");
+	char size[UNITS_SIZE_BYTES];
+	int n;
 
-	text[0] = '\0';
-	FORMAT_EACH(item, list)
-	{
-		int n = snprintf(text + length, room - length, "%s%s", length ? " " : "",
-				 sd_json_variant_string(item));
-
-		if (n < 0 || (size_t)n >= room - length)
-			return;
-		length += (size_t)n;
-	}
+	n = snprintf(text, room, "%s%s%s%s", *wait ? "waits for " : "", wait,
+		     *wait && *reason ? ": " : "", reason);
+	if (n >= 0 && (size_t)n < room && format_flag(region, "locked"))
+		n += snprintf(text + n, room - (size_t)n, "%slocked by firmware", n ? "; " : "");
+	if (n >= 0 && (size_t)n < room && planned && !format_number(region, "bytes"))
+		snprintf(text + n, room - (size_t)n, "%swill have %s", n ? "; " : "",
+			 units_format_size(planned, size));
 }
 
 static void show_regions(sd_json_variant *reply)
@@ -37,20 +37,17 @@ static void show_regions(sd_json_variant *reply)
 	FORMAT_EACH(region, format_list(reply, "regions"))
 	{
 		struct libscols_line *line = format_line(table, NULL);
-		const char *reason = format_text(region, "reason"),
-			   *wait = format_text(region, "wait");
 
 		format_cell(line, 0, format_text(region, "name"));
 		format_cell(line, 1, format_text(region, "state"));
 		format_cell_size(line, 2, format_number(region, "bytes"));
 		format_cell_size(line, 3, format_number(region, "freeBytes"));
 		format_cell_number(line, 4, format_number(region, "ways"));
-		join(format_list(region, "memdevs"), text, sizeof(text));
-		format_cell(line, 5, text);
+		format_cell(line, 5,
+			    format_words(format_list(region, "memdevs"), " ", text, sizeof(text)));
 		format_cell(line, 6, format_text(region, "device"));
 		format_cell(line, 7, format_text(region, "domain"));
-		snprintf(text, sizeof(text), "%s%s%s%s", *wait ? "waits for " : "", wait,
-			 *wait && *reason ? ": " : "", reason);
+		describe(region, text, sizeof(text));
 		format_cell(line, 8, text);
 	}
 	format_print(table, "There are no regions.");

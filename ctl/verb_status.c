@@ -51,6 +51,19 @@ static void show_components(sd_json_variant *reply)
 	}
 }
 
+static void show_pins(sd_json_variant *reply)
+{
+	uint64_t pinning = format_number(reply, "leasesPinning"),
+		 strangers = format_number(reply, "strangers");
+	bool consent = format_flag(reply, "hostMayPanic");
+
+	if (consent || pinning)
+		printf("  host may panic: %s; VMs that pin their memory: %" PRIu64 "\n",
+		       consent ? "yes ([Pins] HostMayPanic=yes)" : "no consent", pinning);
+	if (strangers)
+		printf("  leases that strangers map: %" PRIu64 "\n", strangers);
+}
+
 static void show_status(sd_json_variant *reply)
 {
 	char total[UNITS_SIZE_BYTES], spare[UNITS_SIZE_BYTES];
@@ -66,6 +79,7 @@ static void show_status(sd_json_variant *reply)
 	       format_number(reply, "leasesAttached"), format_number(reply, "leasesWaiting"),
 	       format_number(reply, "leasesStuck"), format_number(reply, "leases"));
 	printf("  open incidents: %" PRIu64 "\n", format_number(reply, "incidentsOpen"));
+	show_pins(reply);
 	show_domains(reply);
 	show_components(reply);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "pins.h"
 #include "verb.h"
 
 enum column {
@@ -48,11 +49,13 @@ static void add_vm(struct tree *tree, struct libscols_line *parent, const char *
 {
 	sd_json_variant *lease = find(tree->leases, "name", name);
 	struct libscols_line *line = add(tree, parent, name, "VM", format_text(lease, "state"));
-	char pid[32];
+	char pins[PINS_TEXT_BYTES], text[160];
 
+	format_words(format_list(lease, "pins"), ",", pins, sizeof(pins));
 	if (format_has(lease, "pid")) {
-		snprintf(pid, sizeof(pid), "process %" PRIu64, format_number(lease, "pid"));
-		format_cell(line, COLUMN_DETAIL, pid);
+		snprintf(text, sizeof(text), "process %" PRIu64 "%s%s", format_number(lease, "pid"),
+			 *pins ? ", pins: " : "", pins);
+		format_cell(line, COLUMN_DETAIL, text);
 	} else {
 		format_cell(line, COLUMN_DETAIL, format_text(lease, "waitsFor"));
 	}
@@ -90,8 +93,9 @@ static void describe_region(sd_json_variant *region, char *text, size_t room)
 	else if (*reason)
 		snprintf(text, room, "%s", reason);
 	else
-		snprintf(text, room, "%" PRIu64 "-way%s", format_number(region, "ways"),
-			 format_flag(region, "draining") ? ", draining" : "");
+		snprintf(text, room, "%" PRIu64 "-way%s%s", format_number(region, "ways"),
+			 format_flag(region, "draining") ? ", draining" : "",
+			 format_flag(region, "locked") ? ", locked by firmware" : "");
 }
 
 /* What stands on a region is shown below its first leg only. */
@@ -161,7 +165,10 @@ static void add_ports(struct tree *tree, struct libscols_line *above, const char
 		line = add(tree, above, path, format_text(port, "kind"),
 			   format_flag(port, "present") ? format_text(port, "state") : "gone");
 		format_cell(line, COLUMN_DEVICE, format_text(port, "address"));
-		format_cell(line, COLUMN_DETAIL, format_text(port, "reason"));
+		format_cell(line, COLUMN_DETAIL,
+			    format_has(port, "reason") || !format_flag(port, "flapping")
+				    ? format_text(port, "reason")
+				    : "flapping");
 		FORMAT_EACH(memdev, tree->memdevs)
 		if (!strcmp(format_text(memdev, "port"), path))
 			add_memdev(tree, line, memdev);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "pins.h"
 #include "units.h"
 #include "verb.h"
 #include "wish.h"
@@ -20,17 +21,29 @@ static uint64_t sum_bytes(sd_json_variant *lease)
 	return bytes;
 }
 
+static void describe_wait(sd_json_variant *lease, char *text, size_t room)
+{
+	const char *waits_for = format_text(lease, "waitsFor");
+
+	if (!*waits_for && format_has(lease, "stranger"))
+		snprintf(text, room, "(process %" PRIu64 " maps its memory, too)",
+			 format_number(lease, "stranger"));
+	else
+		snprintf(text, room, "%s%s", waits_for,
+			 format_flag(lease, "revoked") ? " (its memory was taken from it)" : "");
+}
+
 static void show_leases(sd_json_variant *reply)
 {
-	static const char *const columns[] = {"NAME", "STATE",   ">SIZE",   ">PID",
-					      ">UID", "RESTART", "REGIONS", "WAITS FOR"};
-	struct libscols_table *table = format_table(columns, 8);
+	static const char *const columns[] = {"NAME",    "STATE",   ">SIZE", ">PID",     ">UID",
+					      "RESTART", "REGIONS", "PINS",  "WAITS FOR"};
+	struct libscols_table *table = format_table(columns, 9);
 	sd_json_variant *lease, *part;
 
 	FORMAT_EACH(lease, format_list(reply, "leases"))
 	{
 		struct libscols_line *line = format_line(table, NULL);
-		char regions[256] = "";
+		char regions[256] = "", pins[PINS_TEXT_BYTES], waits[320];
 
 		format_cell(line, 0, format_text(lease, "name"));
 		format_cell(line, 1, format_text(lease, "state"));
@@ -47,7 +60,10 @@ static void show_leases(sd_json_variant *reply)
 				 length ? " " : "", format_text(part, "region"));
 		}
 		format_cell(line, 6, regions);
-		format_cell(line, 7, format_text(lease, "waitsFor"));
+		format_cell(line, 7,
+			    format_words(format_list(lease, "pins"), ",", pins, sizeof(pins)));
+		describe_wait(lease, waits, sizeof(waits));
+		format_cell(line, 8, waits);
 	}
 	format_print(table, "There are no leases.");
 }
@@ -71,6 +87,23 @@ static void show_parts(sd_json_variant *lease)
 	       format_has(part, "state") ? format_text(part, "state") : "not there");
 }
 
+static void show_pins(sd_json_variant *lease)
+{
+	sd_json_variant *pins = format_list(lease, "pins");
+	const char *evidence = format_text(lease, "evidence");
+	char text[PINS_TEXT_BYTES];
+
+	if (sd_json_variant_elements(pins))
+		printf("  pins      %s%s%s: when its port is lost, the host may panic\n",
+		       format_words(pins, ", ", text, sizeof(text)), *evidence ? ": " : "",
+		       evidence);
+	if (format_has(lease, "stranger"))
+		printf("  stranger  process %" PRIu64 " maps its memory and is not its VM\n",
+		       format_number(lease, "stranger"));
+	if (format_flag(lease, "revoked"))
+		puts("  revoked   its memory was taken from it; it only has to exit");
+}
+
 static void show_lease(sd_json_variant *lease)
 {
 	sd_json_variant *mapper;
@@ -89,6 +122,7 @@ static void show_lease(sd_json_variant *lease)
 		printf("  killed by incident %" PRIu64 "\n", format_number(lease, "incident"));
 	if (format_has(lease, "waitsFor"))
 		printf("  waits for %s\n", format_text(lease, "waitsFor"));
+	show_pins(lease);
 	FORMAT_EACH(mapper, format_list(lease, "mappers"))
 	printf("  still mapped by process %" PRIu64 "\n", sd_json_variant_unsigned(mapper));
 	show_parts(lease);

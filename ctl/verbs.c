@@ -10,6 +10,7 @@ const struct verb verbs[] = {
 	{"status", "", "whether all is well",
 	 "  --exit-code   0 healthy, 10 degraded, 11 a domain is not healthy\n", false,
 	 verb_status},
+	{"doctor", "", "dangers and faults of this host, and what to do", NULL, false, verb_doctor},
 	{"topology", "", "ports, memory devices, regions, instances, VMs", NULL, false,
 	 verb_topology},
 	{"region list", "", "regions as they shall be and are", NULL, false, verb_region_list},
@@ -28,6 +29,7 @@ const struct verb verbs[] = {
 	 "  --expires TIME         how long the grant lives without its VM (daxmgrd.conf)\n"
 	 "  --restart[=no]         it wants its memory back after a kill (yes)\n"
 	 "  --wait                 wait for free memory instead of failing\n"
+	 "  --pins KIND            it will pin its memory: direct-io, io-uring, vfio, vhost, rdma; repeatable\n"
 	 "  --qemu                 print the arguments for QEMU and nothing else\n",
 	 false, verb_vm_acquire},
 	{"vm release", "NAME", "end the lease of a VM that does not run", ASKS, true,
@@ -37,7 +39,9 @@ const struct verb verbs[] = {
 	{"what-if", "PORT|MEMDEV", "what its loss would mean now", NULL, false, verb_what_if},
 	{"isolate", "PORT", "take a port out of use; kills the VMs below it", ASKS, true,
 	 verb_isolate},
-	{"recover", "PORT", "end an isolation, or try again", ASKS, true, verb_recover},
+	{"recover", "PORT", "end an isolation, or try again",
+	 "  --evict     kill the VMs that its regions would have to wait for\n" ASKS, true,
+	 verb_recover},
 	{"incidents", "[ID]", "incidents, or one with its timeline", "  --limit N   (100)\n", false,
 	 verb_incidents},
 	{"events", "", "stored records of the kernel",

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "pins.h"
 #include "units.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -116,6 +117,27 @@ const char *wish_set_expires(struct wish *wish, const char *text)
 	return set_time(&wish->expires_ns, text);
 }
 
+const char *wish_add_pins(struct wish *wish, const char *text)
+{
+	uint32_t pin = pins_of_word(text);
+
+	if (!pin)
+		return "the kinds are direct-io, io-uring, vfio, vhost, rdma, outstanding, unknown";
+	wish->pins |= pin;
+	return NULL;
+}
+
+/* Array of words. Return: 0 or negative errno. */
+static int build_pins(uint32_t pins, sd_json_variant **ret)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < pins_kinds(); i++)
+		if (pins & 1u << i)
+			r = sd_json_variant_append_arrayb(ret, SD_JSON_BUILD_STRING(pins_word(i)));
+	return r;
+}
+
 const char *wish_check(const struct wish *wish)
 {
 	uint64_t align = wish->align ? wish->align : 2 * MIB;
@@ -132,7 +154,7 @@ const char *wish_check(const struct wish *wish)
 
 int wish_build(const struct wish *wish, sd_json_variant **ret)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parts = NULL;
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parts = NULL, *pins = NULL;
 	int r;
 
 	for (size_t i = 0; i < wish->n_parts; i++) {
@@ -145,6 +167,9 @@ int wish_build(const struct wish *wish, sd_json_variant **ret)
 		if (r < 0)
 			return r;
 	}
+	r = build_pins(wish->pins, &pins);
+	if (r < 0)
+		return r;
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", wish->name),
 		SD_JSON_BUILD_PAIR_UNSIGNED("uid", wish->uid),
@@ -156,7 +181,10 @@ int wish_build(const struct wish *wish, sd_json_variant **ret)
 		SD_JSON_BUILD_PAIR_CONDITION(wish->expires_ns != 0, "expiresNs",
 					     SD_JSON_BUILD_UNSIGNED(wish->expires_ns)),
 		SD_JSON_BUILD_PAIR_BOOLEAN("restart", wish->restart),
-		SD_JSON_BUILD_PAIR_BOOLEAN("wait", wish->wait));
+		SD_JSON_BUILD_PAIR_BOOLEAN("wait", wish->wait),
+		SD_JSON_BUILD_PAIR_CONDITION(wish->pins != 0, "pins", SD_JSON_BUILD_VARIANT(pins)),
+		SD_JSON_BUILD_PAIR_CONDITION(wish->pins && wish->evidence, "evidence",
+					     SD_JSON_BUILD_STRING(wish->evidence)));
 }
 
 void wish_format_qemu(const char *name, size_t part, uint64_t bytes, uint64_t align,

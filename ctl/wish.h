@@ -35,6 +35,8 @@ struct wish {
 	uint64_t expires_ns; /* 0: what the daemon is configured to */
 	bool restart;
 	bool wait;
+	uint32_t pins; /* enum iso_pin: what will make it pin its memory */
+	const char *evidence; /* why one thinks so; NULL: nothing to say */
 };
 
 /* Root's, restart, wait. */
@@ -51,6 +53,8 @@ const char *wish_set_user(struct wish *wish,
 const char *wish_set_align(struct wish *wish, const char *text);
 const char *wish_set_keep(struct wish *wish, const char *text);
 const char *wish_set_expires(struct wish *wish, const char *text);
+
+const char *wish_add_pins(struct wish *wish, const char *text); /* a word of pins.h */
 
 /* Checks what can only be seen when all options were read. Return: as above. */
 const char *wish_check(const struct wish *wish);

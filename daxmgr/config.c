@@ -30,6 +30,10 @@ void config_init(struct config *ret)
 		.retry_ns = 1 * SECOND,
 		.attempts = 8,
 		.automatic = true,
+		.refill = true,
+		.flap_losses = 3,
+		.flap_window_ns = 600 * SECOND,
+		.inspect_ns = 10 * SECOND,
 		.grant_ns = 60 * SECOND,
 		.align = UINT64_C(2) << 20,
 	};
@@ -50,6 +54,12 @@ void config_policy(const struct config *config, struct iso_policy *policy)
 	policy->grant_ns = config->grant_ns;
 	policy->attempts = config->attempts;
 	policy->waits_for_operator = !config->automatic;
+	policy->refill = config->refill;
+	policy->evict = config->evict;
+	policy->flap_losses = config->flap_losses;
+	policy->flap_window_ns = config->flap_window_ns;
+	policy->host_may_panic = config->host_may_panic;
+	policy->inspect_ns = config->inspect_ns;
 }
 
 struct reader {

@@ -23,6 +23,12 @@ struct config {
 	uint64_t retry_ns;
 	uint32_t attempts;
 	bool automatic; /* recover without being told */
+	bool refill; /* reuse the region object that the kernel kept */
+	bool evict; /* DecoderOrder=evict: tenants above a lost region make way */
+	uint32_t flap_losses; /* 0: never */
+	uint64_t flap_window_ns;
+	bool host_may_panic; /* [Pins] */
+	uint64_t inspect_ns;
 	uint64_t grant_ns; /* [Lease] */
 	uint64_t align;
 	struct iso_region_definition *regions; /* in the order they were first named */

@@ -12,7 +12,7 @@
 #include "config_internal.h"
 #include "units.h"
 
-enum { REGIONS_MAX = 1024, ATTEMPTS_MAX = 1000 };
+enum { REGIONS_MAX = 1024, ATTEMPTS_MAX = 1000, FLAP_LOSSES_MAX = 16 };
 
 #define MIB  (UINT64_C(1) << 20)
 #define HOUR UINT64_C(3600000000000)
@@ -71,15 +71,16 @@ static enum config_result set_align(struct config *config, const char *value,
 	return CONFIG_TAKEN;
 }
 
-static enum config_result set_number(uint32_t *number, const char *value, uint32_t most,
-				     char reason[CONFIG_REASON_BYTES])
+static enum config_result set_number(uint32_t *number, const char *value, uint32_t least,
+				     uint32_t most, char reason[CONFIG_REASON_BYTES])
 {
 	uint64_t parsed;
 
 	/* The same digits as a size without a unit, and nothing else. */
 	if (strspn(value, "0123456789") != strlen(value) || units_parse_size(value, &parsed) < 0 ||
-	    parsed == 0 || parsed > most) {
-		snprintf(reason, CONFIG_REASON_BYTES, "must be a number from 1 to %u", most);
+	    parsed < least || parsed > most) {
+		snprintf(reason, CONFIG_REASON_BYTES, "must be a number from %u to %u", least,
+			 most);
 		return CONFIG_BAD_VALUE;
 	}
 	*number = (uint32_t)parsed;
@@ -98,6 +99,15 @@ static enum config_result set_bool(bool *flag, const char *value, char reason[CO
 		return CONFIG_TAKEN;
 	}
 	return bad(reason, "must be yes or no");
+}
+
+static enum config_result set_decoder_order(struct config *config, const char *value,
+					    char reason[CONFIG_REASON_BYTES])
+{
+	if (strcmp(value, "wait") && strcmp(value, "evict"))
+		return bad(reason, "must be wait or evict");
+	config->evict = !strcmp(value, "evict");
+	return CONFIG_TAKEN;
 }
 
 static enum config_result set_manager(struct config *config, const char *key, const char *value,
@@ -123,9 +133,27 @@ static enum config_result set_recovery(struct config *config, const char *key, c
 	if (!strcmp(key, "RetrySec"))
 		return set_time(&config->retry_ns, value, reason);
 	if (!strcmp(key, "Attempts"))
-		return set_number(&config->attempts, value, ATTEMPTS_MAX, reason);
+		return set_number(&config->attempts, value, 1, ATTEMPTS_MAX, reason);
 	if (!strcmp(key, "Automatic"))
 		return set_bool(&config->automatic, value, reason);
+	if (!strcmp(key, "Refill"))
+		return set_bool(&config->refill, value, reason);
+	if (!strcmp(key, "DecoderOrder"))
+		return set_decoder_order(config, value, reason);
+	if (!strcmp(key, "FlapLosses"))
+		return set_number(&config->flap_losses, value, 0, FLAP_LOSSES_MAX, reason);
+	if (!strcmp(key, "FlapWindowSec"))
+		return set_time(&config->flap_window_ns, value, reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
+static enum config_result set_pins(struct config *config, const char *key, const char *value,
+				   char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "HostMayPanic"))
+		return set_bool(&config->host_may_panic, value, reason);
+	if (!strcmp(key, "InspectSec"))
+		return set_time(&config->inspect_ns, value, reason);
 	return CONFIG_UNKNOWN_KEY;
 }
 
@@ -235,7 +263,7 @@ static enum config_result set_region(struct config *config, const char *name, co
 	if (!strcmp(key, "Memdevs"))
 		return set_memdevs(region, value, reason);
 	if (!strcmp(key, "Ways"))
-		return set_number(&region->ways, value, ISO_WAYS_MAX, reason);
+		return set_number(&region->ways, value, 1, ISO_WAYS_MAX, reason);
 	if (!strcmp(key, "Granularity"))
 		return set_granularity(region, value, reason);
 	if (!strcmp(key, "Size"))
@@ -258,7 +286,7 @@ enum config_result config_section(struct config *config, const char *section,
 	const char *name = region_name(section);
 
 	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
-	    !strcmp(section, "Lease"))
+	    !strcmp(section, "Pins") || !strcmp(section, "Lease"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
@@ -277,6 +305,8 @@ enum config_result config_set(struct config *config, const char *section, const 
 		return set_manager(config, key, value, reason);
 	if (!strcmp(section, "Recovery"))
 		return set_recovery(config, key, value, reason);
+	if (!strcmp(section, "Pins"))
+		return set_pins(config, key, value, reason);
 	if (!strcmp(section, "Lease"))
 		return set_lease(config, key, value, reason);
 	return set_region(config, region_name(section), key, value, reason);

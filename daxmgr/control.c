@@ -106,6 +106,11 @@ void control_set_align(struct control *control, uint64_t align)
 	control->align = align;
 }
 
+void control_set_host_may_panic(struct control *control, bool consent)
+{
+	control->host_may_panic = consent;
+}
+
 struct control *control_free(struct control *control)
 {
 	if (!control)
@@ -155,10 +160,11 @@ int control_admit_request(struct control *control, sd_varlink *link)
 	return 1;
 }
 
-/* Return: bytes of the character at `text`, 0 when it is none; overlong ones do not come from cutting. */
+/* Return: bytes of the character at `text`, 0 when it is none, or one that moves a terminal's cursor. */
 static size_t character_bytes(const unsigned char *text)
 {
-	size_t n = text[0] < 0x80                      ? 1
+	size_t n = text[0] < 0x20 || text[0] == 0x7f   ? 0
+		   : text[0] < 0x80                    ? 1
 		   : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
 		   : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
 		   : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
@@ -182,6 +188,13 @@ static void mend_characters(char *text)
 			*text = '?';
 		text += n ? n : 1;
 	}
+}
+
+const char *control_text(char *to, size_t room, const char *from)
+{
+	snprintf(to, room, "%s", from);
+	mend_characters(to);
+	return to;
 }
 
 /* The error was the answer: the method itself went well. */

@@ -30,6 +30,9 @@ int control_new(struct daemon *daemon, sd_event *event, const char *socket_path,
 /* Alignment of leases that ask for none, bytes; 0: the engine's. */
 void control_set_align(struct control *control, uint64_t align);
 
+/* The operator's consent to VMs that pin their memory; the engine refuses, this only shows it. */
+void control_set_host_may_panic(struct control *control, bool consent);
+
 /* Closes all connections; callbacks of requests that are still open may come later and are ignored. */
 struct control *control_free(struct control *control);
 

@@ -19,12 +19,15 @@ enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 10000 };
 int control_json_note(const struct store_note *note, uint64_t seq, const char *boot_id,
 		      uint64_t realtime_us, sd_json_variant **ret)
 {
+	char text[ISO_TEXT_BYTES];
+
+	control_text(text, sizeof(text), note->text);
 	return sd_json_buildo(ret, IF(seq, "seq", NUMBER(seq)),
 			      SD_JSON_BUILD_PAIR_UNSIGNED("atNs", note->at_ns),
 			      SD_JSON_BUILD_PAIR_UNSIGNED("realtimeUs", realtime_us),
 			      IF(boot_id, "bootId", TEXT(boot_id)),
 			      SD_JSON_BUILD_PAIR_STRING("kind", iso_note_name(note->kind)),
-			      SD_JSON_BUILD_PAIR_STRING("text", note->text),
+			      SD_JSON_BUILD_PAIR_STRING("text", text),
 			      IF(note->incident, "incident", NUMBER(note->incident)),
 			      IF(note->lease[0], "lease", TEXT(note->lease)),
 			      IF(note->region[0], "region", TEXT(note->region)),
@@ -35,6 +38,9 @@ int control_json_note(const struct store_note *note, uint64_t seq, const char *b
 int control_json_event(const struct store_event *event, uint64_t id, const char *boot_id,
 		       uint64_t realtime_us, sd_json_variant **ret)
 {
+	char text[ISO_TEXT_BYTES];
+
+	control_text(text, sizeof(text), event->text);
 	return sd_json_buildo(
 		ret, IF(id, "id", NUMBER(id)), SD_JSON_BUILD_PAIR_STRING("source", event->source),
 		SD_JSON_BUILD_PAIR_STRING("kind", event->kind),
@@ -42,7 +48,7 @@ int control_json_event(const struct store_event *event, uint64_t id, const char 
 		SD_JSON_BUILD_PAIR_UNSIGNED("atNs", event->at_ns),
 		SD_JSON_BUILD_PAIR_UNSIGNED("realtimeUs", realtime_us),
 		IF(boot_id, "bootId", TEXT(boot_id)), IF(event->unit[0], "unit", TEXT(event->unit)),
-		SD_JSON_BUILD_PAIR_STRING("text", event->text),
+		SD_JSON_BUILD_PAIR_STRING("text", text),
 		IF(event->raw_bytes, "raw", SD_JSON_BUILD_BASE64(event->raw, event->raw_bytes)));
 }
 

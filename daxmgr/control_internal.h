@@ -27,6 +27,7 @@ struct control {
 	struct control_subscriber *subscribers;
 	uint32_t n_subscribers;
 	uint64_t align;
+	bool host_may_panic;
 	bool stopping;
 };
 
@@ -57,6 +58,11 @@ int control_admit(sd_varlink *link);
 int control_admit_request(struct control *control, sd_varlink *link);
 int control_error(sd_varlink *link, const char *error_id, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/*
+ * A copy that JSON takes and a terminal bears: names of files and processes
+ * may hold anything. Return: `to`.
+ */
+const char *control_text(char *to, size_t room, const char *from);
 /* Error reply for anything but DONE, ALREADY and WAITING. */
 int control_error_reply(sd_varlink *link, const char *object, const struct iso_effect *reply);
 struct control_request *control_request_new(struct control *control, sd_varlink *link,
@@ -87,6 +93,8 @@ int control_json_region(const struct iso_engine *engine, const struct iso_region
 			sd_json_variant **ret);
 int control_json_lease(const struct iso_engine *engine, const struct iso_lease_view *lease,
 		       sd_json_variant **ret);
+/* Array of the words of pins.h. */
+int control_json_pins(uint32_t pins, sd_json_variant **ret);
 int control_json_parts(const struct iso_engine *engine, const struct iso_lease_view *lease,
 		       sd_json_variant **ret);
 int control_json_note(const struct store_note *note, uint64_t seq, const char *boot_id,
@@ -107,6 +115,11 @@ const char *control_port_path(const struct iso_engine *engine, uint32_t port);
  * or was sent along, to a lease of `uid`? Return: NULL and its number, or why not.
  */
 const char *control_check_process(sd_varlink *link, int pidfd, uid_t uid, pid_t *ret_pid);
+
+/* control_status.c */
+
+/* Does the VM of that lease pin its memory now? */
+bool control_lease_pins(const struct iso_lease_view *lease);
 
 /* control_monitor.c */
 

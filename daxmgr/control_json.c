@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "cleanup.h"
+#include "pins.h"
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
 #define TEXT                       SD_JSON_BUILD_STRING
@@ -79,19 +80,19 @@ int control_json_region(const struct iso_engine *engine, const struct iso_region
 	const char *domain = control_port_path(engine, region->domain);
 	const char *wait = iso_region_wait_name(region->wait);
 	bool waits = region->state == ISO_REGION_ABSENT && region->wait != ISO_WAIT_NOTHING;
-	char device[24], window[24];
+	char device[24], window[24], reason[ISO_TEXT_BYTES];
 	int r;
 
 	r = build_serials(region->definition, &serials);
 	if (r < 0)
 		return r;
+	control_text(reason, sizeof(reason), region->reason);
 	snprintf(device, sizeof(device), "region%u", region->kernel_id);
 	snprintf(window, sizeof(window), "decoder0.%u", region->window_kernel_id);
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", region->definition->name),
 		SD_JSON_BUILD_PAIR_STRING("state", iso_region_state_name(region->state)),
-		IF(waits, "wait", TEXT(wait)),
-		IF(region->reason[0], "reason", TEXT(region->reason)),
+		IF(waits, "wait", TEXT(wait)), IF(reason[0], "reason", TEXT(reason)),
 		IF(domain, "domain", TEXT(domain)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("ways", region->definition->ways),
 		SD_JSON_BUILD_PAIR_UNSIGNED("granularity", region->definition->granularity),
@@ -105,7 +106,9 @@ int control_json_region(const struct iso_engine *engine, const struct iso_region
 		SD_JSON_BUILD_PAIR_UNSIGNED("instances", region->n_instances),
 		SD_JSON_BUILD_PAIR_BOOLEAN("fromOperator", region->from_operator),
 		SD_JSON_BUILD_PAIR_BOOLEAN("desired", region->desired),
-		SD_JSON_BUILD_PAIR_BOOLEAN("draining", region->draining));
+		SD_JSON_BUILD_PAIR_BOOLEAN("draining", region->draining),
+		SD_JSON_BUILD_PAIR_BOOLEAN("locked", region->locked),
+		IF(region->planned_bytes, "plannedBytes", NUMBER(region->planned_bytes)));
 }
 
 /* Return: false while the lease has no instance for that part. */
@@ -179,18 +182,43 @@ static int build_mappers(const struct iso_lease_view *lease, sd_json_variant **r
 	return control_list_end(&list, ret);
 }
 
+int control_json_pins(uint32_t pins, sd_json_variant **ret)
+{
+	_cleanup_(control_list_clear) struct control_list list = {0};
+	int r;
+
+	for (uint32_t i = 0; i < pins_kinds(); i++) {
+		sd_json_variant *word;
+
+		if (!(pins & 1u << i))
+			continue;
+		r = sd_json_variant_new_string(&word, pins_word(i));
+		if (r >= 0)
+			r = control_list_add(&list, word);
+		if (r < 0)
+			return r;
+	}
+	return control_list_end(&list, ret);
+}
+
 int control_json_lease(const struct iso_engine *engine, const struct iso_lease_view *lease,
 		       sd_json_variant **ret)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parts = NULL, *mappers = NULL;
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parts = NULL, *mappers = NULL,
+							  *pins = NULL;
 	const struct iso_acquire *terms = lease->terms;
+	char waits_for[ISO_TEXT_BYTES], evidence[ISO_EVIDENCE_BYTES];
 	int r;
 
 	r = control_json_parts(engine, lease, &parts);
 	if (r >= 0)
 		r = build_mappers(lease, &mappers);
+	if (r >= 0)
+		r = control_json_pins(lease->pins, &pins);
 	if (r < 0)
 		return r;
+	control_text(waits_for, sizeof(waits_for), lease->waits_for);
+	control_text(evidence, sizeof(evidence), lease->evidence);
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", terms->name),
 		SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease->state)),
@@ -209,8 +237,12 @@ int control_json_lease(const struct iso_engine *engine, const struct iso_lease_v
 		IF(lease->exited_ns, "exitedNs", NUMBER(lease->exited_ns)),
 		IF(lease->state == ISO_LEASE_ACQUIRED || lease->state == ISO_LEASE_KEPT,
 		   "expiresAtNs", NUMBER(lease->expires_at_ns)),
-		IF(lease->waits_for[0], "waitsFor", TEXT(lease->waits_for)),
+		IF(waits_for[0], "waitsFor", TEXT(waits_for)),
 		SD_JSON_BUILD_PAIR_VARIANT("mappers", mappers),
+		SD_JSON_BUILD_PAIR_VARIANT("pins", pins),
+		IF(evidence[0], "evidence", TEXT(evidence)),
+		IF(lease->stranger > 0, "stranger", SD_JSON_BUILD_INTEGER(lease->stranger)),
+		SD_JSON_BUILD_PAIR_BOOLEAN("revoked", lease->revoked),
 		SD_JSON_BUILD_PAIR_VARIANT("parts", parts));
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "pins.h"
 #include "varlink_interface.h"
 
 #define PROGRESS_PERIOD_US 1000000
@@ -25,6 +26,8 @@ struct acquire_parameters {
 	uint32_t n_parts;
 	uint64_t align, keep_ns, expires_ns;
 	bool restart, wait;
+	uint32_t pins;
+	const char *evidence;
 };
 
 struct part_wish {
@@ -77,6 +80,26 @@ static int dispatch_parts(const char *name, sd_json_variant *variant,
 	return 0;
 }
 
+static int dispatch_pins(const char *name, sd_json_variant *variant, sd_json_dispatch_flags_t flags,
+			 void *userdata)
+{
+	struct acquire_parameters *p = userdata;
+
+	(void)name;
+	(void)flags;
+	for (size_t i = 0; i < sd_json_variant_elements(variant); i++) {
+		sd_json_variant *word = sd_json_variant_by_index(variant, i);
+		uint32_t pin = sd_json_variant_is_string(word)
+				       ? pins_of_word(sd_json_variant_string(word))
+				       : 0;
+
+		if (!pin)
+			return -EINVAL;
+		p->pins |= pin;
+	}
+	return 0;
+}
+
 static const sd_json_dispatch_field acquire_table[] = {
 	{"name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
 	 offsetof(struct acquire_parameters, name), SD_JSON_MANDATORY},
@@ -95,6 +118,9 @@ static const sd_json_dispatch_field acquire_table[] = {
 	 offsetof(struct acquire_parameters, restart), 0},
 	{"wait", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
 	 offsetof(struct acquire_parameters, wait), 0},
+	{"pins", SD_JSON_VARIANT_ARRAY, dispatch_pins, 0, SD_JSON_NULLABLE},
+	{"evidence", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+	 offsetof(struct acquire_parameters, evidence), SD_JSON_NULLABLE},
 	{0},
 };
 
@@ -125,20 +151,22 @@ static bool find_lease(const struct iso_engine *engine, const char *name,
 /* Sends a step when it differs from the last one. */
 static void show_step(struct control_request *request, const char *fallback)
 {
+	char waits_for[sizeof(request->waits_for)];
 	struct iso_lease_view lease;
 
 	if (!find_lease(daemon_engine(request->control->daemon), request->object, &lease))
 		return;
 	if (!lease.waits_for[0] && lease.state == ISO_LEASE_WAITING && fallback)
 		lease.waits_for = fallback;
-	if (lease.state == request->lease_state && !strcmp(lease.waits_for, request->waits_for))
+	control_text(waits_for, sizeof(waits_for), lease.waits_for);
+	if (lease.state == request->lease_state && !strcmp(waits_for, request->waits_for))
 		return;
 	request->lease_state = lease.state;
-	snprintf(request->waits_for, sizeof(request->waits_for), "%s", lease.waits_for);
+	memcpy(request->waits_for, waits_for, sizeof(waits_for));
 	sd_varlink_notifybo(request->link, SD_JSON_BUILD_PAIR_STRING("name", request->object),
 			    SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease.state)),
-			    SD_JSON_BUILD_PAIR_CONDITION(lease.waits_for[0], "waitsFor",
-							 SD_JSON_BUILD_STRING(lease.waits_for)));
+			    SD_JSON_BUILD_PAIR_CONDITION(waits_for[0], "waitsFor",
+							 SD_JSON_BUILD_STRING(waits_for)));
 }
 
 void control_show_progress(struct control *control)
@@ -198,6 +226,16 @@ static uint64_t limited_ns(uint64_t ns)
 	return ns < TIME_MAX_NS ? ns : TIME_MAX_NS;
 }
 
+/* Something longer is cut, and says so. */
+static void fill_evidence(char evidence[ISO_EVIDENCE_BYTES], const char *text)
+{
+	static const char cut[] = "...";
+
+	control_text(evidence, ISO_EVIDENCE_BYTES, text);
+	if (strlen(text) >= ISO_EVIDENCE_BYTES)
+		memcpy(evidence + ISO_EVIDENCE_BYTES - sizeof(cut), cut, sizeof(cut));
+}
+
 static void fill_acquire(struct iso_event *event, const struct acquire_parameters *p)
 {
 	struct iso_acquire *acquire = &event->acquire;
@@ -213,6 +251,9 @@ static void fill_acquire(struct iso_event *event, const struct acquire_parameter
 	acquire->expires_ns = limited_ns(p->expires_ns);
 	acquire->restart = p->restart;
 	acquire->wait = p->wait;
+	acquire->pins = p->pins;
+	if (p->pins && p->evidence)
+		fill_evidence(acquire->evidence, p->evidence);
 }
 
 static int refuse_name(sd_varlink *link, const char *name)

@@ -16,10 +16,16 @@ enum { COMPONENTS_MAX = 32, WORKERS_MAX = 512 };
 
 struct counts {
 	uint32_t regions, regions_live;
-	uint32_t leases, attached, waiting, stuck;
+	uint32_t leases, attached, waiting, stuck, pinning, strangers;
 	uint32_t incidents_open;
 	bool domain_unhealthy, component_unhealthy;
 };
+
+bool control_lease_pins(const struct iso_lease_view *lease)
+{
+	/* What a launcher said of a VM that does not run yet endangers nothing. */
+	return lease->pins && lease->pid > 0;
+}
 
 static void count(const struct iso_engine *engine, struct counts *ret)
 {
@@ -38,6 +44,8 @@ static void count(const struct iso_engine *engine, struct counts *ret)
 			ret->attached += lease.state == ISO_LEASE_ATTACHED;
 			ret->waiting += lease.state == ISO_LEASE_WAITING;
 			ret->stuck += lease.state == ISO_LEASE_STUCK;
+			ret->pinning += control_lease_pins(&lease);
+			ret->strangers += lease.stranger > 0;
 		}
 	for (uint32_t i = 0; i < iso_incident_count(engine); i++)
 		ret->incidents_open += iso_incident_get(engine, i, &incident) && incident.open;
@@ -54,12 +62,12 @@ static int build_domains(const struct iso_engine *engine, struct counts *counts,
 		struct iso_port_view port;
 		sd_json_variant *item;
 		enum iso_domain_state state;
-		const char *reason;
+		char reason[ISO_TEXT_BYTES];
 
 		if (!iso_port_get(engine, i, &port) || port.domain != i)
 			continue;
 		state = iso_domain_state(engine, i);
-		reason = iso_domain_reason(engine, i);
+		control_text(reason, sizeof(reason), iso_domain_reason(engine, i));
 		counts->domain_unhealthy |= state != ISO_DOMAIN_HEALTHY &&
 					    state != ISO_DOMAIN_UNKNOWN;
 		r = sd_json_buildo(&item, SD_JSON_BUILD_PAIR_STRING("domain", port.path),
@@ -96,6 +104,13 @@ static int build_components(struct daemon *daemon, struct counts *counts, sd_jso
 	return control_list_end(&list, ret);
 }
 
+static bool is_degraded(const struct control *control, const struct counts *counts)
+{
+	return counts->component_unhealthy || counts->stuck || counts->strangers ||
+	       (counts->pinning && !control->host_may_panic) ||
+	       counts->regions_live < counts->regions;
+}
+
 int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		       sd_varlink_method_flags_t flags, void *userdata)
 {
@@ -117,8 +132,7 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		return r;
 	if (counts.domain_unhealthy)
 		state = "isolated";
-	else if (!ready || counts.component_unhealthy || counts.stuck ||
-		 counts.regions_live < counts.regions)
+	else if (!ready || is_degraded(control, &counts))
 		state = "degraded";
 	return sd_varlink_replybo(
 		link, SD_JSON_BUILD_PAIR_STRING("version", DAXMGR_VERSION),
@@ -134,6 +148,9 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		SD_JSON_BUILD_PAIR_UNSIGNED("leasesAttached", counts.attached),
 		SD_JSON_BUILD_PAIR_UNSIGNED("leasesWaiting", counts.waiting),
 		SD_JSON_BUILD_PAIR_UNSIGNED("leasesStuck", counts.stuck),
+		SD_JSON_BUILD_PAIR_UNSIGNED("leasesPinning", counts.pinning),
+		SD_JSON_BUILD_PAIR_UNSIGNED("strangers", counts.strangers),
+		SD_JSON_BUILD_PAIR_BOOLEAN("hostMayPanic", control->host_may_panic),
 		SD_JSON_BUILD_PAIR_UNSIGNED("incidentsOpen", counts.incidents_open),
 		SD_JSON_BUILD_PAIR_VARIANT("domains", domains),
 		SD_JSON_BUILD_PAIR_VARIANT("components", components));

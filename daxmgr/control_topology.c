@@ -36,13 +36,13 @@ static int build_port(const struct iso_engine *engine, const struct iso_port_vie
 	const char *parent = control_port_path(engine, port->parent);
 	const char *domain = control_port_path(engine, port->domain);
 	struct iso_host_bridge_view bridge = {.path = ""};
-	const char *state = iso_domain_state_name(ISO_DOMAIN_UNKNOWN), *reason = "";
-	char address[16] = "";
+	const char *state = iso_domain_state_name(ISO_DOMAIN_UNKNOWN);
+	char address[16] = "", reason[ISO_TEXT_BYTES] = "";
 
 	iso_host_bridge_get(engine, port->host_bridge, &bridge);
 	if (domain) {
 		state = iso_domain_state_name(iso_domain_state(engine, port->domain));
-		reason = iso_domain_reason(engine, port->domain);
+		control_text(reason, sizeof(reason), iso_domain_reason(engine, port->domain));
 	}
 	if (port->address.known)
 		iso_pci_address_format(port->address, address);
@@ -54,7 +54,8 @@ static int build_port(const struct iso_engine *engine, const struct iso_port_vie
 		IF(parent, "parent", TEXT(parent)), IF(domain, "domain", TEXT(domain)),
 		SD_JSON_BUILD_PAIR_STRING("state", state), IF(reason[0], "reason", TEXT(reason)),
 		SD_JSON_BUILD_PAIR_BOOLEAN("present", port->present),
-		SD_JSON_BUILD_PAIR_BOOLEAN("held", port->held));
+		SD_JSON_BUILD_PAIR_BOOLEAN("held", port->held),
+		SD_JSON_BUILD_PAIR_BOOLEAN("flapping", port->flapping));
 }
 
 static int build_ports(const struct iso_engine *engine, sd_json_variant **ret)

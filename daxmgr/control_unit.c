@@ -34,6 +34,27 @@ static int build_affected_regions(const struct iso_engine *engine, const uint32_
 	return control_list_end(&list, ret);
 }
 
+static int build_affected_vm(const struct iso_lease_view *lease, sd_json_variant **ret)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *pins = NULL;
+	uint64_t bytes = 0;
+	int r;
+
+	r = control_json_pins(lease->pins, &pins);
+	if (r < 0)
+		return r;
+	for (uint32_t part = 0; part < lease->terms->n_parts; part++)
+		bytes += lease->terms->parts[part].bytes;
+	return sd_json_buildo(
+		ret, SD_JSON_BUILD_PAIR_STRING("name", lease->terms->name),
+		SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease->state)),
+		SD_JSON_BUILD_PAIR_CONDITION(lease->pid > 0, "pid",
+					     SD_JSON_BUILD_INTEGER(lease->pid)),
+		SD_JSON_BUILD_PAIR_BOOLEAN("restart", lease->terms->restart),
+		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", bytes),
+		SD_JSON_BUILD_PAIR_VARIANT("pins", pins));
+}
+
 static int build_affected_vms(const struct iso_engine *engine, const uint32_t *indices, uint32_t n,
 			      sd_json_variant **ret)
 {
@@ -43,19 +64,10 @@ static int build_affected_vms(const struct iso_engine *engine, const uint32_t *i
 	for (uint32_t i = 0; i < n; i++) {
 		struct iso_lease_view lease;
 		sd_json_variant *item;
-		uint64_t bytes = 0;
 
 		if (!iso_lease_get(engine, indices[i], &lease))
 			continue;
-		for (uint32_t part = 0; part < lease.terms->n_parts; part++)
-			bytes += lease.terms->parts[part].bytes;
-		r = sd_json_buildo(
-			&item, SD_JSON_BUILD_PAIR_STRING("name", lease.terms->name),
-			SD_JSON_BUILD_PAIR_STRING("state", iso_lease_state_name(lease.state)),
-			SD_JSON_BUILD_PAIR_CONDITION(lease.pid > 0, "pid",
-						     SD_JSON_BUILD_INTEGER(lease.pid)),
-			SD_JSON_BUILD_PAIR_BOOLEAN("restart", lease.terms->restart),
-			SD_JSON_BUILD_PAIR_UNSIGNED("bytes", bytes));
+		r = build_affected_vm(&lease, &item);
 		if (r >= 0)
 			r = control_list_add(&list, item);
 		if (r < 0)
@@ -99,13 +111,37 @@ static int no_such_unit(sd_varlink *link, const char *what, const char *text)
 			     what);
 }
 
+/* In words what the loss can do to the host as a whole; empty: nothing. */
+static void describe_hazard(const struct iso_engine *engine, const struct iso_what_if *what,
+			    char *text, size_t room)
+{
+	struct iso_lease_view lease;
+	char evidence[ISO_EVIDENCE_BYTES];
+	int length = 0;
+
+	text[0] = '\0';
+	for (uint32_t i = 0; i < what->n_leases && !length; i++) {
+		if (!iso_lease_get(engine, what->leases[i], &lease) || !lease.pins)
+			continue;
+		control_text(evidence, sizeof(evidence),
+			     lease.evidence[0] ? lease.evidence : iso_pin_name(lease.pins));
+		length = snprintf(text, room, "the host may panic: VM %s pins its memory: %s",
+				  lease.terms->name, evidence);
+	}
+	if (length && what->n_pinning > 1 && (size_t)length < room)
+		snprintf(text + length, room - (size_t)length, "; so do %u others",
+			 what->n_pinning - 1);
+}
+
 static int reply_what_if(sd_varlink *link, const struct iso_engine *engine, const struct unit *unit,
 			 const struct iso_what_if *what)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *regions = NULL, *vms = NULL,
 							  *blockers = NULL;
+	char hazard[2 * ISO_TEXT_BYTES];
 	int r;
 
+	describe_hazard(engine, what, hazard, sizeof(hazard));
 	if ((r = build_affected_regions(engine, what->regions, what->n_regions, &regions)) < 0 ||
 	    (r = build_affected_vms(engine, what->leases, what->n_leases, &vms)) < 0 ||
 	    (r = build_affected_vms(engine, what->blockers, what->n_blockers, &blockers)) < 0)
@@ -118,7 +154,9 @@ static int reply_what_if(sd_varlink *link, const struct iso_engine *engine, cons
 		SD_JSON_BUILD_PAIR_VARIANT("regions", regions),
 		SD_JSON_BUILD_PAIR_VARIANT("vms", vms),
 		SD_JSON_BUILD_PAIR_VARIANT("blockers", blockers),
-		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", what->bytes));
+		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", what->bytes),
+		SD_JSON_BUILD_PAIR_UNSIGNED("pinning", what->n_pinning),
+		SD_JSON_BUILD_PAIR_CONDITION(!!hazard[0], "hazard", SD_JSON_BUILD_STRING(hazard)));
 }
 
 int control_what_if(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
@@ -159,45 +197,67 @@ int control_what_if(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 	return reply_what_if(link, engine, &unit, &what);
 }
 
-static int run_on_port(struct control *control, sd_varlink *link, sd_json_variant *parameters,
-		       uint32_t kind, const char *method)
-{
-	static const sd_json_dispatch_field table[] = {
-		{"port", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0,
-		 SD_JSON_MANDATORY},
-		{0},
-	};
-	struct iso_event event = {.kind = kind};
-	struct control_request *request;
-	const char *port = NULL;
-	int r;
+struct port_parameters {
+	const char *port;
+	bool evict;
+};
 
-	if ((r = control_admit_request(control, link)) != 0)
-		return r;
-	r = sd_varlink_dispatch(link, parameters, table, &port);
-	if (r != 0)
-		return r;
-	if (strlen(port) >= sizeof(event.port.port) ||
-	    iso_port_find(daemon_engine(control->daemon), port) == ISO_NONE)
-		return no_such_unit(link, "port", port);
-	request = control_request_new(control, link, control_answer_outcome, port);
+static int run_on_port(struct control *control, sd_varlink *link, uint32_t kind, const char *method,
+		       const struct port_parameters *p)
+{
+	struct iso_event event = {.kind = kind, .port = {.evict = p->evict}};
+	struct control_request *request;
+
+	if (strlen(p->port) >= sizeof(event.port.port) ||
+	    iso_port_find(daemon_engine(control->daemon), p->port) == ISO_NONE)
+		return no_such_unit(link, "port", p->port);
+	request = control_request_new(control, link, control_answer_outcome, p->port);
 	if (!request)
 		return -ENOBUFS;
 	request->method = method;
-	snprintf(event.port.port, sizeof(event.port.port), "%s", port);
+	snprintf(event.port.port, sizeof(event.port.port), "%s", p->port);
 	return control_run(request, &event);
 }
 
 int control_isolate(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
 		    void *userdata)
 {
+	static const sd_json_dispatch_field table[] = {
+		{"port", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+		 offsetof(struct port_parameters, port), SD_JSON_MANDATORY},
+		{0},
+	};
+	struct port_parameters p = {0};
+	int r;
+
 	(void)flags;
-	return run_on_port(userdata, link, parameters, ISO_EVENT_ISOLATE, "Isolate");
+	if ((r = control_admit_request(userdata, link)) != 0)
+		return r;
+	r = sd_varlink_dispatch(link, parameters, table, &p);
+	if (r != 0)
+		return r;
+	return run_on_port(userdata, link, ISO_EVENT_ISOLATE, "Isolate", &p);
 }
 
 int control_recover(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
 		    void *userdata)
 {
+	static const sd_json_dispatch_field table[] = {
+		{"port", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+		 offsetof(struct port_parameters, port), SD_JSON_MANDATORY},
+		{"evict", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_stdbool,
+		 offsetof(struct port_parameters, evict), 0},
+		{0},
+	};
+	struct port_parameters p = {0};
+	int r;
+
 	(void)flags;
-	return run_on_port(userdata, link, parameters, ISO_EVENT_RECOVER, "Recover");
+	if ((r = control_admit_request(userdata, link)) != 0)
+		return r;
+	r = sd_varlink_dispatch(link, parameters, table, &p);
+	if (r != 0)
+		return r;
+	return run_on_port(userdata, link, ISO_EVENT_RECOVER, p.evict ? "Recover evict" : "Recover",
+			   &p);
 }

@@ -216,6 +216,7 @@ static int start(struct daemon *daemon, const char *root)
 	if (r < 0)
 		return r;
 	control_set_align(daemon->control, daemon->config->align);
+	control_set_host_may_panic(daemon->control, daemon->config->host_may_panic);
 	daemon_step(daemon, &go);
 	return 0;
 }

@@ -18,10 +18,11 @@
 static const char *const sql[STORE_STATEMENTS] = {
 	[STORE_STATEMENT_LEASE] =
 		"INSERT INTO leases(name, state, uid, gid, align, keep_ns, expires_ns, restart, wait, sequence,"
-		" was_killed, pid, process_start, incident, boot_id, saved_us)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+		" was_killed, pid, process_start, incident, boot_id, saved_us, pins, evidence)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 		" ON CONFLICT(name) DO UPDATE SET state=?2, uid=?3, gid=?4, align=?5, keep_ns=?6, expires_ns=?7,"
-		" restart=?8, wait=?9, sequence=?10, was_killed=?11, pid=?12, process_start=?13, incident=?14, boot_id=?15, saved_us=?16",
+		" restart=?8, wait=?9, sequence=?10, was_killed=?11, pid=?12, process_start=?13, incident=?14,"
+		" boot_id=?15, saved_us=?16, pins=?17, evidence=?18",
 	[STORE_STATEMENT_LEASE_END] = "DELETE FROM leases WHERE name=?1",
 	[STORE_STATEMENT_LEASE_PARTS_CLEAR] = "DELETE FROM lease_parts WHERE lease=?1",
 	[STORE_STATEMENT_LEASE_PART] =
@@ -43,11 +44,11 @@ static const char *const sql[STORE_STATEMENTS] = {
 	[STORE_STATEMENT_INCIDENT] =
 		"INSERT INTO incidents(id, cause, unit, domain, open, boot_id, realtime_us, record_ns, detected_ns,"
 		" contained_ns, recovered_ns, killed, exited, records, capacity_before_bytes, capacity_after_bytes,"
-		" held_port)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+		" held_port, hold_cause)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 		" ON CONFLICT(id) DO UPDATE SET cause=?2, unit=?3, domain=coalesce(?4, domain), open=?5,"
 		" detected_ns=?9, contained_ns=?10, recovered_ns=?11, killed=?12, exited=?13, records=?14,"
-		" capacity_before_bytes=?15, capacity_after_bytes=?16, held_port=?17",
+		" capacity_before_bytes=?15, capacity_after_bytes=?16, held_port=?17, hold_cause=?18",
 	[STORE_STATEMENT_NOTE] =
 		"INSERT INTO timeline(incident, at_ns, boot_id, realtime_us, kind, text, lease, region, port, pid)"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

@@ -36,7 +36,8 @@ struct store_incident {
 	uint64_t record_ns, detected_ns, contained_ns, recovered_ns; /* 0: not yet */
 	uint32_t n_killed, n_exited, n_records;
 	uint64_t capacity_before_bytes, capacity_after_bytes;
-	char held_port[ISO_PATH_BYTES]; /* kept away by an operator; may be empty */
+	char held_port[ISO_PATH_BYTES]; /* kept away until `recover`; may be empty */
+	bool held_flapping; /* because it was lost too often, else by an operator */
 	bool open;
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pins.h"
 #include "store_internal.h"
 #include "units.h"
 
@@ -140,7 +141,7 @@ static int read_instance(sqlite3_stmt *s, void *userdata)
 
 static int read_terms(sqlite3_stmt *s, struct iso_restore_lease *ret)
 {
-	char state[STORE_KIND_BYTES];
+	char state[STORE_KIND_BYTES], pins[PINS_TEXT_BYTES];
 
 	store_column_text(s, 0, ret->terms.name, sizeof(ret->terms.name));
 	store_column_text(s, 1, state, sizeof(state));
@@ -156,6 +157,9 @@ static int read_terms(sqlite3_stmt *s, struct iso_restore_lease *ret)
 	ret->sequence = (uint64_t)sqlite3_column_int64(s, 9);
 	ret->was_killed = sqlite3_column_int(s, 10);
 	ret->incident = (uint64_t)sqlite3_column_int64(s, 12);
+	store_column_text(s, 15, pins, sizeof(pins));
+	ret->terms.pins = pins_parse(pins);
+	store_column_text(s, 16, ret->terms.evidence, sizeof(ret->terms.evidence));
 	return 0;
 }
 
@@ -190,7 +194,7 @@ int store_load_leases(struct store *store,
 {
 	static const char sql[] =
 		"SELECT name, state, uid, gid, align, keep_ns, expires_ns, restart, wait,"
-		" sequence, was_killed, pid, incident, boot_id, process_start FROM leases ORDER BY sequence, name";
+		" sequence, was_killed, pid, incident, boot_id, process_start, pins, evidence FROM leases ORDER BY sequence, name";
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;
 

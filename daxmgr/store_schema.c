@@ -134,6 +134,13 @@ static const char *const migrations[] = {
 	"  object TEXT NOT NULL,"
 	"  outcome TEXT NOT NULL"
 	") STRICT;",
+
+	/* Why a port is held, and what a VM was admitted with. */
+	"ALTER TABLE incidents ADD COLUMN hold_cause TEXT NOT NULL DEFAULT ''"
+	"  CHECK (hold_cause IN ('', 'operator', 'flapping'));"
+	"UPDATE incidents SET hold_cause = 'operator' WHERE held_port IS NOT NULL;"
+	"ALTER TABLE leases ADD COLUMN pins TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE leases ADD COLUMN evidence TEXT NOT NULL DEFAULT '';",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "clock.h"
+#include "pins.h"
 #include "store_internal.h"
 
 static uint64_t now_us(void)
@@ -69,6 +70,7 @@ static int write_lease(struct store *store, const struct iso_restore_lease *leas
 {
 	struct store_binder b = store_bind(store, STORE_STATEMENT_LEASE);
 	const struct iso_acquire *terms = &lease->terms;
+	char pins[PINS_TEXT_BYTES];
 	int code;
 
 	store_bind_text(&b, terms->name);
@@ -93,6 +95,8 @@ static int write_lease(struct store *store, const struct iso_restore_lease *leas
 		store_bind_null(&b);
 	store_bind_text(&b, store->boot_id);
 	store_bind_number(&b, now_us());
+	store_bind_text(&b, pins_format(terms->pins, pins));
+	store_bind_text(&b, terms->evidence);
 	code = store_bind_run(&b);
 	if (code == SQLITE_OK)
 		code = write_lease_parts(store, terms);
@@ -141,6 +145,13 @@ static int write_region(struct store *store, const struct iso_restore_region *re
 	return code == SQLITE_OK ? write_region_legs(store, definition) : code;
 }
 
+static const char *hold_cause(const struct store_incident *incident)
+{
+	if (!incident->held_port[0])
+		return "";
+	return incident->held_flapping ? "flapping" : "operator";
+}
+
 static int write_incident(struct store *store, const struct store_item *item)
 {
 	struct store_binder b = store_bind(store, STORE_STATEMENT_INCIDENT);
@@ -163,6 +174,7 @@ static int write_incident(struct store *store, const struct store_item *item)
 	store_bind_number(&b, incident->capacity_before_bytes);
 	store_bind_number(&b, incident->capacity_after_bytes);
 	store_bind_name(&b, incident->held_port);
+	store_bind_text(&b, hold_cause(incident));
 	return store_bind_run(&b);
 }
 

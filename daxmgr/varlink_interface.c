@@ -23,6 +23,8 @@ ERROR_WITH_TEXT(TableFull);
 ERROR_WITH_TEXT(Busy);
 ERROR_WITH_TEXT(StillRunning);
 ERROR_WITH_TEXT(Withdrawn);
+ERROR_WITH_TEXT(Pinning);
+ERROR_WITH_TEXT(Locked);
 ERROR_WITH_TEXT(StoreFailed);
 
 #define TYPE(name, comment)   SD_VARLINK_SYMBOL_COMMENT(comment), &vl_type_##name
@@ -83,4 +85,7 @@ SD_VARLINK_DEFINE_INTERFACE(
 	ERROR(Busy, "Leases stand on the region"),
 	ERROR(StillRunning, "The virtual machine still runs"),
 	ERROR(Withdrawn, "The request was withdrawn"),
+	ERROR(Pinning,
+	      "The virtual machine pins its memory, and the host may not panic: [Pins] HostMayPanic="),
+	ERROR(Locked, "Firmware has locked the decoders of the region"),
 	ERROR(StoreFailed, "The store could not be read"));

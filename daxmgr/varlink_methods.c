@@ -18,7 +18,12 @@ SD_VARLINK_DEFINE_METHOD(
 	OUT(nowNs, INT), COMMENT("Of regions that are live"), OUT(capacityBytes, INT),
 	OUT(freeBytes, INT), OUT(regions, INT), OUT(regionsLive, INT), OUT(leases, INT),
 	OUT(leasesAttached, INT), COMMENT("Leases that wait for capacity"), OUT(leasesWaiting, INT),
-	OUT(leasesStuck, INT), OUT(incidentsOpen, INT), OUT_LIST_OF(domains, DomainStatus),
+	OUT(leasesStuck, INT),
+	COMMENT("Leases whose virtual machine pins its memory: the loss of its port can panic the host"),
+	OUT(leasesPinning, INT),
+	COMMENT("Leases whose memory a process maps that is not their virtual machine"),
+	OUT(strangers, INT), COMMENT("Consent of the operator: [Pins] HostMayPanic="),
+	OUT(hostMayPanic, BOOL), OUT(incidentsOpen, INT), OUT_LIST_OF(domains, DomainStatus),
 	OUT_LIST_OF(components, Component));
 
 SD_VARLINK_DEFINE_METHOD(
@@ -56,6 +61,10 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	IN_MAYBE(restart, BOOL),
 	COMMENT("Wait for capacity instead of failing; a client that disconnects while it waits withdraws the request"),
 	IN_MAYBE(wait, BOOL),
+	COMMENT("What will make it pin its memory, as far as the caller can tell: direct-io, io-uring, vfio, vhost, rdma, unknown; absent: nothing"),
+	SD_VARLINK_DEFINE_INPUT(pins, SD_VARLINK_STRING, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE),
+	COMMENT("Why the caller thinks so, e.g. \"-drive file=a,cache=none\""),
+	IN_MAYBE(evidence, STRING),
 	COMMENT("With 'more': one message per step, the last one has state acquired"),
 	OUT(name, STRING), OUT(state, STRING), OUT_MAYBE(waitsFor, STRING),
 	OUT_MAYBE(expiresAtNs, INT),
@@ -79,14 +88,19 @@ SD_VARLINK_DEFINE_METHOD(
 	COMMENT("VMs that would be killed"), OUT_LIST_OF(vms, AffectedVm),
 	COMMENT("VMs that must leave before the regions can be made again (decoder order)"),
 	OUT_LIST_OF(blockers, AffectedVm), COMMENT("Memory of the VMs that would be lost"),
-	OUT(bytes, INT));
+	OUT(bytes, INT), COMMENT("How many of the VMs that would be killed pin their memory"),
+	OUT(pinning, INT), COMMENT("What the loss would endanger beside the VMs, for people"),
+	OUT_MAYBE(hazard, STRING));
 
 SD_VARLINK_DEFINE_METHOD(Isolate, COMMENT("Path or PCI address"), IN(port, STRING),
 			 COMMENT("done when containment has begun, or already"),
 			 OUT(outcome, STRING));
 
-SD_VARLINK_DEFINE_METHOD(Recover, COMMENT("Path or PCI address"), IN(port, STRING),
-			 COMMENT("done when recovery has begun, or already"), OUT(outcome, STRING));
+SD_VARLINK_DEFINE_METHOD(
+	Recover, COMMENT("Path or PCI address"), IN(port, STRING),
+	COMMENT("Kill the VMs that its regions would have to wait for (decoder order; the blockers of WhatIf()); absent: false"),
+	IN_MAYBE(evict, BOOL), COMMENT("done when recovery has begun, or already"),
+	OUT(outcome, STRING));
 
 SD_VARLINK_DEFINE_METHOD(ListIncidents, COMMENT("Only this one, with its timeline"),
 			 IN_MAYBE(id, INT), COMMENT("At most so many, newest first; absent: 100"),

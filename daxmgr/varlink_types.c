@@ -26,7 +26,9 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	MAYBE(domain, STRING),
 	COMMENT("State of that domain: unknown, healthy, containing, recovering, waiting, isolated, quarantined"),
 	FIELD(state, STRING), COMMENT("Why it is in that state"), MAYBE(reason, STRING),
-	FIELD(present, BOOL), COMMENT("Held by Isolate() until Recover()"), FIELD(held, BOOL));
+	FIELD(present, BOOL), COMMENT("Held until Recover(): by Isolate(), or as flapping"),
+	FIELD(held, BOOL), COMMENT("Held because it was lost too often in a short time"),
+	FIELD(flapping, BOOL));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Memdev, FIELD(path, STRING), COMMENT("Kernel name memN; changes at re-plug"),
@@ -42,7 +44,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Region, FIELD(name, STRING), COMMENT("absent, creating, live, lost, clearing, quarantined"),
 	FIELD(state, STRING),
-	COMMENT("What an absent region waits for, e.g. decoder-order; absent when for nothing"),
+	COMMENT("What an absent region waits for: observation, memdev, settling, decoder-order, operator, retry, other-region, window, too-small, locked, flapping; absent when for nothing"),
 	MAYBE(wait, STRING), COMMENT("Last failure, or why it is quarantined"),
 	MAYBE(reason, STRING), COMMENT("Isolation domain it belongs to"), MAYBE(domain, STRING),
 	FIELD(ways, INT), COMMENT("Interleave granularity asked for in bytes; 0: the window's"),
@@ -53,7 +55,10 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Held by no instance"), FIELD(freeBytes, INT), FIELD(epoch, INT),
 	FIELD(instances, INT), COMMENT("Made by CreateRegion() and not by the configuration"),
 	FIELD(fromOperator, BOOL), COMMENT("It shall exist"), FIELD(desired, BOOL),
-	COMMENT("Makes way for a lower region: takes no new leases"), FIELD(draining, BOOL));
+	COMMENT("Makes way for a lower region: takes no new leases"), FIELD(draining, BOOL),
+	COMMENT("Firmware holds its decoders: it is used as it is and never removed"),
+	FIELD(locked, BOOL), COMMENT("What it will be made with; absent while that is not known"),
+	MAYBE(plannedBytes, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Instance, COMMENT("Kernel name of this epoch, e.g. dax0.1"), MAYBE(device, STRING),
@@ -89,7 +94,13 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("CLOCK_BOOTTIME, nanoseconds"), MAYBE(attachedNs, INT), MAYBE(killedNs, INT),
 	MAYBE(exitedNs, INT), MAYBE(expiresAtNs, INT), COMMENT("What it waits for, for people"),
 	MAYBE(waitsFor, STRING), COMMENT("stuck: processes that still map its instances"),
-	LIST(mappers, INT), LIST_OF(parts, Part));
+	LIST(mappers, INT),
+	COMMENT("What makes it pin its memory, as last seen: direct-io, io-uring, vfio, vhost, rdma, outstanding, unknown. Empty: nothing was found"),
+	LIST(pins, STRING), COMMENT("What was seen of that, e.g. \"fd 12: O_DIRECT /srv/a.img\""),
+	MAYBE(evidence, STRING),
+	COMMENT("A process that maps its memory and is not its virtual machine"),
+	MAYBE(stranger, INT), COMMENT("stuck: its memory was taken from it, it only has to exit"),
+	FIELD(revoked, BOOL), LIST_OF(parts, Part));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(Component, COMMENT("store, trace, uevents, guard, workers, ..."),
 			      FIELD(name, STRING), COMMENT("ok, degraded, missing or failed"),
@@ -109,13 +120,13 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("When it happened: CLOCK_BOOTTIME, nanoseconds"), FIELD(atNs, INT),
 	COMMENT("The same moment as wall clock, microseconds since 1970"), FIELD(realtimeUs, INT),
 	MAYBE(bootId, STRING),
-	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard"),
+	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard, pinning, revoked"),
 	FIELD(kind, STRING), FIELD(text, STRING), MAYBE(incident, INT), MAYBE(lease, STRING),
 	MAYBE(region, STRING), MAYBE(port, STRING), MAYBE(pid, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Incident, FIELD(id, INT),
-	COMMENT("surprise-down, fatal-error, link-down, device-gone, region-gone, operator"),
+	COMMENT("surprise-down, fatal-error, link-down, device-gone, region-gone, operator, evicted"),
 	FIELD(cause, STRING), COMMENT("The fault unit: stable path of a port or memory device"),
 	FIELD(unit, STRING), MAYBE(domain, STRING), FIELD(open, BOOL), FIELD(bootId, STRING),
 	COMMENT("The kernel's own timestamp of the first record, CLOCK_BOOTTIME of that boot"),
@@ -153,4 +164,4 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedRegion, FIELD(name, STRING), FIELD(state, 
 SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedVm, FIELD(name, STRING), FIELD(state, STRING),
 			      MAYBE(pid, INT), COMMENT("It wants its capacity back after a kill"),
 			      FIELD(restart, BOOL), COMMENT("All the memory it leases"),
-			      FIELD(bytes, INT));
+			      FIELD(bytes, INT), COMMENT("As of a Lease"), LIST(pins, STRING));

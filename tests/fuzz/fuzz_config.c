@@ -27,6 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (config_read_file(&config, path, messages) + config_check(&config, messages) == 0) {
 		assert(config.socket_path[0] == '/' && config.state_directory[0] == '/');
 		assert(config.attempts > 0 && config.settle_ns > 0 && config.grant_ns > 0);
+		assert(config.inspect_ns > 0 && config.flap_window_ns > 0);
+		assert(config.flap_losses <= 16);
 		for (uint32_t i = 0; i < config.n_regions; i++)
 			assert(config.regions[i].ways > 0 &&
 			       config.regions[i].ways <= ISO_WAYS_MAX);

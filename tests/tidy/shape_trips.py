@@ -60,7 +60,7 @@ DOCUMENTED = [
     ("daxmgr/daxmgrd.conf", "#SettleSec=5s", "#SettleSec=6s", "SettleSec= is 5s, but daxmgr/daxmgrd.conf has 6s"),
     ("docs/man/daxmgrd.conf.5.adoc", "_Granularity=_::", "_Grain=_::", "there is no key Grain"),
     ("daxmgr/varlink_interface.c", "METHOD(WhatIf,", "METHOD(IfWhat,", "method WhatIf of daxmgr/varlink_methods.c is missing"),
-    ("docs/man/daxmgrd.8.adoc", "*Recover*(port)::", "*Recover* port::", "method Recover of"),
+    ("docs/man/daxmgrd.8.adoc", "*Recover*(port, evict)::", "*Recover* port::", "method Recover of"),
     ("docs/man/daxmgrd.8.adoc", "_Busy_::", "_Idle_::", "error Busy of"),
     ("docs/man/libisolate.3.adoc", "*iso_check*()", "*iso_chick*()", "function iso_check of libisolate/include is missing"),
     ("libisolate/src/names.c", '"quarantined")', '"forgotten")', "forgotten of iso_domain_state_name() is missing"),

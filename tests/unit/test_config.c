@@ -78,6 +78,9 @@ Test(config, nothing_is_the_defaults)
 	cr_assert_str_eq(f.config.socket_path, "/run/daxmgr/org.daxmgr.Manager");
 	cr_assert_str_eq(f.config.state_directory, "/var/lib/daxmgr");
 	cr_assert(f.config.automatic);
+	cr_assert(f.config.refill);
+	cr_assert_not(f.config.evict);
+	cr_assert_not(f.config.host_may_panic, "consent is given, not assumed");
 	cr_assert_eq(f.config.n_regions, 0);
 	teardown(&f);
 }
@@ -138,6 +141,49 @@ Test(config, later_files_override_key_by_key)
 	cr_assert_eq(f.config.regions[0].bytes, UINT64_C(1) << 30);
 	cr_assert_str_eq(f.config.regions[1].name, "right");
 	cr_assert_eq(f.config.regions[1].ways, 1);
+	teardown(&f);
+}
+
+Test(config, what_recovery_and_pins_say_reaches_the_policy)
+{
+	struct iso_policy policy;
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "/etc/daxmgr/daxmgrd.conf",
+	    "[Recovery]\nRefill=no\nDecoderOrder=evict\nFlapLosses=0\nFlapWindowSec=1h\n"
+	    "[Pins]\nHostMayPanic=yes\nInspectSec=500ms\n");
+	cr_assert_eq(load(&f), 0, "%s", f.messages ? f.messages : "");
+	iso_policy_default(&policy);
+	config_policy(&f.config, &policy);
+	cr_assert_not(policy.refill);
+	cr_assert(policy.evict);
+	cr_assert_eq(policy.flap_losses, 0);
+	cr_assert_eq(policy.flap_window_ns, UINT64_C(3600000000000));
+	cr_assert(policy.host_may_panic);
+	cr_assert_eq(policy.inspect_ns, UINT64_C(500000000));
+	teardown(&f);
+	setup(&f);
+	cr_assert_eq(load(&f), 0);
+	config_policy(&f.config, &policy);
+	cr_assert(policy.refill);
+	cr_assert_not(policy.evict);
+	cr_assert_eq(policy.flap_losses, 3);
+	cr_assert_eq(policy.flap_window_ns, UINT64_C(600000000000));
+	cr_assert_not(policy.host_may_panic);
+	cr_assert_eq(policy.inspect_ns, UINT64_C(10000000000));
+	teardown(&f);
+	setup(&f);
+	put(&f, "/etc/daxmgr/daxmgrd.conf",
+	    "[Recovery]\nRefill=soft\nDecoderOrder=perhaps\nFlapLosses=17\nFlapWindowSec=0\n"
+	    "[Pins]\nHostMayPanic=maybe\nInspectSec=2d\n");
+	cr_assert_eq(load(&f), -EINVAL);
+	expect_message(&f, "daxmgrd.conf:2: Refill=soft: must be yes or no");
+	expect_message(&f, "daxmgrd.conf:3: DecoderOrder=perhaps: must be wait or evict");
+	expect_message(&f, "daxmgrd.conf:4: FlapLosses=17: must be a number from 0 to 16");
+	expect_message(&f, "daxmgrd.conf:5: FlapWindowSec=0: must be more than nothing");
+	expect_message(&f, "daxmgrd.conf:7: HostMayPanic=maybe: must be yes or no");
+	expect_message(&f, "daxmgrd.conf:8: InspectSec=2d: must be more than nothing");
 	teardown(&f);
 }
 

@@ -24,6 +24,7 @@
 
 #include "cleanup.h"
 #include "client.h"
+#include "control_internal.h"
 #include "control_server.h"
 #include "varlink_interface.h"
 
@@ -396,7 +397,71 @@ Test(control, what_if_names_regions_and_vms)
 	cr_assert_eq(sd_json_variant_elements(get(reply, "regions")), 1);
 	cr_assert_eq(sd_json_variant_elements(get(reply, "vms")), 1);
 	cr_assert_eq(sd_json_variant_unsigned(get(reply, "bytes")), 67108864);
+	cr_assert_eq(sd_json_variant_unsigned(get(reply, "pinning")), 0);
+	cr_assert(!sd_json_variant_by_key(reply, "hazard"), "nothing pins");
 	teardown(&f);
+}
+
+/* What a caller says of pins is checked before the engine sees it. */
+Test(control, acquire_takes_the_words_for_pins_only)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases = NULL, *status = NULL;
+	struct steps steps;
+	struct fixture f;
+
+	setup(&f);
+#define PINNING_WISH(words)                                                                        \
+	"{\"name\":\"a\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":67108864}]," words "}"
+	expect_error(&f, CLIENT_METHOD("Acquire"), PINNING_WISH("\"pins\":[\"glue\"]"),
+		     "InvalidParameter");
+	expect_error(&f, CLIENT_METHOD("Acquire"), PINNING_WISH("\"pins\":[1]"),
+		     "InvalidParameter");
+	expect_error(&f, CLIENT_METHOD("Acquire"), PINNING_WISH("\"pins\":\"vfio\""),
+		     "InvalidParameter");
+	acquire(&f, PINNING_WISH("\"pins\":[],\"evidence\":\"none\""), &steps);
+	leases = expect_reply(&f, CLIENT_METHOD("ListLeases"), "{}");
+	cr_assert_eq(sd_json_variant_elements(
+			     get(sd_json_variant_by_index(get(leases, "leases"), 0), "pins")),
+		     0);
+	status = expect_reply(&f, CLIENT_METHOD("GetStatus"), "{}");
+	cr_assert_not(sd_json_variant_boolean(get(status, "hostMayPanic")));
+	cr_assert_eq(sd_json_variant_unsigned(get(status, "leasesPinning")), 0);
+	cr_assert_eq(sd_json_variant_unsigned(get(status, "strangers")), 0);
+	teardown(&f);
+}
+
+Test(control, recover_takes_evict)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL, *tree = NULL;
+	struct fixture f;
+	sd_json_variant *port, *region;
+
+	setup(&f);
+	reply = expect_reply(&f, CLIENT_METHOD("Recover"),
+			     "{\"port\":\"hb0/00.0\",\"evict\":true}");
+	expect_error(&f, CLIENT_METHOD("Recover"), "{\"port\":\"hb0/00.0\",\"evict\":1}",
+		     "InvalidParameter");
+	expect_error(&f, CLIENT_METHOD("Isolate"), "{\"port\":\"hb0/00.0\",\"evict\":true}",
+		     "InvalidParameter");
+	tree = expect_reply(&f, CLIENT_METHOD("GetTopology"), "{}");
+	port = sd_json_variant_by_index(get(tree, "ports"), 0);
+	cr_assert_not(sd_json_variant_boolean(get(port, "flapping")));
+	region = sd_json_variant_by_index(get(tree, "regions"), 0);
+	cr_assert_not(sd_json_variant_boolean(get(region, "locked")));
+	teardown(&f);
+}
+
+/* Names of files and processes may hold anything; an answer that quotes them must still be one. */
+Test(control, text_from_elsewhere_is_made_fit_for_json_and_terminals)
+{
+	char text[16];
+
+	cr_assert_str_eq(control_text(text, sizeof(text), "a\xff\xc3"), "a??");
+	cr_assert_str_eq(control_text(text, sizeof(text), "\033[2J\n\x7f"), "?[2J??");
+	cr_assert_str_eq(control_text(text, sizeof(text), "\xc3\xbc\xe2\x82\xac"),
+			 "\xc3\xbc\xe2\x82\xac");
+	cr_assert_str_eq(control_text(text, 3, "a\xc3\xbc"), "a?", "cut within a character");
+	cr_assert_str_eq(control_text(text, sizeof(text), ""), "");
 }
 
 Test(control, history_comes_from_the_store)

@@ -191,6 +191,36 @@ Test(ctl, nothing_is_destroyed_unasked)
 	teardown(&f);
 }
 
+/* Whom an eviction would kill is said before it is asked for. */
+Test(ctl, eviction_and_the_doctor_name_who_stands_above)
+{
+	struct fixture f;
+	struct run run;
+
+	setup(&f);
+	RUN(&f, &run, "recover", "hb0/00.0", "--evict", "--dry-run");
+	expect(&run, CLIENT_OK, "nobody would be killed");
+	RUN(&f, &run, "doctor");
+	cr_assert(run.status == 0 || run.status == 1, "%d %s", run.status, run.err);
+	cr_assert(!strstr(run.out, "hb0/"), "%s", run.out);
+	RUN(&f, &run, "vm acquire", "web", "--size", "64M@high");
+	expect(&run, CLIENT_OK, "web");
+	RUN(&f, &run, "recover", "hb0/00.0", "--evict", "--dry-run");
+	expect(&run, CLIENT_OK, "would be killed:\n  web");
+	RUN(&f, &run, "recover", "hb0/00.0", "--evict");
+	expect(&run, CLIENT_USAGE, "--yes");
+	RUN(&f, &run, "isolate", "hb0/00.0", "--evict");
+	expect(&run, CLIENT_USAGE, "evict");
+	RUN(&f, &run, "doctor");
+	expect(&run, 1,
+	       "decoder-order hb0/00.0: if it is lost, its regions wait for VMs above them: web");
+	RUN(&f, &run, "doctor", "--json=short");
+	expect(&run, 1, "\"findings\":[");
+	RUN(&f, &run, "recover", "hb0/00.0", "--evict", "--yes");
+	expect(&run, CLIENT_OK, "hb0/00.0");
+	teardown(&f);
+}
+
 Test(ctl, mistakes_are_usage_errors)
 {
 	struct fixture f = {.socket = "/nowhere/socket"};
@@ -210,6 +240,8 @@ Test(ctl, mistakes_are_usage_errors)
 	expect(&run, CLIENT_USAGE, "a/b");
 	RUN(&f, &run, "vm acquire", "a", "--size", "4M", "--user", "no-such-user-here");
 	expect(&run, CLIENT_USAGE, "no such user");
+	RUN(&f, &run, "vm acquire", "a", "--size", "4M", "--pins", "glue");
+	expect(&run, CLIENT_USAGE, "glue: the kinds are direct-io");
 	RUN(&f, &run, "events", "--limit", "many");
 	expect(&run, CLIENT_USAGE, "not a number");
 	RUN(&f, &run, "region create", "r", "0x10", "--size", "big");
@@ -241,6 +273,10 @@ Test(ctl, wishes)
 	cr_assert(wish_set_name(&wish, "-a"));
 	cr_assert(wish_set_name(&wish, "a,b"), "a comma would end the path in QEMU's option");
 	cr_assert(wish_check(&wish), "4M is no multiple of 1G");
+	cr_assert_null(wish_add_pins(&wish, "vfio"));
+	cr_assert_null(wish_add_pins(&wish, "direct-io"));
+	cr_assert_eq(wish.pins, ISO_PIN_VFIO | ISO_PIN_DIRECT_IO);
+	cr_assert(wish_add_pins(&wish, "direct-io,vfio"), "one word each");
 	cr_assert_null(wish_set_user(&wish, "0"));
 	cr_assert_eq(wish.uid, 0);
 	cr_assert_null(wish_set_user(&wish, "4000000"));

@@ -172,6 +172,45 @@ static void refuse(const char *sql, int expected)
 	fixture_teardown(&f);
 }
 
+static void execute(const char *path, const char *sql)
+{
+	sqlite3 *db;
+
+	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK, "%s", sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
+Test(store, a_database_of_the_first_version_is_taken_over)
+{
+	struct iso_restore_lease lease = fixture_lease();
+	struct store_incident incident = {
+		.id = 7, .unit = "hb1/00.0", .held_port = "hb1/00.0", .open = true};
+	struct store_loaded loaded;
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	cr_assert_eq(store_save_lease(f.store, &lease, 0), 0);
+	cr_assert_eq(store_save_incident(f.store, &incident), 0);
+	f.store = store_free(f.store);
+	execute(f.path, "ALTER TABLE incidents DROP COLUMN hold_cause;"
+			"ALTER TABLE leases DROP COLUMN pins;"
+			"ALTER TABLE leases DROP COLUMN evidence;"
+			"PRAGMA user_version=1");
+
+	fixture_open(&f, BOOT);
+	fixture_load(&f, &loaded);
+	cr_assert_eq(loaded.n_leases, 1);
+	cr_assert_eq(loaded.lease.pid, 4711);
+	cr_assert_eq(loaded.lease.terms.pins, 0);
+	cr_assert_str_eq(loaded.lease.terms.evidence, "");
+	cr_assert_eq(loaded.n_incidents, 1);
+	cr_assert_str_eq(loaded.incident.held_port, "hb1/00.0");
+	fixture_teardown(&f);
+}
+
 Test(store, newer_and_foreign_databases_are_left_alone)
 {
 	refuse("PRAGMA application_id=1684109421; PRAGMA user_version=1000; CREATE TABLE x(y);",

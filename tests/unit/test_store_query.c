@@ -106,6 +106,7 @@ Test(store_query, open_incident_comes_back_whole)
 					  .n_records = 5,
 					  .capacity_before_bytes = 1 << 30,
 					  .held_port = "hb1/00.0",
+					  .held_flapping = true,
 					  .open = true};
 	struct store_loaded loaded;
 	struct store_fixture f;
@@ -129,6 +130,36 @@ Test(store_query, open_incident_comes_back_whole)
 	cr_assert_eq(loaded.incident.capacity_before_bytes, 1 << 30);
 	cr_assert_str_eq(loaded.incident.unit, "hb1/00.0");
 	cr_assert_str_eq(loaded.incident.held_port, "hb1/00.0");
+	fixture_teardown(&f);
+}
+
+/* Every cause and kind of note is stored by its name, so none of them may be lost on the way back. */
+Test(store_query, every_cause_and_every_note_comes_back)
+{
+	struct store_incident incident = {.id = 1, .unit = "hb1/00.0"};
+	struct store_note note = {.incident = 1, .text = "x"};
+	struct answer answer = {0};
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	for (; incident.cause <= ISO_CAUSE_EVICTED; incident.cause++, incident.id++) {
+		store_save_incident(f.store, &incident);
+		answer.came = false;
+		store_query_incidents(f.store, incident.id, 1, on_answer, &answer);
+		wait_answer(&f, &answer);
+		cr_assert_eq(answer.incident.incident.cause, incident.cause);
+	}
+	for (note.kind = 0; note.kind <= ISO_NOTE_REVOKED; note.kind++, note.incident++) {
+		store_save_incident(f.store, &(struct store_incident){.id = note.incident});
+		store_save_note(f.store, &note);
+		answer.came = false;
+		store_query_incidents(f.store, note.incident, 1, on_answer, &answer);
+		wait_answer(&f, &answer);
+		cr_assert_eq(answer.n_timeline, 1);
+		cr_assert_eq(answer.first_note.note.kind, note.kind);
+	}
 	fixture_teardown(&f);
 }
 
