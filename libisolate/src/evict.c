@@ -71,11 +71,11 @@ void evict_advance(struct iso_engine *e)
 		const struct region *region = &e->regions[r];
 
 		if (!region->used || !region->desired || region->state != ISO_REGION_ABSENT ||
-		    region->wait != ISO_WAIT_DECODER_ORDER ||
-		    !(e->policy.evict || region->evict))
+		    region->wait != ISO_WAIT_DECODER_ORDER || !(e->policy.evict || region->evict))
 			continue;
 		for (i = 0; i < e->n_regions; i++)
-			if (i != r && e->regions[i].used && e->regions[i].state == ISO_REGION_LIVE &&
+			if (i != r && e->regions[i].used &&
+			    e->regions[i].state == ISO_REGION_LIVE &&
 			    order_shares_decoders(e, region, &e->regions[i]) &&
 			    order_blocks(e, i, r) && has_tenants(e, &e->regions[i]))
 				evict_tenants(e, i, r);

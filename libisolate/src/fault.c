@@ -265,10 +265,25 @@ void fault_isolate(struct iso_engine *e, uint32_t port)
 		incident_hold(e, incident, port);
 }
 
+/* Whether the kernel left a lost region's object to be refilled is seen only after it has ended. */
+static void look_again(struct iso_engine *e, uint32_t m)
+{
+	uint32_t r, i;
+
+	for (r = 0; r < e->n_regions; r++) {
+		struct region *region = &e->regions[r];
+
+		for (i = 0; region->used && i < region->definition.ways; i++)
+			if (region->legs[i] == m && region->state == ISO_REGION_LOST)
+				region->unobserved = region->observation_stale = true;
+	}
+}
+
 static void settled(struct iso_engine *e, struct memdev *memdev)
 {
 	memdev->settling_until_ns = 0;
 	memdev->settled_ns = e->now_ns;
+	look_again(e, memdev - e->memdevs);
 }
 
 void fault_settled(struct iso_engine *e, struct iso_pci_address address)

@@ -32,12 +32,14 @@ static enum iso_region_wait memdev_wait(struct iso_engine *e, uint32_t m)
 	held = held_port(e, memdev->port);
 	if (held != ISO_NONE)
 		return e->ports[held].flapping ? ISO_WAIT_FLAPPING : ISO_WAIT_OPERATOR;
-	if (!memdev->present || !memdev->bound || memdev->duplicate_serial)
+	if (!memdev->present || memdev->duplicate_serial)
 		return ISO_WAIT_MEMDEV;
 	if (memdev->settling_until_ns > e->now_ns) {
 		engine_arm(e, memdev->settling_until_ns);
 		return ISO_WAIT_SETTLING;
 	}
+	if (!memdev->bound)
+		return ISO_WAIT_MEMDEV;
 	return ISO_WAIT_NOTHING;
 }
 
@@ -58,6 +60,19 @@ enum iso_region_wait region_legs_wait(struct iso_engine *e, const struct region 
 	return wait;
 }
 
+/* Whether another absent region can be made now and has to lie below r. */
+static bool comes_first(struct iso_engine *e, uint32_t i, uint32_t r)
+{
+	struct region *other = &e->regions[i];
+
+	if (!other->desired || region_legs_wait(e, other) != ISO_WAIT_NOTHING)
+		return false;
+	if (size_plan(e, i) != ISO_WAIT_NOTHING)
+		return false;
+	other->window = window_for(e, i);
+	return other->window != ISO_NONE && order_before(e, i, r);
+}
+
 /* What another region on the same decoders means for making r. */
 static enum iso_region_wait wait_for(struct iso_engine *e, uint32_t i, uint32_t r)
 {
@@ -76,10 +91,7 @@ static enum iso_region_wait wait_for(struct iso_engine *e, uint32_t i, uint32_t 
 		return stuck_on_region(e, i) || other->locked ? ISO_WAIT_NOTHING
 							      : ISO_WAIT_OTHER_REGION;
 	case ISO_REGION_ABSENT:
-		return other->desired && order_before(e, i, r) && other->window != ISO_NONE &&
-				       region_legs_wait(e, other) == ISO_WAIT_NOTHING
-			       ? ISO_WAIT_OTHER_REGION
-			       : ISO_WAIT_NOTHING;
+		return comes_first(e, i, r) ? ISO_WAIT_OTHER_REGION : ISO_WAIT_NOTHING;
 	case ISO_REGION_QUARANTINED:
 	case ISO_REGION_STATES:
 		break;

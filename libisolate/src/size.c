@@ -74,10 +74,11 @@ enum iso_region_wait size_plan(struct iso_engine *e, uint32_t r)
 			region->planned_bytes = room * region->definition.ways;
 	if (room && room >= need)
 		return ISO_WAIT_NOTHING;
-	snprintf(region->reason, sizeof(region->reason),
-		 "region %.64s: memdev %#llx has %llu MiB of volatile memory left for it, %llu are needed",
-		 region->definition.name, (unsigned long long)region->definition.serials[leg],
-		 (unsigned long long)room >> 20, (unsigned long long)(need ? need : granule) >> 20);
+	snprintf(
+		region->reason, sizeof(region->reason),
+		"region %.64s: memdev %#llx has %llu MiB of volatile memory left for it, %llu are needed",
+		region->definition.name, (unsigned long long)region->definition.serials[leg],
+		(unsigned long long)room >> 20, (unsigned long long)(need ? need : granule) >> 20);
 	return ISO_WAIT_TOO_SMALL;
 }
 

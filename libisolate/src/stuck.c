@@ -85,8 +85,9 @@ static void refused(struct iso_engine *e, uint32_t l, const struct iso_completio
 	engine_arm(e, lease->retry_at_ns);
 	e->domains_dirty = true;
 	if (news)
-		emit_note(e, completion->result == -16 /* EBUSY */ ? ISO_NOTE_STRANGER
-								   : ISO_NOTE_FAILED,
+		emit_note(e,
+			  completion->result == -16 /* EBUSY */ ? ISO_NOTE_STRANGER
+								: ISO_NOTE_FAILED,
 			  lease->incident, "%s: its memory cannot be revoked: %s",
 			  lease->terms.name, completion->message)
 			->lease = l;
@@ -107,9 +108,10 @@ void stuck_revoked(struct iso_engine *e, uint32_t l, const struct iso_completion
 	lease_doom_instances(e, lease);
 	if (!lease->exited_ns || lease->n_mappers)
 		emit_note(e, ISO_NOTE_REVOKED, lease->incident,
-		  "%s: its memory was taken from all who still mapped it%s", lease->terms.name,
-		  lease->exited_ns ? "" : "; its process has yet to exit")
-		->lease = l;
+			  "%s: its memory was taken from all who still mapped it%s",
+			  lease->terms.name,
+			  lease->exited_ns ? "" : "; its process has yet to exit")
+			->lease = l;
 	incident_lease_contained(e, l);
 	e->domains_dirty = true;
 	emit_save_lease(e, l);
@@ -123,8 +125,7 @@ bool stuck_on_region(const struct iso_engine *e, uint32_t r)
 	for (i = e->regions[r].first_instance; i != ISO_NONE; i = e->instances[i].next) {
 		uint32_t l = e->instances[i].lease;
 
-		if (l != ISO_NONE && e->leases[l].state == ISO_LEASE_STUCK &&
-		    !e->leases[l].revoked)
+		if (l != ISO_NONE && e->leases[l].state == ISO_LEASE_STUCK && !e->leases[l].revoked)
 			return true;
 	}
 	return false;

@@ -280,6 +280,7 @@ Test(engine_restart, half_made_region)
 	plan = world_plan(w, ISO_EFFECT_CREATE_REGION);
 	plan->leftover = plan->lost = true;
 	plan->error = -5;
+	w->objects_vanish = true;
 	world_surprise_down(w, 1);
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(world_region(w, "high").state, ISO_REGION_CREATING);

@@ -30,7 +30,8 @@ Test(engine_stuck, never_exits_and_pins)
 	cr_assert(strstr(world_lease(w, "web").waits_for, "which was killed and does not exit"));
 	cr_assert(strstr(world_lease(w, "web").waits_for, "direct I/O"));
 	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_QUARANTINED, "%s", world_reason(w, 0));
-	cr_assert(strstr(world_reason(w, 0), "VM web is stuck: process "), "%s", world_reason(w, 0));
+	cr_assert(strstr(world_reason(w, 0), "VM web is stuck: process "), "%s",
+		  world_reason(w, 0));
 	cr_assert_eq(w->n_effects[ISO_EFFECT_CLEAR_REGION], 0);
 	cr_assert_eq(w->n_effects[ISO_EFFECT_REFILL_REGION], 0);
 	cr_assert_eq(w->n_effects[ISO_EFFECT_REMOVE], 0);
@@ -122,7 +123,8 @@ Test(engine_stuck, isolated_by_operator)
 	cr_assert_eq(w->n_effects[ISO_EFFECT_DETACH_PORT], 0, "not under its pins\n%s", w->trace);
 	w->processes[vm].pins = 0;
 	world_run(w, 10 * WORLD_SECOND);
-	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_ISOLATED, "%s\n%s", world_reason(w, 0), w->trace);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_ISOLATED, "%s\n%s", world_reason(w, 0),
+		     w->trace);
 	cr_assert_eq(w->n_effects[ISO_EFFECT_DETACH_PORT], 1);
 	world_free(w);
 }

@@ -137,7 +137,7 @@ static void take_kill(struct world *w, const struct iso_effect *effect)
 		world_break(w, "a kill without a process");
 		return;
 	}
-	if (process->running && !may_be_killed(w, process))
+	if (process->running && !w->evicts && !may_be_killed(w, process))
 		world_break(w, "%s was killed but has lost nothing", process->name);
 	process->kills++;
 	process->killed_step = w->steps;

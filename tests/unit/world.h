@@ -53,6 +53,7 @@ struct world_memdev {
 /* A region object of the kernel; it outlives the loss of its targets. */
 struct world_object {
 	bool used, committed;
+	bool locked; /* firmware holds its decoders */
 	bool foreign; /* made by somebody else */
 	bool condemned; /* the engine was told that it is lost: its VMs may be killed */
 	uint32_t ways, granularity;
@@ -140,6 +141,8 @@ struct world {
 	uint64_t exit_ns; /* from SIGKILL to gone */
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	bool no_uevents;
+	bool evicts; /* VMs above in the decoder order may be killed */
+	bool pins_outstanding; /* the kernel counts pins of nobody that maps anything */
 	bool objects_vanish; /* with their leg, as some kernels do */
 	uint32_t next_pins; /* of the process that attaches next */
 	bool recovery_fails; /* of the kernel's own, from now on */
@@ -190,6 +193,7 @@ uint32_t world_simple_bridge(struct world *w, uint32_t n_ports, uint64_t serial)
 struct world *world_pair(void);
 
 uint64_t world_define(struct world *w, const char *name, uint32_t ways, const uint64_t *serials);
+uint64_t world_define_as(struct world *w, const struct iso_region_definition *definition);
 uint64_t world_define_one(struct world *w, const char *name, uint64_t serial);
 uint64_t world_acquire(struct world *w, const char *name, const char *region, uint64_t bytes);
 uint64_t world_acquire_terms(struct world *w, struct iso_acquire *terms);

@@ -162,6 +162,8 @@ static int refuse_pins(const struct world *w, struct iso_completion *ret)
 
 	for (i = 0; i < ret->n_mappers; i++)
 		ret->pins |= process_with(w, ret->mappers[i])->pins;
+	if (w->pins_outstanding)
+		ret->pins |= ISO_PIN_OUTSTANDING;
 	if (!ret->pins)
 		return 0;
 	snprintf(ret->message, sizeof(ret->message), "process %d (D) may hold pins: %s",

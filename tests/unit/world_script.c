@@ -98,22 +98,29 @@ struct world *world_pair(void)
 
 /* --- requests ------------------------------------------------------------------------------- */
 
-uint64_t world_define(struct world *w, const char *name, uint32_t ways, const uint64_t *serials)
+uint64_t world_define_as(struct world *w, const struct iso_region_definition *definition)
 {
 	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
 	uint32_t i;
 
 	event.define.request = w->request++;
-	snprintf(event.define.definition.name, ISO_NAME_BYTES, "%s", name);
-	event.define.definition.ways = ways;
-	if (ways <= ISO_WAYS_MAX)
-		memcpy(event.define.definition.serials, serials, ways * sizeof(*serials));
+	event.define.definition = *definition;
 	world_step(w, &event);
-	for (i = 0; i < w->n_defined && strcmp(w->defined[i].name, name); i++)
+	for (i = 0; i < w->n_defined && strcmp(w->defined[i].name, definition->name); i++)
 		;
 	if (world_reply(w, event.define.request) == ISO_REPLY_DONE && i == w->n_defined)
 		w->defined[w->n_defined++] = event.define.definition;
 	return event.define.request;
+}
+
+uint64_t world_define(struct world *w, const char *name, uint32_t ways, const uint64_t *serials)
+{
+	struct iso_region_definition definition = {.ways = ways};
+
+	snprintf(definition.name, ISO_NAME_BYTES, "%s", name);
+	if (ways <= ISO_WAYS_MAX)
+		memcpy(definition.serials, serials, ways * sizeof(*serials));
+	return world_define_as(w, &definition);
 }
 
 uint64_t world_define_one(struct world *w, const char *name, uint64_t serial)

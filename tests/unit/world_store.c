@@ -98,6 +98,7 @@ void store_incident(struct world *w, uint64_t id)
 	};
 	strcpy(saved[slot].unit, v.unit);
 	strcpy(saved[slot].held_port, v.held_port);
+	saved[slot].held_flapping = v.held_flapping;
 	if (slot == w->stored.n_incidents)
 		w->stored.n_incidents++;
 }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Ports that come back and go again; tenants that make way in the decoder order. */
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+static struct world *flapping_pair(uint32_t losses)
+{
+	struct world *w = world_pair();
+
+	w->policy.flap_losses = losses;
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	return w;
+}
+
+/* Proves: the loss that is one too many within the window keeps the port away, until an operator trusts it again. */
+Test(engine_flap, quarantined_and_recovered)
+{
+	struct world *w = flapping_pair(3);
+	uint32_t i;
+
+	for (i = 0; i < 3; i++) {
+		cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "after %u losses", i);
+		world_surprise_down(w, 1);
+		world_run(w, 10 * WORLD_SECOND);
+	}
+	cr_assert_eq(world_region(w, "high").wait, ISO_WAIT_FLAPPING, "%s", w->trace);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_QUARANTINED);
+	cr_assert(strstr(world_reason(w, 1), "flapping"), "%s", world_reason(w, 1));
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "its neighbour goes on");
+	cr_assert(world_incident(w, 3).open);
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE);
+	cr_assert_not(world_incident(w, 3).open);
+	world_surprise_down(w, 1);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "the count began anew");
+	world_free(w);
+}
+
+/* Proves: losses that are far enough apart are no flapping; nor are an operator's. */
+Test(engine_flap, far_apart)
+{
+	struct world *w = flapping_pair(2);
+	uint32_t i;
+
+	for (i = 0; i < 4; i++) {
+		world_surprise_down(w, 1);
+		world_run(w, w->policy.flap_window_ns + 10 * WORLD_SECOND);
+		cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE);
+	}
+	for (i = 0; i < 4; i++) {
+		world_port_request(w, ISO_EVENT_ISOLATE, 1);
+		world_run(w, 2 * WORLD_SECOND);
+		world_port_request(w, ISO_EVENT_RECOVER, 1);
+		world_run(w, 5 * WORLD_SECOND);
+		cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	}
+	world_free(w);
+}
+
+/* Proves: a restart of the daemon forgets neither that a port is kept away nor why. */
+Test(engine_flap, restart)
+{
+	struct world *w = flapping_pair(1);
+
+	world_surprise_down(w, 1);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_QUARANTINED);
+	world_restart(w);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_QUARANTINED, "%s", world_reason(w, 1));
+	cr_assert(strstr(world_reason(w, 1), "flapping"));
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE);
+	world_free(w);
+}
+
+static void recover_with_eviction(struct world *w, uint32_t port)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RECOVER};
+
+	event.port.request = w->request++;
+	event.port.evict = true;
+	strcpy(event.port.port, w->ports[port].path);
+	world_step(w, &event);
+	cr_assert_eq(world_reply(w, event.port.request), ISO_REPLY_DONE);
+}
+
+/* Proves: by policy, or when an operator asks, tenants above make way and all come back; else they are waited for. */
+Test(engine_flap, eviction)
+{
+	uint32_t by_policy;
+
+	for (by_policy = 0; by_policy < 2; by_policy++) {
+		struct world *w = world_pair();
+		uint32_t a, b;
+
+		w->policy.evict = by_policy;
+		world_restart(w);
+		world_run(w, WORLD_SECOND);
+		a = world_start_vm(w, "a", "low", WORLD_PART);
+		b = world_start_vm(w, "b", "high", WORLD_PART);
+		w->evicts = true; /* a kill outside the blast radius is meant here */
+		world_surprise_down(w, 0);
+		world_run(w, 5 * WORLD_SECOND);
+		cr_assert_eq(w->processes[a].kills, 1);
+		if (!by_policy) {
+			cr_assert_eq(w->processes[b].kills, 0);
+			cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_WAITING);
+			recover_with_eviction(w, 0);
+			world_run(w, 5 * WORLD_SECOND);
+		}
+		cr_assert_eq(w->processes[b].kills, 1, "%s", w->trace);
+		cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+		cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+		cr_assert_lt(world_region(w, "low").range.start.v,
+			     world_region(w, "high").range.start.v);
+		cr_assert_eq(world_incident(w, 2).cause, ISO_CAUSE_EVICTED);
+		cr_assert_eq(world_lease(w, "b").state, ISO_LEASE_WAITING, "it comes back");
+		world_acquire(w, "a", "low", WORLD_PART);
+		world_acquire(w, "b", "high", WORLD_PART);
+		world_run(w, WORLD_SECOND);
+		world_attach(w, "a");
+		world_attach(w, "b");
+		world_run(w, WORLD_SECOND);
+		cr_assert_not(world_incident(w, 1).open);
+		cr_assert_not(world_incident(w, 2).open);
+		world_free(w);
+	}
+}
