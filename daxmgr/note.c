@@ -33,13 +33,6 @@ void note_from_effect(const struct iso_engine *engine, const struct iso_effect *
 		snprintf(ret->port, sizeof(ret->port), "%s", port.path);
 }
 
-static bool is_flapping(const struct iso_engine *engine, const char *path)
-{
-	struct iso_port_view port;
-
-	return iso_port_get(engine, iso_port_find(engine, path), &port) && port.flapping;
-}
-
 bool note_incident(const struct iso_engine *engine, uint32_t index, struct store_incident *ret)
 {
 	struct iso_incident_view incident;
@@ -59,11 +52,11 @@ bool note_incident(const struct iso_engine *engine, uint32_t index, struct store
 		.n_records = incident.n_records,
 		.capacity_before_bytes = incident.capacity_before_bytes,
 		.capacity_after_bytes = incident.capacity_after_bytes,
+		.held_flapping = incident.held_flapping,
 		.open = incident.open,
 	};
 	snprintf(ret->unit, sizeof(ret->unit), "%s", incident.unit);
 	snprintf(ret->held_port, sizeof(ret->held_port), "%s", incident.held_port);
-	ret->held_flapping = ret->held_port[0] && is_flapping(engine, ret->held_port);
 	if (incident.domain != ISO_NONE && iso_port_get(engine, incident.domain, &port))
 		snprintf(ret->domain, sizeof(ret->domain), "%s", port.path);
 	return true;

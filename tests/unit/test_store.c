@@ -208,6 +208,7 @@ Test(store, a_database_of_the_first_version_is_taken_over)
 	cr_assert_str_eq(loaded.lease.terms.evidence, "");
 	cr_assert_eq(loaded.n_incidents, 1);
 	cr_assert_str_eq(loaded.incident.held_port, "hb1/00.0");
+	cr_assert_not(loaded.incident.held_flapping, "there were only operators then");
 	fixture_teardown(&f);
 }
 

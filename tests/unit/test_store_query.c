@@ -130,6 +130,7 @@ Test(store_query, open_incident_comes_back_whole)
 	cr_assert_eq(loaded.incident.capacity_before_bytes, 1 << 30);
 	cr_assert_str_eq(loaded.incident.unit, "hb1/00.0");
 	cr_assert_str_eq(loaded.incident.held_port, "hb1/00.0");
+	cr_assert(loaded.incident.held_flapping);
 	fixture_teardown(&f);
 }
 
