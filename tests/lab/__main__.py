@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Command line of the lab: run, check, list."""
+"""Command line of the lab: run, check, list, matrix."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import matrix
 from . import scenario as scenario_file
 from . import topology as topology_file
 from .errors import FormatError, LabError
@@ -129,6 +130,10 @@ def command_list(_args) -> int:
     return 0
 
 
+def command_matrix(args) -> int:
+    return matrix.command(args, find, lambda kernel: image_dir(args, kernel), product_dir(args))
+
+
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     common = argparse.ArgumentParser(add_help=False)
@@ -148,6 +153,9 @@ def parse_arguments(argv):
     check.set_defaults(handler=command_check)
     lister = commands.add_parser("list", parents=[common], help="list our topologies and scenarios")
     lister.set_defaults(handler=command_list)
+    table = commands.add_parser("matrix", help="play every loss on every topology and print a table")
+    matrix.add_arguments(table)
+    table.set_defaults(handler=command_matrix)
     return parser.parse_args(argv)
 
 

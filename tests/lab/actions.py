@@ -55,7 +55,8 @@ class Actions:
     # Faults
 
     def _fault(self, step, args, action) -> dict:
-        relation = clock.measure(self.guest.channel)
+        # After a "when" nothing may stand between the moment and the fault.
+        relation = self.guest.clock if step.when else clock.measure(self.guest.channel)
         before = time.monotonic_ns()
         action(args, step)
         after = time.monotonic_ns()
@@ -69,16 +70,20 @@ class Actions:
         return {"fault": fault}
 
     def _surprise_down(self, args, _step):
-        self.guest.host.surprise_down(args["port"])
+        for port in args["ports"]:
+            self.guest.host.surprise_down(port)
 
     def _aer(self, args, _step):
         self.guest.host.inject_aer(args["device"], args["error"], args["correctable"])
 
     def _unplug(self, args, _step):
-        self.guest.host.unplug(args["memdev"])
+        if args["at_once"]:
+            self.guest.switch_slot_off(args["memdev"])
+        else:
+            self.guest.host.unplug(args["memdev"])
 
     def _plug(self, args, _step):
-        self.guest.host.plug(args["memdev"], args["serial"], args["size"])
+        self.guest.host.plug(args["memdev"], args["serial"], args["size"], args["port"])
 
     def _inject_poison(self, args, _step):
         self.guest.host.inject_poison(args["memdev"], args["start"], args["length"])

@@ -88,7 +88,7 @@ def plan(scenario, topology) -> list:
             faults[part].hand_vms = step.args.get("names", [])
         if part in faults or step.action not in FAULTS or step.action not in PART_NAMES:
             continue
-        unit = step.args.get("port") or step.args["memdev"]
+        unit = step.args["ports"][0] if step.action == "surprise_down" else step.args["memdev"]
         lost = lost_serials(topology, unit)
         hit = {name for name, serials in regions.items() if lost & set(serials)}
         faults[part] = Fault(

@@ -40,6 +40,11 @@ def backend(memdev: Memdev, generation: int) -> str:
     return f"{memdev.name}-memory{generation}"
 
 
+def slots(topology: Topology) -> dict:
+    """Port to the number of its slot, as the guest knows it."""
+    return {port: number for number, port in enumerate([*topology.root_ports(), *topology.downstream_ports()], 2)}
+
+
 def memdev_properties(memdev: Memdev, generation: int) -> dict:
     """The device's properties; the label area of a pmem device lives in a second backend."""
     which = "volatile-memdev" if memdev.kind == "volatile" else "persistent-memdev"
@@ -65,19 +70,17 @@ def _comma(properties: dict) -> str:
 def topology_arguments(topology: Topology) -> list:
     """Bridges, ports, switches and memdevs as QEMU arguments."""
     arguments = []
-    slot = 1
+    slot = slots(topology)
     for bridge in topology.bridges:
         arguments += ["-device", f"pxb-cxl,bus_nr={bridge.bus_nr},bus=pcie.0,id={bridge.name}"]
         for number, port in enumerate(bridge.ports):
-            slot += 1
             arguments += ["-device",
-                          f"cxl-rp,port={number},bus={bridge.name},id={port},chassis=0,slot={slot}"]
+                          f"cxl-rp,port={number},bus={bridge.name},id={port},chassis=0,slot={slot[port]}"]
     for switch in topology.switches:
         arguments += ["-device", f"cxl-upstream,bus={switch.port},id={switch.name}"]
         for number, port in enumerate(switch.downstream):
-            slot += 1
             arguments += ["-device", f"cxl-downstream,port={number},bus={switch.name},id={port},"
-                                     f"chassis=0,slot={slot}"]
+                                     f"chassis=0,slot={slot[port]}"]
     for memdev in topology.memdevs:
         if not memdev.present:
             continue
@@ -202,13 +205,17 @@ class Host:
         """Presses the slot's button and waits until the guest has let the device go."""
         since = len(self.qmp.events)
         self.qmp.execute("device_del", {"id": name})
+        self.wait_unplugged(name, since)
+
+    def wait_unplugged(self, name: str, since: int):
+        """Waits until the guest has let a device go, as told by events from index since on."""
         self.qmp.wait_event("DEVICE_DELETED", UNPLUG_SECONDS, since, device=name)
         self.plugged.pop(name, None)
 
-    def plug(self, name: str, serial=None, size=None):
+    def plug(self, name: str, serial=None, size=None, port=None):
         """Adds the memdev with fresh memory; QEMU keeps the old backend busy for ever."""
         model = self.topology.memdev(name)
-        memdev = Memdev(name, model.port, model.serial if serial is None else serial,
+        memdev = Memdev(name, port or model.port, model.serial if serial is None else serial,
                         model.size if size is None else size, model.kind, True)
         self._generation[name] += 1
         generation = self._generation[name]

@@ -40,6 +40,11 @@ class Samples:
                 return True
         return False
 
+    def sampler_gap_ns(self, begin_ns: int = 0) -> int:
+        """The longest time in which the sampler itself, of higher priority than all else, did not run."""
+        stamps = sorted(s.boottime_ns for samples in self.by_vm.values() for s in samples if s.boottime_ns >= begin_ns)
+        return max((b - a for a, b in zip(stamps, stamps[1:])), default=0)
+
     def max_gap_ns(self, name: str, begin_ns: int = 0, end_ns: int = 1 << 62):
         """The longest time in which the counter did not rise, or None without two samples."""
         samples = self.of(name, begin_ns, end_ns)

@@ -229,14 +229,14 @@ class _Reader:
         return self._vms(step, "resume_vm")
 
     def action_surprise_down(self, step):
-        return {"port": step.get("surprise_down", str)}
+        return {"ports": step.names("surprise_down")}
 
     def action_unplug(self, step):
-        return {"memdev": step.get("unplug", str)}
+        return {"memdev": step.get("unplug", str), "at_once": step.get("at_once", bool, False)}
 
     def action_plug(self, step):
         return {"memdev": step.get("plug", str), "serial": step.get("serial", int, None),
-                "size": step.size("size", None)}
+                "size": step.size("size", None), "port": step.get("port", str, None)}
 
     def action_wait(self, step):
         return {"seconds": step.seconds("wait")}
@@ -388,9 +388,11 @@ def check_against(scenario: Scenario, topology) -> None:
         if step.action in FAULTS and "memdev" in args and args["memdev"] not in memdevs:
             raise FormatError(f'{where}: memdev "{args["memdev"]}" is not in {Path(topology.path).name} '
                               f'(known: {", ".join(sorted(memdevs))})')
-        if step.action == "surprise_down" and args["port"] not in devices:
-            raise FormatError(f'{where}: port "{args["port"]}" is not in {Path(topology.path).name} '
-                              f'(known: {", ".join(sorted(devices))})')
+        ports = args["ports"] if step.action == "surprise_down" else [args["port"]] if args.get("port") else []
+        for port in ports:
+            if port not in devices:
+                raise FormatError(f'{where}: port "{port}" is not in {Path(topology.path).name} '
+                                  f'(known: {", ".join(sorted(devices))})')
         if step.action == "aer" and args["device"] not in devices | memdevs:
             raise FormatError(f'{where}: device "{args["device"]}" is not in {Path(topology.path).name}')
         for item in [*step.when, *step.expect]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .errors import FormatError
 from .formats import Table, format_size, load
+from .matrix_regions import read_regions
 
 UNIT = 256 << 20
 MIB = 1 << 20
@@ -56,6 +57,7 @@ class Topology:
     switches: list = field(default_factory=list)
     memdevs: list = field(default_factory=list)
     windows: list = field(default_factory=list)
+    regions: list = field(default_factory=list)
 
     def memdev(self, name: str):
         return next((m for m in self.memdevs if m.name == name), None)
@@ -78,6 +80,8 @@ class Topology:
                          "kind": m.kind, "present": m.present} for m in self.memdevs],
             "windows": [{"targets": w.targets, "size_bytes": w.size, "granularity": w.granularity}
                         for w in self.windows],
+            "regions": [{"name": r.name, "memdevs": r.memdevs, "size_bytes": r.size, "granularity": r.granularity}
+                        for r in self.regions],
         }
 
 
@@ -218,5 +222,6 @@ def parse(path) -> Topology:
     topology.switches = _switches(top, names, set(topology.root_ports()))
     topology.memdevs = _memdevs(top, names, topology.bridges, topology.switches)
     topology.windows = _windows(top, topology.bridges)
+    topology.regions = read_regions(top, topology)
     top.finish()
     return topology

@@ -32,5 +32,9 @@ class LiveTrace:
             self._lines += trace_lines(text[:cut])
 
     def since(self, begin_ns: int) -> list:
+        return [line for _, line in self.dated_since(begin_ns)]
+
+    def dated_since(self, begin_ns: int) -> list:
+        """(boottime in ns, line) of what came at or after a time."""
         with self._lock:
-            return [line for stamp, line in self._lines if stamp >= begin_ns]
+            return [(stamp, line) for stamp, line in self._lines if stamp >= begin_ns]

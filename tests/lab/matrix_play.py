@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Plays one cell on a guest that may be warm, and judges what must hold in every cell."""
+
+import json
+import re
+
+from . import actions, scenario as scenario_file
+from .errors import StepFailed
+from .evidence import FIRST_SIGNS
+from .guest import LIST_MOUNTS
+from .matrix_cell import BASE_STEPS, Cell, scenario_text
+from .matrix_shape import Shape, vm_of
+from .runner import Marks, Play
+
+MAX_GAP_NS = 2_000_000_000
+BUSY_NS = MAX_GAP_NS // 2
+LAST_BEATS = 5
+SIGKILL = 9
+
+# One line per region (device, committed, size, start, serials in target order), per bound instance, and what else
+# must not change. Targets are found through the decoder's endpoint, not through what the manager says.
+STATE = """
+cd /sys/bus/cxl/devices
+for r in region*; do
+    [ -e $r/commit ] || continue
+    serials=
+    for n in $(seq 0 $(($(cat $r/interleave_ways) - 1))); do
+        d=$(cat $r/target$n); s=-
+        [ -n "$d" ] && s=$(cat $(readlink -f $d)/../uport/serial)
+        serials=$serials${serials:+,}$s
+    done
+    echo region $r $(cat $r/commit) $(($(cat $r/size))) $(($(cat $r/resource))) $serials
+done
+for d in /sys/bus/dax/devices/dax*; do [ -e $d/driver ] && echo instance ${d##*/}; done
+grep -q kmem /proc/iomem && echo kmem
+%s | diff -q /run/daxmgr-lab/mounts - >/dev/null || echo mounts
+systemctl show -p Id -p MainPID %s
+"""
+
+
+class NotAsNew(StepFailed):
+    """The cell is over and something of it is left."""
+
+
+class State:
+    """What the kernel and systemd show of a host."""
+
+    def __init__(self, guest, shape: Shape):
+        units = " ".join(guest.vm_unit(vm_of(r.name)) for r in shape.regions)
+        text = guest.channel.must(STATE % (LIST_MOUNTS, units))
+        lines = [line.split() for line in text.splitlines() if line]
+        self.instances = [line[1] for line in lines if line[0] == "instance"]
+        self.strange = [line[0] for line in lines if line[0] in ("kmem", "mounts")]
+        self.regions = [(int(line[4]), line[2] == "1", int(line[3]), [int(s, 0) for s in line[5].split(",") if s != "-"])
+                        for line in lines if line[0] == "region"]
+        shown = [dict(part.split("=", 1) for part in block.split("\n") if "=" in part) for block in text.split("\n\n")]
+        pids = {block["Id"]: int(block["MainPID"]) for block in shown if "Id" in block}
+        self.pids = {vm_of(r.name): pids.get(guest.vm_unit(vm_of(r.name)), 0) for r in shape.regions}
+
+    def problems(self, shape: Shape):
+        """How it differs from what the topology file makes of a host on which all is well."""
+        wanted = sorted((self._serials(shape, r), r.bytes) for r in shape.regions)
+        seen = sorted((serials, size) for _, committed, size, serials in self.regions if committed)
+        if seen != wanted:
+            yield f"committed regions (serials, bytes): {seen}, wanted {wanted}"
+        if len(self.regions) != len(wanted):
+            yield f"{len(self.regions)} region objects, wanted {len(wanted)}"
+        if len(self.instances) != len(shape.regions):
+            yield f"bound instances: {', '.join(self.instances) or 'none'}, wanted one for each VM"
+        for what in self.strange:
+            yield {"kmem": "CXL memory became System RAM", "mounts": "mounts changed"}[what]
+        for vm, pid in self.pids.items():
+            if not pid:
+                yield f"{vm} does not run"
+
+    @staticmethod
+    def _serials(shape: Shape, region) -> list:
+        return [shape.topology.memdev(name).serial for name in region.memdevs]
+
+    def in_order(self, shape: Shape) -> bool:
+        """Whether the regions lie as the topology file says; who waits for whom follows from it."""
+        seen = [serials for _, _, _, serials in sorted(self.regions)]
+        return seen == [self._serials(shape, shape.region(name)) for name in shape.addresses()]
+
+
+class CellPlay(Play):
+    """Like a scenario alone, but the base is played only when the guest is not warm."""
+
+    def __init__(self, session, shape: Shape, cell: Cell, kernel: str, warm: bool):
+        self.shape, self.cell, self.warm = shape, cell, warm
+        folder = session.keep / cell.loss
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{cell.loss}.toml"
+        path.write_text(scenario_text(shape, cell, kernel), encoding="utf-8")
+        scenario = scenario_file.parse(path)
+        scenario_file.check_against(scenario, session.topology)
+        super().__init__(session, scenario)
+        self.report |= {"loss": cell.loss, "what": cell.what}
+        self.vms = [vm.name for vm in scenario.vms]
+        self.before = None
+        self.serial_bytes = {}
+        self.after_ordered = False
+
+    def _prepare(self):
+        if not self.warm:
+            super()._prepare()
+            return
+        steps = self.path / "steps"
+        steps.mkdir(exist_ok=True)
+        self.actions = actions.Actions(self.guest, self.scenario, steps)
+        self.report["faults"] = self.actions.faults
+        self.marks = Marks(self.guest)
+
+    def _steps(self):
+        base = [step for step in self.scenario.steps if step.name in BASE_STEPS]
+        own = [step for step in self.scenario.steps if step.name not in BASE_STEPS]
+        if not self.warm:
+            self._play(base)
+            state = State(self.guest, self.shape)
+            self._must_be_as_new(state)
+            if not state.in_order(self.shape):
+                raise StepFailed("regions lie in the order that follows from the topology file", str(state.regions))
+        self._cell_begins()
+        self._play(own)
+        self._judge()
+
+    def _play(self, steps: list):
+        self.scenario.steps = steps
+        super()._steps()
+
+    # Before
+
+    def _cell_begins(self):
+        self.before = State(self.guest, self.shape)
+        self.marks.now("cell")
+        self.serial_bytes = {vm: len(self.guest.serial(vm)) for vm in self.vms}
+        self.incidents_before = {item["id"] for item in self._incidents()}
+
+    def _incidents(self) -> list:
+        return self.guest.varlink("org.daxmgr.Manager.ListIncidents", {"limit": 50})["incidents"]
+
+    # After
+
+    def _judge(self):
+        self.report["steps"].append({"name": "judgement", "held": False})
+        problems = [*self._ends(), *self._signals(), *self._beats(), *self._zero()]
+        if problems:
+            raise StepFailed("what must hold in every cell", "; ".join(problems))
+        state = State(self.guest, self.shape)
+        self._must_be_as_new(state)
+        if self.guest.host.plugged != {m.name: m for m in self.guest.host.topology.memdevs if m.present}:
+            raise NotAsNew("the memdevs are those of the topology file", str(self.guest.host.plugged))
+        self.after_ordered = state.in_order(self.shape)
+        self.report |= self._times()
+        self.report["steps"][-1]["held"] = True
+
+    def _must_be_as_new(self, state: State):
+        problems = list(state.problems(self.shape))
+        if problems:
+            raise NotAsNew("nothing is left, nothing is missing", "; ".join(problems))
+
+    @property
+    def _survivors(self) -> list:
+        return [vm for vm in self.vms if vm not in self.cell.victims]
+
+    def _ends(self):
+        """Victims end by SIGKILL only, who has to leave in order, nobody else at all."""
+        for vm in self.vms:
+            exits = [r.fields for r in self.guest.journal.exits(self.guest.vm_unit(vm), self.marks.journal("cell"))]
+            if vm in self.cell.victims:
+                odd = [f for f in exits if (f.get("EXIT_CODE"), f.get("EXIT_STATUS")) != ("killed", str(SIGKILL))]
+                if odd or not exits:
+                    yield f"{vm} ended by {[(f.get('EXIT_CODE'), f.get('EXIT_STATUS')) for f in exits] or 'nothing'}"
+            elif vm in self.cell.stopped:
+                if any(f.get("EXIT_CODE") == "dumped" or f.get("EXIT_STATUS") == str(SIGKILL) for f in exits):
+                    yield f"{vm}, who only had to leave, was killed"
+            elif exits:
+                yield f"{vm}, which survives, ended by {exits[-1].get('EXIT_CODE')} {exits[-1].get('EXIT_STATUS')}"
+
+    def _signals(self):
+        """No SIGKILL or SIGBUS to a survivor, as the kernel traced it."""
+        pids = {self.before.pids[vm]: vm for vm in self._survivors}
+        for line in self.guest.trace_live.since(self.marks.guest_ns("cell")):
+            match = re.match(r"signal_generate: sig=(\d+) .* pid=(\d+) ", line)
+            if match and int(match[2]) in pids:
+                yield f"{pids[int(match[2])]} was sent signal {match[1]}"
+
+    def _beats(self):
+        """The counters of those who are not concerned never stand still."""
+        self.guest.refresh_samples()
+        samples, begin = self.guest.samples, self.marks.guest_ns("cell")
+        for vm in self._survivors:
+            if vm in self.cell.stopped:
+                continue
+            gap = samples.max_gap_ns(vm, begin)
+            if gap is None:
+                yield f"{vm}: no counter was read"
+            elif gap > MAX_GAP_NS:
+                busy = samples.sampler_gap_ns(begin)
+                self.report["too_busy"] = busy > BUSY_NS
+                yield f"{vm} stood still for {gap / 1e9:.1f} s (the lab's sampler did not run for {busy / 1e9:.1f} s)"
+
+    def _zero(self):
+        """Whoever came back found its memory zero, and nobody lives on with memory that was changed."""
+        for region in self.shape.regions:
+            vm = vm_of(region.name)
+            text = self.guest.serial(vm)[self.serial_bytes[vm]:]
+            runs = text.split("START")
+            if vm in self.cell.victims + self.cell.stopped and len(runs) < 2:
+                yield f"{vm} did not start again"
+            for run in runs[1:]:
+                match = re.search(r"^ZERO (.*)$", run, re.M)
+                if match and match[1] != f"ok {self.shape.vm_bytes(region)}" or not match and run is runs[-1]:
+                    yield f"{vm}: ZERO {match[1] if match else 'was not printed'}"
+            for number, run in enumerate(runs):
+                if "CORRUPT" in run and (number == len(runs) - 1 or
+                                         run.split("CORRUPT", 1)[1].count("BEAT") > LAST_BEATS):
+                    yield f"{vm}: its memory did not keep what was stored"
+
+    # Times
+
+    def _times(self) -> dict:
+        """From the kernel's first record of the loss until contained, and from it (or what a person did) until recovered."""
+        faults = self.report["faults"]
+        t0 = {fault["step"]: self._t0(fault, later) for fault, later in zip(faults, [*faults[1:], None])}
+        first = t0[self.cell.losses[0]]
+        last = max([t0[self.cell.losses[-1]], *(self.marks.guest_ns(name) for name in self.cell.by_hand)])
+        new = [item for item in self._incidents() if item["id"] not in self.incidents_before]
+        self.report["incidents"] = new
+        contained = [item["containedNs"] for item in new if item.get("containedNs")]
+        recovered = [item["recoveredNs"] for item in new if item.get("recoveredNs")]
+        return {"contain_ms": _ms(min(contained, default=None), first),
+                "recover_ms": _ms(max(recovered, default=None), last),
+                "incident_units": [f'{item["cause"]} at {item["unit"]}' for item in new]}
+
+    def _t0(self, fault: dict, later) -> int:
+        """The kernel's first record of a fault, else when it was commanded; what comes after the next fault is not of it."""
+        begin = fault["boottime_ns"] - fault["clock_error_ns"]
+        end = later["boottime_ns"] if later else self.guest.boottime_ns()
+        return next((stamp for stamp, line in self.guest.trace_live.dated_since(begin)
+                     if stamp < end and FIRST_SIGNS.match(line)), fault["boottime_ns"])
+
+    # Evidence
+
+    def _collect(self) -> list:
+        if not self.report["held"]:
+            return super()._collect()
+        self._keep_little()
+        return []
+
+    def _keep_little(self):
+        """Of a cell that held: the journal and the trace of its time."""
+        since = self.marks.guest_ns("cell")
+        records = self.guest.journal.since(self.marks.journal("cell"))
+        (self.path / "journal.json").write_text("".join(json.dumps(r.fields) + "\n" for r in records), encoding="utf-8")
+        lines = self.guest.trace_live.dated_since(since)
+        (self.path / "trace.txt").write_text("".join(f"{ns / 1e9:.6f} {text}\n" for ns, text in lines), encoding="utf-8")
+
+
+def _ms(end, begin):
+    return None if end is None else round((end - begin) / 1e6, 1)
