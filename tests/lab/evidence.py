@@ -65,7 +65,7 @@ class Evidence:
     def collect(self, mark: int, product: bool, faults: list) -> list:
         """Saves everything from a journal position on; returns what could not be saved."""
         problems = []
-        jobs = [self._lab, lambda: date_faults(faults, self.guest.trace()), lambda: self._journal(mark)]
+        jobs = [self._lab, lambda: date_faults(faults, self.guest.trace()), lambda: self.journal(mark)]
         if product:
             jobs.append(self._product)
         for work in jobs:
@@ -75,7 +75,7 @@ class Evidence:
                 problems.append(str(error))
         return problems
 
-    def _journal(self, mark: int):
+    def journal(self, mark: int):
         journal = self.guest.journal
         records = journal.since(mark)
         self._write("journal.json", b"".join(json.dumps(r.fields).encode() + b"\n" for r in records))

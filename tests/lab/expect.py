@@ -28,6 +28,14 @@ class Checker:
             self.guest.host.check_alive()
             return False, str(error)
 
+    def _host_panics(self, args):
+        """The console is the only witness; what it says is kept on this side."""
+        for line in self.guest.host.console().splitlines():
+            if re.search(args["matches"], line):
+                self.guest.panicked = True
+                return True, line
+        return False, "the console shows no such line"
+
     def _json(self, args):
         result = self.guest.ctl(args["cmd"])
         if result.rc != 0:

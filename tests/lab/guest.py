@@ -25,7 +25,7 @@ TRACE = "/sys/kernel/tracing/instances/lab"
 TRACE_LIVE = "/sys/kernel/tracing/instances/lab-live"
 SOCKET = "/run/daxmgr/org.daxmgr.Manager"
 DAEMON = "daxmgrd.service"
-SYSUSERS = 'u daxlab-vm - "lab VMs" /run/daxmgr-vm\nm daxlab-vm kvm\n'
+SYSUSERS = 'u daxlab-vm - "lab VMs" /run/daxmgr-vm\nm daxlab-vm kvm\nm daxlab-vm disk\n'
 
 PREPARE_TRACING = f"""
 prepare() {{
@@ -72,6 +72,7 @@ class Guest:
         self.boot_seconds = 0.0
         self._journal_marks = 0
         self._nudged = 0.0
+        self.panicked = False
         self.kernel = ""
 
     # Boot
@@ -83,6 +84,7 @@ class Guest:
         for source in (Path(__file__).parent / "guest").glob("*.py"):
             shutil.copy(source, code)
         payload.build(code / "beat.elf")
+        payload.build_stranger(code / "stranger")
         self.host.start()
         agent = Agent(self.host.socket("agent"))
         agent.wait(time.monotonic() + BOOT_SECONDS, self.host.check_alive)
@@ -125,7 +127,7 @@ class Guest:
             self.channel.write(f"/etc/daxmgr/daxmgrd.conf.d/{name}", text)
 
     def write_vm(self, vm):
-        command = shlex.join(payload.qemu_command(vm.name, vm.size))
+        command = shlex.join(payload.qemu_command(vm.name, vm.size, vm.disk))
         size = f"{vm.size}@{vm.region}" if vm.region else str(vm.size)
         options = " ".join(part for part in ("" if vm.restart else "--no-restart", vm.options) if part)
         self.channel.write(f"/etc/daxmgr/vm/{vm.name}.conf",
@@ -254,8 +256,11 @@ class Guest:
 
     def reset(self) -> bool:
         """Takes the product's state away; false when the guest is not as good as new."""
+        if self.panicked:
+            return False
+        self.host.throttle_as_at_boot()
         run = self.channel.run
-        run("systemctl stop 'daxmgr-vm@*.service'; systemctl reset-failed", 60)
+        run("pkill -KILL -x stranger; systemctl stop 'daxmgr-vm@*.service'; systemctl reset-failed", 60)
         self._destroy_regions()
         run(f"systemctl stop {DAEMON}; systemctl clean --what=fdstore {DAEMON} 2>/dev/null; "
             "rm -rf /var/lib/daxmgr /etc/daxmgr /run/daxmgr-vm/* /dev/daxmgr", 60)

@@ -90,6 +90,19 @@ def topology_arguments(topology: Topology) -> list:
     return arguments
 
 
+def disk_arguments(topology: Topology, folder: Path) -> list:
+    """The extra drives: sparse files, found in the guest as /dev/disk/by-id/virtio-NAME."""
+    arguments = []
+    for disk in topology.disks:
+        path = folder / f"{disk.name}.disk"
+        with open(path, "wb") as file:
+            file.truncate(disk.size)
+        limit = f",throttling.bps-total={disk.throttle}" if disk.throttle else ""
+        arguments += ["-drive", f"file={path},if=none,id={disk.name}-drive,format=raw,cache=unsafe{limit}",
+                      "-device", f"virtio-blk-pci,bus=pcie.0,drive={disk.name}-drive,id={disk.name},serial={disk.name}"]
+    return arguments
+
+
 def machine(topology: Topology) -> str:
     """The machine with its windows; QEMU wants all cxl-fmw keys in one option."""
     parts = ["q35", "cxl=on", "sata=off", "smbus=off"]
@@ -146,6 +159,7 @@ class Host:
             "-device", f"virtserialport,chardev=channel,name={CHANNEL}",
             *_share("product", self.product, True),
             *_share("out", self.keep / "out", False),
+            *disk_arguments(topology, self.run_dir),
             *topology_arguments(topology),
         ]
 
@@ -167,12 +181,15 @@ class Host:
                                        env={**os.environ, "TMPDIR": str(self.run_dir)})
         self.qmp = Qmp(self.socket("qmp"), time.monotonic() + 20, self.check_alive)
 
+    def console(self) -> str:
+        return (self.keep / "console.log").read_text(errors="replace")
+
     def check_alive(self):
         """A LabError with QEMU's own last words, when it has ended."""
         if self.child is None or self.child.poll() is None:
             return
         said = (self.keep / "qemu-output.txt").read_text(errors="replace").strip()
-        console = (self.keep / "console.log").read_text(errors="replace").splitlines()[-12:]
+        console = self.console().splitlines()[-12:]
         raise LabError(f"the guest's QEMU ended with code {self.child.returncode}"
                        + (f": {said[-800:]}" if said else "")
                        + ("; the console ends:\n  " + "\n  ".join(console) if console else ""))
@@ -186,6 +203,15 @@ class Host:
             self.qmp.close()
         if self.child:
             process.stop(self.child)
+
+    def throttle(self, disk: str, rate: int):
+        """Limits a disk to so many bytes per second from now on; 0 lets everything through at once."""
+        limits = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+        self.qmp.execute("block_set_io_throttle", {"id": f"/machine/peripheral/{disk}/virtio-backend", "bps": rate, **limits})
+
+    def throttle_as_at_boot(self):
+        for disk in self.topology.disks:
+            self.throttle(disk.name, disk.throttle)
 
     # Faults. Each returns nothing and raises LabError in QEMU's own words.
 

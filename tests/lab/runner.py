@@ -101,7 +101,8 @@ class Play:
             self.evidence.iomem("before")
             self._prepare()
             self._steps()
-            self._no_warnings()
+            if not self.guest.panicked:
+                self._no_warnings()
             self.report["held"] = True
             self.progress.line(f"held    {self.scenario.name}")
         except StepFailed as failure:
@@ -116,6 +117,9 @@ class Play:
         return self.report
 
     def _collect(self) -> list:
+        if self.guest.panicked:
+            self.evidence.journal(self.journal_mark)
+            return []
         try:
             self.guest.host.check_alive()
         except LabError as error:

@@ -7,16 +7,28 @@ from pathlib import Path
 from . import jsonpath
 from .errors import FormatError
 from .formats import Table, load
+from .payload import DISK_IO
 from .qemu import MEDIA_EVENTS
 
 MIB = 1 << 20
 DEFAULT_STEP_SECONDS = 30.0
 KERNELS = ("stock", "lts")
 VM_STATES = ("beating", "silent", "paused", "running", "internal-error", "dead")
+DISK_CACHES = ("writeback", "none")
+DISK_AIO = ("threads", "native", "io_uring")
 CLEAN = ("processes", "mappings", "instances", "regions", "mounts")
 DAEMON_VERBS = ("start", "stop", "restart", "kill")
 OPERATORS = ("equals", "not_equals", "in", "min", "max", "matches", "contains", "count", "exists")
 FAULTS = ("surprise_down", "aer", "unplug", "plug", "inject_poison", "media_event", "machine_check")
+
+
+@dataclass
+class VmDisk:
+    """A drive of the host that a VM uses, and what its payload does with it."""
+    device: str
+    cache: str
+    aio: str
+    io: str
 
 
 @dataclass
@@ -27,6 +39,7 @@ class Vm:
     user: str
     options: str
     restart: bool
+    disk: VmDisk | None = None
 
 
 @dataclass
@@ -184,7 +197,10 @@ class _Reader:
                 raise table.error(f'of: "{part}" is not one of {", ".join(CLEAN)}')
         return {"of": parts}
 
-    EXPECT_SHORT = {"journal": "matches", "kernel_log": "matches", "trace": "matches", "file": "path",
+    def expect_host_panics(self, table: Table) -> dict:
+        return {"matches": table.regex("matches")}
+
+    EXPECT_SHORT = {"host_panics": "matches", "journal": "matches", "kernel_log": "matches", "trace": "matches", "file": "path",
                     "run": "command", "memdevs": "names", "clean": "of"}
 
     def expectation(self, table: Table) -> Expectation:
@@ -237,6 +253,14 @@ class _Reader:
     def action_plug(self, step):
         return {"memdev": step.get("plug", str), "serial": step.get("serial", int, None),
                 "size": step.size("size", None), "port": step.get("port", str, None)}
+
+    def action_throttle(self, step):
+        table = Table(f"{step.where}: throttle", step.raw("throttle"))
+        args = {"disk": table.get("disk", str), "rate": table.size("rate")}
+        table.finish()
+        if args["rate"] < 0:
+            raise table.error(f"rate = {args['rate']} must not be negative")
+        return args
 
     def action_wait(self, step):
         return {"seconds": step.seconds("wait")}
@@ -332,17 +356,31 @@ def _plain(value) -> str:
     return repr(value)
 
 
+def _vm_disk(table: Table):
+    if not table.has("disk"):
+        return None
+    inner = Table(f"{table.where}: disk", table.raw("disk"))
+    disk = VmDisk(inner.get("device", str), inner.choice("cache", DISK_CACHES, "writeback"),
+                  inner.choice("aio", DISK_AIO, "threads"), inner.choice("io", DISK_IO, "read"))
+    inner.finish()
+    if disk.aio == "native" and disk.cache != "none":
+        raise inner.error('aio = "native" needs cache = "none"')
+    return disk
+
+
 def _vms(top: Table) -> list:
     vms = []
     for table in top.tables("vm", "vm"):
         vm = Vm(table.name(), table.size("size"), table.name("region", ""),
                 table.get("user", str, "daxlab-vm"), table.get("options", str, ""),
-                table.get("restart", bool, True))
+                table.get("restart", bool, True), _vm_disk(table))
         table.finish()
         if vm.size <= 0 or vm.size % (2 * MIB):
             raise table.error("size must be a multiple of 2M")
         if any(other.name == vm.name for other in vms):
             raise table.error("the name is already used")
+        if vm.disk and any(other.disk and other.disk.device == vm.disk.device for other in vms):
+            raise table.error(f'disk: device "{vm.disk.device}" is already used by another VM')
         vms.append(vm)
     return vms
 
@@ -375,13 +413,26 @@ def parse(path) -> Scenario:
     top.finish()
     if not scenario.steps:
         raise top.error("there is no [[step]]")
+    _panic_ends_it(top, scenario)
     return scenario
+
+
+def _panic_ends_it(top: Table, scenario: Scenario):
+    """Nothing can be looked at after a panic."""
+    expected = [item for step in scenario.steps for item in [*step.when, *step.expect]]
+    if any(item.kind == "host_panics" for item in expected[:-1]):
+        raise top.error("host_panics must be the last expectation of the last step")
 
 
 def check_against(scenario: Scenario, topology) -> None:
     """Ports and memdevs that steps name must exist in the topology it runs on."""
     memdevs = {m.name for m in topology.memdevs}
     devices = {*topology.root_ports(), *topology.downstream_ports()}
+    disks = {d.name for d in topology.disks}
+    for vm in scenario.vms:
+        if vm.disk and vm.disk.device not in disks:
+            raise FormatError(f'{Path(scenario.path).name}: vm "{vm.name}": disk "{vm.disk.device}" is not in '
+                              f'{Path(topology.path).name} (known: {", ".join(sorted(disks))})')
     for step in scenario.steps:
         where = f'{Path(scenario.path).name}: step "{step.name}"'
         args = step.args
@@ -393,6 +444,9 @@ def check_against(scenario: Scenario, topology) -> None:
             if port not in devices:
                 raise FormatError(f'{where}: port "{port}" is not in {Path(topology.path).name} '
                                   f'(known: {", ".join(sorted(devices))})')
+        if step.action == "throttle" and args["disk"] not in disks:
+            raise FormatError(f'{where}: disk "{args["disk"]}" is not in {Path(topology.path).name} '
+                              f'(known: {", ".join(sorted(disks))})')
         if step.action == "aer" and args["device"] not in devices | memdevs:
             raise FormatError(f'{where}: device "{args["device"]}" is not in {Path(topology.path).name}')
         for item in [*step.when, *step.expect]:

@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from . import jsonpath, scenario, topology
+from . import jsonpath, payload, scenario, topology
 from .compare import holds
 from .errors import FormatError
 from .journal import Journal
@@ -29,6 +29,10 @@ size = "512M"
 [[window]]
 targets = ["hb0"]
 size = "4G"
+[[disk]]
+name = "d0"
+size = "1G"
+throttle = "64K"
 """
 
 SCENARIO = """
@@ -66,6 +70,7 @@ class Topologies(Formats):
         self.assertEqual([m.serial for m in parsed.memdevs], [0x10, 0x11])
         self.assertEqual(parsed.memdevs[0].size, 512 << 20)
         self.assertEqual(parsed.root_ports(), ["rp0", "rp1"])
+        self.assertEqual([(d.name, d.size, d.throttle) for d in parsed.disks], [("d0", 1 << 30, 65536)])
 
     def test_refusals(self):
         cases = [
@@ -89,6 +94,10 @@ class Topologies(Formats):
             ('size = "4G"', 'size = "4G"\ngranularity = 300', "granularity = 300 is not"),
             ('[[bridge]]', '[[bridge', "not valid TOML"),
             ('[[bridge]]', 'speed = 1\n[[bridge]]', 'file.toml: unknown key "speed"'),
+            ('name = "d0"', 'name = "rp0"', 'disk "rp0": the name is already used by a root port'),
+            ('name = "d0"', 'name = "a-drive-with-a-long-name"', "more than 20 characters"),
+            ('throttle = "64K"', 'throttle = "slow"', "is not a size"),
+            ('size = "1G"', 'size = 1000', 'disk "d0": size = 1000 is not a multiple of 1M'),
         ]
         for old, new, wanted in cases:
             with self.subTest(wanted):
@@ -123,6 +132,14 @@ class Scenarios(Formats):
             ('size = "16M"', 'size = "3M"', 'vm "a": size must be a multiple of 2M'),
             ('[[step]]', '[[step]]\nname = "zero"\n[[step]]', 'step "zero": has neither an action nor an expectation'),
             ('topology = "demo"', 'kernel = "newest"', "kernel = 'newest' is not one of stock, lts"),
+            ('size = "16M"', 'size = "16M"\ndisk = { device = "d0", cache = "writethrough" }', "cache = 'writethrough' is not one of"),
+            ('size = "16M"', 'size = "16M"\ndisk = { device = "d0", aio = "native" }', 'aio = "native" needs cache = "none"'),
+            ('size = "16M"', 'size = "16M"\ndisk = { cache = "none" }', 'vm "a": disk: key "device" is missing'),
+            ('size = "16M"', 'size = "16M"\ndisk = { device = "d0" }\n[[vm]]\nname = "b"\nsize = "2M"\ndisk = { device = "d0" }',
+             'vm "b": disk: device "d0" is already used'),
+            ('surprise_down = "rp0"', 'throttle = { disk = "d0" }', 'throttle: key "rate" is missing'),
+            ('surprise_down = "rp0"', 'throttle = { disk = "d0", rate = -1 }', "must not be negative"),
+            ('expect = [{ vm', 'expect = [{ host_panics = "panic" }, { vm', "host_panics must be the last expectation"),
         ]
         for old, new, wanted in cases:
             with self.subTest(wanted):
@@ -140,6 +157,22 @@ class Scenarios(Formats):
         with self.assertRaises(FormatError) as caught:
             scenario.check_against(played, host)
         self.assertIn('step "one": port "rp5" is not in file.toml', str(caught.exception))
+
+    def test_disks_against_topology(self):
+        host = self.parse(topology, TOPOLOGY)
+        cases = [('size = "16M"', 'size = "16M"\ndisk = { device = "d7" }', 'vm "a": disk "d7" is not in file.toml (known: d0)'),
+                 ('surprise_down = "rp0"', 'throttle = { disk = "d7", rate = 0 }', 'disk "d7" is not in file.toml')]
+        for old, new, wanted in cases:
+            with self.subTest(wanted), self.assertRaises(FormatError) as caught:
+                scenario.check_against(self.parse(scenario, SCENARIO.replace(old, new, 1)), host)
+            self.assertIn(wanted, str(caught.exception))
+
+    def test_disk_of_a_vm(self):
+        text = SCENARIO.replace('size = "16M"', 'size = "16M"\ndisk = { device = "d0", cache = "none", io = "write" }')
+        vm = self.parse(scenario, text).vms[0]
+        command = " ".join(payload.qemu_command(vm.name, vm.size, vm.disk))
+        self.assertIn("file=/dev/disk/by-id/virtio-d0,format=raw,cache=none,aio=threads", command)
+        self.assertIn(" disk=2 ", command)
 
     def test_ours(self):
         here = Path(__file__).parent

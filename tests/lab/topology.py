@@ -13,6 +13,7 @@ MIB = 1 << 20
 GRANULARITIES = [256 << shift for shift in range(7)]
 FIRST_BUS = 12
 LAST_BUS = 255
+SERIAL_LENGTH = 20
 
 
 @dataclass
@@ -47,6 +48,14 @@ class Window:
 
 
 @dataclass
+class Disk:
+    """A drive of the host beside its root disk; throttle is in bytes per second, 0 for none."""
+    name: str
+    size: int
+    throttle: int
+
+
+@dataclass
 class Topology:
     path: str
     description: str
@@ -58,6 +67,7 @@ class Topology:
     memdevs: list = field(default_factory=list)
     windows: list = field(default_factory=list)
     regions: list = field(default_factory=list)
+    disks: list = field(default_factory=list)
 
     def memdev(self, name: str):
         return next((m for m in self.memdevs if m.name == name), None)
@@ -82,6 +92,7 @@ class Topology:
                         for w in self.windows],
             "regions": [{"name": r.name, "memdevs": r.memdevs, "size_bytes": r.size, "granularity": r.granularity}
                         for r in self.regions],
+            "disks": [{"name": d.name, "size_bytes": d.size, "throttle": d.throttle} for d in self.disks],
         }
 
 
@@ -205,6 +216,18 @@ def _windows(top: Table, bridges: list) -> list:
     return windows
 
 
+def _disks(top: Table, names: _Names) -> list:
+    disks = []
+    for table in top.tables("disk", "disk"):
+        disk = Disk(table.name(), _positive(table, "size", table.size("size"), MIB), table.size("throttle", 0))
+        table.finish()
+        if len(disk.name) > SERIAL_LENGTH:
+            raise table.error(f"the name has more than {SERIAL_LENGTH} characters, which is all a drive's serial number has")
+        names.claim("disk", disk.name)
+        disks.append(disk)
+    return disks
+
+
 def parse(path) -> Topology:
     """Reads and checks a topology file."""
     top = Table(Path(path).name, load(path))
@@ -223,5 +246,6 @@ def parse(path) -> Topology:
     topology.memdevs = _memdevs(top, names, topology.bridges, topology.switches)
     topology.windows = _windows(top, topology.bridges)
     topology.regions = read_regions(top, topology)
+    topology.disks = _disks(top, names)
     top.finish()
     return topology

@@ -35,6 +35,14 @@ timer_entry:
 	popal
 	iret
 
+	.globl disk_entry
+disk_entry:
+	pushal
+	cld
+	call disk_tick
+	popal
+	iret
+
 	.globl stray_entry
 stray_entry:
 	pushal

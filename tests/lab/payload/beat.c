@@ -10,6 +10,10 @@
  *   CHECK ms N              how long the check took
  *   BEAT N                  every 200 ms; N counts timer ticks of 50 ms
  *   CORRUPT OFFSET WANT GOT a page did not hold what was stored
+ *   IO N                    with a disk, every second: requests that have completed
+ *   IO failed               the drive reported an error
+ *
+ * With disk=1 (reads), 2 (reads and writes) or 3 (also flushes) on its command line it keeps a virtio drive busy.
  *
  * The instance is [start, start + size) of guest-physical memory; both come on the command line
  * because firmware keeps tables at the top of RAM, which therefore is ordinary memory.
@@ -17,14 +21,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "beat.h"
+
 #define COM1                  0x3f8
 #define PIT_HZ                1193182
 #define TICK_HZ               20
 #define TICKS_PER_BEAT        4
+#define BEATS_PER_IO_LINE     5
+#define REQUESTS_PER_TICK     32
 #define PAGES_PER_TICK        8
 #define PAGE_BYTES            4096
 #define MAX_PAGES             (1024 * 1024 * 1024 / PAGE_BYTES)
 #define TIMER_VECTOR          0x20
+#define CASCADE_LINE          2
 #define VECTORS               48
 #define PAGE_MARK             0xda000000u
 #define MULTIBOOT_HAS_CMDLINE (1u << 2)
@@ -55,23 +64,12 @@ static uint32_t last_stored[MAX_PAGES];
 static volatile uint32_t ticks;
 
 extern void timer_entry(void);
+extern void disk_entry(void);
 extern void stray_entry(void);
 void beat_main(uint32_t magic, const struct multiboot_info *info);
 void timer_tick(void);
+void disk_tick(void);
 void stray_interrupt(void);
-
-static inline void out8(uint16_t port, uint8_t value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint8_t in8(uint16_t port)
-{
-	uint8_t value;
-
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
 
 static void put_char(char c)
 {
@@ -80,13 +78,13 @@ static void put_char(char c)
 	out8(COM1, (uint8_t)c);
 }
 
-static void put_text(const char *text)
+void put_text(const char *text)
 {
 	while (*text)
 		put_char(*text++);
 }
 
-static void put_number(uint32_t number)
+void put_number(uint32_t number)
 {
 	char digits[12];
 	int i = sizeof(digits) - 1;
@@ -106,7 +104,7 @@ static void put_hex(uint32_t number)
 		put_char("0123456789abcdef"[(number >> shift) & 0xf]);
 }
 
-static _Noreturn void stop(const char *why)
+_Noreturn void stop(const char *why)
 {
 	put_text("STOP ");
 	put_text(why);
@@ -118,6 +116,13 @@ static _Noreturn void stop(const char *why)
 void timer_tick(void)
 {
 	ticks++;
+	out8(0x20, 0x20);
+}
+
+void disk_tick(void)
+{
+	disk_interrupt();
+	out8(0xa0, 0x20);
 	out8(0x20, 0x20);
 }
 
@@ -276,14 +281,37 @@ static void visit(volatile uint32_t *page_words, uint32_t page, uint32_t counter
 		report_corruption(page, counter, page_words[1]);
 }
 
-static _Noreturn void beat(volatile uint32_t *words, uint32_t pages)
+static void unmask(unsigned int line)
+{
+	set_gate(TIMER_VECTOR + line, disk_entry);
+	if (line < 8 || line > 15)
+		stop("the drive's interrupt is not one of the second controller");
+	out8(0x21, in8(0x21) & (uint8_t)~(1u << CASCADE_LINE));
+	out8(0xa1, in8(0xa1) & (uint8_t)~(1u << (line - 8)));
+}
+
+static void say(const char *what, uint32_t number)
+{
+	put_text(what);
+	put_number(number);
+	put_char('\n');
+}
+
+static _Noreturn void beat(volatile uint32_t *words, uint32_t pages, int with_disk)
 {
 	const uint32_t stride = PAGE_BYTES / 4;
-	uint32_t page = 0, counter = 0, said = 0;
+	uint32_t page = 0, counter = 0, said = 0, seen = ticks, beats = 0, allowance = 0;
 
 	for (;;) {
 		__asm__ volatile("hlt");
+		/* The drive's interrupts wake it too; what comes beyond the allowance is taken at the next tick. */
+		if (with_disk)
+			allowance -= disk_poll(allowance);
+		if (ticks == seen)
+			continue;
+		seen = ticks;
 		counter++;
+		allowance = REQUESTS_PER_TICK;
 		for (int i = 0; i < PAGES_PER_TICK; i++) {
 			visit(&words[page * stride], page, counter);
 			page = page + 1 == pages ? 0 : page + 1;
@@ -291,34 +319,39 @@ static _Noreturn void beat(volatile uint32_t *words, uint32_t pages)
 		if (counter - said < TICKS_PER_BEAT)
 			continue;
 		said = counter;
-		put_text("BEAT ");
-		put_number(counter);
-		put_char('\n');
+		say("BEAT ", counter);
+		if (with_disk && ++beats % BEATS_PER_IO_LINE == 0)
+			say("IO ", disk_completed());
 	}
 }
 
 void beat_main(uint32_t magic, const struct multiboot_info *info)
 {
 	volatile uint32_t *words;
-	uint32_t start, size;
+	const char *line = (const char *)(uintptr_t)info->cmdline;
+	uint32_t start, size, disk = DISK_NONE;
 
 	(void)magic;
 	put_text("\nSTART\n");
 	print_accelerator();
 	if (!(info->flags & MULTIBOOT_HAS_CMDLINE))
 		stop("no command line");
-	if (!find_number((const char *)(uintptr_t)info->cmdline, "start=", &start) ||
-	    !find_number((const char *)(uintptr_t)info->cmdline, "size=", &size))
+	if (!find_number(line, "start=", &start) || !find_number(line, "size=", &size))
 		stop("start= and size= are needed");
+	find_number(line, "disk=", &disk);
 	if (size < PAGE_BYTES || size / PAGE_BYTES > MAX_PAGES)
 		stop("size is out of range");
 	start_timer();
 	check_zero((const uint32_t *)(uintptr_t)start, size);
 
+	if (disk) {
+		size -= DISK_BYTES;
+		unmask(disk_start(disk, start + size));
+	}
 	words = (volatile uint32_t *)(uintptr_t)start;
 	for (uint32_t page = 0; page < size / PAGE_BYTES; page++) {
 		words[page * (PAGE_BYTES / 4)] = PAGE_MARK ^ page;
 		words[page * (PAGE_BYTES / 4) + 1] = 0;
 	}
-	beat(words, size / PAGE_BYTES);
+	beat(words, size / PAGE_BYTES, disk != DISK_NONE);
 }
