@@ -90,10 +90,6 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
 	case ISO_WAIT_WINDOW:
-		snprintf(reason, sizeof(reason), "no window reaches the memdevs of region %s",
-			 region->definition.name);
-		judge(v, ISO_DOMAIN_WAITING, reason);
-		break;
 	case ISO_WAIT_TOO_SMALL:
 		judge(v, ISO_DOMAIN_WAITING, region->reason);
 		break;

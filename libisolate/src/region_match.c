@@ -44,26 +44,60 @@ static bool is_managed(const struct iso_engine *e, uint32_t kernel_id)
 	return false;
 }
 
+static bool is_anothers(const struct iso_engine *e, const struct region *region, uint32_t kernel_id)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (e->regions[r].used && &e->regions[r] != region &&
+		    e->regions[r].kernel_id == kernel_id)
+			return true;
+	return false;
+}
+
+/*
+ * How well a kernel region fits: several regions may stand on the same memdevs,
+ * and then number, address and size tell them apart. 0: it is not ours.
+ */
+static uint32_t likeness(const struct iso_engine *e, const struct region *region,
+			 const struct iso_observed_region *seen)
+{
+	enum match match = match_targets(region, seen);
+	uint32_t points = 0;
+
+	if (match == MATCH_NO)
+		return 0;
+	if (seen->kernel_id == region->kernel_id)
+		return 100;
+	if (is_anothers(e, region, seen->kernel_id))
+		return 0;
+	if (region->has_hpa && region->last_hpa.v == seen->range.start.v)
+		points += 4;
+	if (region->definition.bytes && region->definition.bytes == seen->range.bytes)
+		points += 2;
+	if (match == MATCH_WHOLE)
+		return 20 + points;
+	/* A leftover without any target may be ours only if we were making one. */
+	if (any_target(seen))
+		return 10 + points;
+	return region->creation_interrupted && !seen->committed ? 1 : 0;
+}
+
 static const struct iso_observed_region *
 find_observed(const struct iso_engine *e, const struct region *region, const struct iso_snapshot *s)
 {
-	const struct iso_observed_region *partly = NULL;
-	uint32_t i;
+	const struct iso_observed_region *best = NULL;
+	uint32_t i, most = 0;
 
 	for (i = 0; i < s->n_regions; i++) {
-		const struct iso_observed_region *seen = &s->regions[i];
-		enum match match = match_targets(region, seen);
+		uint32_t points = likeness(e, region, &s->regions[i]);
 
-		if (match == MATCH_NO)
+		if (points <= most)
 			continue;
-		if (seen->kernel_id == region->kernel_id || match == MATCH_WHOLE)
-			return seen;
-		/* A leftover without any target may be ours only if we were making one. */
-		if (any_target(seen) || (region->creation_interrupted && !seen->committed &&
-					 !is_managed(e, seen->kernel_id)))
-			partly = seen;
+		most = points;
+		best = &s->regions[i];
 	}
-	return partly;
+	return best;
 }
 
 static uint32_t window_at(const struct iso_engine *e, struct iso_hpa hpa)

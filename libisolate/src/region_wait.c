@@ -67,7 +67,7 @@ static bool comes_first(struct iso_engine *e, uint32_t i, uint32_t r)
 
 	if (!other->desired || region_legs_wait(e, other) != ISO_WAIT_NOTHING)
 		return false;
-	if (size_plan(e, i) != ISO_WAIT_NOTHING)
+	if (window_taken_by(e, i) != ISO_NONE || size_plan(e, i) != ISO_WAIT_NOTHING)
 		return false;
 	other->window = window_for(e, i);
 	return other->window != ISO_NONE && order_before(e, i, r);
@@ -125,15 +125,28 @@ enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
 	enum iso_region_wait wait;
+	uint32_t taken_by;
 
 	if (!e->observed || region->unobserved)
 		return ISO_WAIT_OBSERVATION;
 	wait = region_legs_wait(e, region);
 	if (wait != ISO_WAIT_NOTHING)
 		return wait;
-	region->window = window_for(e, r);
-	if (region->window == ISO_NONE)
+	taken_by = window_taken_by(e, r);
+	if (taken_by != ISO_NONE) {
+		snprintf(
+			region->reason, sizeof(region->reason),
+			"region %.48s: a host bridge with a single root port decodes for one region, "
+			"which is %.48s",
+			region->definition.name, e->regions[taken_by].definition.name);
 		return ISO_WAIT_WINDOW;
+	}
+	region->window = window_for(e, r);
+	if (region->window == ISO_NONE) {
+		snprintf(region->reason, sizeof(region->reason),
+			 "no window reaches the memdevs of region %s", region->definition.name);
+		return ISO_WAIT_WINDOW;
+	}
 	wait = size_plan(e, r);
 	if (wait != ISO_WAIT_NOTHING)
 		return wait;

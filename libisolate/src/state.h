@@ -328,6 +328,7 @@ void order_refused(struct iso_engine *e, uint32_t r);
 
 /* window.c */
 uint32_t window_for(const struct iso_engine *e, uint32_t r);
+uint32_t window_taken_by(const struct iso_engine *e, uint32_t r);
 bool window_misordered(const struct iso_engine *e, uint32_t r);
 bool window_shares_bridge(const struct iso_engine *e, const struct region *region);
 

@@ -52,6 +52,41 @@ static bool window_fits(const struct iso_engine *e, const struct iso_observed_wi
 	return true;
 }
 
+static bool on_single_port_bridge(const struct iso_engine *e, const struct region *a,
+				  const struct region *b)
+{
+	uint32_t i, hb;
+
+	for (i = 0; i < a->definition.ways; i++) {
+		hb = memdev_host_bridge(e, a->legs[i]);
+		if (hb != ISO_NONE && e->host_bridges[hb].n_root_ports == 1 &&
+		    region_uses(e, b, hb))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A host bridge with a single root port has no decoders of its own and passes
+ * through for one region only, also where a switch hangs below it. Return: the
+ * region that has that place, or was defined before r; or ISO_NONE.
+ */
+uint32_t window_taken_by(const struct iso_engine *e, uint32_t r)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++) {
+		const struct region *other = &e->regions[i];
+
+		if (i == r || !other->used || other->state == ISO_REGION_QUARANTINED ||
+		    (other->state == ISO_REGION_ABSENT && (!other->desired || i > r)))
+			continue;
+		if (on_single_port_bridge(e, &e->regions[r], other))
+			return i;
+	}
+	return ISO_NONE;
+}
+
 static bool alternates(const struct iso_engine *e, const struct iso_observed_window *window,
 		       const struct region *region)
 {

@@ -161,6 +161,7 @@ Test(engine_fault, below_a_switch)
 
 	world_window(w, 8, 1, &bridge);
 	root = world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE);
+	world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE); /* else it decodes for one region only */
 	upstream = world_port(w, ISO_PORT_SWITCH_UPSTREAM, bridge, root);
 	for (uint32_t i = 0; i < 2; i++) {
 		down[i] = world_port(w, ISO_PORT_SWITCH_DOWNSTREAM, bridge, upstream);

@@ -53,6 +53,7 @@ static void build(struct history *h)
 	bridge = world_bridge(w);
 	world_window(w, 16, 1, &bridge);
 	root = world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE);
+	world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE); /* else it decodes for one region only */
 	upstream = world_port(w, ISO_PORT_SWITCH_UPSTREAM, bridge, root);
 	for (i = 0; i < 3; i++)
 		world_memdev(w, world_port(w, ISO_PORT_SWITCH_DOWNSTREAM, bridge, upstream),

@@ -278,3 +278,64 @@ Test(engine_shapes, locked)
 	expect_live(w, "high");
 	world_free(w);
 }
+
+/* Proves: a host bridge with a single port has room for one region; another says so instead of failing for ever. */
+Test(engine_shapes, single_port_bridge)
+{
+	struct world *w = world_new();
+	uint32_t bridge = world_bridge(w), root, upstream, i;
+
+	root = world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE);
+	upstream = world_port(w, ISO_PORT_SWITCH_UPSTREAM, bridge, root);
+	for (i = 0; i < 2; i++)
+		world_memdev(w, world_port(w, ISO_PORT_SWITCH_DOWNSTREAM, bridge, upstream),
+			     0x10 + i);
+	world_window(w, 16, 1, &bridge);
+	world_define_one(w, "first", 0x10);
+	world_define_one(w, "second", 0x11);
+	world_run(w, 5 * WORLD_SECOND);
+	expect_live(w, "first");
+	cr_assert_eq(world_region(w, "second").wait, ISO_WAIT_WINDOW);
+	cr_assert(strstr(world_reason(w, 0), "single root port"), "%s", world_reason(w, 0));
+	world_unplug(w, 0);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "second").state, ISO_REGION_ABSENT, "the place is kept");
+	cr_assert_eq(world_reply(w, world_named(w, ISO_EVENT_REGION_DESTROY, "first")),
+		     ISO_REPLY_DONE);
+	world_run(w, 5 * WORLD_SECOND);
+	expect_live(w, "second");
+	world_free(w);
+}
+
+/* Proves: two regions on one memdev are told apart after a restart, and after a reboot that swapped their numbers. */
+Test(engine_shapes, two_on_one_memdev)
+{
+	struct world *w = world_new();
+	struct iso_region_definition small = {.name = "small", .ways = 1, .bytes = WORLD_UNIT};
+	struct iso_region_definition large = {.name = "large", .ways = 1, .bytes = 2 * WORLD_UNIT};
+	uint32_t small_id, large_id, vm;
+
+	world_simple_bridge(w, 2, 0x10);
+	w->memdevs[0].bytes = w->seen_memdevs[0].volatile_bytes = 3 * WORLD_UNIT;
+	small.serials[0] = large.serials[0] = 0x10;
+	world_define_as(w, &large);
+	world_define_as(w, &small);
+	world_run(w, 2 * WORLD_SECOND);
+	expect_live(w, "small");
+	expect_live(w, "large");
+	small_id = world_region(w, "small").kernel_id;
+	large_id = world_region(w, "large").kernel_id;
+	vm = world_start_vm(w, "web", "small", WORLD_PART);
+	world_restart(w);
+	world_run(w, 2 * WORLD_SECOND);
+	expect_live(w, "small");
+	cr_assert_eq(world_region(w, "small").kernel_id, small_id);
+	cr_assert_eq(world_region(w, "large").kernel_id, large_id);
+	cr_assert_eq(w->processes[vm].kills, 0);
+	world_surprise_down(w, 0);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 1);
+	expect_live(w, "small");
+	expect_live(w, "large");
+	world_free(w);
+}

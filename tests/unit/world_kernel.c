@@ -172,6 +172,32 @@ static uint64_t dpa_held(const struct world *w, const struct world_object *excep
 	return bytes;
 }
 
+static bool bridge_has_one_port(const struct world *w, uint32_t bridge)
+{
+	uint32_t p, n = 0;
+
+	for (p = 0; p < w->n_ports; p++)
+		n += w->ports[p].kind == ISO_PORT_ROOT && w->ports[p].host_bridge == bridge;
+	return n == 1;
+}
+
+/* A host bridge with one port passes through for one region. */
+static bool passes_through_already(const struct world *w, const struct world_object *except,
+				   uint32_t m)
+{
+	uint32_t o, j, t, bridge = w->ports[w->seen_memdevs[m].port].host_bridge;
+
+	for (o = 0; bridge_has_one_port(w, bridge) && o < WORLD_OBJECTS; o++)
+		for (j = 0; w->objects[o].used && j < w->objects[o].ways; j++) {
+			t = memdev_of(w, w->objects[o].targets[j].serial);
+			if (&w->objects[o] != except && w->objects[o].targets[j].present &&
+			    t != ISO_NONE &&
+			    w->ports[w->seen_memdevs[t].port].host_bridge == bridge)
+				return true;
+		}
+	return false;
+}
+
 static int attach_leg(struct world *w, struct world_object *object, uint32_t i, uint64_t serial,
 		      uint64_t bytes)
 {
@@ -179,6 +205,8 @@ static int attach_leg(struct world *w, struct world_object *object, uint32_t i, 
 
 	if (!kernel_memdev_works(w, m))
 		return -ENXIO;
+	if (passes_through_already(w, object, m))
+		return -EBUSY;
 	if (dpa_held(w, object, serial) + bytes > w->memdevs[m].bytes)
 		return -ENOSPC;
 	object->targets[i] = (struct iso_observed_target){serial, true};
