@@ -156,27 +156,42 @@ void instance_advance(struct iso_engine *e, uint32_t i)
 	}
 }
 
-/* The kernel gave a name anew: whoever had it before is gone, whatever we heard of that. */
-static void take_name(struct iso_engine *e, uint32_t i, uint32_t region_kernel_id,
-		      uint32_t kernel_id)
+/*
+ * The kernel gave a name anew: whoever had it before is gone, whatever we heard
+ * of that. A minor number comes back only when nobody can reach the old device
+ * any more; while it differs the old one may still be mapped and is looked for.
+ */
+static void lose_name(struct iso_engine *e, uint32_t old, uint32_t minor)
 {
-	uint32_t old = instance_find(e, region_kernel_id, kernel_id);
+	struct instance *instance = &e->instances[old];
 
-	while (old != ISO_NONE) {
-		if (e->instances[old].state == ISO_INSTANCE_HELD)
-			fault_instance_gone(e, old, e->now_ns);
-		else
-			e->instances[old].named = false;
-		e->instances[old].lost = true;
-		if (e->instances[old].lease != ISO_NONE) {
-			lease_dirty(e, e->instances[old].lease);
-			emit_save_lease(e, e->instances[old].lease);
-		}
-		old = instance_find(e, region_kernel_id, kernel_id);
+	if (instance->state == ISO_INSTANCE_HELD && !instance->lost)
+		fault_instance_gone(e, old, e->now_ns);
+	instance->named = instance->minor != minor;
+	instance->lost = true;
+	if (instance->lease == ISO_NONE)
+		return;
+	lease_dirty(e, instance->lease);
+	emit_save_lease(e, instance->lease);
+}
+
+static void take_name(struct iso_engine *e, uint32_t i, const struct iso_completion *completion)
+{
+	uint32_t old;
+
+	for (old = 0; old < e->n_instances; old++) {
+		const struct instance *instance = &e->instances[old];
+
+		if (old != i && instance->used && instance->named &&
+		    instance->kernel_id == completion->kernel_id &&
+		    instance->region_kernel_id == completion->region_kernel_id)
+			lose_name(e, old, completion->minor);
 	}
 	e->instances[i].named = true;
-	e->instances[i].region_kernel_id = region_kernel_id;
-	e->instances[i].kernel_id = kernel_id;
+	e->instances[i].region_kernel_id = completion->region_kernel_id;
+	e->instances[i].kernel_id = completion->kernel_id;
+	e->instances[i].major = completion->major;
+	e->instances[i].minor = completion->minor;
 }
 
 static void carved(struct iso_engine *e, struct instance *instance,
@@ -184,10 +199,8 @@ static void carved(struct iso_engine *e, struct instance *instance,
 {
 	uint32_t i = instance - e->instances;
 
-	take_name(e, i, completion->region_kernel_id, completion->kernel_id);
+	take_name(e, i, completion);
 	instance->start = completion->range.start;
-	instance->major = completion->major;
-	instance->minor = completion->minor;
 	instance->seqnum_floor = completion->uevent_seqnum;
 	instance_enter(e, i, ISO_INSTANCE_ZEROING);
 }
@@ -253,7 +266,7 @@ void instance_completed(struct iso_engine *e, const struct operation *op,
 	if (op->kind == ISO_EFFECT_CARVE && completion->result == 0 &&
 	    instance->state == ISO_INSTANCE_DOOMED) {
 		/* Doomed while it was being made: it exists and must be removed. */
-		take_name(e, i, completion->region_kernel_id, completion->kernel_id);
+		take_name(e, i, completion);
 	}
 	if (instance->state == ISO_INSTANCE_DOOMED) {
 		if (instance->lease != ISO_NONE)
@@ -360,8 +373,9 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r, const struct iso_obse
 	e->instances[i].seqnum_floor = e->observed_seqnum;
 	*index_slot(e, seen->region_kernel_id, seen->kernel_id) = i;
 	instance_enter(e, i, ISO_INSTANCE_DOOMED);
-	emit_note(e, ISO_NOTE_REGION, 0, "dax%u.%u belongs to no lease: it will be removed",
-		  seen->region_kernel_id, seen->kernel_id)
+	emit_note(e, ISO_NOTE_REGION, 0,
+		  "dax%u.%u of region %s belongs to no lease: it will be removed",
+		  seen->region_kernel_id, seen->kernel_id, e->regions[r].definition.name)
 		->instance = i;
 	instance_advance(e, i);
 }

@@ -41,13 +41,36 @@ static uint32_t pick(struct history *h, uint32_t n)
 	return (uint32_t)(h->seed >> 33) % n;
 }
 
-/* Two bridges with two ports each and a region over both; a switch; a single port. */
+/* Kernels and policies differ. */
+static void vary(struct history *h)
+{
+	struct world *w = h->w;
+
+	w->random = h->seed_of_run % 2 ? h->seed_of_run + 1 : 0;
+	w->objects_vanish = pick(h, 3) == 0;
+	w->policy.settle_ns = WORLD_SECOND / 2;
+	w->policy.refill = pick(h, 4) > 0;
+	w->policy.evict = w->evicts = pick(h, 4) == 0;
+	w->policy.flap_losses = pick(h, 3) ? 0 : 2;
+	w->policy.flap_window_ns = 5 * WORLD_SECOND;
+	w->policy.inspect_ns = pick(h, 2) * WORLD_SECOND;
+	world_start_engine(w);
+}
+
+/*
+ * Two bridges with two ports each and a region over both; one over the two
+ * ports of the first, whose memdevs carry others too; a switch; a single port.
+ */
 static void build(struct history *h)
 {
 	struct world *w = h->w;
+	struct iso_region_definition both = {
+		.name = "both", .ways = 2, .bytes = 2 * WORLD_UNIT, .serials = {0x10, 0x11}};
 	uint32_t bridges[2], bridge, root, upstream, i;
 
 	bridges[0] = world_simple_bridge(w, 2, 0x10);
+	for (i = 0; i < 2; i++)
+		w->memdevs[i].bytes = w->seen_memdevs[i].volatile_bytes = 2 * WORLD_UNIT;
 	bridges[1] = world_simple_bridge(w, 2, 0x20);
 	world_window(w, 16, 2, bridges);
 	bridge = world_bridge(w);
@@ -62,6 +85,7 @@ static void build(struct history *h)
 	for (i = 0; i < w->n_ports; i++)
 		if (w->ports[i].kind == ISO_PORT_ROOT)
 			h->root_ports[h->n_root_ports++] = i;
+	world_define_as(w, &both);
 	world_define_one(w, "a0", 0x10);
 	world_define_one(w, "b0", 0x20);
 	world_define(w, "wide", 2, (uint64_t[]){0x11, 0x21});
@@ -132,7 +156,8 @@ static void spoil_operation(struct history *h)
 		ISO_EFFECT_INTENT,       ISO_EFFECT_OBSERVE,   ISO_EFFECT_CREATE_REGION,
 		ISO_EFFECT_CLEAR_REGION, ISO_EFFECT_CARVE,     ISO_EFFECT_ZERO,
 		ISO_EFFECT_PROVE,        ISO_EFFECT_HAND_OVER, ISO_EFFECT_RETRACT,
-		ISO_EFFECT_VERIFY,       ISO_EFFECT_REMOVE,
+		ISO_EFFECT_VERIFY,       ISO_EFFECT_REMOVE,    ISO_EFFECT_REFILL_REGION,
+		ISO_EFFECT_INSPECT,      ISO_EFFECT_REVOKE,
 	};
 	struct world_plan *plan;
 	uint32_t i, free_plans = 0;
@@ -162,10 +187,21 @@ static void misbehave(struct history *h)
 
 	if (launcher->state != RUNNING || !h->w->processes[launcher->process].running)
 		return;
-	if (pick(h, 2))
+	switch (pick(h, 4)) {
+	case 0:
+		h->w->processes[launcher->process].pins ^= ISO_PIN_DIRECT_IO;
+		break;
+	case 1:
+		h->w->processes[launcher->process].pins = pick(h, 2) ? ISO_PIN_VFIO : 0;
+		__attribute__((fallthrough));
+	case 2:
 		h->w->processes[launcher->process].stubborn = true;
-	else if (world_has_lease(h->w, launcher->name))
-		world_stranger(h->w, launcher->name);
+		break;
+	default:
+		if (world_has_lease(h->w, launcher->name))
+			h->w->processes[world_stranger(h->w, launcher->name)].pins =
+				pick(h, 2) ? ISO_PIN_RDMA : 0;
+	}
 }
 
 static void operate(struct history *h)
@@ -261,6 +297,7 @@ static void repair(struct history *h)
 	world_define_one(w, "s2", 0x32);
 	for (i = 0; i < w->n_processes; i++) {
 		w->processes[i].stubborn = false;
+		w->processes[i].pins = 0;
 		if (!w->processes[i].is_vm || w->processes[i].kills)
 			world_exit(w, i);
 	}
@@ -380,12 +417,11 @@ static void check_victims(struct history *h)
 
 static void run_seed(uint64_t seed)
 {
-	static const char *const regions[] = {"a0", "b0", "wide", "s0", "s1", "s2", "c0", ""};
+	static const char *const regions[] = {"a0", "b0", "wide", "s0", "s1", "both", "c0", ""};
 	struct history h = {.seed = seed, .seed_of_run = seed, .w = world_new()};
 	uint32_t i, rounds;
 
-	h.w->random = seed % 2 ? seed + 1 : 0;
-	h.w->policy.settle_ns = WORLD_SECOND / 2;
+	vary(&h);
 	build(&h);
 	for (i = 0; i < LAUNCHERS; i++) {
 		snprintf(h.launchers[i].name, ISO_NAME_BYTES, "vm%u", i);

@@ -113,14 +113,16 @@ static int carve(struct world *w, const struct iso_instance_view *view, struct i
 	return 0;
 }
 
-/* The device of a name: the one that stands, else what a mapping still remembers. */
+/* The device of a name and minor number, which stands or is still remembered by a mapping. */
 uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *view)
 {
 	uint32_t x, found = ISO_NONE;
 
 	for (x = 0; view->named && x < WORLD_DAX; x++)
 		if (w->dax[x].used && w->dax[x].object == view->region_kernel_id &&
-		    w->dax[x].id == view->kernel_id && (found == ISO_NONE || w->dax[x].exists))
+		    w->dax[x].id == view->kernel_id &&
+		    (!view->minor || w->dax[x].minor == view->minor) &&
+		    (found == ISO_NONE || w->dax[x].exists))
 			found = x;
 	return found;
 }

@@ -33,7 +33,8 @@ void store_lease(struct world *w, const struct iso_effect *effect)
 	};
 	for (uint32_t p = 0; p < lease.n_instances; p++) {
 		iso_instance_get(w->engine, lease.instances[p], &instance);
-		if (!instance.named || !iso_region_get(w->engine, instance.region, &region))
+		if (!instance.named || instance.lost ||
+		    !iso_region_get(w->engine, instance.region, &region))
 			continue;
 		saved[i].parts[n] = (struct iso_restore_part){
 			instance.region_kernel_id, instance.kernel_id, instance.bytes, ""};
