@@ -175,7 +175,7 @@ class Guest:
         number = slots(self.host.topology)[self.host.plugged[memdev].port]
         since = len(self.host.qmp.events)
         self.channel.must(f"echo 0 > /sys/bus/pci/slots/{number}/power", 30)
-        self.host.wait_unplugged(memdev, since)
+        self.host.take_out(memdev, since)
 
     # VMs
 

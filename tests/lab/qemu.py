@@ -207,6 +207,14 @@ class Host:
         self.qmp.execute("device_del", {"id": name})
         self.wait_unplugged(name, since)
 
+    def take_out(self, name: str, since: int):
+        """Takes a device out of a slot that the guest has switched off; QEMU may have done it by itself."""
+        try:
+            self.qmp.execute("device_del", {"id": name})
+        except QmpError:
+            pass
+        self.wait_unplugged(name, since)
+
     def wait_unplugged(self, name: str, since: int):
         """Waits until the guest has let a device go, as told by events from index since on."""
         self.qmp.wait_event("DEVICE_DELETED", UNPLUG_SECONDS, since, device=name)
