@@ -175,9 +175,8 @@ class Guest:
         if memdev not in self.host.plugged:
             raise LabError(f"{memdev} is not plugged")
         number = slots(self.host.topology)[self.host.plugged[memdev].port]
-        since = len(self.host.qmp.events)
         self.channel.must(f"echo 0 > /sys/bus/pci/slots/{number}/power", 30)
-        self.host.wait_unplugged(memdev, since)
+        self.host.wait_unplugged(memdev)
 
     # VMs
 

@@ -3,16 +3,18 @@
 
 import json
 import re
+import threading
 
 from . import actions, scenario as scenario_file
-from .errors import StepFailed
+from .errors import LabError, StepFailed
 from .evidence import FIRST_SIGNS
 from .guest import LIST_MOUNTS
 from .matrix_cell import BASE_STEPS, Cell, scenario_text
 from .matrix_shape import Shape, vm_of
-from .runner import Marks, Play
+from .runner import Marks, Play, factor
 
 MAX_GAP_NS = 2_000_000_000
+SLOW_SECONDS = 8
 BUSY_NS = MAX_GAP_NS // 2
 LAST_BEATS = 5
 SIGKILL = 9
@@ -35,6 +37,16 @@ for d in /sys/bus/dax/devices/dax*; do [ -e $d/driver ] && echo instance ${d##*/
 grep -q kmem /proc/iomem && echo kmem
 %s | diff -q /run/daxmgr-lab/mounts - >/dev/null || echo mounts
 systemctl show -p Id -p MainPID %s
+"""
+
+
+SLOW = """
+date +%T.%N; cat /proc/uptime
+daxmgrctl status; daxmgrctl region list; daxmgrctl vm list; daxmgrctl workers
+for p in /proc/[0-9]*; do
+    case "$(cat $p/comm 2>/dev/null)" in daxmgr*|kworker*cxl*|*qemu*) ;; *) grep -q '^State:.*D' $p/status 2>/dev/null || continue ;; esac
+    echo "== ${p##*/} $(cat $p/comm) $(grep State $p/status)"; cat $p/stack
+done
 """
 
 
@@ -100,6 +112,7 @@ class CellPlay(Play):
         self.before = None
         self.serial_bytes = {}
         self.after_ordered = False
+        self.slow = []
 
     def _prepare(self):
         if not self.warm:
@@ -123,6 +136,24 @@ class CellPlay(Play):
         self._cell_begins()
         self._play(own)
         self._judge()
+
+    def _step(self, step, deadline, entry):
+        """What the kernel is at when a step takes long: nobody can tell afterwards."""
+        timer = threading.Timer(SLOW_SECONDS * factor(), self._slow, [step.name])
+        timer.daemon = True
+        timer.start()
+        try:
+            super()._step(step, deadline, entry)
+        finally:
+            timer.cancel()
+
+    def _slow(self, name: str):
+        try:
+            text = self.guest.channel.run(SLOW, 30).out
+        except LabError as error:
+            text = str(error)
+        self.slow.append(name)
+        (self.path / f"slow-{len(self.slow)}.txt").write_text(f"step: {name}\n{text}", encoding="utf-8")
 
     def _play(self, steps: list):
         self.scenario.steps = steps
@@ -243,7 +274,7 @@ class CellPlay(Play):
     # Evidence
 
     def _collect(self) -> list:
-        if not self.report["held"]:
+        if not self.report["held"] or self.slow:
             return super()._collect()
         self._keep_little()
         return []
