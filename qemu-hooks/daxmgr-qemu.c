@@ -241,84 +241,70 @@ static enum verdict lease_and_attach(struct launcher *launcher)
 	return verdict;
 }
 
+enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, CHECK, PRINT, SOCKET, HELP, VERSION };
+
+static const struct option options[] = {
+	{"name", required_argument, NULL, NAME},       {"size", required_argument, NULL, SIZE},
+	{"user", required_argument, NULL, USER},       {"align", required_argument, NULL, ALIGN},
+	{"no-restart", no_argument, NULL, NO_RESTART}, {"keep", required_argument, NULL, KEEP},
+	{"check", no_argument, NULL, CHECK},           {"print", no_argument, NULL, PRINT},
+	{"socket", required_argument, NULL, SOCKET},   {"help", no_argument, NULL, HELP},
+	{"version", no_argument, NULL, VERSION},       {0},
+};
+
+/* Return: NULL, or what is wrong with its argument. */
+static const char *take(struct launcher *launcher, int option)
+{
+	struct wish *wish = &launcher->wish;
+
+	switch (option) {
+	case NAME:
+		return wish_set_name(wish, optarg);
+	case SIZE:
+		return wish_add_size(wish, optarg);
+	case USER:
+		return wish_set_user(wish, optarg);
+	case ALIGN:
+		return wish_set_align(wish, optarg);
+	case KEEP:
+		return wish_set_keep(wish, optarg);
+	case NO_RESTART:
+		wish->restart = false;
+		break;
+	case CHECK:
+		launcher->check = true;
+		break;
+	case PRINT:
+		launcher->print = true;
+		break;
+	case SOCKET:
+		launcher->socket = optarg;
+		break;
+	case 'h':
+	case HELP:
+		usage(stdout);
+		exit(EXIT_SUCCESS);
+	case VERSION:
+		puts("daxmgr-qemu " DAXMGR_VERSION);
+		exit(EXIT_SUCCESS);
+	}
+	return NULL;
+}
+
 static int parse(struct launcher *launcher, int argc, char *argv[])
 {
-	enum {
-		NAME = 256,
-		SIZE,
-		USER,
-		ALIGN,
-		NO_RESTART,
-		KEEP,
-		CHECK,
-		PRINT,
-		SOCKET,
-		HELP,
-		VERSION
-	};
-	static const struct option options[] = {
-		{"name", required_argument, NULL, NAME},
-		{"size", required_argument, NULL, SIZE},
-		{"user", required_argument, NULL, USER},
-		{"align", required_argument, NULL, ALIGN},
-		{"no-restart", no_argument, NULL, NO_RESTART},
-		{"keep", required_argument, NULL, KEEP},
-		{"check", no_argument, NULL, CHECK},
-		{"print", no_argument, NULL, PRINT},
-		{"socket", required_argument, NULL, SOCKET},
-		{"help", no_argument, NULL, HELP},
-		{"version", no_argument, NULL, VERSION},
-		{0},
-	};
-	struct wish *wish = &launcher->wish;
 	int option, index = 0;
 
 	while ((option = getopt_long(argc, argv, "+h", options, &index)) >= 0) {
-		const char *wrong = NULL;
+		const char *wrong;
 
-		switch (option) {
-		case NAME:
-			wrong = wish_set_name(wish, optarg);
-			break;
-		case SIZE:
-			wrong = wish_add_size(wish, optarg);
-			break;
-		case USER:
-			wrong = wish_set_user(wish, optarg);
-			break;
-		case ALIGN:
-			wrong = wish_set_align(wish, optarg);
-			break;
-		case KEEP:
-			wrong = wish_set_keep(wish, optarg);
-			break;
-		case NO_RESTART:
-			wish->restart = false;
-			break;
-		case CHECK:
-			launcher->check = true;
-			break;
-		case PRINT:
-			launcher->print = true;
-			break;
-		case SOCKET:
-			launcher->socket = optarg;
-			break;
-		case 'h':
-		case HELP:
-			usage(stdout);
-			exit(EXIT_SUCCESS);
-		case VERSION:
-			puts("daxmgr-qemu " DAXMGR_VERSION);
-			exit(EXIT_SUCCESS);
-		default:
+		if (option == '?')
 			return -EINVAL;
-		}
-		if (wrong) {
-			fprintf(stderr, "daxmgr-qemu: --%s %s: %s\n", options[index].name, optarg,
-				wrong);
-			return -EINVAL;
-		}
+		wrong = take(launcher, option);
+		if (!wrong)
+			continue;
+		fprintf(stderr, "daxmgr-qemu: --%s %s: %s\n", options[index].name, optarg, wrong);
+		return -EINVAL;
 	}
 	return 0;
 }
