@@ -35,6 +35,10 @@ void save_lease(struct daemon *daemon, const struct iso_effect *effect)
 		return;
 	}
 	row.terms = *lease.terms;
+	/* What was seen of it counts like its own word: pins can outlive this daemon. */
+	row.terms.pins |= lease.pins;
+	if (lease.pins)
+		snprintf(row.terms.evidence, sizeof(row.terms.evidence), "%s", lease.evidence);
 	row.sequence = lease.sequence;
 	row.state = lease.state;
 	row.was_killed = lease.was_killed;

@@ -3,6 +3,9 @@
  * Starts a VM on leased memory: waits for the lease as long as it takes, says
  * to the manager "this process is the VM", gives up root and becomes QEMU.
  *
+ * Before it asks for anything it reads QEMU's command line: a VM that will pin
+ * its memory endangers the host, and is refused unless the host consents.
+ *
  * There is no state of its own: ending this process while it waits ends the
  * request, because the connection that carries it closes.
  */
@@ -19,6 +22,8 @@
 #include "cleanup.h"
 #include "client.h"
 #include "launch.h"
+#include "pinning.h"
+#include "pins.h"
 #include "wish.h"
 
 enum {
@@ -30,15 +35,17 @@ enum {
 
 struct launcher {
 	struct wish wish;
+	struct pinning pinning;
 	const char *socket;
 	bool print;
+	bool check;
 	unsigned int pause_ms;
 	unsigned int name_in_use;
 	uint64_t align; /* of what was leased; 0: the default */
 	char said[600]; /* last line, so that it is not repeated */
 };
 
-enum verdict { VERDICT_GO, VERDICT_AGAIN, VERDICT_GIVE_UP };
+enum verdict { VERDICT_GO, VERDICT_AGAIN, VERDICT_GIVE_UP, VERDICT_NEVER };
 
 static void usage(FILE *to)
 {
@@ -51,6 +58,7 @@ static void usage(FILE *to)
 	      "  --align 2M|1G          alignment (daxmgrd.conf)\n"
 	      "  --no-restart           do not keep a place in the queue when the VM is killed\n"
 	      "  --keep TIME            keep the memory this long after a clean exit (0)\n"
+	      "  --check                say whether this QEMU pins its memory, and exit; asks nothing of daxmgrd\n"
 	      "  --print                print the command and exit; asks nothing of daxmgrd\n"
 	      "  --socket PATH          where daxmgrd listens (" CLIENT_SOCKET ")\n"
 	      "  --help, --version\n",
@@ -82,6 +90,33 @@ static void pause_before_retry(struct launcher *launcher)
 	launcher->pause_ms = ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : ms * 2;
 }
 
+static void explain_pins(struct launcher *launcher)
+{
+	const struct pinning *pinning = &launcher->pinning;
+
+	for (size_t i = 0; i < pinning->n; i++) {
+		const struct pinning_finding *finding = &pinning->findings[i];
+
+		say(launcher, "%s: pins its memory: %s. Use %s", finding->evidence, finding->why,
+		    finding->remedy);
+	}
+	if (pinning->n_more)
+		say(launcher, "and %zu more like these", pinning->n_more);
+	if (pinning->unseen[0])
+		say(launcher, "not looked at for what pins memory: %s", pinning->unseen);
+}
+
+/* Asking again does not change a command line. */
+static enum verdict refuse_pins(struct launcher *launcher, const struct client_failure *failure)
+{
+	explain_pins(launcher);
+	say(launcher,
+	    "refused: %s. Pages that are pinned when a port is lost panic the host. Start it without what pins, or set "
+	    "[Pins] HostMayPanic=yes in daxmgrd.conf if this host may panic",
+	    failure->text);
+	return VERDICT_NEVER;
+}
+
 static enum verdict judge(struct launcher *launcher, const struct client_failure *failure)
 {
 	/* Errors that a later attempt may not see; all others need a person. */
@@ -93,6 +128,8 @@ static enum verdict judge(struct launcher *launcher, const struct client_failure
 		say(launcher, "waiting for daxmgrd: %s", failure->text);
 		return VERDICT_AGAIN;
 	}
+	if (!strcmp(failure->error, "Pinning"))
+		return refuse_pins(launcher, failure);
 	/* The last VM of that name may be gone for systemd before daxmgrd has seen it. */
 	if (!strcmp(failure->error, "NameInUse") && launcher->name_in_use++ < NAME_IN_USE_TRIES) {
 		say(launcher, "waiting for the end of the last VM of that name");
@@ -175,6 +212,12 @@ static enum verdict attach(struct launcher *launcher, bool *ret_same_grant)
 	if (client_connect(launcher->socket, &link, &failure) == CLIENT_OK &&
 	    client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, &failure) == CLIENT_OK)
 		return VERDICT_GO;
+	/* An earlier call without an answer: this process is still being looked at, or is the VM by now. */
+	if (!strcmp(failure.error, "NameInUse") && launcher->name_in_use++ < NAME_IN_USE_TRIES) {
+		*ret_same_grant = true;
+		say(launcher, "waiting for daxmgrd to look at this process");
+		return VERDICT_AGAIN;
+	}
 	/* Without an answer this process may be attached: acquiring again would find the name in use. */
 	*ret_same_grant = !failure.error[0] || failure.not_ready;
 	return judge(launcher, &failure);
@@ -198,68 +241,70 @@ static enum verdict lease_and_attach(struct launcher *launcher)
 	return verdict;
 }
 
+enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, CHECK, PRINT, SOCKET, HELP, VERSION };
+
+static const struct option options[] = {
+	{"name", required_argument, NULL, NAME},       {"size", required_argument, NULL, SIZE},
+	{"user", required_argument, NULL, USER},       {"align", required_argument, NULL, ALIGN},
+	{"no-restart", no_argument, NULL, NO_RESTART}, {"keep", required_argument, NULL, KEEP},
+	{"check", no_argument, NULL, CHECK},           {"print", no_argument, NULL, PRINT},
+	{"socket", required_argument, NULL, SOCKET},   {"help", no_argument, NULL, HELP},
+	{"version", no_argument, NULL, VERSION},       {0},
+};
+
+/* Return: NULL, or what is wrong with its argument. */
+static const char *take(struct launcher *launcher, int option)
+{
+	struct wish *wish = &launcher->wish;
+
+	switch (option) {
+	case NAME:
+		return wish_set_name(wish, optarg);
+	case SIZE:
+		return wish_add_size(wish, optarg);
+	case USER:
+		return wish_set_user(wish, optarg);
+	case ALIGN:
+		return wish_set_align(wish, optarg);
+	case KEEP:
+		return wish_set_keep(wish, optarg);
+	case NO_RESTART:
+		wish->restart = false;
+		break;
+	case CHECK:
+		launcher->check = true;
+		break;
+	case PRINT:
+		launcher->print = true;
+		break;
+	case SOCKET:
+		launcher->socket = optarg;
+		break;
+	case 'h':
+	case HELP:
+		usage(stdout);
+		exit(EXIT_SUCCESS);
+	case VERSION:
+		puts("daxmgr-qemu " DAXMGR_VERSION);
+		exit(EXIT_SUCCESS);
+	}
+	return NULL;
+}
+
 static int parse(struct launcher *launcher, int argc, char *argv[])
 {
-	enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, PRINT, SOCKET, HELP, VERSION };
-	static const struct option options[] = {
-		{"name", required_argument, NULL, NAME},
-		{"size", required_argument, NULL, SIZE},
-		{"user", required_argument, NULL, USER},
-		{"align", required_argument, NULL, ALIGN},
-		{"no-restart", no_argument, NULL, NO_RESTART},
-		{"keep", required_argument, NULL, KEEP},
-		{"print", no_argument, NULL, PRINT},
-		{"socket", required_argument, NULL, SOCKET},
-		{"help", no_argument, NULL, HELP},
-		{"version", no_argument, NULL, VERSION},
-		{0},
-	};
-	struct wish *wish = &launcher->wish;
 	int option, index = 0;
 
 	while ((option = getopt_long(argc, argv, "+h", options, &index)) >= 0) {
-		const char *wrong = NULL;
+		const char *wrong;
 
-		switch (option) {
-		case NAME:
-			wrong = wish_set_name(wish, optarg);
-			break;
-		case SIZE:
-			wrong = wish_add_size(wish, optarg);
-			break;
-		case USER:
-			wrong = wish_set_user(wish, optarg);
-			break;
-		case ALIGN:
-			wrong = wish_set_align(wish, optarg);
-			break;
-		case KEEP:
-			wrong = wish_set_keep(wish, optarg);
-			break;
-		case NO_RESTART:
-			wish->restart = false;
-			break;
-		case PRINT:
-			launcher->print = true;
-			break;
-		case SOCKET:
-			launcher->socket = optarg;
-			break;
-		case 'h':
-		case HELP:
-			usage(stdout);
-			exit(EXIT_SUCCESS);
-		case VERSION:
-			puts("daxmgr-qemu " DAXMGR_VERSION);
-			exit(EXIT_SUCCESS);
-		default:
+		if (option == '?')
 			return -EINVAL;
-		}
-		if (wrong) {
-			fprintf(stderr, "daxmgr-qemu: --%s %s: %s\n", options[index].name, optarg,
-				wrong);
-			return -EINVAL;
-		}
+		wrong = take(launcher, option);
+		if (!wrong)
+			continue;
+		fprintf(stderr, "daxmgr-qemu: --%s %s: %s\n", options[index].name, optarg, wrong);
+		return -EINVAL;
 	}
 	return 0;
 }
@@ -290,6 +335,47 @@ static int become(struct launcher *launcher, char *const qemu[])
 	return EXIT_NEVER;
 }
 
+/* Of --check. Return: exit status. */
+static int check(struct launcher *launcher)
+{
+	char pins[PINS_TEXT_BYTES];
+
+	explain_pins(launcher);
+	printf("%s: %s%s\n", launcher->wish.name,
+	       launcher->pinning.pins ? "pins its memory: "
+	       : launcher->pinning.unseen[0]
+		       ? "nothing was found that pins its memory, but not all was looked at"
+		       : "pin-safe",
+	       pins_format(launcher->pinning.pins, pins));
+	return launcher->pinning.pins ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* What is given to the daemon as the launcher's word; the daemon decides. */
+static void examine(struct launcher *launcher, char *const qemu[])
+{
+	struct pinning *pinning = &launcher->pinning;
+
+	pinning_examine(qemu, launch_read_file, NULL, pinning);
+	launcher->wish.pins = pinning->pins;
+	launcher->wish.evidence = pinning->n ? pinning->findings[0].evidence : NULL;
+	if (pinning->unseen[0] && !launcher->check && !launcher->print)
+		say(launcher, "not looked at for what pins memory: %s", pinning->unseen);
+}
+
+static const char *check_arguments(const struct launcher *launcher, bool has_command)
+{
+	const char *wrong = launcher->check ? NULL : wish_check(&launcher->wish);
+
+	if (!wrong && !has_command)
+		wrong = "what is to be run is missing: ... -- qemu-system-x86_64 ...";
+	return wrong;
+}
+
+static int exit_status(const struct launcher *launcher, enum verdict verdict)
+{
+	return verdict == VERDICT_NEVER || !launcher->name_in_use ? EXIT_NEVER : EXIT_FAILURE;
+}
+
 int main(int argc, char *argv[])
 {
 	struct launcher launcher = {.socket = CLIENT_SOCKET, .pause_ms = PAUSE_MIN_MS};
@@ -302,16 +388,19 @@ int main(int argc, char *argv[])
 		return EXIT_NEVER;
 	}
 	launcher.align = launcher.wish.align;
-	wrong = wish_check(&launcher.wish);
-	if (!wrong && optind == argc)
-		wrong = "what is to be run is missing: ... -- qemu-system-x86_64 ...";
+	wrong = check_arguments(&launcher, optind < argc);
 	if (wrong) {
 		fprintf(stderr, "daxmgr-qemu: %s\nTry 'daxmgr-qemu --help'.\n", wrong);
 		return EXIT_NEVER;
 	}
+	if (!launcher.wish.name)
+		launcher.wish.name = "VM";
+	examine(&launcher, argv + optind);
+	if (launcher.check)
+		return check(&launcher);
 	while (!launcher.print && (verdict = lease_and_attach(&launcher)) == VERDICT_AGAIN)
 		pause_before_retry(&launcher);
-	if (verdict == VERDICT_GIVE_UP)
-		return launcher.name_in_use ? EXIT_FAILURE : EXIT_NEVER;
+	if (verdict != VERDICT_GO)
+		return exit_status(&launcher, verdict);
 	return become(&launcher, argv + optind);
 }

@@ -12,6 +12,9 @@
  */
 char **launch_command(const struct wish *wish, uint64_t align, char *const command[]);
 
+/* Whole text of a regular file of at most 1 MiB, to be freed. Return: NULL when it cannot be read. */
+char *launch_read_file(void *userdata, const char *path);
+
 /* Prints a command so that a shell reads it back as it is. */
 void launch_print(char *const command[]);
 

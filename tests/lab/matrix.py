@@ -83,12 +83,12 @@ def command(args, find, image_of, product: Path) -> int:
     shapes = [shape_of(path) for path in paths]
     kernels = list(KERNELS) if args.kernel == "both" else [args.kernel]
     plans = plan(shapes, losses)
-    todo = boots(shapes, kernels, plans, in_third) if args.third else boots(shapes, kernels, plans)
+    wanted = boots(shapes, kernels, plans, in_third) if args.third else boots(shapes, kernels, plans)
     keep = Path(args.keep) if args.keep else Path(tempfile.mkdtemp(prefix="daxlab-matrix-"))
     keep.mkdir(parents=True, exist_ok=True)
     progress = Progress(args.verbose)
     runner = Runner(image_of, product, keep.resolve(), progress)
-    reports = runner.run(todo, args.at_a_time)
+    reports = runner.run(wanted, args.at_a_time)
     matrix = matrix_table.Matrix(shapes, kernels, plans, reports)
     held = len(reports) == runner.total and all(report["held"] for report in reports)
     _write(args, matrix, reports, held)

@@ -233,17 +233,28 @@ static void tell_story(struct store *store)
 	store_save_event(store, &event);
 }
 
+/* One bridge with two ports, a region on each. */
+static struct world *plain_world(void)
+{
+	struct world *world = world_new();
+
+	world_simple_bridge(world, 2, 0x10);
+	world_define_one(world, "low", 0x10);
+	world_define_one(world, "high", 0x11);
+	world_settle(world, 60 * WORLD_SECOND);
+	return world;
+}
+
+/* What the server of the next setup() lives in. */
+static struct world *(*serve_world)(void) = plain_world;
+
 static void serve(const char *directory)
 {
-	struct daemon daemon = {.world = world_new()};
+	struct daemon daemon = {.world = serve_world()};
 	char path[128];
 
 	signal(SIGTERM, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	world_simple_bridge(daemon.world, 2, 0x10);
-	world_define_one(daemon.world, "low", 0x10);
-	world_define_one(daemon.world, "high", 0x11);
-	world_settle(daemon.world, 60 * WORLD_SECOND);
 	sd_event_new(&daemon.event);
 	sd_event_add_signal(daemon.event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
 	sd_event_add_signal(daemon.event, NULL, SIGUSR1 | SD_EVENT_SIGNAL_PROCMASK, on_storm,
@@ -259,6 +270,7 @@ static void serve(const char *directory)
 	snprintf(path, sizeof(path), "%s/socket", directory);
 	if (control_new(&daemon, daemon.event, path, 0, &daemon.control) < 0)
 		_exit(9);
+	control_set_host_may_panic(daemon.control, daemon.world->policy.host_may_panic);
 	sd_event_loop(daemon.event);
 	control_free(daemon.control);
 	store_free(daemon.store);

@@ -22,69 +22,8 @@
 
 #include <systemd/sd-varlink.h>
 
-#include "cleanup.h"
-#include "client.h"
-#include "control_internal.h"
-#include "control_server.h"
+#include "control_client.h"
 #include "varlink_interface.h"
-
-static sd_varlink *join(struct fixture *f)
-{
-	struct client_failure failure;
-	sd_varlink *link = NULL;
-
-	cr_assert_eq(client_connect(f->socket, &link, &failure), CLIENT_OK, "%s", failure.text);
-	return link;
-}
-
-/* Calls with parameters written as JSON. Return: the reply, or NULL with the failure filled. */
-static sd_json_variant *ask(struct fixture *f, const char *method, const char *json,
-			    struct client_failure *failure)
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
-	_cleanup_(client_close) sd_varlink *link = join(f);
-	sd_json_variant *reply = NULL;
-
-	*failure = (struct client_failure){0};
-	cr_assert_geq(sd_json_parse(json, 0, &parameters, NULL, NULL), 0);
-	client_call(link, method, parameters, &reply, failure);
-	return reply;
-}
-
-static sd_json_variant *get(sd_json_variant *object, const char *key)
-{
-	sd_json_variant *value = sd_json_variant_by_key(object, key);
-
-	cr_assert(value, "no '%s' in the reply", key);
-	return value;
-}
-
-static const char *text(sd_json_variant *object, const char *key)
-{
-	return sd_json_variant_string(get(object, key));
-}
-
-static void expect_error(struct fixture *f, const char *method, const char *json, const char *error)
-{
-	struct client_failure failure;
-	sd_json_variant *reply = ask(f, method, json, &failure);
-
-	cr_assert(!reply, "%s succeeded", json);
-	cr_assert_str_eq(failure.error, error, "%s", failure.text);
-	cr_assert(failure.text[0]);
-}
-
-static sd_json_variant *expect_reply(struct fixture *f, const char *method, const char *json)
-{
-	struct client_failure failure;
-	sd_json_variant *reply = ask(f, method, json, &failure);
-
-	cr_assert(reply, "%s %s: %s %s", method, json, failure.error, failure.text);
-	return reply;
-}
-
-#define WISH(name, size)                                                                           \
-	"{\"name\":\"" name "\",\"uid\":1,\"gid\":1,\"wait\":true,\"parts\":[{\"size\":" #size "}]}"
 
 Test(control, status_and_topology)
 {
@@ -109,35 +48,6 @@ Test(control, status_and_topology)
 	cr_assert_str_eq(text(sd_json_variant_by_index(get(workers, "workers"), 0), "process"),
 			 "D");
 	teardown(&f);
-}
-
-struct steps {
-	int n;
-	char last_state[32];
-	size_t n_parts;
-};
-
-static void on_step(void *userdata, sd_json_variant *message, bool last)
-{
-	struct steps *steps = userdata;
-
-	steps->n++;
-	snprintf(steps->last_state, sizeof(steps->last_state), "%s", text(message, "state"));
-	if (last)
-		steps->n_parts = sd_json_variant_elements(get(message, "parts"));
-}
-
-static void acquire(struct fixture *f, const char *json, struct steps *ret)
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
-	_cleanup_(client_close) sd_varlink *link = join(f);
-	struct client_failure failure;
-
-	*ret = (struct steps){0};
-	cr_assert_geq(sd_json_parse(json, 0, &parameters, NULL, NULL), 0);
-	cr_assert_eq(
-		client_stream(link, CLIENT_METHOD("Acquire"), parameters, on_step, ret, &failure),
-		CLIENT_OK, "%s", failure.text);
 }
 
 Test(control, acquire_shows_steps_and_ends_with_the_grant)
@@ -194,21 +104,6 @@ Test(control, a_client_that_leaves_while_it_waits_withdraws)
 	cr_assert_eq(count_leases(&f), 2);
 	sd_json_variant_unref(parameters);
 	teardown(&f);
-}
-
-/* Attach() with a pidfd sent along; -1: of the caller itself. */
-static enum client_status attach(struct fixture *f, const char *name, int pidfd,
-				 struct client_failure *failure)
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL, *reply = NULL;
-	_cleanup_(client_close) sd_varlink *link = join(f);
-	int index = pidfd < 0 ? -1 : sd_varlink_push_dup_fd(link, pidfd);
-
-	cr_assert_geq(sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("name", name),
-				     SD_JSON_BUILD_PAIR_CONDITION(index >= 0, "pidfd",
-								  SD_JSON_BUILD_INTEGER(index))),
-		      0);
-	return client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, failure);
 }
 
 static void expect_refused(struct fixture *f, const char *name, pid_t pid, const char *why)
@@ -402,34 +297,6 @@ Test(control, what_if_names_regions_and_vms)
 	teardown(&f);
 }
 
-/* What a caller says of pins is checked before the engine sees it. */
-Test(control, acquire_takes_the_words_for_pins_only)
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases = NULL, *status = NULL;
-	struct steps steps;
-	struct fixture f;
-
-	setup(&f);
-#define PINNING_WISH(words)                                                                        \
-	"{\"name\":\"a\",\"uid\":1,\"gid\":1,\"parts\":[{\"size\":67108864}]," words "}"
-	expect_error(&f, CLIENT_METHOD("Acquire"), PINNING_WISH("\"pins\":[\"glue\"]"),
-		     "InvalidParameter");
-	expect_error(&f, CLIENT_METHOD("Acquire"), PINNING_WISH("\"pins\":[1]"),
-		     "InvalidParameter");
-	expect_error(&f, CLIENT_METHOD("Acquire"), PINNING_WISH("\"pins\":\"vfio\""),
-		     "InvalidParameter");
-	acquire(&f, PINNING_WISH("\"pins\":[],\"evidence\":\"none\""), &steps);
-	leases = expect_reply(&f, CLIENT_METHOD("ListLeases"), "{}");
-	cr_assert_eq(sd_json_variant_elements(
-			     get(sd_json_variant_by_index(get(leases, "leases"), 0), "pins")),
-		     0);
-	status = expect_reply(&f, CLIENT_METHOD("GetStatus"), "{}");
-	cr_assert_not(sd_json_variant_boolean(get(status, "hostMayPanic")));
-	cr_assert_eq(sd_json_variant_unsigned(get(status, "leasesPinning")), 0);
-	cr_assert_eq(sd_json_variant_unsigned(get(status, "strangers")), 0);
-	teardown(&f);
-}
-
 Test(control, recover_takes_evict)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL, *tree = NULL;
@@ -449,19 +316,6 @@ Test(control, recover_takes_evict)
 	region = sd_json_variant_by_index(get(tree, "regions"), 0);
 	cr_assert_not(sd_json_variant_boolean(get(region, "locked")));
 	teardown(&f);
-}
-
-/* Names of files and processes may hold anything; an answer that quotes them must still be one. */
-Test(control, text_from_elsewhere_is_made_fit_for_json_and_terminals)
-{
-	char text[16];
-
-	cr_assert_str_eq(control_text(text, sizeof(text), "a\xff\xc3"), "a??");
-	cr_assert_str_eq(control_text(text, sizeof(text), "\033[2J\n\x7f"), "?[2J??");
-	cr_assert_str_eq(control_text(text, sizeof(text), "\xc3\xbc\xe2\x82\xac"),
-			 "\xc3\xbc\xe2\x82\xac");
-	cr_assert_str_eq(control_text(text, 3, "a\xc3\xbc"), "a?", "cut within a character");
-	cr_assert_str_eq(control_text(text, sizeof(text), ""), "");
 }
 
 Test(control, history_comes_from_the_store)

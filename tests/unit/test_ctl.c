@@ -221,6 +221,45 @@ Test(ctl, eviction_and_the_doctor_name_who_stands_above)
 	teardown(&f);
 }
 
+static struct world *endangered_world(void)
+{
+	struct world *world = plain_world();
+
+	world->policy.host_may_panic = true;
+	world->policy.inspect_ns = WORLD_SECOND;
+	world_restart(world);
+	world_run(world, WORLD_SECOND);
+	world->next_pins = ISO_PIN_DIRECT_IO;
+	world_start_vm(world, "web", "low", WORLD_PART);
+	world_run(world, 3 * WORLD_SECOND);
+	return world;
+}
+
+Test(ctl, pins_are_shown)
+{
+	struct fixture f;
+	struct run run;
+
+	serve_world = endangered_world;
+	setup(&f);
+	RUN(&f, &run, "vm list");
+	expect(&run, CLIENT_OK, "direct-io");
+	RUN(&f, &run, "vm show", "web");
+	expect(&run, CLIENT_OK,
+	       "pins      direct-io: fd 12: O_DIRECT /x: when its port is lost, the host may panic");
+	RUN(&f, &run, "status");
+	expect(&run, CLIENT_OK,
+	       "host may panic: yes ([Pins] HostMayPanic=yes); VMs that pin their memory: 1");
+	RUN(&f, &run, "topology");
+	expect(&run, CLIENT_OK, ", pins: direct-io");
+	RUN(&f, &run, "what-if", "0x10");
+	expect(&run, CLIENT_OK, "the host may panic: VM web pins its memory: fd 12: O_DIRECT /x");
+	RUN(&f, &run, "doctor");
+	expect(&run, 1, "pins web: pins its memory: direct-io (fd 12: O_DIRECT /x). Consequence:");
+	expect(&run, 1, "consent host: ");
+	teardown(&f);
+}
+
 Test(ctl, mistakes_are_usage_errors)
 {
 	struct fixture f = {.socket = "/nowhere/socket"};
