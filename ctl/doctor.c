@@ -184,7 +184,7 @@ static void examine_regions(struct report *report)
 			     *reason ? ": " : "", reason);
 		if (format_flag(region, "locked"))
 			find(report, "locked", name,
-			     "after a loss it comes back at the next boot only",
+			     "after a loss it can only be refilled; where the kernel refuses, it waits for a reboot",
 			     "have the firmware not make it, and let daxmgrd",
 			     "firmware has locked its decoders");
 	}
@@ -253,6 +253,11 @@ static void examine_kernel(struct report *report)
 		     "an oops while a port is lost takes the host down, and not one process",
 		     "sysctl kernel.panic_on_oops=0, if the host shall go on",
 		     "kernel.panic_on_oops is %d", report->facts->panic_on_oops);
+	if (report->facts->vhost_zero_copy > 0)
+		find(report, "kernel", "vhost_net",
+		     "a VM with vhost=on pins what it sends, and nobody sees it: its port's loss panics the host",
+		     "load vhost_net with experimental_zcopytx=0",
+		     "vhost_net.experimental_zcopytx is %d", report->facts->vhost_zero_copy);
 }
 
 int doctor_examine(const struct doctor_facts *facts, sd_json_variant **ret)

@@ -16,6 +16,7 @@ struct doctor_facts {
 	sd_json_variant *what_if;  /* array of WhatIf() replies, one per root port */
 	int panic_on_warn;         /* kernel.panic_on_warn, or DOCTOR_UNKNOWN */
 	int panic_on_oops;
+	int vhost_zero_copy; /* vhost_net.experimental_zcopytx */
 };
 
 /*

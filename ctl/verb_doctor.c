@@ -89,6 +89,8 @@ int verb_doctor(struct context *context, int argc, char *argv[])
 		.what_if = what_if,
 		.panic_on_warn = read_setting("/proc/sys/kernel/panic_on_warn"),
 		.panic_on_oops = read_setting("/proc/sys/kernel/panic_on_oops"),
+		.vhost_zero_copy =
+			read_setting("/sys/module/vhost_net/parameters/experimental_zcopytx"),
 	};
 	if (doctor_examine(&facts, &findings) < 0)
 		return verb_out_of_memory();

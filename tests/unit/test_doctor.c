@@ -38,7 +38,8 @@ static const char *examine(const char *status, const char *topology, const char 
 				     .topology = t,
 				     .what_if = w,
 				     .panic_on_warn = warn,
-				     .panic_on_oops = oops};
+				     .panic_on_oops = oops,
+				     .vhost_zero_copy = oops};
 	static char text[4096];
 	sd_json_variant *finding;
 	size_t length = 0;
@@ -83,6 +84,7 @@ Test(doctor, names_what_can_take_the_host_down)
 	expect(text, "component guard: failed: kmem took dax1.0");
 	expect(text, "kernel panic_on_warn: kernel.panic_on_warn is 1");
 	expect(text, "kernel panic_on_oops: kernel.panic_on_oops is 1");
+	expect(text, "kernel vhost_net: vhost_net.experimental_zcopytx is 1");
 	cr_assert_eq(strncmp(text, "consent", 7), 0, "the most dangerous first");
 }
 
