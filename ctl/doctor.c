@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "format.h"
-#include "pins.h"
+#include "pin_words.h"
 
 enum { TEXT_BYTES = 512 };
 
@@ -48,7 +48,7 @@ static void examine_pins(struct report *report)
 {
 	bool consent = format_flag(report->facts->status, "hostMayPanic");
 	sd_json_variant *lease;
-	char pins[PINS_TEXT_BYTES];
+	char pins[PIN_WORDS_BYTES];
 
 	if (consent)
 		find(report, "consent", "host",

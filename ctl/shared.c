@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "pins.h"
+#include "pin_words.h"
 #include "units.h"
 #include "verb.h"
 
@@ -114,7 +114,7 @@ sd_json_variant *verb_parameter(const char *key, const char *text)
 static void show_vms(sd_json_variant *vms, const char *headline)
 {
 	sd_json_variant *vm;
-	char size[UNITS_SIZE_BYTES], pins[PINS_TEXT_BYTES];
+	char size[UNITS_SIZE_BYTES], pins[PIN_WORDS_BYTES];
 
 	if (!sd_json_variant_elements(vms))
 		return;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "pins.h"
+#include "pin_words.h"
 #include "verb.h"
 
 enum column {
@@ -49,7 +49,7 @@ static void add_vm(struct tree *tree, struct libscols_line *parent, const char *
 {
 	sd_json_variant *lease = find(tree->leases, "name", name);
 	struct libscols_line *line = add(tree, parent, name, "VM", format_text(lease, "state"));
-	char pins[PINS_TEXT_BYTES], text[160];
+	char pins[PIN_WORDS_BYTES], text[160];
 
 	format_words(format_list(lease, "pins"), ",", pins, sizeof(pins));
 	if (format_has(lease, "pid")) {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "pins.h"
+#include "pin_words.h"
 #include "units.h"
 #include "verb.h"
 #include "wish.h"
@@ -43,7 +43,7 @@ static void show_leases(sd_json_variant *reply)
 	FORMAT_EACH(lease, format_list(reply, "leases"))
 	{
 		struct libscols_line *line = format_line(table, NULL);
-		char regions[256] = "", pins[PINS_TEXT_BYTES], waits[320];
+		char regions[256] = "", pins[PIN_WORDS_BYTES], waits[320];
 
 		format_cell(line, 0, format_text(lease, "name"));
 		format_cell(line, 1, format_text(lease, "state"));
@@ -91,7 +91,7 @@ static void show_pins(sd_json_variant *lease)
 {
 	sd_json_variant *pins = format_list(lease, "pins");
 	const char *evidence = format_text(lease, "evidence");
-	char text[PINS_TEXT_BYTES];
+	char text[PIN_WORDS_BYTES];
 
 	if (sd_json_variant_elements(pins))
 		printf("  pins      %s%s%s: when its port is lost, the host may panic\n",

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "pins.h"
+#include "pin_words.h"
 #include "units.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -119,7 +119,7 @@ const char *wish_set_expires(struct wish *wish, const char *text)
 
 const char *wish_add_pins(struct wish *wish, const char *text)
 {
-	uint32_t pin = pins_of_word(text);
+	uint32_t pin = pin_words_find(text);
 
 	if (!pin)
 		return "the kinds are direct-io, io-uring, vfio, vhost, rdma, outstanding, unknown";
@@ -132,9 +132,10 @@ static int build_pins(uint32_t pins, sd_json_variant **ret)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; r >= 0 && i < pins_kinds(); i++)
+	for (uint32_t i = 0; r >= 0 && i < pin_words_count(); i++)
 		if (pins & 1u << i)
-			r = sd_json_variant_append_arrayb(ret, SD_JSON_BUILD_STRING(pins_word(i)));
+			r = sd_json_variant_append_arrayb(ret,
+							  SD_JSON_BUILD_STRING(pin_words_get(i)));
 	return r;
 }
 

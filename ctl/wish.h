@@ -54,7 +54,7 @@ const char *wish_set_align(struct wish *wish, const char *text);
 const char *wish_set_keep(struct wish *wish, const char *text);
 const char *wish_set_expires(struct wish *wish, const char *text);
 
-const char *wish_add_pins(struct wish *wish, const char *text); /* a word of pins.h */
+const char *wish_add_pins(struct wish *wish, const char *text); /* a word of pin_words.h */
 
 /* Checks what can only be seen when all options were read. Return: as above. */
 const char *wish_check(const struct wish *wish);

@@ -93,7 +93,7 @@ int control_json_region(const struct iso_engine *engine, const struct iso_region
 			sd_json_variant **ret);
 int control_json_lease(const struct iso_engine *engine, const struct iso_lease_view *lease,
 		       sd_json_variant **ret);
-/* Array of the words of pins.h. */
+/* Array of the words of pin_words.h. */
 int control_json_pins(uint32_t pins, sd_json_variant **ret);
 int control_json_parts(const struct iso_engine *engine, const struct iso_lease_view *lease,
 		       sd_json_variant **ret);

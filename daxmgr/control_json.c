@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "cleanup.h"
-#include "pins.h"
+#include "pin_words.h"
 
 #define IF(condition, name, value) SD_JSON_BUILD_PAIR_CONDITION(!!(condition), name, value)
 #define TEXT                       SD_JSON_BUILD_STRING
@@ -187,12 +187,12 @@ int control_json_pins(uint32_t pins, sd_json_variant **ret)
 	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
 
-	for (uint32_t i = 0; i < pins_kinds(); i++) {
+	for (uint32_t i = 0; i < pin_words_count(); i++) {
 		sd_json_variant *word;
 
 		if (!(pins & 1u << i))
 			continue;
-		r = sd_json_variant_new_string(&word, pins_word(i));
+		r = sd_json_variant_new_string(&word, pin_words_get(i));
 		if (r >= 0)
 			r = control_list_add(&list, word);
 		if (r < 0)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "pins.h"
+#include "pin_words.h"
 #include "varlink_interface.h"
 
 #define PROGRESS_PERIOD_US 1000000
@@ -90,7 +90,7 @@ static int dispatch_pins(const char *name, sd_json_variant *variant, sd_json_dis
 	for (size_t i = 0; i < sd_json_variant_elements(variant); i++) {
 		sd_json_variant *word = sd_json_variant_by_index(variant, i);
 		uint32_t pin = sd_json_variant_is_string(word)
-				       ? pins_of_word(sd_json_variant_string(word))
+				       ? pin_words_find(sd_json_variant_string(word))
 				       : 0;
 
 		if (!pin)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "pins.h"
+#include "pin_words.h"
 #include "store_internal.h"
 #include "units.h"
 
@@ -141,7 +141,7 @@ static int read_instance(sqlite3_stmt *s, void *userdata)
 
 static int read_terms(sqlite3_stmt *s, struct iso_restore_lease *ret)
 {
-	char state[STORE_KIND_BYTES], pins[PINS_TEXT_BYTES];
+	char state[STORE_KIND_BYTES], pins[PIN_WORDS_BYTES];
 
 	store_column_text(s, 0, ret->terms.name, sizeof(ret->terms.name));
 	store_column_text(s, 1, state, sizeof(state));
@@ -158,7 +158,7 @@ static int read_terms(sqlite3_stmt *s, struct iso_restore_lease *ret)
 	ret->was_killed = sqlite3_column_int(s, 10);
 	ret->incident = (uint64_t)sqlite3_column_int64(s, 12);
 	store_column_text(s, 15, pins, sizeof(pins));
-	ret->terms.pins = pins_parse(pins);
+	ret->terms.pins = pin_words_parse(pins);
 	store_column_text(s, 16, ret->terms.evidence, sizeof(ret->terms.evidence));
 	return 0;
 }

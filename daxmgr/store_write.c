@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "clock.h"
-#include "pins.h"
+#include "pin_words.h"
 #include "store_internal.h"
 
 static uint64_t now_us(void)
@@ -70,7 +70,7 @@ static int write_lease(struct store *store, const struct iso_restore_lease *leas
 {
 	struct store_binder b = store_bind(store, STORE_STATEMENT_LEASE);
 	const struct iso_acquire *terms = &lease->terms;
-	char pins[PINS_TEXT_BYTES];
+	char pins[PIN_WORDS_BYTES];
 	int code;
 
 	store_bind_text(&b, terms->name);
@@ -95,7 +95,7 @@ static int write_lease(struct store *store, const struct iso_restore_lease *leas
 		store_bind_null(&b);
 	store_bind_text(&b, store->boot_id);
 	store_bind_number(&b, now_us());
-	store_bind_text(&b, pins_format(terms->pins, pins));
+	store_bind_text(&b, pin_words_format(terms->pins, pins));
 	store_bind_text(&b, terms->evidence);
 	code = store_bind_run(&b);
 	if (code == SQLITE_OK)

@@ -23,7 +23,7 @@
 #include "client.h"
 #include "launch.h"
 #include "pinning.h"
-#include "pins.h"
+#include "pin_words.h"
 #include "wish.h"
 
 enum {
@@ -338,7 +338,7 @@ static int become(struct launcher *launcher, char *const qemu[])
 /* Of --check. Return: exit status. */
 static int check(struct launcher *launcher)
 {
-	char pins[PINS_TEXT_BYTES];
+	char pins[PIN_WORDS_BYTES];
 
 	explain_pins(launcher);
 	printf("%s: %s%s\n", launcher->wish.name,
@@ -346,7 +346,7 @@ static int check(struct launcher *launcher)
 	       : launcher->pinning.unseen[0]
 		       ? "nothing was found that pins its memory, but not all was looked at"
 		       : "pin-safe",
-	       pins_format(launcher->pinning.pins, pins));
+	       pin_words_format(launcher->pinning.pins, pins));
 	return launcher->pinning.pins ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

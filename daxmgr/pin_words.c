@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "pins.h"
+#include "pin_words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,12 +21,12 @@ static const struct word words[] = {
 
 enum { KINDS = sizeof(words) / sizeof(words[0]) };
 
-uint32_t pins_kinds(void)
+uint32_t pin_words_count(void)
 {
 	return KINDS;
 }
 
-const char *pins_word(uint32_t i)
+const char *pin_words_get(uint32_t i)
 {
 	return words[i].word;
 }
@@ -39,24 +39,24 @@ static uint32_t pin_of(const char *word, size_t length)
 	return 0;
 }
 
-uint32_t pins_of_word(const char *word)
+uint32_t pin_words_find(const char *word)
 {
 	return pin_of(word, strlen(word));
 }
 
-const char *pins_format(uint32_t pins, char text[PINS_TEXT_BYTES])
+const char *pin_words_format(uint32_t pins, char text[PIN_WORDS_BYTES])
 {
 	size_t at = 0;
 
 	text[0] = '\0';
 	for (uint32_t i = 0; i < KINDS; i++)
 		if (pins & words[i].pin)
-			at += (size_t)snprintf(text + at, PINS_TEXT_BYTES - at, "%s%s",
+			at += (size_t)snprintf(text + at, PIN_WORDS_BYTES - at, "%s%s",
 					       at ? "," : "", words[i].word);
 	return text;
 }
 
-uint32_t pins_parse(const char *text)
+uint32_t pin_words_parse(const char *text)
 {
 	uint32_t pins = 0;
 	size_t length;
