@@ -105,6 +105,8 @@ static void conclude(struct iso_engine *e, uint32_t l)
 			lease->terms.name, lease->pid,
 			iso_pin_name(lease->look.pins & ~lease->pins), lease->evidence)
 			->lease = l;
+	if (lease->pins != lease->look.pins)
+		emit_save_lease(e, l);
 	lease->pins = lease->look.pins;
 	lease->pinned |= lease->pins != 0;
 	if (!lease->pins)
