@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "daemon.h"
+#include "inspection_file.h"
 #include "log.h"
 #include "note.h"
 #include "snapshot_file.h"
@@ -194,6 +195,22 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 	snapshot_file_close(&file);
 }
 
+static void take_inspection(struct daemon *daemon, const struct job_reply *reply, int fd)
+{
+	struct iso_event event = {.kind = ISO_EVENT_INSPECTION};
+	struct inspection_file file = INSPECTION_FILE_NULL;
+	int r = inspection_file_open(fd, &file);
+
+	if (r < 0) {
+		complete(daemon, reply->completion.operation, r, "the inspection is damaged");
+		return;
+	}
+	event.inspection = file.inspection;
+	daemon_step(daemon, &event);
+	complete(daemon, reply->completion.operation, 0, "");
+	inspection_file_close(&file);
+}
+
 void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int snapshot_fd)
 {
 	struct iso_event event = {.kind = ISO_EVENT_COMPLETION, .completion = reply->completion};
@@ -208,7 +225,10 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 	/* Of a late reply the engine knows nothing any more, but the store does. */
 	store_intent_done(daemon->store, reply->completion.operation, reply->completion.result);
 	if (reply->completion.result == 0 && snapshot_fd >= 0) {
-		take_snapshot(daemon, reply, snapshot_fd);
+		if (reply->kind == JOB_INSPECT)
+			take_inspection(daemon, reply, snapshot_fd);
+		else
+			take_snapshot(daemon, reply, snapshot_fd);
 		return;
 	}
 	daemon_step(daemon, &event);

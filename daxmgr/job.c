@@ -7,6 +7,7 @@
 #include <isolate/view.h>
 
 #include "port/guard.h"
+#include "port/inspect.h"
 #include "port/instance.h"
 #include "port/mappers.h"
 #include "port/memdev.h"
@@ -15,12 +16,26 @@
 #include "port/pci.h"
 #include "port/port.h"
 #include "port/region.h"
+#include "port/revoke.h"
 #include "port/zero.h"
 
 static int job_observe(struct port *port, int *ret_snapshot_fd)
 {
 	int fd = observe_run(port);
 
+	if (fd < 0)
+		return fd;
+	*ret_snapshot_fd = fd;
+	return 0;
+}
+
+static int job_inspect(struct port *port, int32_t pid, int *ret_snapshot_fd)
+{
+	int fd;
+
+	if (pid)
+		return inspect_process(port, pid);
+	fd = inspect_everybody(port);
 	if (fd < 0)
 		return fd;
 	*ret_snapshot_fd = fd;
@@ -70,8 +85,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_REFILL_REGION:
 		return region_refill(port, &request->region);
 	case JOB_INSPECT:
-	case JOB_REVOKE:
-		return port_fail(port, -EOPNOTSUPP, "not made yet");
+		return job_inspect(port, request->pid, ret_snapshot_fd);
 	case JOB_CLEAR_REGION:
 		return region_clear(port, &request->region);
 	case JOB_CARVE:
@@ -89,6 +103,8 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 				    request->lease.n);
 	case JOB_VERIFY:
 		return mappers_find(port, request->lease.instances, request->lease.n);
+	case JOB_REVOKE:
+		return revoke_run(port, request->lease.instances, request->lease.n);
 	case JOB_REMOVE:
 		return instance_remove(port, &request->instance);
 	case JOB_DETACH_PORT:

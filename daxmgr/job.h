@@ -76,7 +76,7 @@ struct job_reply {
 
 /*
  * Runs one job in the calling (worker) process and fills the reply; may block.
- * `ret_snapshot_fd` is a memfd for JOB_OBSERVE, else -1. `root` is the prefix
+ * `ret_snapshot_fd` is a memfd for JOB_OBSERVE and JOB_INSPECT of everybody, else -1. `root` is the prefix
  * of /sys, /dev and /proc ("" on a real host; tests give a fake tree).
  */
 void job_run(const char *root, const struct job_request *request, struct job_reply *ret,

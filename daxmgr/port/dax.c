@@ -92,7 +92,7 @@ static int dax_gone(int error)
 	return error == -ENOENT || error == -ENODEV || error == -ENXIO ? 0 : error;
 }
 
-static int dax_unbind(const char *root, const char *name, const char **ret_step)
+int dax_unbind(const char *root, const char *name, const char **ret_step)
 {
 	int error;
 

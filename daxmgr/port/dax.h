@@ -41,6 +41,12 @@ DIR *dax_region_open(const char *root, uint32_t region);
 bool dax_region_next(DIR *dir, uint32_t region, uint32_t *ret_id);
 
 /*
+ * remove_id, then unbind: all mappings are gone at once. What is unbound or
+ * gone already is success. Return and `*ret_step` as for dax_remove().
+ */
+int dax_unbind(const char *root, const char *name, const char **ret_step);
+
+/*
  * remove_id, unbind, size 0, delete; the order matters: an id that is left in
  * the list would bind the next device of that name. What is gone already is
  * success. daxX.0 is kept, with size 0. Return: 0; -EBUSY when kmem holds it;

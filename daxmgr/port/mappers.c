@@ -1,92 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "mappers.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "../cleanup.h"
-#include "dax.h"
+#include "process.h"
 #include "sysfs.h"
-
-struct mappers_walk {
-	const char *root;
-	const struct job_instance *instances;
-	uint32_t n;
-	uint32_t n_holders; /* a descriptor, no mapping */
-	int32_t holder;
-};
-
-bool mappers_parse(char *line, struct mappers_line *ret)
-{
-	uint64_t start, end, offset, inode;
-	unsigned int major_number, minor_number;
-	char flags[5];
-	int used = 0;
-
-	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n", &start,
-		   &end, flags, &offset, &major_number, &minor_number, &inode, &used) != 7 ||
-	    !used)
-		return false;
-	snprintf(ret->range, sizeof(ret->range), "%" PRIx64 "-%" PRIx64, start, end);
-	ret->shared = strlen(flags) == 4 && flags[3] == 's';
-	ret->inode = inode;
-	ret->path = line + used;
-	return true;
-}
-
-bool mappers_is_node(const char *path, const char *dax_name)
-{
-	const char *name = strrchr(path, '/');
-	size_t length = strlen(dax_name);
-
-	return name && !strncmp(name + 1, dax_name, length) &&
-	       (!name[1 + length] || !strcmp(name + 1 + length, " (deleted)"));
-}
-
-static bool mappers_is_number(const struct mappers_walk *walk, dev_t number)
-{
-	for (uint32_t i = 0; i < walk->n; i++)
-		if (number == makedev(walk->instances[i].major, walk->instances[i].minor))
-			return true;
-	return false;
-}
-
-static bool mappers_is_name(const struct mappers_walk *walk, const char *path)
-{
-	for (uint32_t i = 0; i < walk->n; i++) {
-		char name[DAX_NAME_BYTES];
-
-		dax_name(walk->instances[i].region_kernel_id, walk->instances[i].kernel_id, name);
-		if (mappers_is_node(path, name))
-			return true;
-	}
-	return false;
-}
-
-static bool mappers_line_hits(const struct mappers_walk *walk, const char *pid,
-			      const struct mappers_line *line)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	/* Device-dax can be mapped shared only. */
-	if (!line->shared || !line->inode || !line->path[0])
-		return false;
-	snprintf(path, sizeof(path), "%s/proc/%s/map_files/%s", walk->root, pid, line->range);
-	if (stat(path, &st) == 0)
-		return S_ISCHR(st.st_mode) && mappers_is_number(walk, st.st_rdev);
-	return mappers_is_name(walk, line->path);
-}
 
 /* Most lines are private mappings of libraries: not worth taking apart. */
 static bool mappers_worth_parsing(const char *text)
@@ -96,87 +20,194 @@ static bool mappers_worth_parsing(const char *text)
 	return flags && strnlen(flags, 5) == 5 && flags[4] == 's';
 }
 
-/* Return: 1 when it maps one, 0 when not or when it has gone. */
-static int mappers_maps(const struct mappers_walk *walk, const char *pid)
+static bool mappers_gone(int error)
+{
+	return error == -ENOENT || error == -ESRCH;
+}
+
+static void mappers_take_in(struct mappers_walk *walk, const char *pid, char *text)
+{
+	struct mapping_line line;
+	uint32_t index;
+
+	if (!mappers_worth_parsing(text) || !mapping_parse(text, &line))
+		return;
+	index = mapping_find(walk->set, walk->port->root, pid, &line);
+	if (index == ISO_NONE || walk->seen[index] == walk->n_processes)
+		return;
+	walk->seen[index] = walk->n_processes;
+	walk->maps[walk->n_maps++] = index;
+}
+
+/* `task` is PID or PID/task/TID. Return: 1 when there was a line; 0; or a negative errno, told. */
+static int mappers_read_maps(struct mappers_walk *walk, const char *pid, const char *task)
 {
 	_cleanup_fclose_ FILE *file = NULL;
 	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX];
+	int lines = 0, error;
 	size_t room = 0;
 
-	snprintf(path, sizeof(path), "%s/proc/%s/maps", walk->root, pid);
+	snprintf(path, sizeof(path), "%s/proc/%s/maps", walk->port->root, task);
 	file = fopen(path, "re");
-	if (!file)
-		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
-	while (getline(&text, &room, file) >= 0) {
-		struct mappers_line line;
-
-		if (mappers_worth_parsing(text) && mappers_parse(text, &line) &&
-		    mappers_line_hits(walk, pid, &line))
-			return 1;
+	error = file ? 0 : -errno;
+	while (file && (errno = 0, getline(&text, &room, file)) >= 0) {
+		mappers_take_in(walk, pid, text);
+		lines = 1;
 	}
-	return 0;
+	if (file && ferror(file))
+		error = errno ? -errno : -EIO;
+	if (error && !mappers_gone(error))
+		return port_fail(walk->port, error, "/proc/%s/maps: %s", task, strerror(-error));
+	return lines;
 }
 
-static bool mappers_holds(const struct mappers_walk *walk, const char *pid)
+typedef int (*mappers_read)(struct mappers_walk *walk, const char *pid, const char *task);
+
+/*
+ * A first thread that has ended shows nothing, although memory and descriptors
+ * of the process live on until its last thread has ended.
+ */
+static int mappers_other_tasks(struct mappers_walk *walk, const char *pid, mappers_read read)
 {
-	_cleanup_closedir_ DIR *dir = sysfs_open(walk->root, "/proc/%s/fd", pid);
-	struct dirent *entry;
+	_cleanup_closedir_ DIR *dir = sysfs_open(walk->port->root, "/proc/%s/task", pid);
+	const char *entry;
+	int result = 0;
 
-	while (dir && (entry = readdir(dir))) {
-		char target[128];
-		ssize_t length;
+	while (!result && dir && (entry = process_next(dir))) {
+		char task[3 * PROCESS_NAME_BYTES];
 
-		if (!isdigit((unsigned char)entry->d_name[0]))
+		if (!strcmp(entry, pid))
 			continue;
-		length = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		snprintf(task, sizeof(task), "%s/task/%s", pid, entry);
+		result = read(walk, pid, task);
+	}
+	return result;
+}
+
+/* Return: 1 when there was a descriptor. */
+static int mappers_read_descriptors(struct mappers_walk *walk, const char *pid, const char *task)
+{
+	_cleanup_closedir_ DIR *dir = sysfs_open(walk->port->root, "/proc/%s/fd", task);
+	const char *entry;
+	int any = 0;
+
+	(void)pid;
+	while (!walk->holds && dir && (entry = process_next(dir))) {
+		char target[128];
+		ssize_t length = readlinkat(dirfd(dir), entry, target, sizeof(target) - 1);
+
+		any = 1;
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		if (mappers_is_name(walk, target))
-			return true;
+		walk->holds = mapping_find_name(walk->set, target) != ISO_NONE;
 	}
-	return false;
+	return any;
 }
 
-static int mappers_process(struct port *port, struct mappers_walk *walk, const char *pid)
+static int mappers_look(struct mappers_walk *walk, const char *pid)
 {
-	struct iso_completion *c = port->completion;
-	int maps = mappers_maps(walk, pid);
+	int lines = mappers_read_maps(walk, pid, pid);
 
-	if (maps < 0)
-		return port_fail(port, maps, "/proc/%s/maps: %s", pid, strerror(-maps));
-	if (maps) {
-		if (c->n_mappers < ISO_MAPPERS_MAX)
-			c->mappers[c->n_mappers] = (int32_t)strtol(pid, NULL, 10);
-		c->n_mappers++;
-	} else if (mappers_holds(walk, pid)) {
-		walk->n_holders++;
-		walk->holder = (int32_t)strtol(pid, NULL, 10);
+	if (!lines)
+		lines = mappers_other_tasks(walk, pid, mappers_read_maps);
+	if (lines < 0)
+		return lines;
+	if (walk->holders && !walk->n_maps && !mappers_read_descriptors(walk, pid, pid))
+		mappers_other_tasks(walk, pid, mappers_read_descriptors);
+	return 0;
+}
+
+int mappers_walk_open(struct port *port, const struct mapping_set *set, bool holders,
+		      struct mappers_walk *ret)
+{
+	struct mappers_walk walk = {.port = port, .set = set, .holders = holders};
+
+	walk.proc = sysfs_open(port->root, "/proc");
+	if (!walk.proc)
+		return port_fail(port, -errno, "%s/proc: %s", port->root, strerror(errno));
+	walk.maps = calloc(set->n ? set->n : 1, sizeof(*walk.maps));
+	walk.seen = calloc(set->n ? set->n : 1, sizeof(*walk.seen));
+	*ret = walk; /* the caller closes it in any case */
+	return walk.maps && walk.seen ? 0 : port_fail(port, -ENOMEM, "walk of /proc: no memory");
+}
+
+int mappers_walk_next(struct mappers_walk *walk, struct mappers_process *ret)
+{
+	const char *pid;
+
+	while (walk->set->n && (pid = process_next(walk->proc))) {
+		int error;
+
+		walk->n_maps = 0;
+		walk->holds = false;
+		walk->n_processes++;
+		error = mappers_look(walk, pid);
+		if (error)
+			return error;
+		if (!walk->n_maps && !walk->holds)
+			continue;
+		*ret = (struct mappers_process){
+			.pid = (int32_t)strtol(pid, NULL, 10),
+			.holds = walk->holds,
+			.n_maps = walk->n_maps,
+			.maps = walk->maps,
+		};
+		return 1;
 	}
 	return 0;
+}
+
+void mappers_walk_close(struct mappers_walk *walk)
+{
+	if (walk->proc)
+		closedir(walk->proc);
+	free(walk->maps);
+	free(walk->seen);
+	*walk = MAPPERS_WALK_NULL;
+}
+
+void mappers_add(struct port *port, int32_t pid)
+{
+	struct iso_completion *c = port->completion;
+
+	if (!c->n_mappers)
+		process_where(port, pid, c->evidence);
+	if (c->n_mappers < ISO_MAPPERS_MAX)
+		c->mappers[c->n_mappers] = pid;
+	c->n_mappers++;
+}
+
+static void mappers_say_holders(struct port *port, uint32_t n, int32_t pid)
+{
+	if (n)
+		port_say(port, "%u process%s hold%s it open without mapping it (pid %d)", n,
+			 n == 1 ? "" : "es", n == 1 ? "s" : "", pid);
 }
 
 int mappers_find(struct port *port, const struct job_instance *instances, uint32_t n)
 {
-	struct mappers_walk walk = {.root = port->root, .instances = instances, .n = n};
-	_cleanup_closedir_ DIR *dir = sysfs_open(port->root, "/proc");
-	struct dirent *entry;
+	_cleanup_(mapping_set_free) struct mapping_set set = {0};
+	_cleanup_(mappers_walk_close) struct mappers_walk walk = MAPPERS_WALK_NULL;
+	struct mappers_process process;
+	uint32_t holders = 0;
+	int32_t holder = 0;
+	int found;
 
-	if (!dir)
-		return port_fail(port, -errno, "%s/proc: %s", port->root, strerror(errno));
-	while (n && (entry = readdir(dir))) {
-		int error;
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		error = mappers_process(port, &walk, entry->d_name);
-		if (error)
-			return error;
+	found = mapping_set_of(port, instances, n, &set);
+	if (!found)
+		found = mappers_walk_open(port, &set, true, &walk);
+	if (found)
+		return found;
+	while ((found = mappers_walk_next(&walk, &process)) > 0) {
+		if (process.n_maps) {
+			mappers_add(port, process.pid);
+		} else {
+			holders++;
+			holder = process.pid;
+		}
 	}
-	if (walk.n_holders)
-		port_say(port, "%u process%s hold%s it open without mapping it (pid %d)",
-			 walk.n_holders, walk.n_holders == 1 ? "" : "es",
-			 walk.n_holders == 1 ? "s" : "", walk.holder);
-	return 0;
+	mappers_say_holders(port, holders, holder);
+	return found;
 }

@@ -5,29 +5,58 @@
 #ifndef DAXMGR_MAPPERS_H
 #define DAXMGR_MAPPERS_H
 
+#include <dirent.h>
+
+#include "mapping.h"
 #include "port.h"
 
-/*
- * Walks all processes and fills n_mappers and mappers (the first ones) of the
- * completion. A mapping counts by the device number of what is mapped, whatever
- * the node is called; where that cannot be read, by its name. Processes that
- * only hold a descriptor do not count but are told in the message. Return: 0
- * or a negative errno, told.
- */
-int mappers_find(struct port *port, const struct job_instance *instances, uint32_t n);
-
-/* One line of /proc/PID/maps. */
-struct mappers_line {
-	char range[48]; /* as map_files names it */
-	bool shared;
-	uint64_t inode;
-	const char *path; /* in the line; empty when anonymous */
+/* One process that maps or holds devices of the set. */
+struct mappers_process {
+	int32_t pid;
+	bool holds; /* it has one open, and maps none */
+	uint32_t n_maps;
+	const uint32_t *maps; /* indices of the set; valid until the next call */
 };
 
-/* Return: false when the line is not one of maps. Cuts its newline. */
-bool mappers_parse(char *line, struct mappers_line *ret);
+struct mappers_walk {
+	struct port *port;
+	const struct mapping_set *set;
+	bool holders; /* looked for as well */
+	DIR *proc;
+	uint32_t *maps; /* of the process at hand */
+	uint32_t n_maps;
+	bool holds; /* a descriptor of a device */
+	uint32_t *seen; /* number of the process that had it last */
+	uint32_t n_processes;
+};
 
-/* Is it the path of dax<X>.<Y>, deleted or not? */
-bool mappers_is_node(const char *path, const char *dax_name);
+#define MAPPERS_WALK_NULL ((struct mappers_walk){0})
+
+/*
+ * Begins a walk of all processes; it is to be closed even when this fails.
+ * Return: 0 or a negative errno, told.
+ */
+int mappers_walk_open(struct port *port, const struct mapping_set *set, bool holders,
+		      struct mappers_walk *ret);
+
+/*
+ * The next process that maps a device or, if they are looked for, holds one.
+ * One whose first thread has ended is looked at through the others. Return: 1;
+ * 0 at the end; or a negative errno, told.
+ */
+int mappers_walk_next(struct mappers_walk *walk, struct mappers_process *ret);
+
+/* Accepts MAPPERS_WALK_NULL. */
+void mappers_walk_close(struct mappers_walk *walk);
+
+/* Counts a process in the completion; the first one's state becomes the evidence. */
+void mappers_add(struct port *port, int32_t pid);
+
+/*
+ * Walks all processes and fills n_mappers, mappers (the first ones) and
+ * evidence of the completion. Processes that only hold a descriptor do not
+ * count but are told in the message. Return: 0 or a negative errno, told.
+ */
+int mappers_find(struct port *port, const struct job_instance *instances, uint32_t n);
 
 #endif

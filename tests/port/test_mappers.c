@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who maps an instance is read from /proc, by device number where that can be had, else by name. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fake.h"
 #include "port/mappers.h"
@@ -43,30 +49,41 @@ Test(mappers, lines_of_maps)
 		"7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                  [stack]";
 	char none[] = "7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0 \n";
 	char rubbish[] = "not a line of maps";
-	struct mappers_line line;
+	struct mapping_line line;
 
-	cr_assert(mappers_parse(dax, &line));
+	cr_assert(mapping_parse(dax, &line));
 	cr_assert_str_eq(line.range, "7f0000000000-7f0000200000");
 	cr_assert(line.shared);
 	cr_assert_eq(line.inode, 211);
 	cr_assert_str_eq(line.path, "/dev/dax1.1");
-	cr_assert(mappers_parse(anonymous, &line));
+	cr_assert(mapping_parse(anonymous, &line));
 	cr_assert_not(line.shared);
 	cr_assert_str_eq(line.path, "[stack]");
-	cr_assert(mappers_parse(none, &line));
+	cr_assert(mapping_parse(none, &line));
 	cr_assert_str_eq(line.path, "");
-	cr_assert_not(mappers_parse(rubbish, &line));
+	cr_assert_not(mapping_parse(rubbish, &line));
+}
+
+static bool is_node(const char *path, uint32_t region, uint32_t id)
+{
+	uint32_t found_region = ISO_NONE, found_id = ISO_NONE;
+
+	return mapping_is_node(path, &found_region, &found_id) && found_region == region &&
+	       found_id == id;
 }
 
 Test(mappers, names_of_nodes)
 {
-	cr_assert(mappers_is_node("/dev/dax1.1", "dax1.1"));
-	cr_assert(mappers_is_node("/dev/dax1.1 (deleted)", "dax1.1"));
-	cr_assert(mappers_is_node("/dax1.1", "dax1.1"), "a private /dev, seen from outside");
-	cr_assert_not(mappers_is_node("/dev/dax1.10", "dax1.1"));
-	cr_assert_not(mappers_is_node("/dev/xdax1.1", "dax1.1"));
-	cr_assert_not(mappers_is_node("/dev/dax1.1/x", "dax1.1"));
-	cr_assert_not(mappers_is_node("dax1.1", "dax1.1"));
+	cr_assert(is_node("/dev/dax1.1", 1, 1));
+	cr_assert(is_node("/dev/dax1.10", 1, 10));
+	cr_assert(is_node("/dev/dax1.1 (deleted)", 1, 1));
+	cr_assert(is_node("/dax1.1", 1, 1), "a private /dev, seen from outside");
+	for (const char *const *path =
+		     (const char *const[]){"/dev/xdax1.1", "/dev/dax1.1/x", "dax1.1",
+					   "/dev/dax1.1x", "/dev/dax01.1", "/dev/dax+1.1",
+					   "/dev/dax1.", NULL};
+	     *path; path++)
+		cr_assert_not(is_node(*path, 1, 1), "%s", *path);
 }
 
 Test(mappers, by_name_when_the_file_cannot_be_looked_at)
@@ -121,4 +138,111 @@ Test(mappers, a_descriptor_alone_is_told_but_does_not_count)
 	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
 	cr_assert_eq(f.completion.n_mappers, 0);
 	cr_assert(strstr(f.completion.message, "pid 100"), "%s", f.completion.message);
+}
+
+static void task(const char *pid, const char *tid, char state, const char *wchan)
+{
+	char path[96], text[96];
+
+	snprintf(path, sizeof(path), "/proc/%s/task/%s/stat", pid, tid);
+	snprintf(text, sizeof(text), "%s (q) %c 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0 98765 1", tid,
+		 state);
+	fake_file(&f, path, text);
+	snprintf(path, sizeof(path), "/proc/%s/task/%s/wchan", pid, tid);
+	fake_file(&f, path, wchan);
+}
+
+/* Nothing can be seen of a first thread that has ended, as of a kernel thread. */
+static void no_memory(const char *pid)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/proc/%s/maps", pid);
+	fake_file(&f, path, "");
+	snprintf(path, sizeof(path), "%s/proc/%s/maps", f.root, pid);
+	cr_assert_eq(truncate(path, 0), 0);
+}
+
+Test(mappers, a_thread_that_outlives_the_first_one)
+{
+	no_memory("100");
+	task("100", "100", 'Z', "0");
+	task("100", "107", 'D', "folio_wait_bit_common");
+	fake_file(&f, "/proc/100/task/107/maps", DAX "/dev/dax1.1");
+	no_memory("101");
+	task("101", "101", 'Z', "0");
+	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(f.completion.n_mappers, 1);
+	cr_assert_eq(f.completion.mappers[0], 100);
+	cr_assert_str_eq(f.completion.evidence, "D in folio_wait_bit_common");
+}
+
+Test(mappers, descriptors_of_a_thread_that_outlives_the_first_one)
+{
+	no_memory("100");
+	fake_directory(&f, "/proc/100/fd");
+	fake_link(&f, "/proc/100/task/107/fd/7", "/dev/dax1.1");
+	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(f.completion.n_mappers, 0);
+	cr_assert(strstr(f.completion.message, "pid 100"), "%s", f.completion.message);
+}
+
+/* Where the device number cannot be had, the node tells a device from an earlier one of that name. */
+Test(mappers, by_node_when_it_is_the_hosts_own)
+{
+	char path[256], line[256];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/dev/dax1.1", f.root);
+	if (mknod(path, S_IFCHR | 0600, makedev(251, 3)) < 0)
+		cr_skip_test("device nodes cannot be made here");
+	cr_assert_eq(stat(path, &st), 0);
+	snprintf(line, sizeof(line), "7f0000000000-7f0000200000 rw-s 00000000 %02x:%02x %ju /else",
+		 major(st.st_dev), minor(st.st_dev), (uintmax_t)st.st_ino);
+	process("100", line);
+	snprintf(line, sizeof(line),
+		 "7f0000000000-7f0000200000 rw-s 00000000 %02x:%02x %ju /dev/dax1.1 (deleted)",
+		 major(st.st_dev), minor(st.st_dev), (uintmax_t)st.st_ino + 1);
+	process("101", line);
+	process("102", "7f0000000000-7f0000200000 rw-s 00000000 fff:fff 7 /dax1.1");
+	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(f.completion.n_mappers, 2);
+	cr_assert_eq(f.completion.mappers[0] + f.completion.mappers[1], 202);
+}
+
+/* In a process of its own: one that waits for a file system has to be killed. */
+static int look_at_silent_file_system(void)
+{
+	char file[PATH_MAX], device[PATH_MAX], options[64];
+	int fuse;
+
+	snprintf(device, sizeof(device), "%s/fuse", f.root);
+	if (mknod(device, S_IFCHR | 0600, makedev(10, 229)) < 0)
+		return 77;
+	fuse = open(device, O_RDWR | O_CLOEXEC);
+	snprintf(file, sizeof(file), "%s/silent", f.root);
+	snprintf(options, sizeof(options), "fd=%d,rootmode=100000,user_id=0,group_id=0", fuse);
+	if (fuse < 0 || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("silent", file, "fuse", MS_NOSUID | MS_NODEV, options) < 0)
+		return 77;
+	alarm(5);
+	return mappers_find(&f.port, wanted, 1) == 0 && f.completion.n_mappers == 0 ? 0 : 1;
+}
+
+Test(mappers, a_file_system_that_does_not_answer_is_not_waited_for)
+{
+	int status;
+	pid_t pid;
+
+	process("100", "7f0000000000-7f0000200000 rw-s 00000000 00:2f 1 /mnt/file");
+	fake_file(&f, "/silent", "");
+	fake_link(&f, "/proc/100/map_files/7f0000000000-7f0000200000", "../../../silent");
+	pid = fork();
+	if (!pid)
+		_exit(look_at_silent_file_system());
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		cr_skip_test("no file system can be mounted here");
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status 0x%x", status);
 }

@@ -10,7 +10,8 @@
  *   job_tool zero|prove|remove X.Y MAJOR:MINOR BYTES [ALIGN]
  *   job_tool give NAME UID X.Y MAJOR:MINOR …   (hand over)
  *   job_tool retract NAME X.Y MAJOR:MINOR …
- *   job_tool verify X.Y MAJOR:MINOR …
+ *   job_tool verify|revoke X.Y MAJOR:MINOR …
+ *   job_tool inspect PID|0   (0: everybody)
  *   job_tool detach|rescan DDDD:BB:DD.F
  *   job_tool guard
  */
@@ -23,6 +24,7 @@
 
 #include <isolate/view.h>
 
+#include "inspection_file.h"
 #include "job.h"
 #include "snapshot_file.h"
 
@@ -107,8 +109,9 @@ static bool parse_lease(int argc, char **argv, struct job_request *r)
 
 	r->kind = !strcmp(argv[1], "give")      ? JOB_HAND_OVER
 		  : !strcmp(argv[1], "retract") ? JOB_RETRACT
+		  : !strcmp(argv[1], "revoke")  ? JOB_REVOKE
 						: JOB_VERIFY;
-	if (r->kind != JOB_VERIFY && argc > at)
+	if ((r->kind == JOB_HAND_OVER || r->kind == JOB_RETRACT) && argc > at)
 		snprintf(r->lease.name, ISO_NAME_BYTES, "%s", argv[at++]);
 	if (r->kind == JOB_HAND_OVER && argc > at)
 		r->lease.uid = r->lease.gid = (uint32_t)strtoul(argv[at++], NULL, 0);
@@ -130,8 +133,14 @@ static bool parse(int argc, char **argv, struct job_request *r)
 	}
 	if (!strcmp(verb, "create") || !strcmp(verb, "refill") || !strcmp(verb, "clear"))
 		return parse_region(argc, argv, r);
-	if (!strcmp(verb, "give") || !strcmp(verb, "retract") || !strcmp(verb, "verify"))
+	if (!strcmp(verb, "give") || !strcmp(verb, "retract") || !strcmp(verb, "verify") ||
+	    !strcmp(verb, "revoke"))
 		return parse_lease(argc, argv, r);
+	if (!strcmp(verb, "inspect")) {
+		r->kind = JOB_INSPECT;
+		r->pid = argc > 2 ? (int32_t)strtol(argv[2], NULL, 0) : 0;
+		return true;
+	}
 	if (!strcmp(verb, "detach") || !strcmp(verb, "rescan")) {
 		r->kind = verb[0] == 'd' ? JOB_DETACH_PORT : JOB_RESCAN_PORT;
 		return argc > 2 && iso_pci_address_parse(argv[2], &r->port);
@@ -200,6 +209,50 @@ static void print_regions(const struct iso_snapshot *s)
 	}
 }
 
+static int print_snapshot(int fd)
+{
+	struct snapshot_file file;
+	int error = snapshot_file_open(fd, &file);
+
+	if (error)
+		return error;
+	print_ports(&file.snapshot);
+	print_regions(&file.snapshot);
+	snapshot_file_close(&file);
+	return 0;
+}
+
+static int print_inspection(int fd)
+{
+	struct inspection_file file;
+	int error = inspection_file_open(fd, &file);
+
+	if (error)
+		return error;
+	for (uint32_t i = 0; i < file.inspection.n_mappers; i++) {
+		const struct iso_observed_mapper *m = &file.inspection.mappers[i];
+
+		printf("mapper %d started %" PRIu64 " dax%u.%u pins 0x%x (%s)\n", m->pid,
+		       m->process_start, m->region_kernel_id, m->kernel_id, m->pins, m->evidence);
+	}
+	inspection_file_close(&file);
+	return 0;
+}
+
+static void print_completion(const char *verb, const struct job_reply *reply)
+{
+	const struct iso_completion *c = &reply->completion;
+
+	printf("%s result %d (%s) in %.1f ms region %u id %u range 0x%" PRIx64 "+0x%" PRIx64
+	       " dev %u:%u bytes %" PRIu64 " pins 0x%x (%s) mappers %u",
+	       verb, c->result, c->message, (double)reply->elapsed_ns / 1e6, c->region_kernel_id,
+	       c->kernel_id, c->range.start.v, c->range.bytes, c->major, c->minor, c->bytes,
+	       c->pins, c->evidence, c->n_mappers);
+	for (uint32_t i = 0; i < c->n_mappers && i < ISO_MAPPERS_MAX; i++)
+		printf(" %d", c->mappers[i]);
+	printf("\n");
+}
+
 int main(int argc, char **argv)
 {
 	struct job_request request = {.id = 1};
@@ -212,28 +265,15 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	request.deadline_ns = (uint64_t)now.tv_sec * 1000000000u + 20000000000u;
 	job_run("", &request, &reply, &fd);
-	printf("%s result %d (%s) in %.1f ms region %u id %u range 0x%" PRIx64 "+0x%" PRIx64
-	       " dev %u:%u bytes %" PRIu64 " mappers %u",
-	       argv[1], reply.completion.result, reply.completion.message,
-	       (double)reply.elapsed_ns / 1e6, reply.completion.region_kernel_id,
-	       reply.completion.kernel_id, reply.completion.range.start.v,
-	       reply.completion.range.bytes, reply.completion.major, reply.completion.minor,
-	       reply.completion.bytes, reply.completion.n_mappers);
-	for (uint32_t i = 0; i < reply.completion.n_mappers && i < ISO_MAPPERS_MAX; i++)
-		printf(" %d", reply.completion.mappers[i]);
-	printf("\n");
+	print_completion(argv[1], &reply);
 	if (fd >= 0) {
-		struct snapshot_file file;
-		int error = snapshot_file_open(fd, &file);
+		int error = reply.kind == JOB_INSPECT ? print_inspection(fd) : print_snapshot(fd);
 
+		close(fd);
 		if (error) {
-			fprintf(stderr, "snapshot: %s\n", strerror(-error));
+			fprintf(stderr, "answer: %s\n", strerror(-error));
 			return 1;
 		}
-		print_ports(&file.snapshot);
-		print_regions(&file.snapshot);
-		snapshot_file_close(&file);
-		close(fd);
 	}
 	return reply.completion.result ? 1 : 0;
 }
