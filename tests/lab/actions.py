@@ -85,13 +85,20 @@ class Actions:
         self.guest.host.inject_aer(args["device"], args["error"], args["correctable"])
 
     def _unplug(self, args, _step):
-        if args["at_once"]:
-            self.guest.switch_slot_off(args["memdev"])
+        plugged = self.guest.host.plugged.get(args["memdev"])
+        if args["at_once"] or plugged and plugged.port in self.guest.host.topology.downstream_ports():
+            self.guest.switch_off(args["memdev"])
         else:
             self.guest.host.unplug(args["memdev"])
 
     def _plug(self, args, _step):
-        self.guest.host.plug(args["memdev"], args["serial"], args["size"], args["port"])
+        changes = [args["serial"], args["size"], args["port"]]
+        if args["memdev"] not in self.guest.host.parked:
+            self.guest.host.plug(args["memdev"], *changes)
+        elif any(change is not None for change in changes):
+            raise StepFailed(f'{args["memdev"]} is below a switch: QEMU does not let it be exchanged')
+        else:
+            self.guest.switch_on(args["memdev"])
 
     def _inject_poison(self, args, _step):
         self.guest.host.inject_poison(args["memdev"], args["start"], args["length"])

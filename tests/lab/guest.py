@@ -170,13 +170,29 @@ class Guest:
 
     # Faults
 
-    def switch_slot_off(self, memdev: str):
-        """Removes a memdev through its slot's power switch, which needs none of the button's five seconds."""
-        if memdev not in self.host.plugged:
+    def _switch_slot(self, port: str, on: bool):
+        number = slots(self.host.topology)[port]
+        self.channel.must(f"echo {int(on)} > /sys/bus/pci/slots/{number}/power", 30)
+
+    def switch_off(self, memdev: str):
+        """Removes a memdev through its slot's power switch, which needs none of the button's five seconds.
+
+        QEMU's switches have no power controller: the guest lets the device go, but QEMU leaves it in its slot.
+        """
+        host = self.host
+        if memdev not in host.plugged:
             raise LabError(f"{memdev} is not plugged")
-        number = slots(self.host.topology)[self.host.plugged[memdev].port]
-        self.channel.must(f"echo 0 > /sys/bus/pci/slots/{number}/power", 30)
-        self.host.wait_unplugged(memdev)
+        port = host.plugged[memdev].port
+        self._switch_slot(port, False)
+        if port in host.topology.downstream_ports():
+            host.parked[memdev] = host.plugged.pop(memdev)
+        else:
+            host.wait_unplugged(memdev)
+
+    def switch_on(self, memdev: str):
+        """The counterpart for a device that QEMU left in its slot: it comes back with the memory it had."""
+        self._switch_slot(self.host.parked[memdev].port, True)
+        self.host.plugged[memdev] = self.host.parked.pop(memdev)
 
     # VMs
 

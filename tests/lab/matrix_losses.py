@@ -13,6 +13,7 @@ from .matrix_shape import Hit, Shape, vm_of
 FATAL = "DLP"                   # a Data Link Protocol error: fatal, and only the device is at fault
 FOREIGN_SERIAL = 0x7000_0000    # added to a serial number, it names another device
 FLAP_LOSSES = 3
+BELOW_SWITCHES = "all memdevs with a region are below switches, where QEMU does not let a device be exchanged"
 FLAP_FILE = "/etc/daxmgr/daxmgrd.conf.d/90-flapping.conf"
 
 
@@ -60,6 +61,10 @@ def _ports(shape: Shape) -> list:
 
 def _memdevs(shape: Shape) -> list:
     return [shape.hit(name) for name in shape.loaded_memdevs()]
+
+
+def _exchangeable(shape: Shape) -> list:
+    return [shape.hit(name) for name in shape.exchangeable()]
 
 
 def _serial(shape: Shape, memdev: str) -> int:
@@ -165,8 +170,10 @@ def replug(shape: Shape):
 
 
 def other_serial(shape: Shape):
+    if not _exchangeable(shape):
+        return NotApplicable(BELOW_SWITCHES)
     wish = Wishes(shape)
-    hit = best(_memdevs(shape), wish.plain, wish.survivors, wish.free)
+    hit = best(_exchangeable(shape), wish.plain, wish.survivors, wish.free)
     memdev = hit.units[0]
     wrong = _serial(shape, memdev) + FOREIGN_SERIAL
     cell = _new(shape, "other-serial", f"{memdev} is unplugged, another device comes in its place, then the right one", hit)
@@ -185,7 +192,7 @@ def other_serial(shape: Shape):
 def _shrinkable(shape: Shape) -> list:
     """Memdevs whose only region has more of them than the smallest device could give."""
     found = []
-    for hit in _memdevs(shape):
+    for hit in _exchangeable(shape):
         region = shape.region(hit.lost[0])
         if len(hit.lost) == 1 and region.bytes // region.ways > UNIT:
             found.append(hit)
@@ -193,6 +200,8 @@ def _shrinkable(shape: Shape) -> list:
 
 
 def smaller(shape: Shape):
+    if not _exchangeable(shape):
+        return NotApplicable(BELOW_SWITCHES)
     hits = _shrinkable(shape)
     if not hits:
         return NotApplicable("no memdev with a single region could be smaller than what the region has of it")
@@ -224,7 +233,9 @@ def _smaller_region(shape: Shape, cell: Cell, hit: Hit, plug: dict):
 
 
 def other_port(shape: Shape):
-    hits = [hit for hit in _memdevs(shape) if shape.free_port(hit.units[0])]
+    if not _exchangeable(shape):
+        return NotApplicable(BELOW_SWITCHES)
+    hits = [hit for hit in _exchangeable(shape) if shape.free_port(hit.units[0])]
     if not hits:
         return NotApplicable("no port is empty where the memdev's window would reach it")
     wish = Wishes(shape)

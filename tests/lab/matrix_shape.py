@@ -134,8 +134,10 @@ class Shape:
         ports = switch.downstream if switch else bridge_of(topology, device).ports
         return next((port for port in ports if port not in taken), None)
 
-    def is_leg(self, memdev: str) -> bool:
-        return any(memdev in r.memdevs and r.ways > 1 for r in self.regions)
+    def exchangeable(self) -> list:
+        """Memdevs with a region that can be taken out for another one: QEMU leaves those below a switch in their slots."""
+        downstream = self.topology.downstream_ports()
+        return [name for name in self.loaded_memdevs() if self.topology.memdev(name).port not in downstream]
 
     def domains(self) -> int:
         """How many isolation domains there are: root ports, joined by interleaving."""

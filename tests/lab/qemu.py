@@ -135,6 +135,7 @@ class Host:
         self.started_ns = 0
         self._generation = {m.name: 0 for m in topology.memdevs}
         self.plugged = {m.name: m for m in topology.memdevs if m.present}
+        self.parked = {}    # those that the guest has let go and QEMU has not
 
     def socket(self, name: str) -> str:
         return str(self.run_dir / name)
