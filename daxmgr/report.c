@@ -45,7 +45,7 @@ static void workers_problem(struct daemon *daemon, char *text, size_t room)
 	uint32_t i, n, n_hung = 0;
 
 	text[0] = '\0';
-	n = worker_pool_leftovers(daemon->workers, &leftover);
+	n = worker_pool_leftovers(daemon->workers, &leftover, 1);
 	if (n) {
 		snprintf(text, room,
 			 "%u worker%s of an earlier daemon sleep%s in the kernel (process %d, %s)",
@@ -93,7 +93,7 @@ static const char *worker_state_name(uint32_t state)
 
 static void describe_worker(const struct worker_report *from, struct daemon_worker *ret)
 {
-	bool has_job = from->state == WORKER_BUSY || from->state == WORKER_HUNG;
+	bool has_job = from->since_ns != 0;
 
 	*ret = (struct daemon_worker){
 		.pid = from->pid,
@@ -109,12 +109,15 @@ static void describe_worker(const struct worker_report *from, struct daemon_work
 
 size_t daemon_workers(struct daemon *daemon, struct daemon_worker *ret, size_t room)
 {
-	_cleanup_free_ struct worker_report *reports = calloc(WORKERS_MAX, sizeof(*reports));
+	const uint32_t max = WORKERS_MAX + WORKER_LEFTOVERS_MAX;
+	_cleanup_free_ struct worker_report *reports = calloc(max, sizeof(*reports));
 	uint32_t i, n;
 
 	if (!reports)
 		return 0;
-	n = worker_pool_report(daemon->workers, reports, WORKERS_MAX);
+	n = worker_pool_leftovers(daemon->workers, reports, WORKER_LEFTOVERS_MAX);
+	n = n < WORKER_LEFTOVERS_MAX ? n : WORKER_LEFTOVERS_MAX;
+	n += worker_pool_report(daemon->workers, reports + n, WORKERS_MAX);
 	if (n > room)
 		n = room;
 	for (i = 0; i < n; i++)

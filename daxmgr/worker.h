@@ -21,6 +21,7 @@
 
 enum {
 	WORKERS_MAX = 96, /* processes, hung ones included */
+	WORKER_LEFTOVERS_MAX = 64, /* of an earlier daemon */
 	WORKER_JOBS_MAX = 4096, /* submitted and not answered */
 };
 
@@ -61,13 +62,13 @@ enum worker_state {
 struct worker_report {
 	pid_t pid;
 	uint32_t state; /* enum worker_state */
-	/* Of the job it runs; BUSY and HUNG only. */
+	/* Of the job it runs; BUSY and HUNG only. What an earlier daemon asked for is not known: all 0. */
 	uint32_t kind; /* enum job_kind */
 	uint32_t lane;
 	uint64_t job;
 	uint64_t since_ns; /* CLOCK_BOOTTIME */
 	char process_state; /* as in /proc/PID/stat; '?' when unknown */
-	char wchan[32]; /* where in the kernel it sleeps; may be empty */
+	char wchan[64]; /* where in the kernel it sleeps; may be empty */
 };
 
 /* Fills at most `room` entries. Return: how many workers there are. */
@@ -76,9 +77,10 @@ uint32_t worker_pool_report(const struct worker_pool *pool, struct worker_report
 
 /*
  * Workers of an earlier daemon that have not ended yet: they sleep in the
- * kernel. Return: how many; `ret_first` is written only when there is one.
+ * kernel. Fills at most `room` entries. Return: how many there are.
  */
-uint32_t worker_pool_leftovers(struct worker_pool *pool, struct worker_report *ret_first);
+uint32_t worker_pool_leftovers(struct worker_pool *pool, struct worker_report *reports,
+			       uint32_t room);
 
 /* Jobs that were submitted and not answered. */
 uint32_t worker_pool_pending(const struct worker_pool *pool);

@@ -9,8 +9,6 @@
 #include "worker.h"
 #include "worker_process.h"
 
-enum { WORKER_LEFTOVERS_MAX = 64 };
-
 struct worker_job {
 	struct worker_job *next;
 	struct job_request request;
@@ -51,7 +49,7 @@ struct worker_pool {
 	struct worker_lane *lanes;
 	struct worker_job *expired;
 	uint32_t n_leftovers;
-	struct worker_process leftovers[WORKER_LEFTOVERS_MAX]; /* of an earlier daemon */
+	struct worker_process leftovers[WORKER_LEFTOVERS_MAX];
 	struct worker *workers[WORKERS_MAX];
 };
 

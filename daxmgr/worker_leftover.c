@@ -38,7 +38,7 @@ void worker_leftovers_close(struct worker_pool *pool)
 		worker_process_close(&pool->leftovers[--pool->n_leftovers]);
 }
 
-uint32_t worker_pool_leftovers(struct worker_pool *pool, struct worker_report *ret_first)
+static void worker_leftovers_forget(struct worker_pool *pool)
 {
 	uint32_t i = 0;
 
@@ -52,13 +52,19 @@ uint32_t worker_pool_leftovers(struct worker_pool *pool, struct worker_report *r
 		worker_process_close(&pool->leftovers[i]);
 		pool->leftovers[i] = pool->leftovers[--pool->n_leftovers];
 	}
-	if (pool->n_leftovers) {
-		*ret_first = (struct worker_report){
-			.pid = pool->leftovers[0].pid,
+}
+
+uint32_t worker_pool_leftovers(struct worker_pool *pool, struct worker_report *reports,
+			       uint32_t room)
+{
+	worker_leftovers_forget(pool);
+	for (uint32_t i = 0; i < pool->n_leftovers && i < room; i++) {
+		reports[i] = (struct worker_report){
+			.pid = pool->leftovers[i].pid,
 			.state = WORKER_HUNG,
 		};
-		worker_process_look(ret_first->pid, &ret_first->process_state, ret_first->wchan,
-				    sizeof(ret_first->wchan));
+		worker_process_look(reports[i].pid, &reports[i].process_state, reports[i].wchan,
+				    sizeof(reports[i].wchan));
 	}
 	return pool->n_leftovers;
 }
