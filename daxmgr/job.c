@@ -6,6 +6,7 @@
 
 #include <isolate/view.h>
 
+#include "cleanup.h"
 #include "port/guard.h"
 #include "port/inspect.h"
 #include "port/instance.h"
@@ -75,19 +76,26 @@ static int job_check(struct port *port, const struct job_request *request)
 	return 0;
 }
 
+static int job_region(struct port *port, uint32_t kind, const struct job_region *region)
+{
+	_cleanup_close_ int turn = port_turn(port, true);
+
+	if (kind == JOB_CREATE_REGION)
+		return region_create(port, region);
+	return kind == JOB_REFILL_REGION ? region_refill(port, region) : region_clear(port, region);
+}
+
 static int job_dispatch(struct port *port, const struct job_request *request, int *ret_snapshot_fd)
 {
 	switch ((enum job_kind)request->kind) {
 	case JOB_OBSERVE:
 		return job_observe(port, ret_snapshot_fd);
 	case JOB_CREATE_REGION:
-		return region_create(port, &request->region);
 	case JOB_REFILL_REGION:
-		return region_refill(port, &request->region);
+	case JOB_CLEAR_REGION:
+		return job_region(port, request->kind, &request->region);
 	case JOB_INSPECT:
 		return job_inspect(port, request->pid, ret_snapshot_fd);
-	case JOB_CLEAR_REGION:
-		return region_clear(port, &request->region);
 	case JOB_CARVE:
 		return instance_carve(port, &request->instance);
 	case JOB_ZERO:

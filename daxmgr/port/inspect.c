@@ -107,8 +107,8 @@ int inspect_everybody(struct port *port)
 	int fd = inspect_walk(port, &inspection);
 
 	if (!fd) {
-		fd = inspection_file_write(&(struct iso_inspection){
-			inspection.mappers, inspection.n, seqnum});
+		fd = inspection_file_write(
+			&(struct iso_inspection){inspection.mappers, inspection.n, seqnum});
 		if (fd < 0)
 			port_fail(port, fd, "inspection: memfd: %s", strerror(-fd));
 	}

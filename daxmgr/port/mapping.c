@@ -112,14 +112,14 @@ int mapping_set_of(struct port *port, const struct job_instance *instances, uint
 	_cleanup_(mapping_set_free) struct mapping_set set = {0};
 
 	for (uint32_t i = 0; i < n; i++) {
-		int error = mapping_set_add(port, &set,
-					    (struct mapping_device){
-						    .region_kernel_id =
-							    instances[i].region_kernel_id,
-						    .kernel_id = instances[i].kernel_id,
-						    .major = instances[i].major,
-						    .minor = instances[i].minor,
-					    });
+		int error =
+			mapping_set_add(port, &set,
+					(struct mapping_device){
+						.region_kernel_id = instances[i].region_kernel_id,
+						.kernel_id = instances[i].kernel_id,
+						.major = instances[i].major,
+						.minor = instances[i].minor,
+					});
 
 		if (error)
 			return error;

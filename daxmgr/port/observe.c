@@ -8,6 +8,13 @@
 #include "../cleanup.h"
 #include "sysfs.h"
 
+static int observe_cxl_in_turn(struct port *port, struct observation *o)
+{
+	_cleanup_close_ int turn = port_turn(port, false);
+
+	return observe_cxl(port, o);
+}
+
 int observe_run(struct port *port)
 {
 	_cleanup_free_ struct observation *o = calloc(1, sizeof(*o));
@@ -19,7 +26,7 @@ int observe_run(struct port *port)
 	o->counts.uevent_seqnum = sysfs_uevent_seqnum(port->root);
 	error = observe_ports(port, o);
 	if (!error)
-		error = observe_cxl(port, o);
+		error = observe_cxl_in_turn(port, o);
 	if (!error)
 		error = observe_dax(port, o);
 	if (error)

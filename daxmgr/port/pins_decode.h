@@ -36,7 +36,7 @@ struct pins_fdinfo {
 	bool in_files;    /* the lines that follow are registered files */
 	uint32_t flags;   /* of open(2) */
 	uint32_t buffers; /* registered with the ring */
-	uint32_t files;   /* registered with the ring that have a path: how they were opened is unknown */
+	uint32_t files; /* registered with the ring that have a path: how they were opened is unknown */
 };
 
 /* Takes in one line of fdinfo. */

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../cleanup.h"
 
@@ -66,19 +67,27 @@ bool port_pause(const struct port *port, unsigned int ms)
 	return true;
 }
 
+static int port_lock_open(const struct port *port, const char *name, char path[PATH_MAX])
+{
+	int fd;
+
+	snprintf(path, PATH_MAX, "%s/run/daxmgr", port->root);
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	snprintf(path, PATH_MAX, "%s/run/daxmgr/%s.lock", port->root, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
 int port_lock(struct port *port, const char *name)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
 	int taken;
 
-	snprintf(path, sizeof(path), "%s/run/daxmgr", port->root);
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return port_fail(port, -errno, "%s: mkdir: %s", path, strerror(errno));
-	snprintf(path, sizeof(path), "%s/run/daxmgr/%s.lock", port->root, name);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = port_lock_open(port, name, path);
 	if (fd < 0)
-		return port_fail(port, -errno, "%s: open: %s", path, strerror(errno));
+		return port_fail(port, fd, "%s: open: %s", path, strerror(-fd));
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return port_fail(port, -errno, "%s: lock: %s", path, strerror(errno));
@@ -89,4 +98,21 @@ int port_lock(struct port *port, const char *name)
 	taken = fd;
 	fd = -1;
 	return taken;
+}
+
+int port_turn(struct port *port, bool changes)
+{
+	const unsigned int patience_ms = changes ? 2000 : 500, step_ms = 2;
+	char path[PATH_MAX];
+	int fd = port_lock_open(port, "cxl", path);
+
+	for (unsigned int waited = 0; fd >= 0; waited += step_ms) {
+		if (!flock(fd, (changes ? LOCK_EX : LOCK_SH) | LOCK_NB))
+			return fd;
+		if (waited >= patience_ms || !port_pause(port, step_ms)) {
+			close(fd);
+			return -ETIME;
+		}
+	}
+	return fd;
 }

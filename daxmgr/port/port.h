@@ -42,4 +42,14 @@ bool port_pause(const struct port *port, unsigned int ms);
  */
 int port_lock(struct port *port, const char *name);
 
+/*
+ * Waits a moment for its turn with the cxl bus: those that look go together,
+ * one that makes or deletes a region goes alone. The kernel (seen on 7.3) can
+ * lock both against each other until one is killed. Only a courtesy: who has
+ * waited long enough goes on without, so that nothing hangs behind a worker
+ * that hangs. Return: a descriptor to close when done, or a negative errno
+ * that means nothing to the caller.
+ */
+int port_turn(struct port *port, bool changes);
+
 #endif

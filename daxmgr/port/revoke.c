@@ -72,7 +72,8 @@ static int revoke_check(struct port *port, const struct revoke *r)
 }
 
 /* Is it there, the device that is meant, and bound to something? */
-static bool revoke_is_bound(const struct port *port, const struct job_instance *i, uint32_t *ret_driver)
+static bool revoke_is_bound(const struct port *port, const struct job_instance *i,
+			    uint32_t *ret_driver)
 {
 	struct dax_device device;
 

@@ -45,9 +45,8 @@ TestSuite(inspect, .init = setup, .fini = teardown);
 
 static struct iso_completion run(int32_t pid)
 {
-	struct job_request request = {.kind = JOB_INSPECT,
-				      .deadline_ns = port_now_ns() + 300000000u,
-				      .pid = pid};
+	struct job_request request = {
+		.kind = JOB_INSPECT, .deadline_ns = port_now_ns() + 300000000u, .pid = pid};
 	struct job_reply reply;
 	int fd;
 

@@ -28,8 +28,8 @@ static void task(int pid, int tid, char state, const char *wchan)
 	char path[64], text[128];
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	snprintf(text, sizeof(text), "%d (a) b) %c 1 1 1 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 98765 1",
-		 tid, state);
+	snprintf(text, sizeof(text),
+		 "%d (a) b) %c 1 1 1 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 98765 1", tid, state);
 	fake_file(&f, path, text);
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/wchan", pid, tid);
 	fake_file(&f, path, wchan);
