@@ -19,7 +19,7 @@
 #include "process.h"
 #include "sysfs.h"
 
-enum { PINS_LOOKS = 25, PINS_LOOK_MS = 20, PINS_RING_LOOKS = 10, PINS_RING_MS = 2 };
+enum { PINS_LOOKS = 25, PINS_LOOK_MS = 20, PINS_RING_LOOKS = 40, PINS_RING_MS = 3 };
 
 /* What cannot be shown goes as '?': paths are made by the process that is looked at. */
 static void pins_printable(char *text)

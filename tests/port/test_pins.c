@@ -133,11 +133,11 @@ Test(pins, evidence_is_printable_and_says_when_it_is_cut)
 	fake_descriptor(&f, 420, 420, 12, target, DIRECT);
 	look();
 	cr_assert_str_eq(pins.evidence, "fd 12: O_DIRECT /?[2J?");
-	memset(target + 1, 'x', 200);
+	memset(target + 1, 'y', 200);
 	fake_descriptor(&f, 420, 420, 12, target, DIRECT);
 	look();
 	cr_assert_eq(strlen(pins.evidence), ISO_EVIDENCE_BYTES - 1);
-	cr_assert(strstr(pins.evidence, "xxx..."));
+	cr_assert(strstr(pins.evidence, "yyy..."));
 }
 
 static uint32_t outstanding(void)
