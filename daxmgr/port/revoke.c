@@ -64,8 +64,10 @@ static int revoke_check(struct port *port, const struct revoke *r)
 	error = revoke_check_processes(port, r);
 	if (error)
 		return error;
+	if (c->pins)
+		return -EBUSY; /* told for the first one */
 	pins_outstanding(port, &outstanding);
-	c->pins |= outstanding.bits;
+	c->pins = outstanding.bits;
 	if (!c->pins)
 		return 0;
 	return port_fail(port, -EBUSY, "%s, nobody knows by whom", outstanding.evidence);
