@@ -89,7 +89,10 @@ class Guest:
         agent = Agent(self.host.socket("agent"))
         agent.wait(time.monotonic() + BOOT_SECONDS, self.host.check_alive)
         self.channel = Channel(self.host.socket("channel"), self.journal.feed, self.trace_live.feed)
-        agent.run(f"mountpoint -q /run/lab/out || exit 9; mkdir -p {CODE_DIR} {LAB_DIR} && cp /run/lab/out/lab/* {CODE_DIR}/ && "
+        # On a busy machine fstab's attempt may come before the devices are there.
+        agent.run("for share in out product; do for try in $(seq 100); do mountpoint -q /run/lab/$share && break; "
+                  "mount /run/lab/$share; sleep 0.1; done; done 2>/dev/null; "
+                  f"mountpoint -q /run/lab/out || exit 9; mkdir -p {CODE_DIR} {LAB_DIR} && cp /run/lab/out/lab/* {CODE_DIR}/ && "
                   f"systemd-run -q --unit=daxlab-channel --nice=-10 python3 {CODE_DIR}/labd.py "
                   f"/dev/virtio-ports/{CHANNEL} {TRACE_LIVE}/trace_pipe && "
                   f"systemd-run -q --unit=daxlab-sampler --nice=-10 python3 {CODE_DIR}/sampler.py "

@@ -154,8 +154,8 @@ class Shape:
         return 2 * MIB if region.ways > 1 or single > 1 else 4 * MIB
 
     def config(self) -> str:
-        """The manager's configuration."""
-        sections = []
+        """The manager's configuration. Cells follow each other too quickly for its notion of flapping."""
+        sections = ["[Recovery]\nFlapLosses=0\n"]
         for region in self.regions:
             serials = " ".join(f"{self.topology.memdev(m).serial:#x}" for m in region.memdevs)
             lines = [f"[Region {region.name}]", f"Memdevs={serials}"]

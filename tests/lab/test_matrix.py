@@ -173,7 +173,7 @@ class Shapes(unittest.TestCase):
         self.assertIsNone(named("two-ports").free_port("m0"))
 
     def test_config(self):
-        self.assertEqual(named("shared-port").config(), "[Region pair]\nMemdevs=0x10 0x11\nSize=1024M\n\n"
+        self.assertEqual(named("shared-port").config(), "[Recovery]\nFlapLosses=0\n\n[Region pair]\nMemdevs=0x10 0x11\nSize=1024M\n\n"
                                                         "[Region own]\nMemdevs=0x11\nSize=512M\n")
 
 
