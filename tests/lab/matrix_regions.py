@@ -34,7 +34,7 @@ def bridge_of(topology, memdev):
 
 
 class _Reader:
-    """Gives each region its memory and its place, in the order of the file, as the kernel will: lowest first."""
+    """Gives each region its memory, and its place as the kernel will: lowest first."""
 
     def __init__(self, topology):
         self.topology = topology
@@ -55,8 +55,15 @@ class _Reader:
             raise table.error(f"granularity = {region.granularity} is not a power of two from 256 to 16K")
         self._take_memory(table, region)
         self._take_decoders(table, region)
-        self._take_window(table, region)
         return region
+
+    def place(self, tables: list, regions: list):
+        """Those that fewer ports can take away lie lower; among equals the order of the file counts."""
+        for table, region in sorted(zip(tables, regions), key=lambda pair: len(self._ports(pair[1]))):
+            self._take_window(table, region)
+
+    def _ports(self, region: Region) -> set:
+        return {self.topology.memdev(name).port for name in region.memdevs}
 
     def _memdev(self, table: Table, name: str):
         memdev = self.topology.memdev(name)
@@ -114,6 +121,8 @@ class _Reader:
 def read_regions(top: Table, topology) -> list:
     """Reads and checks all of them."""
     reader, regions = _Reader(topology), []
-    for table in top.tables("region", "region"):
+    tables = top.tables("region", "region")
+    for table in tables:
         regions.append(reader.read(table, regions))
+    reader.place(tables, regions)
     return regions

@@ -91,7 +91,7 @@ def _play(host: _Host, cell) -> dict:
     try:
         play = CellPlay(host.get(), boot.shape, cell, boot.kernel, host.warm)
         report = play.run()
-    except LabError as error:
+    except (LabError, OSError) as error:
         host.drop()
         return _broken_report(boot, cell, "boot", str(error))
     if not report["held"]:
