@@ -27,6 +27,7 @@ class Cell:
     stopped: list = field(default_factory=list)     # leave and come back because they are in the way
     losses: list = field(default_factory=list)      # names of the steps that break something
     by_hand: list = field(default_factory=list)     # names of the steps in which a person makes recovery possible
+    before: str = ""                                # the last loss has to come before the product notes this
 
     def step(self, name: str, action: dict | None = None, expect=(), **keys):
         self.steps.append({"name": name, **keys, **(action or {}), "expect": list(expect)})

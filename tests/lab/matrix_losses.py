@@ -296,6 +296,7 @@ def during_containment(shape: Shape):
     hit = shape.hit(*dict.fromkeys((first, second)))
     where = f"at {second}" if first != second else "there again"
     cell = _new(shape, "during-containment", f"surprise down at {first}, and {where} while its VMs are being killed", hit)
+    cell.before = "contained"
     cell.lose("a port goes down", {"surprise_down": first})
     cell.lose("and one while that is being contained", {"surprise_down": second},
               [died(hit.victims, since="a port goes down")],
@@ -324,6 +325,7 @@ def during_recovery(shape: Shape):
     region = first.lost[0]
     where = f"at {second}" if second != port else "there again"
     cell = _new(shape, "during-recovery", f"surprise down at {port}, and {where} while {region} is being made again", hit)
+    cell.before = "recovered"
     cell.lose("a port goes down", {"surprise_down": port})
     under_way = region_is(region, "wait", "decoder-order") if region in first.direct else \
         region_is(region, "state", "creating")

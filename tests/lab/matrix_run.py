@@ -108,9 +108,9 @@ def _play_boot(boot: Boot, host: _Host, say):
         for attempt in range(RETRIES + 1):
             report = _play(host, cell)
             report["topology"], report["kernel_kind"] = Path(boot.shape.topology.path).stem, boot.kernel
-            if not report.get("too_busy") or attempt == RETRIES:
+            if not report.get("again") or attempt == RETRIES:
                 break
-            say(boot, report, "this machine was too busy, once more")
+            say(boot, report, f'once more: {report["again"]}')
         boot.reports.append(report)
         say(boot, report, None)
     if host.session and host.warm:
