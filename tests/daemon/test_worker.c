@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "inspection_file.h"
 #include "worker.h"
 
 enum { ANSWERS_MAX = 64 };
@@ -24,6 +25,7 @@ static struct worker_pool *pool;
 static struct job_reply answers[ANSWERS_MAX];
 static int snapshots[ANSWERS_MAX];
 static uint32_t n_answers;
+static uint64_t inspected; /* the kernel's counter in the last inspection */
 static struct job_request next; /* submitted from within the first answer when it has a kind */
 
 static uint64_t now_ns(void)
@@ -34,8 +36,20 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* The descriptor is valid during the call only. */
+static void take_inspection(int fd)
+{
+	struct inspection_file file;
+
+	cr_assert_eq(inspection_file_open(fd, &file), 0);
+	inspected = file.inspection.uevent_seqnum;
+	inspection_file_close(&file);
+}
+
 static void on_done(void *userdata, const struct job_reply *reply, int snapshot_fd)
 {
+	if (reply->kind == JOB_INSPECT && snapshot_fd >= 0)
+		take_inspection(snapshot_fd);
 	cr_assert_eq(userdata, (void *)root);
 	cr_assert_lt(n_answers, (uint32_t)ANSWERS_MAX);
 	answers[n_answers] = *reply;
@@ -135,6 +149,16 @@ static uint32_t count_state(uint32_t state, struct worker_report *ret)
 				*ret = reports[i];
 		}
 	return found;
+}
+
+Test(worker, an_inspection_of_everybody_comes_as_a_file)
+{
+	put("/sys/kernel/uevent_seqnum", "4711");
+	submit(1, job(7, JOB_INSPECT, 5000));
+	run_until(1, 5000);
+	cr_assert_eq(answers[0].kind, JOB_INSPECT);
+	cr_assert_eq(answers[0].completion.result, 0, "%s", answers[0].completion.message);
+	cr_assert_eq(inspected, 4711);
 }
 
 Test(worker, a_job_is_answered_once_and_never_from_within_submit)
