@@ -48,6 +48,14 @@ void guard_leave(struct port *port, struct guard *guard);
  */
 int guard_disarm(struct port *port, uint32_t region, struct iso_hpa_range range);
 
+/*
+ * Takes the whole capacity of a region that others made (firmware, an earlier
+ * kernel) back from its daxX.0, also from kmem as long as none of it is online.
+ * Call it inside the guard. Return: 0; -EBUSY when it is in use as System RAM;
+ * or another negative errno, told.
+ */
+int guard_reclaim(struct port *port, uint32_t region);
+
 /* Repairs what workers that died inside left behind. */
 int guard_repair(struct port *port);
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../cleanup.h"
@@ -77,4 +78,65 @@ int guard_disarm(struct port *port, uint32_t region, struct iso_hpa_range range)
 				 "removes it",
 				 region);
 	return 0;
+}
+
+/* Is any memory block of the region online? A block that cannot be read counts as one that is. */
+static bool guard_is_online(struct port *port, uint32_t region)
+{
+	char text[32];
+	uint64_t start, bytes, block;
+
+	if (sysfs_read_u64(port->root, &start, "/sys/bus/cxl/devices/region%u/resource", region) ||
+	    sysfs_read_u64(port->root, &bytes, "/sys/bus/cxl/devices/region%u/size", region) ||
+	    sysfs_read(port->root, text, sizeof(text),
+		       "/sys/devices/system/memory/block_size_bytes"))
+		return true;
+	block = strtoull(text, NULL, 16); /* without 0x */
+	if (!block)
+		return true;
+	for (uint64_t at = start / block; at <= (start + bytes - 1) / block; at++) {
+		int error = sysfs_read(port->root, text, sizeof(text),
+				       "/sys/devices/system/memory/memory%" PRIu64 "/state", at);
+
+		if (error != -ENOENT && (error || strcmp(text, "offline")))
+			return true;
+	}
+	return false;
+}
+
+static int guard_evict_kmem(struct port *port, uint32_t region, const char *name)
+{
+	int error;
+
+	if (guard_is_online(port, region))
+		return port_fail(port, -EBUSY,
+				 "kmem guard: %s is System RAM and online (driver kmem); only a "
+				 "reboot takes it back",
+				 name);
+	error = sysfs_write(port->root, name, "/sys/bus/dax/drivers/kmem/unbind");
+	if (!error)
+		port_say(port, "kmem guard: %s was taken from kmem, none of it was online", name);
+	return error ? port_fail(port, error, "kmem guard: unbind: %s (%s)", strerror(-error), name)
+		     : 0;
+}
+
+int guard_reclaim(struct port *port, uint32_t region)
+{
+	char name[DAX_NAME_BYTES];
+	struct dax_device device;
+	const char *step = "";
+	int error;
+
+	dax_name(region, 0, name);
+	error = dax_read(port->root, region, 0, &device);
+	if (error)
+		return error == -ENOENT ? 0
+					: port_fail(port, error, "%s: %s", name, strerror(-error));
+	if (device.driver == ISO_DAX_KMEM) {
+		error = guard_evict_kmem(port, region, name);
+		if (error)
+			return error;
+	}
+	error = dax_remove(port->root, region, 0, &step);
+	return error ? port_fail(port, error, "%s: %s (%s)", step, strerror(-error), name) : 0;
 }

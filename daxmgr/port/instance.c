@@ -223,10 +223,7 @@ int instance_remove(struct port *port, const struct job_instance *instance)
 	const char *step = "";
 	int error;
 
-	if (!id)
-		return port_fail(port, -EINVAL, "dax%u.0 is the region's own and is not removed",
-				 region);
-	if (instance->major && !dax_read(port->root, region, id, &device) &&
+	if (id && instance->major && !dax_read(port->root, region, id, &device) &&
 	    (device.major != instance->major || device.minor != instance->minor)) {
 		/* Names are used again: the one that is meant has gone. */
 		port_say(port, "dax%u.%u is %u:%u now, not %u:%u: another instance, left alone",
@@ -236,7 +233,9 @@ int instance_remove(struct port *port, const struct job_instance *instance)
 	error = guard_enter(port, &guard);
 	if (!error)
 		error = guard_claim(port, region, id);
-	if (!error) {
+	if (!error && !id) {
+		error = guard_reclaim(port, region); /* the region's own: emptied, not deleted */
+	} else if (!error) {
 		error = dax_remove(port->root, region, id, &step);
 		if (error)
 			port_fail(port, error, "remove: %s: %s (dax%u.%u)", step, strerror(-error),

@@ -394,8 +394,7 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 			->region = r;
 	i = *index_slot(e, seen->region_kernel_id, seen->kernel_id);
 	if (i == ISO_NONE || e->instances[i].region != r) {
-		if (seen->driver != ISO_DAX_KMEM)
-			adopt_orphan(e, r, seen);
+		adopt_orphan(e, r, seen); /* also from kmem, as long as none of it is online */
 		return;
 	}
 	e->instances[i].seen = seen->driver == ISO_DAX_DEVICE_DAX ||

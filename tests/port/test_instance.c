@@ -108,15 +108,40 @@ Test(instance, system_ram_is_not_removed)
 	cr_assert(wrote("/sys/devices/dax_region0/dax0.1/size", "2097152"));
 }
 
-Test(instance, the_placeholder_and_strangers_are_not_removed)
+Test(instance, the_regions_own_is_emptied_not_deleted)
 {
-	struct job_instance i = {.region_kernel_id = 0, .kernel_id = 0};
+	const struct job_instance i = {.region_kernel_id = 0, .kernel_id = 0};
 
-	cr_assert_eq(instance_remove(&f.port, &i), -EINVAL);
-	i.kernel_id = 1;
-	i.major = 251;
-	i.minor = 8;
+	fake_dax(&f, "/sys/devices/dax_region0/dax0.0", "268435456", "251:0", NULL);
+	cr_assert_eq(instance_remove(&f.port, &i), 0, "%s", f.completion.message);
+	cr_assert(wrote("/sys/devices/dax_region0/dax0.0/size", "0"));
+	cr_assert(wrote("/sys/devices/dax_region0/dax_region/delete", "\n"));
+}
+
+Test(instance, the_regions_own_is_taken_from_kmem_only_when_none_of_it_is_online)
+{
+	const struct job_instance i = {.region_kernel_id = 0, .kernel_id = 0};
+
+	fake_dax(&f, "/sys/devices/dax_region0/dax0.0", "268435456", "251:0", "kmem");
+	fake_file(&f, "/sys/bus/dax/drivers/kmem/unbind", "\n");
+	fake_file(&f, "/sys/bus/cxl/devices/region0/resource", "0x150000000");
+	fake_file(&f, "/sys/bus/cxl/devices/region0/size", "0x10000000");
+	fake_file(&f, "/sys/devices/system/memory/block_size_bytes", "8000000");
+	fake_file(&f, "/sys/devices/system/memory/memory42/state", "offline");
+	fake_file(&f, "/sys/devices/system/memory/memory43/state", "online");
+	cr_assert_eq(instance_remove(&f.port, &i), -EBUSY);
+	cr_assert(strstr(f.completion.message, "online"), "%s", f.completion.message);
+	cr_assert(wrote("/sys/bus/dax/drivers/kmem/unbind", "\n"), "nothing is unbound under it");
+	fake_file(&f, "/sys/devices/system/memory/memory43/state", "offline");
 	f.port.told = false;
+	(void)instance_remove(&f.port, &i);
+	cr_assert(wrote("/sys/bus/dax/drivers/kmem/unbind", "dax0.0"));
+}
+
+Test(instance, strangers_are_not_removed)
+{
+	struct job_instance i = {.region_kernel_id = 0, .kernel_id = 1, .major = 251, .minor = 8};
+
 	cr_assert_eq(instance_remove(&f.port, &i), 0);
 	cr_assert(strstr(f.completion.message, "another instance"), "%s", f.completion.message);
 	cr_assert(wrote("/sys/bus/dax/drivers/device_dax/unbind", "\n"));
