@@ -76,7 +76,7 @@ enum iso_region_wait size_plan(struct iso_engine *e, uint32_t r)
 		return ISO_WAIT_NOTHING;
 	snprintf(
 		region->reason, sizeof(region->reason),
-		"region %.64s: memdev %#llx has %llu MiB of volatile memory left for it, %llu are needed",
+		"region %.48s: too small: memdev %#llx has %llu MiB of volatile memory left for it, %llu are needed",
 		region->definition.name, (unsigned long long)region->definition.serials[leg],
 		(unsigned long long)room >> 20, (unsigned long long)(need ? need : granule) >> 20);
 	return ISO_WAIT_TOO_SMALL;
