@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -124,6 +125,32 @@ Test(inspect, one_process_that_maps_several)
 		  "7f0000400000-7f0000600000 rw-s 00000000 00:06 210 /dev/dax0.1");
 	cr_assert_eq(run(0).result, 0);
 	cr_assert_eq(file.inspection.n_mappers, 2, "each instance once");
+}
+
+Test(inspect, more_than_fit_are_refused)
+{
+	char path[64], *maps = NULL, name[32], dev[32];
+	struct iso_completion c;
+	size_t bytes = 0;
+	FILE *text = open_memstream(&maps, &bytes);
+
+	for (unsigned int i = 10; i < 10 + 260; i++) {
+		snprintf(name, sizeof(name), "dax0.%u", i);
+		snprintf(dev, sizeof(dev), "251:%u", i);
+		dax(name, dev, "device_dax");
+		fprintf(text, "%x000000-%x000000 rw-s 00000000 00:06 %u /dev/%s\n", 2 * i,
+			2 * i + 1, i, name);
+	}
+	fclose(text);
+	for (int pid = 1000; pid < 1000 + 260; pid++) {
+		fake_process(&f, pid, 'S', "ep_poll", NULL);
+		snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+		fake_file(&f, path, maps);
+	}
+	free(maps);
+	c = run(0);
+	cr_assert_eq(c.result, -EOVERFLOW, "%s", c.message);
+	cr_assert(strstr(c.message, "65536"), "%s", c.message);
 }
 
 Test(inspect, a_host_without_dax_devices)
