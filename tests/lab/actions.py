@@ -23,6 +23,7 @@ class Actions:
         self.background = {}
         self.faults = []
         self.daemon_pid = 0
+        self.before_reboot = self.after_reboot = lambda: None
 
     def prepare(self, step):
         """Work that must not stand between the moment a "when" comes true and the action."""
@@ -236,6 +237,15 @@ class Actions:
             self.guest.kill_daemon(self.daemon_pid)
             return {"pid": self.daemon_pid}
         return self.guest.daemon(args["verb"])
+
+    def _reboot(self, args, _step):
+        serials = [hex(self.guest.host.plugged[name].serial) for name in args["lock"]]
+        if serials:
+            self.guest.lock_decoders(serials)
+        self.before_reboot()
+        self.guest.kexec()
+        self.after_reboot()
+        self.guest.wait_memdevs()
 
     def _throttle(self, args, _step):
         self.guest.host.throttle(args["disk"], args["rate"])

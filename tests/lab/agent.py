@@ -10,6 +10,7 @@ import time
 
 from .errors import LabError
 
+SEND_SECONDS = 10
 
 class Agent:
     def __init__(self, path: str):
@@ -75,6 +76,7 @@ class Agent:
         request = {"execute": command}
         if arguments:
             request["arguments"] = arguments
+        self._socket.settimeout(SEND_SECONDS)
         self._socket.sendall(json.dumps(request).encode() + b"\n")
 
     def execute(self, command: str, arguments=None, timeout: float = 30):

@@ -95,6 +95,13 @@ class Checker:
         records = self.guest.journal.messages(self.marks.journal(args["since"]), args["unit"])
         return _search([r.message for r in records], args)
 
+    def _journal_order(self, args):
+        records = iter(self.guest.journal.messages(self.marks.journal(args["since"])))
+        for text in args["matches"]:
+            if not any(re.search(text, record.message) for record in records):
+                return False, f"nothing matches {text!r} after what matched before it"
+        return True, "in this order"
+
     def _settle(self, args):
         """Absence means something only when all that was logged has arrived."""
         if args["absent"]:

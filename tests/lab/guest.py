@@ -20,6 +20,8 @@ from .trace import LiveTrace
 BOOT_SECONDS = 240
 NUDGE_SECONDS = 0.5
 LAB_DIR = "/run/daxmgr-lab"
+DECODER_LOCK = 1 << 8
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 CODE_DIR = "/usr/lib/daxmgr-lab"
 TRACE = "/sys/kernel/tracing/instances/lab"
 TRACE_LIVE = "/sys/kernel/tracing/instances/lab-live"
@@ -50,6 +52,9 @@ chmod 666 /dev/kvm 2>/dev/null
 true
 """
 
+# The lab's hand in the guest outlives all services at a shutdown, so that their ends are seen.
+TO_THE_END = "--property=DefaultDependencies=no"
+
 LIST_MOUNTS = "grep -v -e binfmt_misc -e ' /run/credentials/' -e ' /run/user/' /proc/self/mounts"
 
 CLEANERS = {
@@ -73,6 +78,7 @@ class Guest:
         self._journal_marks = 0
         self._nudged = 0.0
         self.panicked = False
+        self.rebooted = False
         self.kernel = ""
 
     # Boot
@@ -88,23 +94,67 @@ class Guest:
         self.host.start()
         agent = Agent(self.host.socket("agent"))
         agent.wait(time.monotonic() + BOOT_SECONDS, self.host.check_alive)
+        self._meet(agent)
+        self.boot_seconds = (time.monotonic_ns() - self.host.started_ns) / 1e9
+
+    def _meet(self, agent: Agent):
+        """Makes a guest whose agent answers the lab's guest."""
         self.channel = Channel(self.host.socket("channel"), self.journal.feed, self.trace_live.feed)
         # On a busy machine fstab's attempt may come before the devices are there.
         agent.run("for share in out product; do for try in $(seq 100); do mountpoint -q /run/lab/$share && break; "
                   "mount /run/lab/$share; sleep 0.1; done; done 2>/dev/null; "
                   f"mountpoint -q /run/lab/out || exit 9; mkdir -p {CODE_DIR} {LAB_DIR} && cp /run/lab/out/lab/* {CODE_DIR}/ && "
-                  f"systemd-run -q --unit=daxlab-channel --nice=-10 python3 {CODE_DIR}/labd.py "
+                  f"systemd-run -q --unit=daxlab-channel {TO_THE_END} --nice=-10 python3 {CODE_DIR}/labd.py "
                   f"/dev/virtio-ports/{CHANNEL} {TRACE_LIVE}/trace_pipe && "
                   f"systemd-run -q --unit=daxlab-sampler --nice=-10 python3 {CODE_DIR}/sampler.py "
                   f"{payload.VM_RUN_DIR} {LAB_DIR}")
         agent.close()
         self.clock = clock.measure(self.channel)
-        self.boot_seconds = (time.monotonic_ns() - self.host.started_ns) / 1e9
         self.kernel = self.channel.must("uname -r").strip()
         self.channel.write("/etc/sysusers.d/daxmgr-lab.conf", SYSUSERS)
         self.channel.must("systemd-sysusers; modprobe -q kvm_amd; modprobe -q kvm_intel; chmod 666 /dev/kvm 2>/dev/null; "
                           f"{LIST_MOUNTS} > {LAB_DIR}/mounts; true")
         self.channel.must(PREPARE_TRACING)
+
+    def lock_decoders(self, serials: list):
+        """Sets the lock bit of all decoders that these memdevs' regions go through; the next kernel sees it."""
+        found = self.channel.must(["python3", f"{CODE_DIR}/decoders.py", *serials]).split()
+        if not found:
+            raise LabError("no decoder is committed for these memdevs, so none can be locked")
+        for address in found:
+            self.host.set_bits(int(address, 0), DECODER_LOCK)
+
+    def kexec(self):
+        """Shuts the guest down in order and into the same kernel; its disk and what is plugged stay as they are."""
+        boot_id = self.channel.must(f"cat {BOOT_ID}").strip()
+        folder = self.host.keep / "out" / "kexec"
+        folder.mkdir(exist_ok=True)
+        for name in ("vmlinuz", "initrd"):
+            shutil.copy(self.host.image / name, folder)
+        self.channel.must('kexec -s -l /run/lab/out/kexec/vmlinuz --initrd=/run/lab/out/kexec/initrd '
+                          '--command-line="$(cat /proc/cmdline)"')
+        self.channel.must("systemctl --no-block kexec")
+        agent = self._next_agent(boot_id, time.monotonic() + BOOT_SECONDS)
+        self.channel.close()
+        self.journal.feed(b"\n")  # of a line that was cut off
+        self.rebooted = True
+        self.samples, self.trace_live = Samples(), LiveTrace()
+        self._meet(agent)
+
+    def _next_agent(self, boot_id: str, deadline: float) -> Agent:
+        """The agent of the next boot; the one of this boot still answers for a while."""
+        while True:
+            agent = Agent(self.host.socket("agent"))
+            try:
+                agent.wait(deadline, self.host.check_alive)
+                if agent.run(f"cat {BOOT_ID}", 10).strip() != boot_id:
+                    return agent
+            except (LabError, OSError) as error:
+                self.host.check_alive()
+                if time.monotonic() > deadline:
+                    raise LabError(f"the guest did not come back: {error}") from error
+            agent.close()
+            time.sleep(0.5)
 
     def wait_memdevs(self, seconds: float = 30):
         """Waits until every plugged memdev is there, by serial number."""
@@ -274,7 +324,7 @@ class Guest:
 
     def reset(self) -> bool:
         """Takes the product's state away; false when the guest is not as good as new."""
-        if self.panicked:
+        if self.panicked or self.rebooted:
             return False
         self.host.throttle_as_at_boot()
         run = self.channel.run

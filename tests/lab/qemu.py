@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -153,6 +154,7 @@ class Host:
             "-device", "virtio-blk-pci,bus=pcie.0,drive=root",
             "-chardev", f"file,id=console,path={self.socket('console.log')}", "-serial", "chardev:console",
             "-qmp", f"unix:{self.socket('qmp')},server=on,wait=off",
+            "-qtest", f"unix:{self.socket('qtest')},server=on,wait=off", "-qtest-log", "none",
             "-device", "virtio-serial-pci,bus=pcie.0,id=serial-bus",
             "-chardev", f"socket,id=agent,path={self.socket('agent')},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
@@ -204,6 +206,21 @@ class Host:
             self.qmp.close()
         if self.child:
             process.stop(self.child)
+
+    def set_bits(self, address: int, bits: int):
+        """Sets bits of a 32-bit register from outside, as firmware could have before the kernel came."""
+        value = int(self._qtest(f"readl {address:#x}"), 16)
+        self._qtest(f"writel {address:#x} {value | bits:#x}")
+
+    def _qtest(self, request: str) -> str:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(self.socket("qtest"))
+            connection.sendall(request.encode() + b"\n")
+            answer = connection.makefile("r").readline().split()
+        if answer[:1] != ["OK"]:
+            raise LabError(f"{request}: QEMU's test channel says {' '.join(answer) or 'nothing'}")
+        return answer[-1]
 
     def throttle(self, disk: str, rate: int):
         """Limits a disk to so many bytes per second from now on; 0 lets everything through at once."""

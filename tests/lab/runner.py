@@ -45,6 +45,10 @@ class Marks:
     def now(self, name: str):
         self._marks[name] = self._marks["step"] = (self._guest.journal.mark(), self._guest.boottime_ns())
 
+    def rebooted(self):
+        """The clock began anew: what is since an earlier step in time is since the boot."""
+        self._marks = {name: (record, 0) for name, (record, _) in self._marks.items()}
+
     def journal(self, since: str) -> int:
         return self._marks[since][0]
 
@@ -92,6 +96,7 @@ class Play:
         self.report = {"scenario": scenario.name, "description": scenario.description,
                        "kernel": self.guest.kernel, "topology": session.topology.describe(),
                        "held": False, "steps": [], "faults": [], "evidence": str(self.path)}
+        self.reboots = 0
         session.used = True
 
     def run(self) -> dict:
@@ -116,6 +121,17 @@ class Play:
             self.report["evidence_problems"] = problems
         return self.report
 
+    def _before_reboot(self):
+        """What lies in memory only is saved while it is there."""
+        self.reboots += 1
+        evidence = Evidence(self.guest, self.path / f"before-reboot-{self.reboots}")
+        evidence.collect(self.journal_mark, self.scenario.product, self._faults_of_this_boot())
+        for fault in self.report["faults"]:
+            fault["before_reboot"] = True
+
+    def _faults_of_this_boot(self) -> list:
+        return [fault for fault in self.report["faults"] if not fault.get("before_reboot")]
+
     def _collect(self) -> list:
         if self.guest.panicked:
             self.evidence.journal(self.journal_mark)
@@ -124,7 +140,7 @@ class Play:
             self.guest.host.check_alive()
         except LabError as error:
             return [str(error)]
-        return self.evidence.collect(self.journal_mark, self.scenario.product, self.report["faults"])
+        return self.evidence.collect(self.journal_mark, self.scenario.product, self._faults_of_this_boot())
 
     def _failed(self, what: str, last):
         step = self.report["steps"][-1]["name"] if self.report["steps"] else "preparation"
@@ -146,6 +162,7 @@ class Play:
         for vm in scenario.vms:
             self.actions.variables[f"qemu.{vm.name}"] = guest.write_vm(vm)
         self.marks = Marks(guest)
+        self.actions.before_reboot, self.actions.after_reboot = self._before_reboot, self.marks.rebooted
         if scenario.start_daemon:
             guest.daemon("start")
 

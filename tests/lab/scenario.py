@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import jsonpath
 from .errors import FormatError
-from .formats import Table, load
+from .formats import Table, check_regex, load
 from .payload import DISK_IO
 from .qemu import MEDIA_EVENTS
 
@@ -16,6 +16,7 @@ KERNELS = ("stock", "lts")
 VM_STATES = ("beating", "silent", "paused", "running", "internal-error", "dead")
 DISK_CACHES = ("writeback", "none")
 DISK_AIO = ("threads", "native", "io_uring")
+REBOOTS = ("kexec",)
 CLEAN = ("processes", "mappings", "instances", "regions", "mounts")
 DAEMON_VERBS = ("start", "stop", "restart", "kill")
 OPERATORS = ("equals", "not_equals", "in", "min", "max", "matches", "contains", "count", "exists")
@@ -162,6 +163,12 @@ class _Reader:
         return {"matches": table.regex("matches"), "unit": table.get("unit", str, ""),
                 "absent": table.get("absent", bool, False), "since": self.since(table)}
 
+    def expect_journal_order(self, table: Table) -> dict:
+        matches = table.strings("matches")
+        for text in matches:
+            check_regex(table.where, "matches", text)
+        return {"matches": matches, "since": self.since(table)}
+
     def expect_kernel_log(self, table: Table) -> dict:
         return {"matches": table.regex("matches"), "absent": table.get("absent", bool, False),
                 "since": self.since(table)}
@@ -200,7 +207,7 @@ class _Reader:
     def expect_host_panics(self, table: Table) -> dict:
         return {"matches": table.regex("matches")}
 
-    EXPECT_SHORT = {"host_panics": "matches", "journal": "matches", "kernel_log": "matches", "trace": "matches", "file": "path",
+    EXPECT_SHORT = {"journal_order": "matches", "host_panics": "matches", "journal": "matches", "kernel_log": "matches", "trace": "matches", "file": "path",
                     "run": "command", "memdevs": "names", "clean": "of"}
 
     def expectation(self, table: Table) -> Expectation:
@@ -253,6 +260,9 @@ class _Reader:
     def action_plug(self, step):
         return {"memdev": step.get("plug", str), "serial": step.get("serial", int, None),
                 "size": step.size("size", None), "port": step.get("port", str, None)}
+
+    def action_reboot(self, step):
+        return {"how": step.choice("reboot", REBOOTS), "lock": step.names("lock_decoders", [])}
 
     def action_throttle(self, step):
         table = Table(f"{step.where}: throttle", step.raw("throttle"))
@@ -444,6 +454,10 @@ def check_against(scenario: Scenario, topology) -> None:
             if port not in devices:
                 raise FormatError(f'{where}: port "{port}" is not in {Path(topology.path).name} '
                                   f'(known: {", ".join(sorted(devices))})')
+        for name in args["lock"] if step.action == "reboot" else []:
+            if name not in memdevs:
+                raise FormatError(f'{where}: lock_decoders: "{name}" is not in {Path(topology.path).name} '
+                                  f'(known: {", ".join(sorted(memdevs))})')
         if step.action == "throttle" and args["disk"] not in disks:
             raise FormatError(f'{where}: disk "{args["disk"]}" is not in {Path(topology.path).name} '
                               f'(known: {", ".join(sorted(disks))})')

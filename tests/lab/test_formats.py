@@ -139,6 +139,8 @@ class Scenarios(Formats):
              'vm "b": disk: device "d0" is already used'),
             ('surprise_down = "rp0"', 'throttle = { disk = "d0" }', 'throttle: key "rate" is missing'),
             ('surprise_down = "rp0"', 'throttle = { disk = "d0", rate = -1 }', "must not be negative"),
+            ('surprise_down = "rp0"', 'reboot = "power"', "reboot = 'power' is not one of kexec"),
+            ('expect = [{ vm', 'expect = [{ journal_order = ["ok", "("] }, { vm', "'(' is not a regular expression"),
             ('expect = [{ vm', 'expect = [{ host_panics = "panic" }, { vm', "host_panics must be the last expectation"),
         ]
         for old, new, wanted in cases:
@@ -161,7 +163,8 @@ class Scenarios(Formats):
     def test_disks_against_topology(self):
         host = self.parse(topology, TOPOLOGY)
         cases = [('size = "16M"', 'size = "16M"\ndisk = { device = "d7" }', 'vm "a": disk "d7" is not in file.toml (known: d0)'),
-                 ('surprise_down = "rp0"', 'throttle = { disk = "d7", rate = 0 }', 'disk "d7" is not in file.toml')]
+                 ('surprise_down = "rp0"', 'throttle = { disk = "d7", rate = 0 }', 'disk "d7" is not in file.toml'),
+                 ('surprise_down = "rp0"', 'reboot = "kexec"\nlock_decoders = "m7"', 'lock_decoders: "m7" is not in file.toml')]
         for old, new, wanted in cases:
             with self.subTest(wanted), self.assertRaises(FormatError) as caught:
                 scenario.check_against(self.parse(scenario, SCENARIO.replace(old, new, 1)), host)
