@@ -11,7 +11,9 @@ BUSY_FIELDS = (0, 1, 2, 5, 6, 7)    # user, nice, system, irq, softirq, steal of
 
 
 class Watch:
+    """busy: how many CPUs others took, on average; ours: seconds of CPU that we took."""
     busy = 0.0
+    ours = 0.0
 
 
 class Machine:
@@ -31,8 +33,9 @@ class Machine:
 
     @contextmanager
     def watch(self):
-        """Afterwards busy says how many CPUs others took, on average."""
+        """Figures are there afterwards."""
         watch, begin, (all_before, ours_before) = Watch(), time.monotonic(), self._used()
         yield watch
         seconds, (all_after, ours_after) = time.monotonic() - begin, self._used()
-        watch.busy = max(0.0, (all_after - all_before) - (ours_after - ours_before)) / seconds
+        watch.ours = ours_after - ours_before
+        watch.busy = max(0.0, all_after - all_before - watch.ours) / seconds

@@ -85,7 +85,9 @@ class Bench:
         """The first round warms caches and is thrown away; of the others the quietest are kept."""
         wanted, played = self.args.rounds, []
         while sum(r.busy <= BUSY_CPUS for r in played[1:]) < wanted and len(played) <= PATIENCE * wanted:
-            one = rounds.play(tenants, self.keep / "rounds" / f"{part}-{tenants}-{len(played)}")
+            folder = self.keep / "rounds" / f"{part}-{tenants}-{len(played)}"
+            one = rounds.play(tenants, folder)
+            (folder / "round.json").write_text(json.dumps(asdict(one), indent=1) + "\n", encoding="utf-8")
             played.append(one)
             took = one.recovered if part == "product" else one.carved
             self.progress.line(f"{part:8} {tenants} tenants  round {len(played) - 1}  {took / 1e6:6.0f} ms  "

@@ -77,6 +77,8 @@ def compute(tenants: int, product: list, raw: list) -> dict:
             "kernel_ms": figure([r.carved for r in raw]),
             "kernel_stages": raw_stages(raw),
             "zeroing_ms": figure([r.zero + r.prove for r in raw]),
+            "verify_ms": figure([r.verify for r in raw]),
+            "observe_ms": figure([r.observe for r in raw]),
             "overlapped_ms": figure([overlapped(r) for r in raw]),
             "kernel_way": sorted({"refill-region" if r.refilled else "create-region" for r in raw}),
         }
@@ -124,6 +126,8 @@ def _raw_lines(result: dict) -> list:
         _line("  region bound", stages["bound"]),
         _line("  first instance carved", stages["carved_first"]),
         _line("zeroing and proof by hand, one instance after another", result["zeroing_ms"]),
+        _line("one walk of /proc by hand (who maps an instance)", result["verify_ms"]),
+        _line("one observation of the host by hand", result["observe_ms"]),
     ]
 
 

@@ -42,6 +42,8 @@ echo 'comm == "daxmgr-qemu"' > syscalls/sys_enter_connect/filter && echo 1 > sys
 CONNECT = re.compile(rf"^\s*\S.*?-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{{6}}): sys_connect\(.* addrlen: 0x{len(SOCKET) + 3:x}\)$",
                      re.M)
 REALTIME_AHEAD = "python3 -c 'import time; print(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))'"
+# Who used the guest's CPUs: the usage of each unit, and of everybody.
+USAGE = "cd /sys/fs/cgroup && grep -s usage_usec cpu.stat init.scope/cpu.stat system.slice/*/cpu.stat machine.slice/cpu.stat"
 LEASE_NOTE = re.compile(r"(\S+): \S+ -> (\S+)$")
 JOB_SAID = re.compile(r" result 0 .* in ([0-9.]+) ms ")
 
@@ -69,6 +71,7 @@ class ProductRound:
     """A loss and its recovery; all times in ns after the kernel's first record of it."""
     tenants: int
     busy: float = 0.0           # CPUs that others took meanwhile
+    cpu: float = 0.0            # seconds of CPU that the guest took until all VMs ran
     kill_sent: int = 0
     contained: int = 0
     memdev_back: int = 0        # as daxmgrd read the uevent
@@ -79,6 +82,7 @@ class ProductRound:
     states: dict = field(default_factory=dict)      # {state of the lease: when it was entered}
     running: dict = field(default_factory=dict)     # QEMU is executed
     operations: list = field(default_factory=list)
+    used: dict = field(default_factory=dict)        # by unit: ms of the guest's CPUs
 
     @property
     def recovered(self) -> int:
@@ -100,9 +104,12 @@ class RawRound:
     """The same by hand: marks in ns after the kernel's first record; zeroing one instance after another, in ns."""
     tenants: int
     busy: float = 0.0
+    cpu: float = 0.0
     marks: dict = field(default_factory=dict)
     zero: int = 0
     prove: int = 0
+    verify: int = 0     # one walk of /proc
+    observe: int = 0    # one look at the host
 
     @property
     def carved(self) -> int:
@@ -120,6 +127,15 @@ class _Rounds:
 
     def _begin(self):
         self.guest.channel.must(f"echo > {TRACE}/trace")
+
+    def _usage(self) -> dict:
+        """Microseconds of CPU by unit; "all" is everybody, kernel threads too."""
+        found = {}
+        for line in self.guest.channel.must(USAGE).splitlines():
+            path, _, value = line.partition(":usage_usec ")
+            unit = path.removesuffix("cpu.stat").strip("/").rsplit("/", 1)[-1]
+            found[unit or "all"] = int(value)
+        return found
 
     def _trace(self, folder: Path) -> tuple:
         """(text, records, time of the loss)"""
@@ -165,13 +181,15 @@ class ProductRounds(_Rounds):
         guest, names = self.guest, self.names[:tenants]
         threads = {name: self._threads(pid) for name, pid in self._pids(names).items()}
         self._begin()
-        mark, begin = guest.journal.mark(), guest.boottime_ns()
+        mark, begin, before = guest.journal.mark(), guest.boottime_ns(), self._usage()
         with self.machine.watch() as watch:
             guest.host.surprise_down(PORT)
             # Nothing is asked of the guest meanwhile: its journal comes by itself.
             wait_until("all VMs attached again", LOST_SECONDS, lambda: self._attached(mark) >= tenants)
+        used = self._usage()
         time.sleep(AFTERWARDS_SECONDS)
-        result = ProductRound(tenants, watch.busy)
+        result = ProductRound(tenants, watch.busy, watch.ours)
+        result.used = {unit: (usec - before.get(unit, 0)) / 1000 for unit, usec in used.items()}
         text, records, t0 = self._trace(folder)
         self._read_trace(result, text, records, threads, self._pids(names), t0)
         self._settle(tenants, begin)
@@ -281,16 +299,21 @@ class RawRounds(_Rounds):
             raise box["error"]
         _, records, t0 = self._trace(folder)
         marks = {r.text.removeprefix("raw "): r.ns - t0 for r in records if r.event == "tracing_mark_write"}
-        result = RawRound(tenants, watch.busy, marks)
+        result = RawRound(tenants, watch.busy, watch.ours, marks)
         names = box["out"].split()
-        result.zero = sum(self._job("zero", name) for name in names)
-        result.prove = sum(self._job("prove", name) for name in names)
+        result.zero = sum(self._job("zero", *self._device(name), str(BYTES)) for name in names)
+        result.prove = sum(self._job("prove", *self._device(name), str(BYTES)) for name in names)
+        result.verify = self._job("verify", *self._device(names[0]))
+        result.observe = self._job("observe")
         return result
 
-    def _job(self, verb: str, name: str) -> int:
-        """The product's own code in a process of its own; how long the work took in it, in ns."""
+    def _device(self, name: str) -> list:
         number = self.guest.channel.read(f"/sys/bus/dax/devices/{name}/dev").decode().strip()
-        said = self.guest.channel.must([f"{CODE_DIR}/job_tool", verb, name.removeprefix("dax"), number, str(BYTES)])
+        return [name.removeprefix("dax"), number]
+
+    def _job(self, *words) -> int:
+        """A job of the product's workers in a process of its own; how long the work took in it, in ns."""
+        said = self.guest.channel.must([f"{CODE_DIR}/job_tool", *words])
         found = JOB_SAID.search(said)
         if not found:
             raise LabError(f"job_tool said: {said}")
