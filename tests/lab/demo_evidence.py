@@ -22,11 +22,12 @@ _TRACE_LINE = re.compile(r"^\s*(\S.*?)-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): (
 
 @dataclass
 class TraceRecord:
-    """One line of the lab's own trace; task is who ran when the kernel recorded it."""
+    """One line of the lab's own trace; task and thread are who ran when the kernel recorded it."""
     ns: int
     task: str
     event: str
     text: str
+    thread: int
 
     def number(self, key: str) -> int:
         match = re.search(rf"\b{key}=(-?\d+)", self.text)
@@ -43,7 +44,7 @@ def parse_trace(text: str) -> list:
         match = _TRACE_LINE.match(line)
         if match:
             found.append(TraceRecord(int(match[3]) * 1_000_000_000 + int(match[4]) * 1000, match[1], match[5],
-                                     match[6]))
+                                     match[6], int(match[2])))
     return found
 
 

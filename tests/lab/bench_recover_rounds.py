@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The rounds of `bench recover`: a loss that the product recovers, and the same steps by raw sysfs writes."""
+
+import json
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .demo_evidence import parse_trace
+from .errors import LabError
+from .guest import CODE_DIR, LAB_DIR, SOCKET, TRACE
+from .scenario import Vm
+
+BYTES = 16 << 20
+PORT = "rp0"
+SERIAL = 0x10
+REGION = "r0"
+USER = "daxlab-vm"
+SCRIPT = "recover-raw.sh"
+READY = f"{LAB_DIR}/raw-ready"
+# The same port is lost again and again: that is no flapping here.
+CONFIG = f"""
+[Recovery]
+FlapLosses=0
+
+[Region {REGION}]
+Memdevs={SERIAL:#x}
+"""
+LOST_SECONDS = 90
+QUIET_SECONDS = 1.5
+AFTERWARDS_SECONDS = 0.5    # the last QEMU is executed soon after its attach
+EVENTS_LIMIT = 500
+# Beside what the lab traces anyway: the moment in which a process is gone for its parent, and with that for its pidfd
+# (sched_process_exit comes before its memory is given back), and when a launcher has reached the manager.
+TRACING = f"""
+cd {TRACE}/events && echo 'sig == 9 || sig == 7 || (sig == 17 && pid == 1)' > signal/signal_generate/filter || exit 1
+echo 'comm == "daxmgr-qemu"' > syscalls/sys_enter_connect/filter && echo 1 > syscalls/sys_enter_connect/enable
+"""
+# To the manager's socket, told by the length of its address; the process has another name by the time it is printed.
+CONNECT = re.compile(rf"^\s*\S.*?-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{{6}}): sys_connect\(.* addrlen: 0x{len(SOCKET) + 3:x}\)$",
+                     re.M)
+REALTIME_AHEAD = "python3 -c 'import time; print(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))'"
+# Who used the guest's CPUs: the usage of each unit, and of everybody.
+USAGE = "cd /sys/fs/cgroup && grep -s usage_usec cpu.stat init.scope/cpu.stat system.slice/*/cpu.stat machine.slice/cpu.stat"
+LEASE_NOTE = re.compile(r"(\S+): \S+ -> (\S+)$")
+JOB_SAID = re.compile(r" result 0 .* in ([0-9.]+) ms ")
+
+
+def wait_until(what: str, seconds: float, look):
+    """Polls until look() is true."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > deadline:
+            raise LabError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.05)
+
+
+@dataclass
+class Operation:
+    """Something done in the product with a durable intent: from the intent's wish to the deed's end."""
+    kind: str
+    object: str
+    begin: int
+    end: int
+
+
+@dataclass
+class ProductRound:
+    """A loss and its recovery; all times in ns after the kernel's first record of it."""
+    tenants: int
+    busy: float = 0.0           # CPUs that others took meanwhile
+    cpu: float = 0.0            # seconds of CPU that the guest took until all VMs ran
+    kill_sent: int = 0
+    contained: int = 0
+    memdev_back: int = 0        # as daxmgrd read the uevent
+    region_live: int = 0
+    exited: dict = field(default_factory=dict)      # by VM: its process is gone
+    restarted: dict = field(default_factory=dict)   # its launcher is executed
+    asked: dict = field(default_factory=dict)       # that one has connected to the manager
+    states: dict = field(default_factory=dict)      # {state of the lease: when it was entered}
+    running: dict = field(default_factory=dict)     # QEMU is executed
+    operations: list = field(default_factory=list)
+    used: dict = field(default_factory=dict)        # by unit: ms of the guest's CPUs
+
+    @property
+    def recovered(self) -> int:
+        return max(self.running.values())
+
+    def last(self, state: str) -> int:
+        return max(entered[state] for entered in self.states.values())
+
+    def first(self, state: str) -> int:
+        return min(entered[state] for entered in self.states.values())
+
+    def begun(self, kind: str) -> int:
+        """When the last operation of a kind was wanted."""
+        return max(o.begin for o in self.operations if o.kind == kind)
+
+
+@dataclass
+class RawRound:
+    """The same by hand: marks in ns after the kernel's first record; zeroing one instance after another, in ns."""
+    tenants: int
+    busy: float = 0.0
+    cpu: float = 0.0
+    marks: dict = field(default_factory=dict)
+    zero: int = 0
+    prove: int = 0
+    verify: int = 0     # one walk of /proc
+    observe: int = 0    # one look at the host
+
+    @property
+    def carved(self) -> int:
+        return self.marks[f"carved {self.tenants}"]
+
+    @property
+    def refilled(self) -> bool:
+        return "region refilled" in self.marks
+
+
+class _Rounds:
+    def __init__(self, guest, machine):
+        self.guest = guest
+        self.machine = machine
+
+    def _begin(self):
+        self.guest.channel.must(f"echo > {TRACE}/trace")
+
+    def _usage(self) -> dict:
+        """Microseconds of CPU by unit; "all" is everybody, kernel threads too."""
+        found = {}
+        for line in self.guest.channel.must(USAGE).splitlines():
+            path, _, value = line.partition(":usage_usec ")
+            unit = path.removesuffix("cpu.stat").strip("/").rsplit("/", 1)[-1]
+            found[unit or "all"] = int(value)
+        return found
+
+    def _trace(self, folder: Path) -> tuple:
+        """(text, records, time of the loss)"""
+        text = self.guest.trace()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "trace.txt").write_text(text, encoding="utf-8")
+        records = parse_trace(text)
+        lost = [r.ns for r in records if r.event == "aer_event"]
+        if not lost:
+            raise LabError("the kernel recorded no loss of the port")
+        return text, records, min(lost)
+
+
+class ProductRounds(_Rounds):
+    """Rounds with daxmgrd, whose VMs are restarted by systemd."""
+
+    def __init__(self, guest, machine, most: int):
+        super().__init__(guest, machine)
+        self.names = [f"t{i}" for i in range(most)]
+        guest.install_product(CONFIG, {})
+        for name in self.names:
+            guest.write_vm(Vm(name, BYTES, REGION, USER, "", True))
+        guest.channel.must(TRACING)
+        guest.daemon("start")
+        self._ahead = int(guest.channel.must(REALTIME_AHEAD))
+
+    def finish(self):
+        """Leaves no region, no VM and no daemon."""
+        self.guest.reset()
+        left = self.guest.leftovers("regions")
+        if left:
+            raise LabError(f"regions are left: {left}")
+
+    def begin(self, tenants: int):
+        """So many VMs run, and nothing else is going on."""
+        units = [self.guest.vm_unit(name) for name in self.names]
+        if units[tenants:]:
+            self.guest.channel.must(["systemctl", "stop", *units[tenants:]])
+        self.guest.channel.must(["systemctl", "start", "--no-block", *units[:tenants]])
+        self._settle(tenants, self.guest.boottime_ns())
+
+    def play(self, tenants: int, folder: Path) -> ProductRound:
+        guest, names = self.guest, self.names[:tenants]
+        threads = {name: self._threads(pid) for name, pid in self._pids(names).items()}
+        self._begin()
+        mark, begin, before = guest.journal.mark(), guest.boottime_ns(), self._usage()
+        with self.machine.watch() as watch:
+            guest.host.surprise_down(PORT)
+            # Nothing is asked of the guest meanwhile: its journal comes by itself.
+            wait_until("all VMs attached again", LOST_SECONDS, lambda: self._attached(mark) >= tenants)
+        used = self._usage()
+        time.sleep(AFTERWARDS_SECONDS)
+        result = ProductRound(tenants, watch.busy, watch.ours)
+        result.used = {unit: (usec - before.get(unit, 0)) / 1000 for unit, usec in used.items()}
+        text, records, t0 = self._trace(folder)
+        self._read_trace(result, text, records, threads, self._pids(names), t0)
+        self._settle(tenants, begin)
+        guest.sync_journal()
+        self._read_notes(result, mark, t0)
+        self._read_uevents(result, t0)
+        self._read_store(result, begin, t0)
+        return result
+
+    def _pids(self, names: list) -> dict:
+        units = [self.guest.vm_unit(name) for name in names]
+        shown = self.guest.channel.must(["systemctl", "show", "-P", "MainPID", *units])
+        return dict(zip(names, (int(word) for word in shown.split())))
+
+    def _threads(self, pid: int) -> set:
+        paths = self.guest.channel.call("glob", pattern=f"/proc/{pid}/task/*")["paths"]
+        return {int(path.rsplit("/", 1)[1]) for path in paths}
+
+    def _attached(self, mark: int) -> int:
+        return sum(r.message.endswith(" -> attached") for r in self.guest.journal.messages(mark))
+
+    def _settle(self, tenants: int, since: int):
+        """All tenants attached and beating, no incident open, and then a while of nothing."""
+        names = self.names[:tenants]
+
+        def calm() -> bool:
+            leases = self.guest.varlink("org.daxmgr.Manager.ListLeases", {}).get("leases", [])
+            if [lease["state"] for lease in leases] != ["attached"] * tenants:
+                return False
+            self.guest.refresh_samples()
+            return (all(self.guest.samples.beating(name, since) for name in names)
+                    and not self.guest.varlink("org.daxmgr.Manager.GetStatus", {})["incidentsOpen"])
+        wait_until(f"{tenants} VMs attached and beating", LOST_SECONDS, calm)
+        time.sleep(QUIET_SECONDS)
+
+    @staticmethod
+    def _read_trace(result, text, records, threads, pids, t0):
+        owner = {thread: name for name, group in threads.items() for thread in group}
+        names = {pid: name for name, pid in pids.items()}
+        for r in records:
+            signal = r.number("sig") if r.event == "signal_generate" else 0
+            if signal == 9 and r.number("pid") in owner:
+                result.kill_sent = r.ns - t0
+            elif signal == 17 and r.thread in owner:
+                result.exited[owner[r.thread]] = r.ns - t0
+            elif r.event == "sched_process_exec" and r.number("pid") in names:
+                which = result.running if "qemu-system" in r.word("filename") else result.restarted
+                which[names[r.number("pid")]] = r.ns - t0
+        for found in CONNECT.finditer(text):
+            if int(found[1]) in names:
+                at = int(found[2]) * 1_000_000_000 + int(found[3]) * 1000 - t0
+                result.asked.setdefault(names[int(found[1])], at)
+        for what, times in (("exit", result.exited), ("restart", result.restarted), ("QEMU", result.running)):
+            if len(times) != result.tenants:
+                raise LabError(f"the trace shows the {what} of {sorted(times)} only")
+
+    def _read_notes(self, result, mark, t0):
+        for record in self.guest.journal.since(mark):
+            note, at = record.fields.get("DAXMGR_NOTE"), int(record.fields.get("DAXMGR_AT_NS", 0)) - t0
+            if note == "contained":
+                result.contained = at
+            elif note == "region" and record.message.endswith(" -> live"):
+                result.region_live = at
+            elif note == "lease" and (found := LEASE_NOTE.search(record.message)):
+                result.states.setdefault(found[1], {})[found[2]] = at
+
+    def _read_uevents(self, result, t0):
+        events = self.guest.varlink("org.daxmgr.Manager.ListEvents", {"limit": EVENTS_LIMIT}, 20)["events"]
+        result.memdev_back = min(e["atNs"] - t0 for e in events if e["source"] == "uevent" and e["atNs"] > t0
+                                 and e["kind"] == "bind" and re.fullmatch(r"mem\d+", e["unit"]))
+
+    def _read_store(self, result, begin: int, t0: int):
+        query = ("select kind, object, begun_us, ended_us from intents where ended_us is not null "
+                 f"and begun_us >= {(begin + self._ahead) // 1000} order by id")
+        out = self.guest.channel.must(["sqlite3", "-json", "/var/lib/daxmgr/state.db", query])
+        origin = self._ahead + t0
+        result.operations = [Operation(row["kind"], row["object"], row["begun_us"] * 1000 - origin,
+                                       row["ended_us"] * 1000 - origin) for row in json.loads(out or "[]")]
+
+
+class RawRounds(_Rounds):
+    """Rounds with guest/recover-raw.sh; no daxmgrd runs and nothing of it is left."""
+
+    def _script(self, *words) -> list:
+        return ["bash", f"{CODE_DIR}/{SCRIPT}", words[0], str(SERIAL), *(str(word) for word in words[1:])]
+
+    def play(self, tenants: int, folder: Path) -> RawRound:
+        box = {}
+
+        def run():
+            try:
+                box["out"] = self.guest.channel.must(
+                    self._script("round", tenants, BYTES, READY, f"{TRACE}/trace_marker"), 2 * LOST_SECONDS)
+            except LabError as error:
+                box["error"] = error
+        self.guest.channel.must(f"rm -f {READY}")
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        wait_until("the raw round is ready", LOST_SECONDS, lambda: box or self.guest.file_info(READY))
+        time.sleep(QUIET_SECONDS)
+        self._begin()
+        with self.machine.watch() as watch:
+            if not box:
+                self.guest.host.surprise_down(PORT)
+            thread.join()
+        if "error" in box:
+            raise box["error"]
+        _, records, t0 = self._trace(folder)
+        marks = {r.text.removeprefix("raw "): r.ns - t0 for r in records if r.event == "tracing_mark_write"}
+        result = RawRound(tenants, watch.busy, watch.ours, marks)
+        names = box["out"].split()
+        result.zero = sum(self._job("zero", *self._device(name), str(BYTES)) for name in names)
+        result.prove = sum(self._job("prove", *self._device(name), str(BYTES)) for name in names)
+        result.verify = self._job("verify", *self._device(names[0]))
+        result.observe = self._job("observe")
+        return result
+
+    def _device(self, name: str) -> list:
+        number = self.guest.channel.read(f"/sys/bus/dax/devices/{name}/dev").decode().strip()
+        return [name.removeprefix("dax"), number]
+
+    def _job(self, *words) -> int:
+        """A job of the product's workers in a process of its own; how long the work took in it, in ns."""
+        said = self.guest.channel.must([f"{CODE_DIR}/job_tool", *words])
+        found = JOB_SAID.search(said)
+        if not found:
+            raise LabError(f"job_tool said: {said}")
+        return int(float(found[1]) * 1e6)
+
+    def finish(self):
+        self.guest.channel.must(self._script("clear"))
