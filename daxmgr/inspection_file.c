@@ -2,13 +2,12 @@
 #include "inspection_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "sealed_file.h"
 
 struct inspection_header {
 	uint64_t magic;
@@ -18,7 +17,6 @@ struct inspection_header {
 };
 
 static const uint64_t INSPECTION_MAGIC = 0x3150534e49585844; /* "DXXINSP1" */
-static const int INSPECTION_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 static const uint32_t INSPECTION_PINS = 2 * (uint32_t)ISO_PIN_UNKNOWN - 1;
 
 int inspection_file_write(const struct iso_inspection *inspection)
@@ -31,7 +29,7 @@ int inspection_file_write(const struct iso_inspection *inspection)
 	};
 	size_t bytes = (size_t)inspection->n_mappers * sizeof(*inspection->mappers);
 	_cleanup_close_ int fd = -1;
-	int written;
+	int written, error;
 
 	fd = memfd_create("daxmgr-inspection", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
@@ -39,8 +37,9 @@ int inspection_file_write(const struct iso_inspection *inspection)
 	if (write(fd, &header, sizeof(header)) != (ssize_t)sizeof(header) ||
 	    (bytes && write(fd, inspection->mappers, bytes) != (ssize_t)bytes))
 		return -EIO;
-	if (fcntl(fd, F_ADD_SEALS, INSPECTION_SEALS) < 0)
-		return -errno;
+	error = sealed_file_seal(fd);
+	if (error)
+		return error;
 	written = fd;
 	fd = -1;
 	return written;
@@ -80,27 +79,18 @@ static bool inspection_parse(const void *map, size_t bytes, struct iso_inspectio
 int inspection_file_open(int fd, struct inspection_file *ret)
 {
 	struct iso_inspection inspection;
-	struct stat st;
+	size_t bytes;
 	void *map;
-	int seals;
+	int error;
 
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0)
-		return -errno;
-	if ((seals & INSPECTION_SEALS) != INSPECTION_SEALS)
-		return -EPERM;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < (off_t)sizeof(struct inspection_header))
-		return -EBADMSG;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	if (!inspection_parse(map, (size_t)st.st_size, &inspection)) {
-		munmap(map, (size_t)st.st_size);
+	error = sealed_file_map(fd, sizeof(struct inspection_header), &map, &bytes);
+	if (error)
+		return error;
+	if (!inspection_parse(map, bytes, &inspection)) {
+		munmap(map, bytes);
 		return -EBADMSG;
 	}
-	*ret = (struct inspection_file){map, (size_t)st.st_size, inspection};
+	*ret = (struct inspection_file){map, bytes, inspection};
 	return 0;
 }
 

@@ -2,13 +2,12 @@
 #include "snapshot_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "sealed_file.h"
 
 enum { SNAPSHOT_ARRAYS = 6, SNAPSHOT_ALIGN = 16 };
 
@@ -31,7 +30,6 @@ struct snapshot_array {
 };
 
 static const uint64_t SNAPSHOT_MAGIC = 0x3150414e53585844; /* "DXXSNAP1" */
-static const int SNAPSHOT_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 static void snapshot_arrays(const struct iso_snapshot *s,
 			    struct snapshot_array ret[SNAPSHOT_ARRAYS])
@@ -63,7 +61,7 @@ int snapshot_file_write(const struct iso_snapshot *snapshot)
 	struct snapshot_array arrays[SNAPSHOT_ARRAYS];
 	_cleanup_close_ int fd = -1;
 	size_t end = snapshot_align(sizeof(header));
-	int written;
+	int written, error;
 
 	snapshot_arrays(snapshot, arrays);
 	for (size_t i = 0; i < SNAPSHOT_ARRAYS; i++) {
@@ -85,8 +83,9 @@ int snapshot_file_write(const struct iso_snapshot *snapshot)
 				    (off_t)header.arrays[i].offset) != (ssize_t)bytes)
 			return -EIO;
 	}
-	if (fcntl(fd, F_ADD_SEALS, SNAPSHOT_SEALS) < 0)
-		return -errno;
+	error = sealed_file_seal(fd);
+	if (error)
+		return error;
 	written = fd;
 	fd = -1;
 	return written;
@@ -218,27 +217,18 @@ static bool snapshot_parse(const void *map, size_t bytes, struct iso_snapshot *r
 int snapshot_file_open(int fd, struct snapshot_file *ret)
 {
 	struct iso_snapshot snapshot;
-	struct stat st;
+	size_t bytes;
 	void *map;
-	int seals;
+	int error;
 
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0)
-		return -errno;
-	if ((seals & SNAPSHOT_SEALS) != SNAPSHOT_SEALS)
-		return -EPERM;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < (off_t)sizeof(struct snapshot_header))
-		return -EBADMSG;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	if (!snapshot_parse(map, (size_t)st.st_size, &snapshot)) {
-		munmap(map, (size_t)st.st_size);
+	error = sealed_file_map(fd, sizeof(struct snapshot_header), &map, &bytes);
+	if (error)
+		return error;
+	if (!snapshot_parse(map, bytes, &snapshot)) {
+		munmap(map, bytes);
 		return -EBADMSG;
 	}
-	*ret = (struct snapshot_file){map, (size_t)st.st_size, snapshot};
+	*ret = (struct snapshot_file){map, bytes, snapshot};
 	return 0;
 }
 

@@ -376,23 +376,29 @@ static void lease_ended(struct iso_engine *e, uint32_t l)
 	e->placement_dirty = true;
 }
 
-static void advance_retracting(struct iso_engine *e, uint32_t l)
+/* Nodes first, then the instances. Return: whether all is gone. */
+bool lease_take_apart(struct iso_engine *e, uint32_t l)
 {
 	struct lease *lease = &e->leases[l];
 	uint32_t p;
 
 	if (lease->operation)
-		return;
+		return false;
 	if (lease->handed_over) {
 		if (lease->retry_at_ns > e->now_ns)
 			engine_arm(e, lease->retry_at_ns);
 		else
 			lease_operate(e, l, ISO_EFFECT_RETRACT);
-		return;
+		return false;
 	}
 	for (p = lease->n_instances; p > 0; p--)
 		instance_advance(e, lease->instances[p - 1]);
-	if (!lease->n_instances)
+	return !lease->n_instances;
+}
+
+static void advance_retracting(struct iso_engine *e, uint32_t l)
+{
+	if (lease_take_apart(e, l))
 		lease_ended(e, l);
 }
 

@@ -402,6 +402,7 @@ void lease_begin_end(struct iso_engine *e, uint32_t l);
 void lease_doom_instances(struct iso_engine *e, const struct lease *lease);
 bool lease_instances_busy(const struct iso_engine *e, const struct lease *lease);
 void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind);
+bool lease_take_apart(struct iso_engine *e, uint32_t l);
 void lease_kill_again(struct iso_engine *e, uint32_t l);
 void lease_restore_victim(struct iso_engine *e, uint32_t l, uint64_t incident);
 void lease_acquire(struct iso_engine *e, const struct iso_acquire *acquire);

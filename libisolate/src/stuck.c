@@ -36,35 +36,16 @@ void stuck_enter(struct iso_engine *e, uint32_t l, const char *evidence)
 	lease_enter(e, l, ISO_LEASE_STUCK);
 }
 
-/* Once nobody can reach them, its instances go, whoever still lives. */
-static void take_apart(struct iso_engine *e, uint32_t l)
-{
-	struct lease *lease = &e->leases[l];
-	uint32_t p;
-
-	if (lease->exited_ns) {
-		lease_enter(e, l, ISO_LEASE_RETRACTING);
-		return;
-	}
-	if (lease->handed_over) {
-		if (lease->retry_at_ns > e->now_ns)
-			engine_arm(e, lease->retry_at_ns);
-		else
-			lease_operate(e, l, ISO_EFFECT_RETRACT);
-		return;
-	}
-	for (p = lease->n_instances; p > 0; p--)
-		instance_advance(e, lease->instances[p - 1]);
-}
-
 void stuck_advance(struct iso_engine *e, uint32_t l)
 {
 	struct lease *lease = &e->leases[l];
 
 	if (lease->operation || lease_instances_busy(e, lease))
 		return;
-	if (lease->revoked)
-		take_apart(e, l);
+	if (lease->revoked && lease->exited_ns)
+		lease_enter(e, l, ISO_LEASE_RETRACTING);
+	else if (lease->revoked) /* nobody can reach them, whoever still lives */
+		lease_take_apart(e, l);
 	else if (lease->retry_at_ns > e->now_ns)
 		engine_arm(e, lease->retry_at_ns);
 	else
