@@ -7,7 +7,6 @@ it, the same steps are done by raw sysfs writes. Prints; judges the target but n
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import sys
@@ -19,7 +18,7 @@ from . import bench_recover_figures as figures
 from . import topology as topology_file
 from .__main__ import HERE, image_dir, product_dir
 from .bench_machine import Machine
-from .bench_recover_rounds import BYTES, SCRIPT, ProductRounds, RawRounds
+from .bench_recover_rounds import BYTES, SCRIPT, KernelBroke, ProductRounds, RawRounds
 from .errors import FormatError, LabError
 from .evidence import Evidence
 from .runner import Progress, Session
@@ -33,73 +32,97 @@ ROUNDS_MAX = 100
 # A round in which others took more of the machine is played again, as long as there is patience.
 BUSY_CPUS = 0.2
 PATIENCE = 3
+BROKEN_MAX = 3
 
 
 class Bench:
     def __init__(self, args, keep: Path, progress: Progress):
         self.args, self.keep, self.progress = args, keep, progress
+        self.topology = topology_file.parse(HERE / "topologies" / f"{TOPOLOGY}.toml")
         self.rounds = {part: {} for part in PARTS}
-        topology = topology_file.parse(HERE / "topologies" / f"{TOPOLOGY}.toml")
-        self.session = Session(topology, image_dir(args, args.kernel), product_dir(args), keep, progress)
-        self.machine = None
+        self.broken = []    # what the kernel said, by round
+        self.boots = 0
+        self.kernel = ""
+        self.session = self.host = None
 
     def run(self) -> dict:
-        self._bring_tools()
         try:
-            self.session.boot()
-            self.machine = Machine(self.session.guest.host.child.pid)
-            if "product" in self.args.parts:
-                self._product()
-            if "kernel" in self.args.parts:
-                self._kernel()
+            for part in self.args.parts:
+                for tenants in self.args.tenants:
+                    self._play(part, tenants)
+                self.host.finish()
+                self.host = None
         finally:
-            self._keep_evidence()
-            self.session.close()
+            self._close()
         return self._result()
 
-    def _keep_evidence(self):
-        if self.machine:
-            Evidence(self.session.guest, self.keep / "recover").collect(0, "product" in self.args.parts, [])
-
-    def _bring_tools(self):
-        """The guest copies what lies there at boot."""
-        target = self.keep / "out" / "lab"
+    def _boot(self):
+        self.boots += 1
+        folder = self.keep / f"boot{self.boots}"
+        target = folder / "out" / "lab"    # the guest copies what lies there at boot
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.args.build / JOB_TOOL, target)
         shutil.copy(HERE / "guest" / SCRIPT, target)
+        self.session = Session(self.topology, image_dir(self.args, self.args.kernel), product_dir(self.args), folder,
+                               self.progress)
+        self.session.boot()
+        self.kernel = self.session.guest.kernel
 
-    def _product(self):
-        rounds = ProductRounds(self.session.guest, self.machine, max(self.args.tenants))
-        for tenants in self.args.tenants:
-            rounds.begin(tenants)
-            self._play("product", rounds, tenants)
-        rounds.finish()
+    def _close(self):
+        if self.session:
+            if self.session.guest.channel:
+                Evidence(self.session.guest, self.session.keep / "recover").collect(0, True, [])
+            self.session.close()
+        self.session = self.host = None
 
-    def _kernel(self):
-        rounds = RawRounds(self.session.guest, self.machine)
-        for tenants in self.args.tenants:
-            self._play("kernel", rounds, tenants)
-        rounds.finish()
+    def _prepare(self, part: str, tenants: int):
+        """A guest on which so many tenants can lose their port."""
+        if self.session is None:
+            self._boot()
+        if self.host is None:
+            machine = Machine(self.session.guest.host.child.pid)
+            self.host = (ProductRounds(self.session.guest, machine, max(self.args.tenants)) if part == "product"
+                         else RawRounds(self.session.guest, machine))
+        self.host.begin(tenants)
 
-    def _play(self, part: str, rounds, tenants: int):
+    def _play(self, part: str, tenants: int):
         """The first round warms caches and is thrown away; of the others the quietest are kept."""
-        wanted, played = self.args.rounds, []
-        while sum(r.busy <= BUSY_CPUS for r in played[1:]) < wanted and len(played) <= PATIENCE * wanted:
-            folder = self.keep / "rounds" / f"{part}-{tenants}-{len(played)}"
-            one = rounds.play(tenants, folder)
-            (folder / "round.json").write_text(json.dumps(asdict(one), indent=1) + "\n", encoding="utf-8")
-            played.append(one)
-            took = one.recovered if part == "product" else one.carved
-            self.progress.line(f"{part:8} {tenants} tenants  round {len(played) - 1}  {took / 1e6:6.0f} ms  "
-                               f"others took {one.busy:.2f} CPUs")
-        self.rounds[part][tenants] = sorted(played[1:], key=lambda r: r.busy)[:wanted]
+        wanted, kept, number, cold = self.args.rounds, [], 0, True
+        while sum(r.busy <= BUSY_CPUS for r in kept) < wanted and len(kept) < PATIENCE * wanted:
+            folder = self.keep / "rounds" / f"{part}-{tenants}-{number}"
+            number += 1
+            one = self._round(part, tenants, folder, cold)
+            if one and not cold:
+                kept.append(one)
+            cold = one is None
+        self.rounds[part][tenants] = sorted(kept, key=lambda r: r.busy)[:wanted]
+
+    def _round(self, part: str, tenants: int, folder: Path, cold: bool):
+        """One round, or None when the kernel broke in it: then the next has another boot."""
+        try:
+            if cold:
+                self._prepare(part, tenants)
+            one = self.host.play(tenants, folder)
+        except KernelBroke as broke:
+            self.broken.append({"part": part, "tenants": tenants, "boot": self.boots, "kernel": str(broke)})
+            self.progress.line(f"{part:8} {tenants} tenants  the kernel broke: {broke}")
+            self._close()
+            if len(self.broken) > BROKEN_MAX:
+                raise
+            return None
+        (folder / "round.json").write_text(json.dumps(asdict(one), indent=1) + "\n", encoding="utf-8")
+        took = one.recovered if part == "product" else one.carved
+        self.progress.line(f"{part:8} {tenants} tenants  {took / 1e6:6.0f} ms  others took {one.busy:.2f} CPUs"
+                           + ("  (not counted)" if cold else ""))
+        return one
 
     def _result(self) -> dict:
         results = [figures.compute(n, self.rounds["product"].get(n, []), self.rounds["kernel"].get(n, []))
                    for n in self.args.tenants]
         return {
-            "benchmark": "recover", "kernel": self.session.guest.kernel, "rounds": self.args.rounds,
-            "cpus": self.session.topology.cpus, "bytes": BYTES, "busy_limit_cpus": BUSY_CPUS, "results": results,
+            "benchmark": "recover", "kernel": self.kernel, "rounds": self.args.rounds,
+            "cpus": self.topology.cpus, "bytes": BYTES, "busy_limit_cpus": BUSY_CPUS, "results": results,
+            "boots": self.boots, "kernel_broke": self.broken,
             "played": {part: {n: [asdict(r) for r in rounds] for n, rounds in by_tenants.items()}
                        for part, by_tenants in self.rounds.items()},
         }
@@ -114,6 +137,9 @@ def print_table(result: dict):
             print(line)
         if one["busy_cpus"] > BUSY_CPUS:
             print(f'  this machine was busy: others took up to {one["busy_cpus"]} CPUs')
+    for broke in result["kernel_broke"]:
+        print(f'\nThe kernel broke ({broke["part"]}, {broke["tenants"]} tenants), which is not counted, and the next round had '
+              f'a new boot: {broke["kernel"]}')
     print(f"\n{figures.LEGEND}")
 
 
@@ -162,7 +188,7 @@ def main(argv=None) -> int:
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print_table(result)
-    print(f"Evidence in {keep}" if args.keep else "", end=os.linesep)
+    print(f"Evidence in {keep}")
     return 0
 
 

@@ -48,6 +48,10 @@ LEASE_NOTE = re.compile(r"(\S+): \S+ -> (\S+)$")
 JOB_SAID = re.compile(r" result 0 .* in ([0-9.]+) ms ")
 
 
+class KernelBroke(LabError):
+    """The guest's kernel complained of itself: what was measured then, and in this boot later, says nothing."""
+
+
 def wait_until(what: str, seconds: float, look):
     """Polls until look() is true."""
     deadline = time.monotonic() + seconds
@@ -125,8 +129,17 @@ class _Rounds:
         self.guest = guest
         self.machine = machine
 
+    def begin(self, tenants: int):
+        """What has to be there before the first round of so many."""
+
     def _begin(self):
         self.guest.channel.must(f"echo > {TRACE}/trace")
+
+    def _check_kernel(self) -> bool:
+        bad = self.guest.journal.bad_kernel_records()
+        if bad:
+            raise KernelBroke(bad[0].message)
+        return False
 
     def _usage(self) -> dict:
         """Microseconds of CPU by unit; "all" is everybody, kernel threads too."""
@@ -185,7 +198,8 @@ class ProductRounds(_Rounds):
         with self.machine.watch() as watch:
             guest.host.surprise_down(PORT)
             # Nothing is asked of the guest meanwhile: its journal comes by itself.
-            wait_until("all VMs attached again", LOST_SECONDS, lambda: self._attached(mark) >= tenants)
+            wait_until("all VMs attached again", LOST_SECONDS, 
+                       lambda: self._check_kernel() or self._attached(mark) >= tenants)
         used = self._usage()
         time.sleep(AFTERWARDS_SECONDS)
         result = ProductRound(tenants, watch.busy, watch.ours)
@@ -194,6 +208,7 @@ class ProductRounds(_Rounds):
         self._read_trace(result, text, records, threads, self._pids(names), t0)
         self._settle(tenants, begin)
         guest.sync_journal()
+        self._check_kernel()
         self._read_notes(result, mark, t0)
         self._read_uevents(result, t0)
         self._read_store(result, begin, t0)
@@ -295,6 +310,8 @@ class RawRounds(_Rounds):
             if not box:
                 self.guest.host.surprise_down(PORT)
             thread.join()
+        self.guest.sync_journal()
+        self._check_kernel()
         if "error" in box:
             raise box["error"]
         _, records, t0 = self._trace(folder)
