@@ -212,7 +212,9 @@ def smaller(shape: Shape):
     cell.lose("it is unplugged", _unplug(memdev), _gone(shape, memdev, hit), timeout=patience(shape))
     plug = {"plug": memdev, "size": format_size(UNIT)}
     if region.size:
-        cell.step("a smaller one comes", plug, [reason("too small")], timeout=patience(shape))
+        cell.step("a smaller one comes", plug, [region_is(region.name, "wait", "too-small"),
+                                                reason(f"{_serial(shape, memdev):#x} has 256 MiB")],
+                  timeout=patience(shape))
     else:
         _smaller_region(shape, cell, hit, plug)
     cell.step("it is taken out again", _unplug(memdev), _gone(shape, memdev, hit)[1 if region.size else 0:],
