@@ -39,17 +39,20 @@ cd {TRACE}/events && echo 'sig == 9 || sig == 7 || (sig == 17 && pid == 1)' > si
 echo 'comm == "daxmgr-qemu"' > syscalls/sys_enter_connect/filter && echo 1 > syscalls/sys_enter_connect/enable
 """
 # To the manager's socket, told by the length of its address; the process has another name by the time it is printed.
-CONNECT = re.compile(rf"^\s*\S.*?-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{{6}}): sys_connect\(.* addrlen: 0x{len(SOCKET) + 3:x}\)$",
-                     re.M)
+CONNECT = re.compile(r"^\s*\S.*?-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): "
+                     rf"sys_connect\(.* addrlen: {len(SOCKET) + 3:#x}\)$", re.M)
 REALTIME_AHEAD = "python3 -c 'import time; print(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))'"
 # Who used the guest's CPUs: the usage of each unit, and of everybody.
-USAGE = "cd /sys/fs/cgroup && grep -s usage_usec cpu.stat init.scope/cpu.stat system.slice/*/cpu.stat machine.slice/cpu.stat"
+USAGE = ("cd /sys/fs/cgroup && "
+         "grep -s usage_usec cpu.stat init.scope/cpu.stat system.slice/*/cpu.stat machine.slice/cpu.stat")
+# The product has a way out of this, but it takes as long as it takes.
+GIVEN_UP = "memdev disabled, abort error handling"
 LEASE_NOTE = re.compile(r"(\S+): \S+ -> (\S+)$")
 JOB_SAID = re.compile(r" result 0 .* in ([0-9.]+) ms ")
 
 
 class KernelBroke(LabError):
-    """The guest's kernel complained of itself: what was measured then, and in this boot later, says nothing."""
+    """The kernel complained of itself, or did not bind the memdev again: that round, and this boot, say nothing."""
 
 
 def wait_until(what: str, seconds: float, look):
@@ -141,6 +144,11 @@ class _Rounds:
             raise KernelBroke(bad[0].message)
         return False
 
+    def _check_memdev(self, mark: int):
+        given_up = [r.message for r in self.guest.journal.kernel(mark) if GIVEN_UP in r.message]
+        if given_up:
+            raise KernelBroke(given_up[0])
+
     def _usage(self) -> dict:
         """Microseconds of CPU by unit; "all" is everybody, kernel threads too."""
         found = {}
@@ -209,6 +217,7 @@ class ProductRounds(_Rounds):
         self._settle(tenants, begin)
         guest.sync_journal()
         self._check_kernel()
+        self._check_memdev(mark)
         self._read_notes(result, mark, t0)
         self._read_uevents(result, t0)
         self._read_store(result, begin, t0)
@@ -306,12 +315,14 @@ class RawRounds(_Rounds):
         wait_until("the raw round is ready", LOST_SECONDS, lambda: box or self.guest.file_info(READY))
         time.sleep(QUIET_SECONDS)
         self._begin()
+        mark = self.guest.journal.mark()
         with self.machine.watch() as watch:
             if not box:
                 self.guest.host.surprise_down(PORT)
             thread.join()
         self.guest.sync_journal()
         self._check_kernel()
+        self._check_memdev(mark)
         if "error" in box:
             raise box["error"]
         _, records, t0 = self._trace(folder)

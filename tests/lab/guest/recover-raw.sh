@@ -4,9 +4,10 @@
 # The kernel's own part of a recovery: what the manager has to do after the loss of a one-way region, done by raw sysfs
 # writes as soon as each is possible. From "armed" to "carved N" nothing is forked: only builtins of the shell.
 #
-#   recover-raw.sh round SERIAL INSTANCES BYTES READY MARKER   region and instances with a process on each; READY is made;
-#                                                              then waits for the loss and brings all of it back
-#   recover-raw.sh clear SERIAL                                nothing is left
+#   recover-raw.sh round SERIAL INSTANCES BYTES READY MARKER
+#                    makes the region and instances with a process on each, then READY; after a loss brings all back
+#   recover-raw.sh clear SERIAL
+#                    leaves nothing
 #
 # Each step is marked in the trace whose trace_marker is MARKER, so that it has the clock of the kernel's own records.
 # Prints the names of the instances.
@@ -35,6 +36,15 @@ insist() {
 		((++tries < 4000)) || fail "$2 never took '$1'"
 		pause
 	done 2>/dev/null
+}
+
+# Until a command of this shell succeeds; 5 s at least.
+await() {
+	local tries=0
+	until "$@"; do
+		((++tries < 10000)) || fail "waited for '$*' in vain"
+		pause
+	done
 }
 
 find_memdev() {
@@ -82,12 +92,14 @@ attach_leg() {
 	echo "$decoder" >"$cxl/$region/target0"
 }
 
+serves() { [[ -e $cxl/dax_region$number/dax_region/create && -e $dax/devices/dax$number.0/size ]]; }
+
 # A region that serves instances, and gives none away by itself.
 serve() {
 	number=${region#region}
 	insist "$region" /sys/bus/cxl/drivers/cxl_region/bind
 	mark region bound
-	until [[ -e $cxl/dax_region$number/dax_region/create && -e $dax/devices/dax$number.0/size ]]; do pause; done
+	await serves
 	insist 0 "$dax/devices/dax$number.0/size"
 }
 
@@ -107,6 +119,8 @@ make_region() {
 	serve
 }
 
+usable() { [[ -e $dax/devices/$1/driver && -c /dev/$1 ]]; }
+
 carve() {
 	local one before=" " new=
 	for one in "$cxl/dax_region$number/dax$number".*; do before+="${one##*/} "; done
@@ -117,7 +131,7 @@ carve() {
 	insist "$1" "$dax/devices/$new/size"
 	insist "$new" "$dax/drivers/device_dax/new_id"
 	insist "$new" "$dax/drivers/device_dax/remove_id"
-	until [[ -e $dax/devices/$new/driver && -c /dev/$new ]]; do pause; done
+	await usable "$new"
 	instances+=("$new")
 }
 
@@ -161,16 +175,19 @@ clear_all() {
 	insist 0 "$cxl/$decoder/dpa_size"
 }
 
-# --- the round ---------------------------------------------------------------------------------------------------------
+# --- the round --------------------------------------------------------------------------------------------------------
+
+memdev_lost() { [[ ! -e $memdev/driver ]]; }
+memdev_back() { [[ -e $memdev/driver ]] && find_decoder; }
 
 bring_back() {
 	local one
-	while [[ -e $memdev/driver ]]; do pause; done
+	await memdev_lost
 	mark memdev lost
 	kill -KILL "${victims[@]}"
 	wait
 	mark processes gone
-	until [[ -e $memdev/driver ]] && find_decoder; do pause; done
+	await memdev_back
 	mark memdev back
 	make_region
 	instances=()
