@@ -251,6 +251,9 @@ class _Reader:
     def action_resume_vm(self, step):
         return self._vms(step, "resume_vm")
 
+    def action_power_off_vm(self, step):
+        return self._vms(step, "power_off_vm")
+
     def action_surprise_down(self, step):
         return {"ports": step.names("surprise_down")}
 

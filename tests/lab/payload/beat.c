@@ -12,6 +12,7 @@
  *   CORRUPT OFFSET WANT GOT a page did not hold what was stored
  *   IO N                    with a disk, every second: requests that have completed
  *   IO failed               the drive reported an error
+ *   POWER off               the power button was pressed; it switches the machine off
  *
  * With disk=1 (reads), 2 (reads and writes) or 3 (also flushes) on its command line it keeps a virtio drive busy.
  *
@@ -34,6 +35,11 @@
 #define MAX_PAGES             (1024 * 1024 * 1024 / PAGE_BYTES)
 #define TIMER_VECTOR          0x20
 #define CASCADE_LINE          2
+#define POWER_STATUS          0x600
+#define POWER_ENABLE          0x602
+#define POWER_CONTROL         0x604
+#define POWER_BUTTON          (1u << 8)
+#define POWER_OFF             (1u << 13)
 #define VECTORS               48
 #define PAGE_MARK             0xda000000u
 #define MULTIBOOT_HAS_CMDLINE (1u << 2)
@@ -290,6 +296,14 @@ static void unmask(unsigned int line)
 	out8(0xa1, in8(0xa1) & (uint8_t)~(1u << (line - 8)));
 }
 
+static void obey_power_button(void)
+{
+	if (!(in16(POWER_STATUS) & POWER_BUTTON))
+		return;
+	put_text("POWER off\n");
+	out16(POWER_CONTROL, POWER_OFF);
+}
+
 static void say(const char *what, uint32_t number)
 {
 	put_text(what);
@@ -310,6 +324,7 @@ static _Noreturn void beat(volatile uint32_t *words, uint32_t pages, int with_di
 		if (ticks == seen)
 			continue;
 		seen = ticks;
+		obey_power_button();
 		counter++;
 		allowance = REQUESTS_PER_TICK;
 		for (int i = 0; i < PAGES_PER_TICK; i++) {
@@ -342,6 +357,7 @@ void beat_main(uint32_t magic, const struct multiboot_info *info)
 	if (size < PAGE_BYTES || size / PAGE_BYTES > MAX_PAGES)
 		stop("size is out of range");
 	start_timer();
+	out16(POWER_ENABLE, POWER_BUTTON);
 	check_zero((const uint32_t *)(uintptr_t)start, size);
 
 	if (disk) {
