@@ -61,14 +61,41 @@ static void region_say_order(struct port *port, int error)
 			       "first");
 }
 
+/* The host bridge or switch above a leg whose decoders are all committed, or NULL. */
+static const char *region_full_port(struct port *port, const struct region_leg *leg)
+{
+	struct cxl_port *above = cxl_port_get_parent(leg->endpoint);
+
+	/* The root has windows, not decoders to give away. */
+	for (; above && !cxl_port_is_root(above); above = cxl_port_get_parent(above)) {
+		const char *name = cxl_port_get_devname(above);
+		struct cxl_decoder *decoder;
+		uint64_t committed, n = 0;
+
+		cxl_decoder_foreach(above, decoder) n++;
+		if (n > 1 &&
+		    !sysfs_read_u64(port->root, &committed,
+				    "/sys/bus/cxl/devices/%s/decoders_committed", name) &&
+		    committed >= n)
+			return name;
+	}
+	return NULL;
+}
+
 int region_target_set(struct port *port, const char *name, uint32_t id, uint32_t position,
 		      const struct region_leg *leg)
 {
 	const char *decoder = cxl_decoder_get_devname(leg->decoder);
 	int error = sysfs_write(port->root, decoder, REGION "/target%u", id, position);
+	const char *full;
 
 	if (!error)
 		return 0;
+	full = error == -EBUSY ? region_full_port(port, leg) : NULL;
+	if (full) /* no matter of order: nobody who goes first would help but for his decoder */
+		return port_fail(port, -EMFILE,
+				 "region %s: target%u = %s: all decoders of %s are in use (%s)",
+				 name, position, decoder, full, leg->name);
 	port_fail(port, error, "region %s: target%u = %s: %s (%s)", name, position, decoder,
 		  strerror(-error), leg->name);
 	region_say_order(port, error);
