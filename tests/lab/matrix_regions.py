@@ -9,6 +9,7 @@ UNIT = 256 << 20
 WAYS = (1, 2, 3, 4, 6, 8, 12, 16)
 GRANULARITIES = [256 << shift for shift in range(7)]
 NAME_LIMIT = 32
+DECODERS = 4  # of a host bridge, a switch and a memdev, in QEMU
 
 
 @dataclass
@@ -40,6 +41,7 @@ class _Reader:
         self.topology = topology
         self.left = {m.name: m.size for m in topology.memdevs}
         self.users = {}
+        self.decoders = {}
         self.used = [0] * len(topology.windows)
 
     def read(self, table: Table, others: list) -> Region:
@@ -99,10 +101,14 @@ class _Reader:
                 raise table.error(f'bridge "{name}" has a single root port and carries region '
                                   f'"{self.users[name]}" already: it takes one')
             self.users[name] = region.name
+            self.decoders[name] = self.decoders.get(name, 0) + 1
+            if self.decoders[name] > DECODERS:
+                raise table.error(f'bridge "{name}" has {DECODERS} decoders and carries as many regions already')
 
     def _order_fits(self, region: Region, targets: list) -> bool:
         bridges = [bridge_of(self.topology, self.topology.memdev(m)).name for m in region.memdevs]
         return len(targets) <= region.ways and region.ways % len(targets) == 0 and \
+            (region.ways % 3 != 0 or len(targets) % 3 == 0) and \
             all(bridge == targets[i % len(targets)] for i, bridge in enumerate(bridges))
 
     def _take_window(self, table: Table, region: Region):

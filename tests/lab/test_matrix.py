@@ -115,6 +115,31 @@ class Regions(unittest.TestCase):
                 else:
                     self.refused(old, new, wanted)
 
+    def test_three_ways_need_three_targets(self):
+        text = "".join(f'''
+[[memdev]]
+name = "x{i}"
+port = "rp{i}"
+serial = {0x50 + i}
+size = "256M"
+''' for i in range(3))
+        bridge = '[[bridge]]\nname = "hb0"\nports = ["rp0", "rp1", "rp2"]\n' + text
+        window = '[[window]]\ntargets = ["hb0"]\nsize = "4G"\n'
+        with self.assertRaises(FormatError) as caught:
+            parse(bridge + window + '[[region]]\nname = "three"\nmemdevs = ["x0", "x1", "x2"]\n')
+        self.assertIn("no window fits", str(caught.exception))
+
+    def test_decoders_are_counted(self):
+        ports = [f"rp{i}" for i in range(5)]
+        text = f'[[bridge]]\nname = "hb0"\nports = {ports}\n[[window]]\ntargets = ["hb0"]\nsize = "4G"\n'
+        for i, port in enumerate(ports):
+            text += f'[[memdev]]\nname = "x{i}"\nport = "{port}"\nserial = {0x50 + i}\nsize = "256M"\n'
+        regions = [f'[[region]]\nname = "r{i}"\nmemdevs = ["x{i}"]\n' for i in range(5)]
+        parse(text + "".join(regions[:4]))
+        with self.assertRaises(FormatError) as caught:
+            parse(text + "".join(regions))
+        self.assertIn("has 4 decoders", str(caught.exception))
+
     def test_a_bridge_that_passes_through_takes_one_region(self):
         text = HOST.replace('targets = ["hb0"]', 'targets = ["hb1"]')
         with self.assertRaises(FormatError) as caught:
