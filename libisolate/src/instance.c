@@ -209,7 +209,9 @@ static void instance_failed(struct iso_engine *e, uint32_t i,
 			    const struct iso_completion *completion)
 {
 	struct instance *instance = &e->instances[i];
-	uint32_t shift = instance->failures < 5 ? instance->failures : 5;
+	/* Nobody waits for an orphan; one that cannot go is told again rarely. */
+	uint32_t most = instance->lease == ISO_NONE ? 11 : 5;
+	uint32_t shift = instance->failures < most ? instance->failures : most;
 
 	instance->failures++;
 	instance->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
@@ -365,6 +367,7 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r, const struct iso_obse
 	}
 	e->instances[i].named = true;
 	e->instances[i].seen = true;
+	e->instances[i].system_ram = seen->driver == ISO_DAX_KMEM;
 	e->instances[i].region_kernel_id = seen->region_kernel_id;
 	e->instances[i].kernel_id = seen->kernel_id;
 	e->instances[i].start = seen->start;
@@ -387,16 +390,19 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 
 	if (r == ISO_NONE || !believable(&e->regions[r]))
 		return;
-	if (seen->driver == ISO_DAX_KMEM)
+	i = *index_slot(e, seen->region_kernel_id, seen->kernel_id);
+	if (i != ISO_NONE && e->instances[i].region != r)
+		i = ISO_NONE;
+	if (seen->driver == ISO_DAX_KMEM && (i == ISO_NONE || !e->instances[i].system_ram))
 		emit_note(e, ISO_NOTE_GUARD, 0,
 			  "dax%u.%u of region %s was given to the kernel as System RAM",
 			  seen->region_kernel_id, seen->kernel_id, e->regions[r].definition.name)
 			->region = r;
-	i = *index_slot(e, seen->region_kernel_id, seen->kernel_id);
-	if (i == ISO_NONE || e->instances[i].region != r) {
+	if (i == ISO_NONE) {
 		adopt_orphan(e, r, seen); /* also from kmem, as long as none of it is online */
 		return;
 	}
+	e->instances[i].system_ram = seen->driver == ISO_DAX_KMEM;
 	e->instances[i].seen = seen->driver == ISO_DAX_DEVICE_DAX ||
 			       e->instances[i].state != ISO_INSTANCE_HELD;
 	e->instances[i].major = seen->major;

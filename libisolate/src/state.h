@@ -117,6 +117,7 @@ struct instance {
 	bool used;
 	bool named;
 	bool lost;
+	bool system_ram; /* kmem has it, as was told */
 	bool seen; /* in the snapshot being taken in */
 };
 
