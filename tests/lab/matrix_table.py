@@ -80,7 +80,7 @@ def document(matrix: Matrix) -> str:
     """docs/lab-matrix.md."""
     lines = [
         "# The matrix, as it came out", "",
-        "Made by `./dev lab matrix --table docs/lab-matrix.md`; how it is played and what must hold in each cell stands in",
+        "Made by `./dev lab matrix --table docs/lab-matrix.md`, with `--third` when most cells are empty (not played); how it is played and what must hold in each cell stands in",
         "[lab.md](lab.md). Times are milliseconds: `held CONTAIN/RECOVER`. CONTAIN is from the kernel's first record of the",
         "loss (for an unplug without one: from the command) until daxmgrd reports that the last victim is gone and nothing",
         "maps its memory; RECOVER until it reports that all regions and VMs are back, counted from the last thing that had to",
