@@ -341,10 +341,17 @@ class Guest:
         return same and not dirty and not self.journal.bad_kernel_records()
 
     def _destroy_regions(self):
+        """Until none is left: leases that are just ending refuse it, and the kernel takes its time."""
+        deadline = time.monotonic() + 15
         try:
-            listed = self.ctl(["region", "list", "--json"])
-            for name in _region_names(listed.out) if listed.rc == 0 else []:
-                self.ctl(["region", "destroy", name, "--yes"])
+            while time.monotonic() < deadline:
+                listed = self.ctl(["region", "list", "--json"])
+                names = _region_names(listed.out) if listed.rc == 0 else []
+                if not names:
+                    return
+                for name in names:
+                    self.ctl(["region", "destroy", name, "--yes"])
+                time.sleep(0.2)
         except GuestOsError:
             return
 
