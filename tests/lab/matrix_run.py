@@ -13,7 +13,7 @@ from .matrix_shape import Shape, vm_of
 from .runner import Progress, Session
 from .scenario import CLEAN
 
-RETRIES = 1
+RETRIES = 2
 
 
 @dataclass
