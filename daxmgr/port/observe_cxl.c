@@ -88,20 +88,26 @@ static int observe_window(struct port *port, struct observation *o, struct cxl_d
  * what a fault leaves behind: so the targets are read as the kernel shows them.
  */
 static void observe_target(struct port *port, const struct observation *o, const char *region,
-			   uint32_t position, struct iso_observed_target *ret)
+			   uint32_t position, struct iso_observed_region *ret)
 {
 	char decoder[32], memdev[32];
+	uint64_t locked;
 
 	if (sysfs_read(port->root, decoder, sizeof(decoder), "/sys/bus/cxl/devices/%s/target%u",
 		       region, position) ||
 	    !decoder[0])
 		return;
+	/* Kernels before 7.1 tell only at the decoder. */
+	if (!sysfs_read_u64(port->root, &locked, "/sys/bus/cxl/devices/%s/locked", decoder) &&
+	    locked)
+		ret->locked = true;
 	if (sysfs_link(port->root, memdev, sizeof(memdev), "/sys/bus/cxl/devices/%s/../uport",
 		       decoder))
 		return;
 	for (uint32_t i = 0; i < o->counts.n_memdevs; i++)
 		if (!strcmp(o->memdevs[i].name, memdev))
-			*ret = (struct iso_observed_target){o->memdevs[i].serial, true};
+			ret->targets[position] =
+				(struct iso_observed_target){o->memdevs[i].serial, true};
 }
 
 static int observe_region(struct port *port, struct observation *o, struct cxl_region *region)
@@ -132,7 +138,7 @@ static int observe_region(struct port *port, struct observation *o, struct cxl_r
 	if (r->ways > ISO_WAYS_MAX)
 		r->ways = 0; /* just being made: nothing set yet */
 	for (uint32_t i = 0; i < r->ways; i++)
-		observe_target(port, o, name, i, &r->targets[i]);
+		observe_target(port, o, name, i, r);
 	o->counts.n_regions++;
 	return 0;
 }

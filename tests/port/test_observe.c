@@ -148,6 +148,9 @@ Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
 	int fd;
 
 	fake_tree(&f, "tests/port/demo-tree.txt");
+	/* As before 7.1, where only decoders tell. */
+	fake_file(&f, "/sys/devices/platform/ACPI0017:00/root0/port3/endpoint5/decoder5.0/locked",
+		  "1");
 	if (!fake_mount(&f))
 		cr_skip_test("no mount namespace here");
 	job_run(f.root, &request, &reply, &fd);
@@ -181,12 +184,14 @@ Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
 	cr_assert_not(r->committed);
 	cr_assert_not(r->bound);
 	cr_assert_not(r->has_dax);
+	cr_assert_not(r->locked);
 	cr_assert_not(r->targets[0].present);
 	cr_assert(r->targets[1].present);
 	cr_assert_eq(r->targets[1].serial, 0x13);
 	r = &file.snapshot.regions[file.snapshot.regions[0].kernel_id == 3 ? 1 : 0];
 	cr_assert(r->committed && r->bound && r->has_dax && r->is_volatile);
 	cr_assert_eq(r->targets[0].serial, 0x10);
+	cr_assert(r->locked);
 	cr_assert_eq(r->available_bytes, (512u << 20) - (2u << 20));
 	cr_assert_eq(file.snapshot.n_instances, 2);
 	for (uint32_t i = 0; i < 2; i++) {
