@@ -147,6 +147,9 @@ class Actions:
     def _resume_vm(self, args, _step):
         self._each(args["names"], lambda name: self.guest.vm_qmp(name, "cont"))
 
+    def _vm_qmp(self, args, _step):
+        self._each(args["names"], lambda name: self.guest.vm_qmp(name, args["command"], args["arguments"]))
+
     def _power_off_vm(self, args, _step):
         self._each(args["names"], lambda name: self.guest.vm_qmp(name, "system_powerdown"))
 

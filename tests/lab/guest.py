@@ -252,9 +252,10 @@ class Guest:
     def vm_unit(self, name: str) -> str:
         return f"daxmgr-vm@{name}.service"
 
-    def vm_qmp(self, name: str, command: str) -> dict:
+    def vm_qmp(self, name: str, command: str, arguments=None) -> dict:
         """One command to a nested VM's own QMP socket."""
-        request = json.dumps({"execute": "qmp_capabilities"}) + "\n" + json.dumps({"execute": command, "id": 1}) + "\n"
+        wanted = {"execute": command, "id": 1} | ({"arguments": arguments} if arguments else {})
+        request = json.dumps({"execute": "qmp_capabilities"}) + "\n" + json.dumps(wanted) + "\n"
         data = self.channel.call("unix", 15, path=f"{payload.VM_RUN_DIR}/{name}.qmp", data=request.encode(),
                                  until=b'"id": 1', patience=10)["data"]
         for line in data.split(b"\n"):

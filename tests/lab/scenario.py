@@ -324,6 +324,13 @@ class _Reader:
         table.finish()
         return args
 
+    def action_vm_qmp(self, step):
+        table = Table(f"{step.where}: vm_qmp", step.raw("vm_qmp"))
+        args = {"names": self.vm_names(table, "vm"), "command": table.get("execute", str),
+                "arguments": table.get("arguments", dict, {})}
+        table.finish()
+        return args
+
     def action_qmp(self, step):
         table = Table(f"{step.where}: qmp", step.raw("qmp"))
         args = {"command": table.get("execute", str), "arguments": table.get("arguments", dict, {})}

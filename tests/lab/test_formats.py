@@ -139,6 +139,7 @@ class Scenarios(Formats):
              'vm "b": disk: device "d0" is already used'),
             ('surprise_down = "rp0"', 'throttle = { disk = "d0" }', 'throttle: key "rate" is missing'),
             ('surprise_down = "rp0"', 'throttle = { disk = "d0", rate = -1 }', "must not be negative"),
+            ('surprise_down = "rp0"', 'vm_qmp = { vm = "b", execute = "stop" }', 'vm_qmp: vm: there is no [[vm]] named "b"'),
             ('surprise_down = "rp0"', 'reboot = "power"', "reboot = 'power' is not one of kexec"),
             ('expect = [{ vm', 'expect = [{ journal_order = ["ok", "("] }, { vm', "'(' is not a regular expression"),
             ('expect = [{ vm', 'expect = [{ host_panics = "panic" }, { vm', "host_panics must be the last expectation"),

@@ -2,8 +2,8 @@
 """Asks daxmgrd to attach processes to leases and prints one line per answer.
 
 Arguments: SOCKET, then any number of NAME=WHO, each asked on a connection of its own. WHO is self, child (a sleeping
-child that goes on living for 3 s after the last answer), a process number, thread (of this process), file (a file that
-is no pidfd), nothing (says that an fd comes along, sends none), or number:PID (a parameter that the API does not have).
+child that goes on living for 3 s after the last answer), direct (this process, which holds a file open with O_DIRECT
+from then on), a process number, thread (of this process), file (a file that is no pidfd), nothing (says that an fd comes along, sends none), or number:PID (a parameter that the API does not have).
 The json module is not part of python3-minimal: requests are put together by hand.
 """
 
@@ -30,6 +30,8 @@ def open_who(who: str, child: int):
     """The file to send along, or None."""
     if who == "child":
         return os.pidfd_open(child)
+    if who == "direct":
+        os.open("/usr/lib/os-release", os.O_RDONLY | os.O_DIRECT)
     if who == "file":
         return os.open("/dev/null", os.O_RDONLY)
     if who == "thread":
