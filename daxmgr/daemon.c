@@ -12,7 +12,7 @@
 #include "log.h"
 #include "notify.h"
 
-enum { SPARE_WORKERS = 3 };
+enum { SPARE_WORKERS = 6 }; /* as many as a recovery keeps busy at once */
 
 static void queue_push(struct event_queue *queue, const struct iso_event *event)
 {

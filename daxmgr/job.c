@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "job.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -76,6 +77,15 @@ static int job_check(struct port *port, const struct job_request *request)
 	return 0;
 }
 
+static int job_verify(struct port *port, const struct job_request *request)
+{
+	struct mappers_question question = {
+		.port = port, .instances = request->lease.instances, .n = request->lease.n};
+
+	mappers_find(&question, 1);
+	return question.result;
+}
+
 static int job_region(struct port *port, uint32_t kind, const struct job_region *region)
 {
 	_cleanup_close_ int turn = port_turn(port, true);
@@ -110,7 +120,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return node_retract(port, request->lease.name, request->lease.instances,
 				    request->lease.n);
 	case JOB_VERIFY:
-		return mappers_find(port, request->lease.instances, request->lease.n);
+		return job_verify(port, request);
 	case JOB_REVOKE:
 		return revoke_run(port, request->lease.instances, request->lease.n);
 	case JOB_REMOVE:
@@ -148,4 +158,31 @@ void job_run(const char *root, const struct job_request *request, struct job_rep
 	reply.elapsed_ns = port_now_ns() - begin;
 	*ret = reply;
 	*ret_snapshot_fd = fd;
+}
+
+void job_run_joined(const char *root, const struct job_request *requests, uint32_t n,
+		    struct job_reply *ret)
+{
+	struct mappers_question questions[JOB_JOINED_MAX];
+	struct port ports[JOB_JOINED_MAX];
+	uint64_t begin = port_now_ns();
+	uint32_t asked = 0;
+
+	assert(n <= JOB_JOINED_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		ret[i] = (struct job_reply){.kind = requests[i].kind,
+					    .completion = {.operation = requests[i].id}};
+		ports[i] = (struct port){root, requests[i].deadline_ns, &ret[i].completion, false};
+		ret[i].completion.result = job_check(&ports[i], &requests[i]);
+		if (!ret[i].completion.result)
+			questions[asked++] =
+				(struct mappers_question){.port = &ports[i],
+							  .instances = requests[i].lease.instances,
+							  .n = requests[i].lease.n};
+	}
+	mappers_find(questions, asked);
+	for (uint32_t i = 0; i < asked; i++)
+		questions[i].port->completion->result = questions[i].result;
+	for (uint32_t i = 0; i < n; i++)
+		ret[i].elapsed_ns = port_now_ns() - begin;
 }

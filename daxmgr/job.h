@@ -53,6 +53,7 @@ struct job_request {
 	uint64_t id;
 	uint32_t kind;        /* enum job_kind */
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME */
+	uint32_t n_joined;    /* VERIFY: so many more of them follow, and one walk answers all */
 	union {
 		struct job_region region;     /* CREATE_REGION, CLEAR_REGION */
 		struct job_instance
@@ -68,6 +69,8 @@ struct job_request {
 	};
 };
 
+enum { JOB_JOINED_MAX = 64 }; /* VERIFY jobs answered by one walk */
+
 struct job_reply {
 	uint32_t kind; /* enum job_kind, of the request */
 	struct iso_completion completion; /* .operation is the request's id */
@@ -81,5 +84,9 @@ struct job_reply {
  */
 void job_run(const char *root, const struct job_request *request, struct job_reply *ret,
 	     int *ret_snapshot_fd);
+
+/* Runs `n` VERIFY jobs, at most JOB_JOINED_MAX, in one walk of /proc; fills as many replies. */
+void job_run_joined(const char *root, const struct job_request *requests, uint32_t n,
+		    struct job_reply *ret);
 
 #endif

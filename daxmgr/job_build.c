@@ -115,13 +115,13 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 			build_verify_instance(engine, effect->instance, ret);
 		if (effect->kind == ISO_EFFECT_REVOKE)
 			return LANE_REVOKE + effect->lane;
-		return LANE_VERIFY + (uint32_t)(effect->operation >> 16) % VERIFY_LANES;
+		return LANE_VERIFY;
 	case ISO_EFFECT_INSPECT:
 		ret->kind = JOB_INSPECT;
 		if (effect->lease == ISO_NONE)
 			return LANE_INSPECT;
 		ret->pid = iso_attaching_pid(engine, effect->lease);
-		return LANE_VERIFY + (uint32_t)(effect->operation >> 16) % VERIFY_LANES;
+		return LANE_ATTACH + (uint32_t)(effect->operation >> 16) % ATTACH_LANES;
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
 		ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT

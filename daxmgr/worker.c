@@ -20,6 +20,7 @@
 enum {
 	/* A job's own waits end a little before its deadline: it says more than "too late". */
 	WORKER_MARGIN_NS = 300 * 1000 * 1000,
+	WORKER_GIVEN_UP_MAX = 3, /* of a lane */
 };
 
 uint64_t worker_now_ns(void)
@@ -101,7 +102,7 @@ static struct worker_job *worker_lane_take(struct worker_lane *lane)
 
 /* --- running --------------------------------------------------------------------------------- */
 
-static int worker_send(struct worker *worker, const struct worker_job *job)
+static int worker_send(struct worker *worker, const struct worker_job *job, uint32_t n_joined)
 {
 	struct job_request request = job->request;
 	uint64_t now = worker_now_ns(), left, margin;
@@ -109,6 +110,7 @@ static int worker_send(struct worker *worker, const struct worker_job *job)
 	left = request.deadline_ns > now ? request.deadline_ns - now : 0;
 	margin = left / 8 < WORKER_MARGIN_NS ? left / 8 : WORKER_MARGIN_NS;
 	request.deadline_ns -= margin;
+	request.n_joined = n_joined;
 	if (send(worker->process.socket, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) !=
 	    (ssize_t)sizeof(request))
 		return errno ? -errno : -EIO;
@@ -136,23 +138,41 @@ static struct worker *worker_choose(struct worker_pool *pool, const struct job_r
 	return choice;
 }
 
+/* Takes the lane's next job and those that can be joined to it, as a list. */
+static struct worker_job *worker_lane_take_together(struct worker_lane *lane, uint32_t *ret_joined)
+{
+	struct worker_job *first = worker_lane_take(lane), *last = first;
+	uint32_t joined = 0;
+
+	while (first->request.kind == JOB_VERIFY && lane->first &&
+	       lane->first->request.kind == JOB_VERIFY && joined + 1 < JOB_JOINED_MAX) {
+		last->next = worker_lane_take(lane);
+		last = last->next;
+		joined++;
+	}
+	*ret_joined = joined;
+	return first;
+}
+
 static bool worker_lane_start(struct worker_pool *pool, struct worker_lane *lane)
 {
 	struct worker *worker = worker_choose(pool, &lane->first->request);
-	struct worker_job *job;
+	uint64_t now = worker_now_ns();
+	uint32_t joined;
 
 	if (!worker)
 		return false;
-	job = worker_lane_take(lane);
-	job->since_ns = worker_now_ns();
+	worker->jobs = worker_lane_take_together(lane, &joined);
 	worker->state = WORKER_BUSY;
-	worker->job = job;
 	worker->lane = lane;
 	lane->running = worker;
-	if (job->request.kind == JOB_ZERO)
+	if (worker->jobs->request.kind == JOB_ZERO)
 		worker->has_zeroed = true;
-	/* When this fails the process is dying, and its end answers the job. */
-	(void)worker_send(worker, job);
+	for (struct worker_job *job = worker->jobs; job; job = job->next) {
+		job->since_ns = now;
+		/* When this fails the process is dying, and its end answers the job. */
+		(void)worker_send(worker, job, job == worker->jobs ? joined : 0);
+	}
 	return true;
 }
 
@@ -165,29 +185,53 @@ void worker_pool_dispatch(struct worker_pool *pool)
 	worker_pool_arm(pool);
 }
 
-/* Takes the job from its worker; the lane may go on. */
+/* Takes the jobs from their worker; the lane may go on. */
 static struct worker_job *worker_release(struct worker *worker)
 {
-	struct worker_job *job = worker->job;
+	struct worker_job *jobs = worker->jobs;
 
-	if (worker->lane)
+	if (worker->lane && worker->lane->running == worker)
 		worker->lane->running = NULL;
+	else if (worker->lane)
+		worker->lane->n_given_up--;
 	worker->lane = NULL;
-	worker->job = NULL;
+	worker->jobs = NULL;
+	return jobs;
+}
+
+static struct worker_job *worker_find_job(const struct worker *worker, uint64_t id)
+{
+	struct worker_job *job = worker->jobs;
+
+	while (job && (job->answered || job->request.id != id))
+		job = job->next;
 	return job;
+}
+
+static bool worker_has_more(const struct worker *worker, const struct worker_job *than)
+{
+	for (const struct worker_job *job = worker->jobs; job; job = job->next)
+		if (job != than && !job->answered)
+			return true;
+	return false;
 }
 
 static void worker_reply(struct worker_pool *pool, struct worker *worker,
 			 const struct job_reply *reply, int snapshot_fd)
 {
-	struct worker_job *job;
+	struct worker_job *job, *done = NULL;
 
-	if (worker->state != WORKER_BUSY || reply->completion.operation != worker->job->request.id)
+	if (worker->state != WORKER_BUSY)
 		return;
-	job = worker_release(worker);
-	worker->state = WORKER_IDLE;
+	job = worker_find_job(worker, reply->completion.operation);
+	if (!job)
+		return;
+	if (!worker_has_more(worker, job)) {
+		done = worker_release(worker);
+		worker->state = WORKER_IDLE;
+	}
 	worker_job_answer(pool, job, reply, snapshot_fd);
-	free(job);
+	worker_jobs_free(done);
 }
 
 /* Return: 1 when a reply was read, 0 when there is none, or a negative errno. */
@@ -244,19 +288,15 @@ int worker_on_socket(sd_event_source *source, int fd, uint32_t events, void *use
 
 static void worker_died(struct worker_pool *pool, struct worker *worker, int status)
 {
-	struct worker_job *job = worker_release(worker);
+	struct worker_job *jobs = worker_release(worker);
 
-	if (!job)
-		return;
-	if (WIFSIGNALED(status))
-		worker_job_fail(pool, job, -ECONNRESET, "%s: worker %d was killed by signal %d",
+	for (struct worker_job *job = jobs; job; job = job->next)
+		worker_job_fail(pool, job, -ECONNRESET,
+				WIFSIGNALED(status) ? "%s: worker %d was killed by signal %d"
+						    : "%s: worker %d ended with status %d",
 				worker_job_name(job->request.kind), worker->process.pid,
-				WTERMSIG(status));
-	else
-		worker_job_fail(pool, job, -ECONNRESET, "%s: worker %d ended with status %d",
-				worker_job_name(job->request.kind), worker->process.pid,
-				WEXITSTATUS(status));
-	free(job);
+				WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	worker_jobs_free(jobs);
 }
 
 int worker_on_exit(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -284,17 +324,39 @@ int worker_on_exit(sd_event_source *source, int fd, uint32_t events, void *userd
 
 /* --- deadlines ------------------------------------------------------------------------------- */
 
+static bool worker_job_only_looks(const struct worker_job *job)
+{
+	return job->request.kind == JOB_OBSERVE || job->request.kind == JOB_VERIFY ||
+	       job->request.kind == JOB_INSPECT;
+}
+
+static uint64_t worker_deadline(const struct worker *worker)
+{
+	uint64_t deadline = UINT64_MAX;
+
+	for (const struct worker_job *job = worker->jobs; job; job = job->next)
+		if (job->request.deadline_ns < deadline)
+			deadline = job->request.deadline_ns;
+	return deadline;
+}
+
 static void worker_expire_running(struct worker_pool *pool, struct worker *worker, uint64_t now)
 {
-	struct worker_job *job = worker->job;
+	struct worker_lane *lane = worker->lane;
 
-	if (worker->state != WORKER_BUSY || job->request.deadline_ns > now)
+	if (worker->state != WORKER_BUSY || worker_deadline(worker) > now)
 		return;
 	worker->state = WORKER_HUNG;
 	worker_kill(worker);
-	worker_job_fail(pool, job, -ETIME,
-			"%s: worker %d did not finish in time and is being killed",
-			worker_job_name(job->request.kind), worker->process.pid);
+	/* It changes nothing any more, however long it stays; but let that not become a habit. */
+	if (worker_job_only_looks(worker->jobs) && lane->n_given_up < WORKER_GIVEN_UP_MAX) {
+		lane->running = NULL;
+		lane->n_given_up++;
+	}
+	for (struct worker_job *job = worker->jobs; job; job = job->next)
+		worker_job_fail(pool, job, -ETIME,
+				"%s: worker %d did not finish in time and is being killed",
+				worker_job_name(job->request.kind), worker->process.pid);
 }
 
 static void worker_expire_waiting(struct worker_pool *pool, struct worker_lane *lane, uint64_t now)
@@ -352,8 +414,8 @@ static uint64_t worker_next_deadline(const struct worker_pool *pool)
 	for (uint32_t i = 0; i < pool->n_workers; i++) {
 		const struct worker *worker = pool->workers[i];
 
-		if (worker->state == WORKER_BUSY && worker->job->request.deadline_ns < next)
-			next = worker->job->request.deadline_ns;
+		if (worker->state == WORKER_BUSY && worker_deadline(worker) < next)
+			next = worker_deadline(worker);
 	}
 	for (const struct worker_lane *lane = pool->lanes; lane; lane = lane->next)
 		for (const struct worker_job *job = lane->first; job; job = job->next)

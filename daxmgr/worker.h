@@ -6,8 +6,10 @@
  * for each other. A job that is not done at its deadline is answered with
  * -ETIME and its worker is killed; the lane goes on only when that worker has
  * really gone, because until then the kernel may still be doing what it was
- * asked to do. Jobs that only look (observe, verify) belong into lanes of
- * their own, so that they are not held up by that.
+ * asked to do. Jobs that only look (observe, verify, inspect) belong into lanes
+ * of their own, so that they are not held up by that; such a lane goes on at
+ * once, a few times. VERIFY jobs that wait together are done together, by one
+ * walk of /proc.
  */
 #ifndef DAXMGR_WORKER_H
 #define DAXMGR_WORKER_H
@@ -35,9 +37,10 @@ struct worker_pool;
 typedef void (*worker_done)(void *userdata, const struct job_reply *reply, int snapshot_fd);
 
 /*
- * Starts a pool that keeps `n_spare` idle processes. They are this very
- * binary, called with the one argument "--worker" (see worker_main()). `root`
- * is the prefix of job_run(); it is copied. Return: 0 or a negative errno.
+ * Starts a pool that keeps `n_spare` processes, and one more when all are at
+ * work. They are this very binary, called with the one argument "--worker"
+ * (see worker_main()). `root` is the prefix of job_run(); it is copied.
+ * Return: 0 or a negative errno.
  */
 int worker_pool_new(sd_event *event, const char *root, uint32_t n_spare, worker_done done,
 		    void *userdata, struct worker_pool **ret);

@@ -23,8 +23,8 @@ struct worker {
 	sd_event_source *exit_source;
 	uint32_t state; /* enum worker_state */
 	bool has_zeroed; /* must not prove */
-	struct worker_job *job; /* BUSY, HUNG */
-	struct worker_lane *lane; /* of the job */
+	struct worker_job *jobs; /* BUSY, HUNG: more than one when they were joined */
+	struct worker_lane *lane; /* of the jobs */
 };
 
 /* Lanes are few (domains) and stay. */
@@ -33,6 +33,7 @@ struct worker_lane {
 	uint32_t number;
 	struct worker_job *first, *last; /* waiting */
 	struct worker *running;
+	uint32_t n_given_up; /* hung ones that the lane does not wait for */
 };
 
 struct worker_pool {
@@ -42,7 +43,7 @@ struct worker_pool {
 	worker_done done;
 	void *userdata;
 	char *root;
-	uint32_t n_spare;
+	uint32_t n_spare; /* kept, also when there is nothing to do */
 	uint32_t n_jobs;
 	uint32_t n_workers;
 	bool starve; /* workers die at work: start none in advance */
@@ -58,7 +59,7 @@ uint64_t worker_now_ns(void);
 /* Starts one more. Return: 0; -EXFULL when there are WORKERS_MAX; or a negative errno. */
 int worker_pool_spawn(struct worker_pool *pool, struct worker **ret);
 
-/* Starts what is missing of the idle ones, as far as it can. */
+/* Starts what is missing, as far as it can. */
 void worker_pool_refill(struct worker_pool *pool);
 
 /* Ends idle ones that are too many. */
@@ -72,6 +73,7 @@ void worker_pool_dispatch(struct worker_pool *pool);
 void worker_pool_arm(struct worker_pool *pool);
 
 void worker_kill(struct worker *worker);
+void worker_jobs_free(struct worker_job *job);
 
 /* Before the first own one is started. */
 void worker_leftovers_find(struct worker_pool *pool);

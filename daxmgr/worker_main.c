@@ -71,6 +71,37 @@ static int worker_receive(int socket, void *buffer, size_t bytes)
 	return (size_t)length == bytes ? 0 : -EBADMSG;
 }
 
+/* VERIFY jobs that came together. Return: 0 or a negative errno of the socket. */
+static int worker_verify(int socket, const char *root, const struct job_request *first)
+{
+	struct job_request requests[JOB_JOINED_MAX] = {*first};
+	struct job_reply replies[JOB_JOINED_MAX];
+	uint32_t n = 1 + first->n_joined;
+	int error = n <= JOB_JOINED_MAX ? 0 : -EBADMSG;
+
+	for (uint32_t i = 1; !error && i < n; i++) {
+		error = worker_receive(socket, &requests[i], sizeof(requests[i]));
+		if (!error && requests[i].kind != JOB_VERIFY)
+			error = -EBADMSG;
+	}
+	if (!error)
+		job_run_joined(root, requests, n, replies);
+	for (uint32_t i = 0; !error && i < n; i++)
+		error = worker_reply(socket, &replies[i], -1);
+	return error;
+}
+
+static int worker_serve(int socket, const char *root, const struct job_request *request)
+{
+	_cleanup_close_ int snapshot_fd = -1;
+	struct job_reply reply;
+
+	if (request->kind == JOB_VERIFY)
+		return worker_verify(socket, root, request);
+	job_run(root, request, &reply, &snapshot_fd);
+	return worker_reply(socket, &reply, snapshot_fd);
+}
+
 int worker_main(int fd)
 {
 	struct worker_hello hello;
@@ -83,15 +114,11 @@ int worker_main(int fd)
 		       !memchr(hello.root, '\0', sizeof(hello.root))))
 		error = -EBADMSG;
 	while (!error) {
-		_cleanup_close_ int snapshot_fd = -1;
 		struct job_request request;
-		struct job_reply reply;
 
 		error = worker_receive(fd, &request, sizeof(request));
-		if (error)
-			break;
-		job_run(hello.root, &request, &reply, &snapshot_fd);
-		error = worker_reply(fd, &reply, snapshot_fd);
+		if (!error)
+			error = worker_serve(fd, hello.root, &request);
 	}
 	return error == -ENOTCONN || error == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE;
 }

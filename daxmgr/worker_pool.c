@@ -72,7 +72,7 @@ int worker_pool_new(sd_event *event, const char *root, uint32_t n_spare, worker_
 	return 0;
 }
 
-static void worker_jobs_free(struct worker_job *job)
+void worker_jobs_free(struct worker_job *job)
 {
 	while (job) {
 		struct worker_job *next = job->next;
@@ -90,7 +90,7 @@ struct worker_pool *worker_pool_free(struct worker_pool *pool)
 		struct worker *worker = pool->workers[0];
 
 		worker_kill(worker);
-		free(worker->job);
+		worker_jobs_free(worker->jobs);
 		worker_pool_remove(pool, worker);
 	}
 	while (pool->lanes) {
@@ -173,20 +173,23 @@ void worker_kill(struct worker *worker)
 	(void)pidfd_send_signal(worker->process.pidfd, SIGKILL, NULL, 0);
 }
 
-static uint32_t worker_pool_idle(const struct worker_pool *pool)
+static uint32_t worker_pool_count(const struct worker_pool *pool, uint32_t state)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < pool->n_workers; i++)
-		n += pool->workers[i]->state == WORKER_IDLE;
+		n += pool->workers[i]->state == state;
 	return n;
 }
 
+/* To start one costs most when there is most to do: those at work count as well. */
 void worker_pool_refill(struct worker_pool *pool)
 {
+	uint32_t idle = worker_pool_count(pool, WORKER_IDLE);
+	uint32_t n = idle + worker_pool_count(pool, WORKER_BUSY);
 	struct worker *worker;
 
-	for (uint32_t n = worker_pool_idle(pool); n < pool->n_spare && !pool->starve; n++)
+	for (; (n < pool->n_spare || !idle) && !pool->starve; n++, idle++)
 		if (worker_pool_spawn(pool, &worker) < 0)
 			return;
 }
@@ -195,7 +198,7 @@ void worker_pool_trim(struct worker_pool *pool)
 {
 	struct worker *choice = NULL;
 
-	if (worker_pool_idle(pool) <= pool->n_spare + WORKER_IDLE_EXTRA)
+	if (worker_pool_count(pool, WORKER_IDLE) <= pool->n_spare + WORKER_IDLE_EXTRA)
 		return;
 	for (uint32_t i = 0; i < pool->n_workers; i++) {
 		struct worker *worker = pool->workers[i];
@@ -216,10 +219,10 @@ uint32_t worker_pool_report(const struct worker_pool *pool, struct worker_report
 		struct worker_report *r = &reports[i];
 
 		*r = (struct worker_report){.pid = worker->process.pid, .state = worker->state};
-		if (worker->job) {
-			r->kind = worker->job->request.kind;
-			r->job = worker->job->request.id;
-			r->since_ns = worker->job->since_ns;
+		if (worker->jobs) {
+			r->kind = worker->jobs->request.kind;
+			r->job = worker->jobs->request.id;
+			r->since_ns = worker->jobs->since_ns;
 			r->lane = worker->lane->number;
 		}
 		worker_process_look(r->pid, &r->process_state, r->wchan, sizeof(r->wchan));

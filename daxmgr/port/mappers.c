@@ -93,7 +93,7 @@ static int mappers_read_descriptors(struct mappers_walk *walk, const char *pid, 
 	int any = 0;
 
 	(void)pid;
-	while (!walk->holds && dir && (entry = process_next(dir))) {
+	while (walk->held == ISO_NONE && dir && (entry = process_next(dir))) {
 		char target[128];
 		ssize_t length = readlinkat(dirfd(dir), entry, target, sizeof(target) - 1);
 
@@ -101,7 +101,7 @@ static int mappers_read_descriptors(struct mappers_walk *walk, const char *pid, 
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		walk->holds = mapping_find_name(walk->set, target) != ISO_NONE;
+		walk->held = mapping_find_name(walk->set, target);
 	}
 	return any;
 }
@@ -141,16 +141,16 @@ int mappers_walk_next(struct mappers_walk *walk, struct mappers_process *ret)
 		int error;
 
 		walk->n_maps = 0;
-		walk->holds = false;
+		walk->held = ISO_NONE;
 		walk->n_processes++;
 		error = mappers_look(walk, pid);
 		if (error)
 			return error;
-		if (!walk->n_maps && !walk->holds)
+		if (!walk->n_maps && walk->held == ISO_NONE)
 			continue;
 		*ret = (struct mappers_process){
 			.pid = (int32_t)strtol(pid, NULL, 10),
-			.holds = walk->holds,
+			.held = walk->held,
 			.n_maps = walk->n_maps,
 			.maps = walk->maps,
 		};
@@ -179,35 +179,100 @@ void mappers_add(struct port *port, int32_t pid)
 	c->n_mappers++;
 }
 
-static void mappers_say_holders(struct port *port, uint32_t n, int32_t pid)
+static bool mappers_same_name(const struct job_instance *a, const struct job_instance *b)
 {
-	if (n)
-		port_say(port, "%u process%s hold%s it open without mapping it (pid %d)", n,
-			 n == 1 ? "" : "es", n == 1 ? "s" : "", pid);
+	return a->region_kernel_id == b->region_kernel_id && a->kernel_id == b->kernel_id;
 }
 
-int mappers_find(struct port *port, const struct job_instance *instances, uint32_t n)
+/* In one set a name or a number stands for one device. */
+static bool mappers_alike(const struct mappers_question *a, const struct mappers_question *b)
+{
+	for (uint32_t i = 0; i < a->n; i++)
+		for (uint32_t j = 0; j < b->n; j++)
+			if (mappers_same_name(&a->instances[i], &b->instances[j]) ||
+			    (a->instances[i].major == b->instances[j].major &&
+			     a->instances[i].minor == b->instances[j].minor))
+				return true;
+	return false;
+}
+
+static bool mappers_any_alike(const struct mappers_question *questions, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t j = 0; j < i; j++)
+			if (mappers_alike(&questions[i], &questions[j]))
+				return true;
+	return false;
+}
+
+static bool mappers_asks_for(const struct mappers_question *question,
+			     const struct mapping_device *device)
+{
+	for (uint32_t i = 0; i < question->n; i++)
+		if (question->instances[i].region_kernel_id == device->region_kernel_id &&
+		    question->instances[i].kernel_id == device->kernel_id)
+			return true;
+	return false;
+}
+
+static void mappers_answer(struct mappers_question *question, const struct mapping_set *set,
+			   const struct mappers_process *process)
+{
+	for (uint32_t i = 0; i < process->n_maps; i++)
+		if (mappers_asks_for(question, &set->devices[process->maps[i]])) {
+			mappers_add(question->port, process->pid);
+			return;
+		}
+	if (process->held != ISO_NONE && mappers_asks_for(question, &set->devices[process->held])) {
+		question->n_holders++;
+		question->holder = process->pid;
+	}
+}
+
+static void mappers_say_holders(const struct mappers_question *question)
+{
+	uint32_t n = question->n_holders;
+
+	if (n)
+		port_say(question->port, "%u process%s hold%s it open without mapping it (pid %d)",
+			 n, n == 1 ? "" : "es", n == 1 ? "s" : "", question->holder);
+}
+
+/* The walk is done by the first question's port. */
+static int mappers_find_together(struct mappers_question *questions, uint32_t n)
 {
 	_cleanup_(mapping_set_free) struct mapping_set set = {0};
 	_cleanup_(mappers_walk_close) struct mappers_walk walk = MAPPERS_WALK_NULL;
 	struct mappers_process process;
-	uint32_t holders = 0;
-	int32_t holder = 0;
-	int found;
+	int found = 0;
 
-	found = mapping_set_of(port, instances, n, &set);
+	for (uint32_t i = 0; !found && i < n; i++)
+		found = mapping_set_add(questions->port, questions[i].instances, questions[i].n,
+					&set);
 	if (!found)
-		found = mappers_walk_open(port, &set, true, &walk);
+		found = mappers_walk_open(questions->port, &set, true, &walk);
 	if (found)
 		return found;
-	while ((found = mappers_walk_next(&walk, &process)) > 0) {
-		if (process.n_maps) {
-			mappers_add(port, process.pid);
-		} else {
-			holders++;
-			holder = process.pid;
+	while ((found = mappers_walk_next(&walk, &process)) > 0)
+		for (uint32_t i = 0; i < n; i++)
+			mappers_answer(&questions[i], &set, &process);
+	for (uint32_t i = 0; i < n; i++)
+		mappers_say_holders(&questions[i]);
+	return found;
+}
+
+void mappers_find(struct mappers_question *questions, uint32_t n)
+{
+	uint32_t at_once = mappers_any_alike(questions, n) ? 1 : n;
+
+	for (uint32_t i = 0; i < n; i += at_once) {
+		int result = mappers_find_together(&questions[i], at_once);
+		const char *why = questions[i].port->completion->message;
+
+		for (uint32_t j = i; j < i + at_once; j++) {
+			questions[j].result = result;
+			if (result)
+				port_fail(questions[j].port, result, "%s", why);
 		}
 	}
-	mappers_say_holders(port, holders, holder);
-	return found;
 }

@@ -80,7 +80,8 @@ static void mapping_find_node(const char *root, struct mapping_device *device)
 	device->node_inode = st.st_ino;
 }
 
-static int mapping_set_add(struct port *port, struct mapping_set *set, struct mapping_device device)
+static int mapping_set_append(struct port *port, struct mapping_set *set,
+			      struct mapping_device device)
 {
 	/* Grows by halves of powers of two: whenever the count is one. */
 	if (!(set->n & (set->n - 1))) {
@@ -106,28 +107,22 @@ static void mapping_set_sort(struct mapping_set *set)
 		qsort(set->devices, set->n, sizeof(*set->devices), mapping_compare);
 }
 
-int mapping_set_of(struct port *port, const struct job_instance *instances, uint32_t n,
-		   struct mapping_set *ret)
+int mapping_set_add(struct port *port, const struct job_instance *instances, uint32_t n,
+		    struct mapping_set *set)
 {
-	_cleanup_(mapping_set_free) struct mapping_set set = {0};
+	int error = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		int error =
-			mapping_set_add(port, &set,
-					(struct mapping_device){
-						.region_kernel_id = instances[i].region_kernel_id,
-						.kernel_id = instances[i].kernel_id,
-						.major = instances[i].major,
-						.minor = instances[i].minor,
-					});
-
-		if (error)
-			return error;
-	}
-	mapping_set_sort(&set);
-	*ret = set;
-	set = (struct mapping_set){0};
-	return 0;
+	for (uint32_t i = 0; !error && i < n; i++)
+		error = mapping_set_append(
+			port, set,
+			(struct mapping_device){
+				.region_kernel_id = instances[i].region_kernel_id,
+				.kernel_id = instances[i].kernel_id,
+				.major = instances[i].major,
+				.minor = instances[i].minor,
+			});
+	mapping_set_sort(set);
+	return error;
 }
 
 /* Of one name on the dax bus. */
@@ -146,7 +141,7 @@ static int mapping_set_add_bound(struct port *port, struct mapping_set *set, con
 			   "/sys/bus/cxl/devices/dax_region%u/%s/dev", region, name) ||
 	    dax_driver(port->root, name) != ISO_DAX_DEVICE_DAX)
 		return 0;
-	return mapping_set_add(port, set, device);
+	return mapping_set_append(port, set, device);
 }
 
 int mapping_set_all(struct port *port, struct mapping_set *ret)

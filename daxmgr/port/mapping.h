@@ -23,9 +23,9 @@ struct mapping_set {
 	struct mapping_device *devices;
 };
 
-/* The set of these. Return: 0 or a negative errno, told. */
-int mapping_set_of(struct port *port, const struct job_instance *instances, uint32_t n,
-		   struct mapping_set *ret);
+/* Adds these to the set. Return: 0 or a negative errno, told. */
+int mapping_set_add(struct port *port, const struct job_instance *instances, uint32_t n,
+		    struct mapping_set *set);
 
 /* The set of all dax devices of CXL regions that are bound to device_dax. */
 int mapping_set_all(struct port *port, struct mapping_set *ret);

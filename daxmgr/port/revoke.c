@@ -154,7 +154,7 @@ int revoke_run(struct port *port, const struct job_instance *instances, uint32_t
 		if (!instances[i].kernel_id)
 			return port_fail(port, -EINVAL, "dax%u.0 is the region's own",
 					 instances[i].region_kernel_id);
-	error = mapping_set_of(port, instances, n, &r.set);
+	error = mapping_set_add(port, instances, n, &r.set);
 	if (!error)
 		error = revoke_all(port, &r);
 	mapping_set_free(&r.set);

@@ -307,6 +307,77 @@ Test(worker, an_answer_may_submit)
 	cr_assert_eq(answers[1].completion.operation, 5);
 }
 
+/* A walk of /proc: somebody may map this device. */
+static struct job_request walk(uint64_t id, unsigned int ms)
+{
+	struct job_request request = job(id, JOB_VERIFY, ms);
+
+	request.lease.n = 1;
+	request.lease.instances[0] =
+		(struct job_instance){.kernel_id = (uint32_t)id, .minor = (uint32_t)id};
+	return request;
+}
+
+/* Lets the one walk that sleeps at a process's maps go on. */
+static void wake_walk(const char *path)
+{
+	char full[256];
+	FILE *file;
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	file = fopen(full, "w");
+	cr_assert(file);
+	fclose(file);
+}
+
+Test(worker, verifications_that_wait_together_are_one_walk)
+{
+	put("/proc/2/maps", NULL);
+	submit(1, walk(1, 5000));
+	for (int i = 0; i < 100 && !count_state(WORKER_BUSY, NULL); i++)
+		sd_event_run(event, 1000);
+	for (uint64_t id = 2; id < 12; id++)
+		submit(1, walk(id, 5000));
+	submit(1, job(12, JOB_RESCAN_PORT, 5000));
+	wake_walk("/proc/2/maps");
+	run_until(1, 5000);
+	cr_assert_eq(n_answers, 1, "what came later needs a walk of its own");
+	wake_walk("/proc/2/maps");
+	run_until(12, 5000);
+	for (uint32_t i = 0; i < 12; i++)
+		cr_assert_eq(answers[i].completion.operation, i + 1);
+	for (uint32_t i = 0; i < 11; i++)
+		cr_assert_eq(answers[i].completion.result, 0, "%s", answers[i].completion.message);
+	cr_assert_eq(worker_pool_pending(pool), 0);
+}
+
+Test(worker, all_that_share_a_walk_fail_with_it)
+{
+	put("/proc/2/maps", NULL);
+	submit(1, sleeper(1, 200));
+	submit(1, walk(2, 700));
+	submit(1, walk(3, 60000));
+	run_until(3, 5000);
+	cr_assert_eq(answers[1].completion.result, -ETIME);
+	cr_assert_eq(answers[2].completion.result, -ETIME);
+	cr_assert_eq(worker_pool_pending(pool), 0);
+}
+
+Test(worker, a_lane_does_not_wait_for_one_that_only_looked)
+{
+	put("/proc/2/maps", NULL);
+	submit(1, walk(1, 300));
+	next = sleeper(2, 5000);
+	for (int i = 0; i < 300 && !n_answers; i++)
+		sd_event_run(event, 10000);
+	cr_assert_eq(answers[0].completion.result, -ETIME);
+	submit(1, sleeper(3, 5000));
+	sd_event_run(event, 0);
+	/* The one that is being killed has not been seen to end yet. */
+	cr_assert_eq(count_state(WORKER_HUNG, NULL), 1);
+	cr_assert_eq(count_state(WORKER_BUSY, NULL), 2);
+}
+
 Test(worker, bounds)
 {
 	struct job_request request = job(1, JOB_VERIFY, 5000);

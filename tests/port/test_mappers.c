@@ -32,6 +32,14 @@ static void teardown(void)
 
 TestSuite(mappers, .init = setup, .fini = teardown);
 
+static int find(void)
+{
+	struct mappers_question question = {.port = &f.port, .instances = wanted, .n = 1};
+
+	mappers_find(&question, 1);
+	return question.result;
+}
+
 static void process(const char *pid, const char *maps)
 {
 	char path[64];
@@ -93,7 +101,7 @@ Test(mappers, by_name_when_the_file_cannot_be_looked_at)
 	process("102", DAX "/dev/dax1.1 (deleted)");
 	process("103", "7f0000000000-7f0000200000 rw-p 00000000 00:06 211 /dev/dax1.1");
 	process("self", DAX "/dev/dax1.1");
-	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(find(), 0);
 	cr_assert_eq(f.completion.n_mappers, 2);
 	cr_assert_eq(f.completion.mappers[0] + f.completion.mappers[1], 202);
 }
@@ -111,7 +119,7 @@ Test(mappers, by_number_whatever_the_node_is_called)
 		cr_skip_test("device nodes cannot be made here");
 	snprintf(path, sizeof(path), "%s/proc/101/map_files/7f0000000000-7f0000200000", f.root);
 	cr_assert_eq(mknod(path, S_IFCHR | 0600, makedev(251, 4)), 0);
-	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(find(), 0);
 	cr_assert_eq(f.completion.n_mappers, 1,
 		     "the name alone does not count: a later device has it");
 	cr_assert_eq(f.completion.mappers[0], 100);
@@ -125,7 +133,7 @@ Test(mappers, more_than_can_be_named_are_counted)
 		snprintf(pid, sizeof(pid), "%u", 200 + i);
 		process(pid, DAX "/dev/dax1.1");
 	}
-	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(find(), 0);
 	cr_assert_eq(f.completion.n_mappers, 20);
 	cr_assert_geq(f.completion.mappers[ISO_MAPPERS_MAX - 1], 200);
 }
@@ -135,9 +143,74 @@ Test(mappers, a_descriptor_alone_is_told_but_does_not_count)
 	process("100", "");
 	fake_link(&f, "/proc/100/fd/7", "/dev/dax1.1");
 	fake_link(&f, "/proc/100/fd/8", "socket:[1]");
-	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(find(), 0);
 	cr_assert_eq(f.completion.n_mappers, 0);
 	cr_assert(strstr(f.completion.message, "pid 100"), "%s", f.completion.message);
+}
+
+enum { LEASES = 3 };
+
+static struct iso_completion completions[LEASES];
+
+/* Asks for all three in one call. */
+static void find_for_leases(const struct job_instance instances[LEASES])
+{
+	struct mappers_question questions[LEASES];
+	struct port ports[LEASES];
+
+	for (uint32_t i = 0; i < LEASES; i++) {
+		completions[i] = (struct iso_completion){0};
+		ports[i] = f.port;
+		ports[i].completion = &completions[i];
+		questions[i] = (struct mappers_question){
+			.port = &ports[i], .instances = &instances[i], .n = 1};
+	}
+	mappers_find(questions, LEASES);
+	for (uint32_t i = 0; i < LEASES; i++)
+		cr_assert_eq(questions[i].result, 0);
+}
+
+Test(mappers, one_walk_answers_several_leases_each_for_itself)
+{
+	const struct job_instance instances[LEASES] = {
+		{.region_kernel_id = 1, .kernel_id = 1, .major = 251, .minor = 3},
+		{.region_kernel_id = 1, .kernel_id = 2, .major = 251, .minor = 4},
+		{.region_kernel_id = 2, .kernel_id = 1, .major = 251, .minor = 5},
+	};
+
+	process("100", DAX "/dev/dax1.1\n" DAX "/dev/dax2.1\n");
+	process("101", DAX "/dev/dax1.1");
+	process("102", "");
+	fake_link(&f, "/proc/102/fd/7", "/dev/dax1.2");
+	find_for_leases(instances);
+	cr_assert_eq(completions[0].n_mappers, 2);
+	cr_assert_eq(completions[0].mappers[0] + completions[0].mappers[1], 201);
+	cr_assert_str_eq(completions[0].message, "");
+	cr_assert_eq(completions[1].n_mappers, 0);
+	cr_assert(strstr(completions[1].message, "pid 102"), "%s", completions[1].message);
+	cr_assert_eq(completions[2].n_mappers, 1);
+	cr_assert_eq(completions[2].mappers[0], 100);
+}
+
+Test(mappers, a_name_that_was_used_again_is_not_mixed_up)
+{
+	/* The first lost its dax1.1, whose name the second has now. */
+	const struct job_instance instances[LEASES] = {
+		{.region_kernel_id = 1, .kernel_id = 1, .major = 251, .minor = 3},
+		{.region_kernel_id = 1, .kernel_id = 1, .major = 251, .minor = 4},
+		{.region_kernel_id = 2, .kernel_id = 1, .major = 251, .minor = 5},
+	};
+	char path[256];
+
+	process("100", DAX "/dev/dax1.1");
+	fake_directory(&f, "/proc/100/map_files");
+	snprintf(path, sizeof(path), "%s/proc/100/map_files/7f0000000000-7f0000200000", f.root);
+	if (mknod(path, S_IFCHR | 0600, makedev(251, 4)) < 0)
+		cr_skip_test("device nodes cannot be made here");
+	find_for_leases(instances);
+	cr_assert_eq(completions[0].n_mappers, 0);
+	cr_assert_eq(completions[1].n_mappers, 1);
+	cr_assert_eq(completions[2].n_mappers, 0);
 }
 
 static void task(const char *pid, const char *tid, char state, const char *wchan)
@@ -171,7 +244,7 @@ Test(mappers, a_thread_that_outlives_the_first_one)
 	fake_file(&f, "/proc/100/task/107/maps", DAX "/dev/dax1.1");
 	no_memory("101");
 	task("101", "101", 'Z', "0");
-	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(find(), 0);
 	cr_assert_eq(f.completion.n_mappers, 1);
 	cr_assert_eq(f.completion.mappers[0], 100);
 	cr_assert_str_eq(f.completion.evidence, "D in folio_wait_bit_common");
@@ -182,7 +255,7 @@ Test(mappers, descriptors_of_a_thread_that_outlives_the_first_one)
 	no_memory("100");
 	fake_directory(&f, "/proc/100/fd");
 	fake_link(&f, "/proc/100/task/107/fd/7", "/dev/dax1.1");
-	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(find(), 0);
 	cr_assert_eq(f.completion.n_mappers, 0);
 	cr_assert(strstr(f.completion.message, "pid 100"), "%s", f.completion.message);
 }
@@ -205,7 +278,7 @@ Test(mappers, by_node_when_it_is_the_hosts_own)
 		 major(st.st_dev), minor(st.st_dev), (uintmax_t)st.st_ino + 1);
 	process("101", line);
 	process("102", "7f0000000000-7f0000200000 rw-s 00000000 fff:fff 7 /dax1.1");
-	cr_assert_eq(mappers_find(&f.port, wanted, 1), 0);
+	cr_assert_eq(find(), 0);
 	cr_assert_eq(f.completion.n_mappers, 2);
 	cr_assert_eq(f.completion.mappers[0] + f.completion.mappers[1], 202);
 }
@@ -227,7 +300,7 @@ static int look_at_silent_file_system(void)
 	    mount("silent", file, "fuse", MS_NOSUID | MS_NODEV, options) < 0)
 		return 77;
 	alarm(5);
-	return mappers_find(&f.port, wanted, 1) == 0 && f.completion.n_mappers == 0 ? 0 : 1;
+	return find() == 0 && f.completion.n_mappers == 0 ? 0 : 1;
 }
 
 Test(mappers, a_file_system_that_does_not_answer_is_not_waited_for)
