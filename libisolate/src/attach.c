@@ -79,6 +79,7 @@ static void attached(struct iso_engine *e, uint32_t l)
 	lease->attached_ns = e->now_ns;
 	lease->was_killed = false;
 	lease->comes_back = false;
+	lease->ahead = false;
 	lease->stranger = 0;
 	incident_lease_restored(e, l);
 	lease_enter(e, l, ISO_LEASE_ATTACHED);

@@ -367,6 +367,7 @@ static void lease_ended(struct iso_engine *e, uint32_t l)
 	lease->retry_at_ns = lease->failures ? e->now_ns + back_off(e, lease->failures - 1) : 0;
 	lease->epoch++;
 	lease->voided = false;
+	lease->ahead = false;
 	lease->exited_ns = 0;
 	lease_enter(e, l, ISO_LEASE_WAITING);
 	if (!lease->client_waits) {
@@ -473,10 +474,19 @@ void lease_instance_gone(struct iso_engine *e, uint32_t l, uint32_t i)
 	emit_save_lease(e, l); /* a later start must not look for it under its old name */
 }
 
+/* From here on the client has so long to attach; one that did not ask yet, to ask. */
+void lease_begin_grant(struct iso_engine *e, uint32_t l)
+{
+	struct lease *lease = &e->leases[l];
+	bool own = lease->terms.expires_ns && !lease->ahead;
+
+	lease->deadline_ns = e->now_ns + (own ? lease->terms.expires_ns : e->policy.grant_ns);
+	engine_arm(e, lease->deadline_ns);
+}
+
 static void granted(struct iso_engine *e, uint32_t l)
 {
 	struct lease *lease = &e->leases[l];
-	uint64_t life_ns = lease->terms.expires_ns ? lease->terms.expires_ns : e->policy.grant_ns;
 	uint32_t p;
 
 	for (p = 0; p < lease->n_instances; p++)
@@ -484,8 +494,7 @@ static void granted(struct iso_engine *e, uint32_t l)
 	lease->failures = 0;
 	lease->waits_for[0] = '\0';
 	lease_enter(e, l, ISO_LEASE_ACQUIRED);
-	lease->deadline_ns = e->now_ns + life_ns;
-	engine_arm(e, lease->deadline_ns);
+	lease_begin_grant(e, l);
 	emit_reply(e, lease->request, ISO_REPLY_DONE, l, ISO_NONE, NULL);
 	lease->request = 0;
 	lease->client_waits = false;

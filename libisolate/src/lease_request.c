@@ -40,13 +40,22 @@ static bool same_parts(const struct iso_acquire *a, const struct iso_acquire *b)
 	return true;
 }
 
-static void take_terms(struct iso_engine *e, uint32_t l, const struct iso_acquire *terms)
+static void set_terms(struct iso_engine *e, uint32_t l, const struct iso_acquire *terms)
 {
 	struct lease *lease = &e->leases[l];
 
 	lease->terms = *terms;
-	lease->pinned |= terms->pins != 0;
 	lease->terms.align = align_of(terms);
+	lease->pinned |= terms->pins != 0;
+	lease->ahead = false;
+	emit_save_lease(e, l);
+}
+
+static void take_terms(struct iso_engine *e, uint32_t l, const struct iso_acquire *terms)
+{
+	struct lease *lease = &e->leases[l];
+
+	set_terms(e, l, terms);
 	lease->request = terms->request;
 	lease->client_waits = true;
 	lease->ending = false;
@@ -55,7 +64,6 @@ static void take_terms(struct iso_engine *e, uint32_t l, const struct iso_acquir
 		lease->retry_at_ns = 0;
 	lease->deadline_ns = lease->state == ISO_LEASE_WAITING ? 0 : lease->deadline_ns;
 	lease->waits_for[0] = '\0';
-	emit_save_lease(e, l);
 	lease_dirty(e, l);
 	e->placement_dirty = true;
 }
@@ -84,25 +92,47 @@ static void acquire_new(struct iso_engine *e, const struct iso_acquire *terms)
 		emit_reply(e, terms->request, ISO_REPLY_WAITING, l, ISO_NONE, NULL);
 }
 
+/* It asks for what is granted, or has been made ready for it. */
+static void acquire_again(struct iso_engine *e, uint32_t l, const struct iso_acquire *terms)
+{
+	if (e->leases[l].ahead) {
+		set_terms(e, l, terms);
+		lease_begin_grant(e, l);
+	}
+	emit_reply(e, terms->request, ISO_REPLY_DONE, l, ISO_NONE, NULL);
+}
+
+static bool can_take_terms(const struct lease *lease, const struct iso_acquire *terms)
+{
+	if (lease->state == ISO_LEASE_WAITING || (lease->state == ISO_LEASE_PREPARING &&
+						  lease->ahead && same_parts(&lease->terms, terms)))
+		return true;
+	/* It has to be taken apart first. */
+	return terms->wait && (lease->state != ISO_LEASE_ACQUIRED || lease->ahead);
+}
+
 static void acquire_known(struct iso_engine *e, uint32_t l, const struct iso_acquire *terms)
 {
 	struct lease *lease = &e->leases[l];
 	bool in_use = lease->client_waits || lease->terms.uid != terms->uid ||
 		      lease->state == ISO_LEASE_ATTACHED;
+	bool other_parts = !same_parts(&lease->terms, terms);
+	bool ahead = lease->ahead;
 
 	/* A launcher that asks again for what it was granted gets the same answer. */
-	if (!in_use && lease->state == ISO_LEASE_ACQUIRED && same_parts(&lease->terms, terms)) {
-		emit_reply(e, terms->request, ISO_REPLY_DONE, l, ISO_NONE, NULL);
+	if (!in_use && lease->state == ISO_LEASE_ACQUIRED && !other_parts) {
+		acquire_again(e, l, terms);
 		return;
 	}
-	if (in_use || lease->state == ISO_LEASE_ACQUIRED ||
-	    (!terms->wait && lease->state != ISO_LEASE_WAITING)) {
+	if (in_use || !can_take_terms(lease, terms)) {
 		emit_reply(e, terms->request, ISO_REPLY_NAME_IN_USE, l, ISO_NONE,
 			   iso_lease_state_name(lease->state));
 		return;
 	}
 	take_terms(e, l, terms);
-	if (lease->state == ISO_LEASE_KEPT)
+	if (lease->state == ISO_LEASE_KEPT ||
+	    (ahead && other_parts &&
+	     (lease->state == ISO_LEASE_PREPARING || lease->state == ISO_LEASE_ACQUIRED)))
 		lease_begin_end(e, l);
 	if (terms->wait)
 		emit_reply(e, terms->request, ISO_REPLY_WAITING, l, ISO_NONE, NULL);

@@ -171,6 +171,8 @@ static void place(struct iso_engine *e, uint32_t l, const uint32_t *regions)
 	uint32_t p, i;
 
 	lease_enter(e, l, ISO_LEASE_PREPARING);
+	lease->ahead = !lease->client_waits;
+	lease->deadline_ns = 0;
 	lease->waits_for[0] = '\0';
 	for (p = 0; p < lease->terms.n_parts; p++) {
 		i = instance_new(e, regions[p], l, p, lease->terms.parts[p].bytes,
@@ -230,10 +232,9 @@ static void try_one(struct iso_engine *e, uint32_t l)
 		return;
 	}
 	outcome = plan(e, l, regions);
-	if (outcome == PLAN_PLACED)
+	/* A victim's memory is made ready before its client, who is being restarted, asks again. */
+	if (outcome == PLAN_PLACED) {
 		reserve(e, lease, regions);
-	/* A victim's capacity is kept for it until its client had time to ask. */
-	if (outcome == PLAN_PLACED && lease->client_waits) {
 		place(e, l, regions);
 	} else if (lease->client_waits) {
 		say_why(e, lease, outcome);

@@ -161,6 +161,7 @@ struct lease {
 	bool used;
 	bool dirty;
 	bool client_waits;
+	bool ahead; /* made ready for a client that has not asked yet */
 	bool was_killed;
 	bool contain_pending; /* counted in its incident's n_pending */
 	bool restore_pending; /* counted in its incident's n_unrestored */
@@ -400,6 +401,7 @@ void lease_instance_gone(struct iso_engine *e, uint32_t l, uint32_t i);
 void lease_free(struct iso_engine *e, uint32_t l);
 uint32_t lease_new(struct iso_engine *e, const char *name);
 void lease_begin_end(struct iso_engine *e, uint32_t l);
+void lease_begin_grant(struct iso_engine *e, uint32_t l);
 void lease_doom_instances(struct iso_engine *e, const struct lease *lease);
 bool lease_instances_busy(const struct iso_engine *e, const struct lease *lease);
 void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind);

@@ -295,7 +295,7 @@ Test(engine_operation, no_room_for_incidents)
 	cr_assert_eq(w->processes[vm].kills, 1);
 	world_run(w, 5 * WORLD_SECOND);
 	cr_assert_eq(world_region(w, "b").state, ISO_REGION_LIVE);
-	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED);
 	world_free(w);
 }
 

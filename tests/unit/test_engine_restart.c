@@ -153,7 +153,7 @@ Test(engine_restart, killed_before_it_was_stored)
 	cr_assert_eq(w->processes[vm].kills, 2, "killed again, which harms nobody");
 	world_run(w, 10 * WORLD_SECOND);
 	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
-	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING, "and wants to come back");
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED, "and comes back");
 	world_free(w);
 }
 
@@ -190,7 +190,7 @@ Test(engine_restart, exit_unseen)
 	world_run(w, 5 * WORLD_SECOND);
 	cr_assert_eq(world_incident(w, 1).n_exited, 1);
 	cr_assert_gt(world_incident(w, 1).contained_ns, 0);
-	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED);
 	world_free(w);
 }
 
@@ -328,7 +328,7 @@ Test(engine_restart, vm_and_region_gone_while_down)
 	w->processes[vm].running = false; /* of SIGBUS */
 	world_restart(w);
 	world_run(w, 5 * WORLD_SECOND);
-	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_WAITING, "%s", w->trace);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED, "%s", w->trace);
 	cr_assert_eq(world_lease(w, "web").incident, 1);
 	cr_assert_eq(w->n_kills, 0);
 	world_acquire(w, "web", "low", WORLD_PART);
