@@ -455,6 +455,7 @@ static void start_observation(struct iso_engine *e)
 	e->observe_operation = operation_start(e, ISO_EFFECT_OBSERVE, nothing, ISO_NONE, 0);
 	if (!e->observe_operation)
 		return;
+	e->observe_began_ns = e->now_ns;
 	e->observe_wanted = false;
 	e->observe_at_ns = UINT64_MAX;
 	for (r = 0; r < e->n_regions; r++)

@@ -231,7 +231,14 @@ static bool can_refill(struct iso_engine *e, uint32_t r)
 	       !region->refill_failed && !region->creation_interrupted &&
 	       region->kernel_id != ISO_NONE && region->range.bytes &&
 	       region_legs_wait(e, region) == ISO_WAIT_NOTHING && size_still_fits(e, r) &&
-	       !window_shares_bridge(e, region) && region_decoders_wait(e, r) == ISO_WAIT_NOTHING;
+	       !window_shares_bridge(e, region);
+}
+
+/* Whether a moment's patience may save what is lost from being deleted. */
+static bool waits_for_rescan(struct iso_engine *e, const struct region *region)
+{
+	return region->state == ISO_REGION_LOST && region->desired &&
+	       region_legs_wait(e, region) == ISO_WAIT_MEMDEV && rescan_may_help(e, region);
 }
 
 static void advance_clear(struct iso_engine *e, uint32_t r)
@@ -239,13 +246,16 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 	struct region *region = &e->regions[r];
 
 	if (region->n_instances || region->n_operations || region->unobserved ||
-	    region_decoders_busy(e, r) || region_legs_settling(e, region))
+	    region_decoders_busy(e, r) || region_legs_settling(e, region) ||
+	    waits_for_rescan(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);
 		return;
 	}
-	if (can_refill(e, r)) {
+	if (can_refill(e, r) && region_refill_comes_after(e, r))
+		return;
+	if (can_refill(e, r) && region_decoders_wait(e, r) == ISO_WAIT_NOTHING) {
 		if (region_operate(e, r, ISO_EFFECT_REFILL_REGION))
 			region_enter(e, r, ISO_REGION_CREATING);
 	} else if (!region->locked && region_operate(e, r, ISO_EFFECT_CLEAR_REGION)) {

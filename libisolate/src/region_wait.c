@@ -73,6 +73,11 @@ static bool comes_first(struct iso_engine *e, uint32_t i, uint32_t r)
 	return other->window != ISO_NONE && order_before(e, i, r);
 }
 
+static bool lies_below(const struct iso_engine *e, uint32_t low, uint32_t high)
+{
+	return e->regions[low].range.start.v < e->regions[high].range.start.v;
+}
+
 /* What another region on the same decoders means for making r. */
 static enum iso_region_wait wait_for(struct iso_engine *e, uint32_t i, uint32_t r)
 {
@@ -88,8 +93,12 @@ static enum iso_region_wait wait_for(struct iso_engine *e, uint32_t i, uint32_t 
 		return ISO_WAIT_OTHER_REGION;
 	case ISO_REGION_LOST:
 		/* Under somebody who does not go it may stay for ever: the kernel has the word. */
-		return stuck_on_region(e, i) || other->locked ? ISO_WAIT_NOTHING
-							      : ISO_WAIT_OTHER_REGION;
+		if (stuck_on_region(e, i) || other->locked)
+			return ISO_WAIT_NOTHING;
+		/* Both keep their addresses: the lower one is refilled first. */
+		if (e->regions[r].state == ISO_REGION_LOST && lies_below(e, r, i))
+			return ISO_WAIT_NOTHING;
+		return ISO_WAIT_OTHER_REGION;
 	case ISO_REGION_ABSENT:
 		return comes_first(e, i, r) ? ISO_WAIT_OTHER_REGION : ISO_WAIT_NOTHING;
 	case ISO_REGION_QUARANTINED:
@@ -119,6 +128,19 @@ enum iso_region_wait region_decoders_wait(struct iso_engine *e, uint32_t r)
 		e->regions[r].waits_for = i;
 	}
 	return wait;
+}
+
+/* Whether another one that was lost as well lies below r and can be refilled before it. */
+bool region_refill_comes_after(const struct iso_engine *e, uint32_t r)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++)
+		if (i != r && e->regions[i].used && e->regions[i].state == ISO_REGION_LOST &&
+		    !e->regions[i].locked && !stuck_on_region(e, i) && lies_below(e, i, r) &&
+		    order_shares_decoders(e, &e->regions[r], &e->regions[i]))
+			return true;
+	return false;
 }
 
 enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)

@@ -7,6 +7,9 @@
  */
 #include "state.h"
 
+/* A rescan that does not help at once may never help. */
+enum { RESCANS_PATIENCE = 2 };
+
 static bool rescan_start(struct iso_engine *e, uint32_t p)
 {
 	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p};
@@ -34,6 +37,11 @@ static void consider(struct iso_engine *e, const struct memdev *memdev)
 		engine_arm(e, memdev->settling_until_ns);
 		return;
 	}
+	/* What was seen while the kernel was at it says nothing. */
+	if (memdev->seen_ns < memdev->settled_ns || memdev->seen_ns < memdev->settling_until_ns) {
+		engine_observe(e);
+		return;
+	}
 	if (port->rescan_at_ns > e->now_ns)
 		engine_arm(e, port->rescan_at_ns);
 	else
@@ -51,6 +59,16 @@ static void serve_operator(struct iso_engine *e)
 }
 
 /* Only memdevs that a managed region waits for: others are their operator's. */
+static bool waits_for_memdev(struct iso_engine *e, const struct region *region)
+{
+	if (!region->used || !region->desired)
+		return false;
+	if (region->state == ISO_REGION_ABSENT)
+		return region->wait == ISO_WAIT_MEMDEV;
+	return region->state == ISO_REGION_LOST && !region->n_instances && !region->n_operations &&
+	       region_legs_wait(e, region) == ISO_WAIT_MEMDEV;
+}
+
 void rescan_advance(struct iso_engine *e)
 {
 	uint32_t r, i, m;
@@ -59,17 +77,31 @@ void rescan_advance(struct iso_engine *e)
 	for (r = 0; e->observed && r < e->n_regions; r++) {
 		struct region *region = &e->regions[r];
 
-		if (!region->used || !region->desired || region->state != ISO_REGION_ABSENT ||
-		    region->wait != ISO_WAIT_MEMDEV)
-			continue;
-		for (i = 0; i < region->definition.ways; i++) {
+		for (i = 0; waits_for_memdev(e, region) && i < region->definition.ways; i++) {
 			m = topology_memdev_by_serial(e, region->definition.serials[i]);
-			if (m == ISO_NONE || e->memdevs[m].port == ISO_NONE)
-				continue;
-			if (e->memdevs[m].bound)
-				e->ports[e->memdevs[m].port].rescans = 0;
-			else
+			if (m != ISO_NONE && e->memdevs[m].port != ISO_NONE)
 				consider(e, &e->memdevs[m]);
 		}
 	}
+}
+
+/*
+ * While a rescan is likely to bring a leg back the region keeps its place, and
+ * those above it in the decoder order wait: they would be in its way later.
+ */
+bool rescan_may_help(const struct iso_engine *e, const struct region *region)
+{
+	uint32_t i;
+
+	for (i = 0; i < region->definition.ways; i++) {
+		const struct memdev *memdev =
+			region->legs[i] == ISO_NONE ? NULL : &e->memdevs[region->legs[i]];
+
+		if (memdev && memdev->present && !memdev->bound && !memdev->duplicate_serial &&
+		    memdev->port != ISO_NONE && !e->ports[memdev->port].held &&
+		    (e->ports[memdev->port].operation ||
+		     e->ports[memdev->port].rescans < RESCANS_PATIENCE))
+			return true;
+	}
+	return false;
 }

@@ -48,6 +48,7 @@ struct memdev {
 	uint64_t persistent_bytes;
 	uint64_t settling_until_ns; /* 0: not settling */
 	uint64_t settled_ns; /* when the kernel last said that its recovery had ended */
+	uint64_t seen_ns; /* when the observation began that showed it last */
 	bool present;
 	bool bound;
 	bool duplicate_serial;
@@ -245,6 +246,7 @@ struct iso_engine {
 	uint64_t next_sequence;
 	uint64_t observed_seqnum;
 	uint64_t observe_operation;
+	uint64_t observe_began_ns;
 	uint64_t inspect_operation;
 	uint64_t inspect_at_ns; /* UINT64_MAX: nothing asks for it */
 	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */
@@ -344,6 +346,7 @@ enum iso_region_wait region_legs_wait(struct iso_engine *e, const struct region 
 enum iso_region_wait region_decoders_wait(struct iso_engine *e, uint32_t r);
 enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r);
 bool region_legs_settling(struct iso_engine *e, const struct region *region);
+bool region_refill_comes_after(const struct iso_engine *e, uint32_t r);
 bool region_decoders_busy(const struct iso_engine *e, uint32_t r);
 
 /* flap.c: units that come back and go again */
@@ -429,6 +432,7 @@ void inspection_completed(struct iso_engine *e, const struct iso_completion *com
 
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);
+bool rescan_may_help(const struct iso_engine *e, const struct region *region);
 
 /* domain.c */
 void domain_update(struct iso_engine *e);

@@ -132,8 +132,11 @@ static uint32_t memdev_with_serial(struct iso_engine *e, uint64_t serial)
 /* Unbound without a word of it: the kernel may be in the midst of its own recovery. */
 static void note_binding(struct iso_engine *e, struct memdev *memdev, bool bound)
 {
-	if (bound && !memdev->bound)
+	if (bound && !memdev->bound) {
 		memdev->settling_until_ns = 0; /* it was taken down and bound again: that was it */
+		if (memdev->port != ISO_NONE)
+			e->ports[memdev->port].rescans = 0;
+	}
 	if (bound || !memdev->bound || memdev->settling_until_ns > e->now_ns ||
 	    e->now_ns < memdev->settled_ns + e->policy.observe_ns)
 		return;
@@ -187,6 +190,7 @@ static void take_in_memdev(struct iso_engine *e, const struct iso_snapshot *s, u
 	memdev->persistent_bytes = seen->persistent_bytes;
 	note_binding(e, memdev, seen->bound);
 	memdev->bound = seen->bound && !memdev->duplicate_serial;
+	memdev->seen_ns = e->observe_began_ns;
 	present[at] = true;
 }
 

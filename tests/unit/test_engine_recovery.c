@@ -503,6 +503,48 @@ Test(engine_recovery, left_unbound)
 	world_free(w);
 }
 
+/* Proves: of two that are lost together the upper one waits until a rescan has brought back the lower one's memdev. */
+Test(engine_recovery, left_unbound_below_another)
+{
+	struct world *w = world_pair();
+	uint64_t low, high;
+
+	world_start_vm(w, "a", "low", WORLD_PART);
+	world_start_vm(w, "b", "high", WORLD_PART);
+	low = world_region(w, "low").range.start.v;
+	high = world_region(w, "high").range.start.v;
+	w->recovery_fails = true;
+	world_surprise_down(w, 0);
+	w->recovery_fails = false;
+	world_surprise_down(w, 1);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_RESCAN_PORT], 1, "%s", w->trace);
+	cr_assert_eq(world_region(w, "low").range.start.v, low, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").range.start.v, high, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CLEAR_REGION], 0);
+	cr_assert_not(world_noted(w, "waits for tenants above it"), "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: one that no rescan brings back is not waited for by those above it. */
+Test(engine_recovery, left_unbound_for_ever_below_another)
+{
+	struct world *w = world_pair();
+
+	world_start_vm(w, "b", "high", WORLD_PART);
+	w->recovery_fails = true;
+	world_surprise_down(w, 0);
+	w->recovery_fails = false;
+	world_fail(w, ISO_EFFECT_RESCAN_PORT, 1, 1000, -EIO);
+	world_surprise_down(w, 1);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(world_lease(w, "b").state, ISO_LEASE_ACQUIRED);
+	cr_assert(strstr(world_reason(w, 0), "is not bound to its driver"), "%s",
+		  world_reason(w, 0));
+	world_free(w);
+}
+
 /* Proves: by policy nothing is made again before a person says so, and containment does not wait. */
 Test(engine_recovery, waits_for_operator)
 {
