@@ -388,9 +388,11 @@ static void tell(struct history *h)
 				iso_port_find(w->engine, w->ports[h->root_ports[i]].path)));
 	for (i = 0; i < iso_region_count(w->engine); i++)
 		if (iso_region_get(w->engine, i, &region))
-			fprintf(stderr, "%s: %s %s %s\n", region.definition->name,
+			fprintf(stderr, "%s: %s %s %s, %#llx+%#llx\n", region.definition->name,
 				iso_region_state_name(region.state),
-				iso_region_wait_name(region.wait), region.reason);
+				iso_region_wait_name(region.wait), region.reason,
+				(unsigned long long)region.range.start.v,
+				(unsigned long long)region.range.bytes);
 	for (i = 0; i < iso_lease_count(w->engine); i++)
 		if (iso_lease_get(w->engine, i, &lease))
 			fprintf(stderr, "%s: %s %s\n", lease.terms->name,
