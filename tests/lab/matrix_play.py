@@ -5,7 +5,7 @@ import json
 import re
 import threading
 
-from . import actions, scenario as scenario_file
+from . import actions, matrix_firmware as firmware, scenario as scenario_file
 from .errors import LabError, StepFailed
 from .evidence import FIRST_SIGNS
 from .guest import LIST_MOUNTS
@@ -285,10 +285,20 @@ class CellPlay(Play):
     # Evidence
 
     def _collect(self) -> list:
+        if not self.report["held"]:
+            self._look_for_hung_firmware()
         if not self.report["held"] or self.slow:
             return super()._collect()
         self._keep_little()
         return []
+
+    def _look_for_hung_firmware(self):
+        """Before the payload's first word only the emulator is at work: played once more."""
+        for vm in [] if self.guest.panicked or not self.serial_bytes else self.vms:
+            registers = firmware.hung(self.guest, vm, self.marks.journal("cell"), self.serial_bytes[vm])
+            if registers:
+                (self.path / f"{vm}-registers.txt").write_text(registers, encoding="utf-8")
+                self.report["again"] = f"the firmware of {vm} hung in the emulator {firmware.place(registers)}"
 
     def _keep_little(self):
         """Of a cell that held: the journal and the trace of its time."""
