@@ -445,12 +445,37 @@ static bool all_healthy(const struct iso_engine *e)
 	return true;
 }
 
+static bool any_settling(const struct iso_engine *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_memdevs; i++)
+		if (e->memdevs[i].settling_until_ns > e->now_ns)
+			return true;
+	return false;
+}
+
+/*
+ * In the midst of a change, ours or the kernel's, each step of it makes
+ * uevents, and what is seen then is half of it: so not with each of them.
+ */
+static bool too_soon(struct iso_engine *e)
+{
+	uint64_t at_ns = e->observe_began_ns + e->policy.observe_ns / 10;
+
+	if (!e->observe_began_ns || at_ns <= e->now_ns || (!e->n_changing && !any_settling(e)))
+		return false;
+	engine_arm(e, at_ns);
+	return true;
+}
+
 static void start_observation(struct iso_engine *e)
 {
 	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 	uint32_t r;
 
-	if (!e->observe_wanted || e->observe_operation || e->observe_hold_ns > e->now_ns)
+	if (!e->observe_wanted || e->observe_operation || e->observe_hold_ns > e->now_ns ||
+	    too_soon(e))
 		return;
 	e->observe_operation = operation_start(e, ISO_EFFECT_OBSERVE, nothing, ISO_NONE, 0);
 	if (!e->observe_operation)

@@ -103,6 +103,7 @@ uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_o
 	};
 	region = touched_region(e, op);
 	if (region) {
+		e->n_changing++;
 		region->n_operations++;
 		region->observation_stale = true;
 		region->unobserved |= op->region != ISO_NONE;
@@ -126,7 +127,8 @@ static void operation_end(struct iso_engine *e, struct operation *op)
 	struct region *region = touched_region(e, op);
 
 	if (region) {
-		assert(region->n_operations > 0);
+		assert(region->n_operations > 0 && e->n_changing > 0);
+		e->n_changing--;
 		region->n_operations--;
 		region->observation_stale = true;
 		region->unobserved |= op->region != ISO_NONE;

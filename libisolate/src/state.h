@@ -247,6 +247,7 @@ struct iso_engine {
 	uint64_t observed_seqnum;
 	uint64_t observe_operation;
 	uint64_t observe_began_ns;
+	uint32_t n_changing; /* operations under way that change what is observed */
 	uint64_t inspect_operation;
 	uint64_t inspect_at_ns; /* UINT64_MAX: nothing asks for it */
 	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */

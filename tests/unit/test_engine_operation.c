@@ -274,6 +274,30 @@ Test(engine_operation, one_operation_at_a_time)
 	world_free(w);
 }
 
+/* Proves: uevents in the midst of a change do not each cost an observation; after it the next is looked at at once. */
+Test(engine_operation, observations_in_a_storm)
+{
+	struct world *w = world_pair();
+	uint32_t before, i;
+
+	w->reset_ns = WORLD_SECOND;
+	world_start_vm(w, "web", "low", WORLD_PART);
+	world_surprise_down(w, 0);
+	before = w->n_effects[ISO_EFFECT_OBSERVE];
+	for (i = 0; i < 90; i++) { /* while the kernel resets */
+		world_changed(w);
+		world_run(w, 10 * WORLD_MS);
+	}
+	cr_assert_leq(w->n_effects[ISO_EFFECT_OBSERVE] - before, 10);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
+	before = w->n_effects[ISO_EFFECT_OBSERVE];
+	world_changed(w);
+	world_run(w, 20 * WORLD_MS);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_OBSERVE], before + 1);
+	world_free(w);
+}
+
 /* Proves: with every incident open the kills still come. */
 Test(engine_operation, no_room_for_incidents)
 {
