@@ -26,7 +26,7 @@
 enum daemon_lane {
 	LANE_CHANGE = 0,     /* + domain: regions, carving, removal, ports */
 	LANE_ZERO = 1024,    /* + domain: long, and must not hold up a removal */
-	LANE_RETRACT = 2048, /* + domain: nodes are taken back while a change is stuck */
+	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */

@@ -101,11 +101,11 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 	case ISO_EFFECT_HAND_OVER:
 		ret->kind = JOB_HAND_OVER;
 		build_lease(engine, effect, ret);
-		return LANE_CHANGE + effect->lane;
+		return LANE_NODES + effect->lane;
 	case ISO_EFFECT_RETRACT:
 		ret->kind = JOB_RETRACT;
 		build_lease(engine, effect, ret);
-		return LANE_RETRACT + effect->lane;
+		return LANE_NODES + effect->lane;
 	case ISO_EFFECT_VERIFY:
 	case ISO_EFFECT_REVOKE:
 		ret->kind = effect->kind == ISO_EFFECT_VERIFY ? JOB_VERIFY : JOB_REVOKE;
