@@ -266,17 +266,48 @@ int control_json_regions(const struct iso_engine *engine, sd_json_variant **ret)
 	return control_list_end(&list, ret);
 }
 
+struct lease_place {
+	uint64_t sequence;
+	uint32_t lease;
+};
+
+static int lease_place_compare(const void *left, const void *right)
+{
+	const struct lease_place *a = left, *b = right;
+
+	return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+/* In the order in which they are served. Return: NULL without memory. */
+static struct lease_place *leases_in_order(const struct iso_engine *engine, uint32_t *ret_n)
+{
+	uint32_t all = iso_lease_count(engine), n = 0;
+	struct lease_place *places = calloc(all + 1, sizeof(*places));
+	struct iso_lease_view lease;
+
+	for (uint32_t i = 0; places && i < all; i++)
+		if (iso_lease_get(engine, i, &lease))
+			places[n++] = (struct lease_place){lease.sequence, i};
+	if (places)
+		qsort(places, n, sizeof(*places), lease_place_compare);
+	*ret_n = n;
+	return places;
+}
+
 int control_json_leases(const struct iso_engine *engine, sd_json_variant **ret)
 {
 	_cleanup_(control_list_clear) struct control_list list = {0};
-	int r;
+	uint32_t n;
+	_cleanup_free_ struct lease_place *places = leases_in_order(engine, &n);
 
-	for (uint32_t i = 0; i < iso_lease_count(engine); i++) {
+	if (!places)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
 		struct iso_lease_view lease;
 		sd_json_variant *item;
+		int r;
 
-		if (!iso_lease_get(engine, i, &lease))
-			continue;
+		iso_lease_get(engine, places[i].lease, &lease);
 		r = control_json_lease(engine, &lease, &item);
 		if (r >= 0)
 			r = control_list_add(&list, item);

@@ -37,8 +37,7 @@ def figure(values) -> dict:
 
 def shown_restart(r) -> int:
     """What the restart of the units adds where nothing else goes on: the wait for the last launcher, and its exec."""
-    waited = max(r.asked.values()) - max(r.region_live, r.last("waiting"))
-    return max(0, waited) + r.recovered - r.last("attached")
+    return max(0, max(r.asked.values()) - r.last("acquired")) + r.recovered - r.last("attached")
 
 
 def restart(r) -> int:
@@ -149,7 +148,7 @@ def table(result: dict) -> list:
 
 
 LEGEND = """\
-By hand is guest/recover-raw.sh: processes that map the instances instead of VMs, killed as soon as the memdev is gone;
-when the memdev is bound again, the region object that the kernel kept is refilled (mode, dpa_size, target0, commit,
+By hand is guest/recover-raw.sh: the same VMs, killed as soon as the memdev is gone; when they are gone and
+the memdev is bound again, the region object that the kernel kept is refilled (mode, dpa_size, target0, commit,
 bind; deleted and made anew where the kernel wants that), then each instance is created, sized, bound (new_id) and its
 id removed, one after another. Nothing is forked in it; giving the nodes away is left out, a system call each."""

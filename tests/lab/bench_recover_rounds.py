@@ -3,11 +3,13 @@
 
 import json
 import re
+import shlex
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import payload
 from .demo_evidence import parse_trace
 from .errors import LabError
 from .guest import CODE_DIR, LAB_DIR, SOCKET, TRACE
@@ -20,6 +22,7 @@ REGION = "r0"
 USER = "daxlab-vm"
 SCRIPT = "recover-raw.sh"
 READY = f"{LAB_DIR}/raw-ready"
+RAW_VM = f"{LAB_DIR}/raw-vm"
 # The same port is lost again and again: that is no flapping here.
 CONFIG = f"""
 [Recovery]
@@ -297,6 +300,14 @@ class ProductRounds(_Rounds):
 class RawRounds(_Rounds):
     """Rounds with guest/recover-raw.sh; no daxmgrd runs and nothing of it is left."""
 
+    def begin(self, tenants: int):
+        """What starts the same VM as daxmgr-qemu does, on a node, with its output in a file."""
+        words = payload.qemu_command("raw", BYTES, serial="@SERIAL@")
+        at = words.index("-qmp")
+        command = shlex.join(words[:at] + words[at + 2:]).replace("@SERIAL@", '"$2"')
+        self.guest.channel.write(RAW_VM, f'exec {command} -object memory-backend-file,id=mem0,mem-path="$1",'
+                                         f"size={BYTES},align=2M,share=on,prealloc=off\n")
+
     def _script(self, *words) -> list:
         return ["bash", f"{CODE_DIR}/{SCRIPT}", words[0], str(SERIAL), *(str(word) for word in words[1:])]
 
@@ -306,7 +317,7 @@ class RawRounds(_Rounds):
         def run():
             try:
                 box["out"] = self.guest.channel.must(
-                    self._script("round", tenants, BYTES, READY, f"{TRACE}/trace_marker"), 2 * LOST_SECONDS)
+                    self._script("round", tenants, BYTES, READY, f"{TRACE}/trace_marker", RAW_VM), 2 * LOST_SECONDS)
             except LabError as error:
                 box["error"] = error
         self.guest.channel.must(f"rm -f {READY}")

@@ -47,7 +47,7 @@ def _disk_arguments(disk) -> list:
             "-device", "virtio-blk-pci,drive=disk,disable-modern=on"]
 
 
-def qemu_command(name: str, size: int, disk=None) -> list:
+def qemu_command(name: str, size: int, disk=None, serial: str = "") -> list:
     """A nested VM whose second NUMA node is the instance; -object …,id=mem0 has to be added.
 
     Firmware works in the top of RAM (16 MiB of tables and a little below them), so a third node
@@ -61,7 +61,7 @@ def qemu_command(name: str, size: int, disk=None) -> list:
             "-object", f"memory-backend-ram,id=top,size={TOP_BYTES}",
             "-numa", "node,memdev=base", "-numa", "node,memdev=mem0", "-numa", "node,memdev=top",
             "-kernel", GUEST_ELF, "-append", f"start={BASE_BYTES:#x} size={size:#x}{work}",
-            "-chardev", f"file,id=serial,path={VM_RUN_DIR}/{name}.serial,append=on",
+            "-chardev", f"file,id=serial,path={serial or f'{VM_RUN_DIR}/{name}.serial'},append=on",
             "-serial", "chardev:serial",
             "-qmp", f"unix:{VM_RUN_DIR}/{name}.qmp,server=on,wait=off",
             *(_disk_arguments(disk) if disk else [])]

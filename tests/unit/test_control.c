@@ -70,6 +70,26 @@ Test(control, acquire_shows_steps_and_ends_with_the_grant)
 	teardown(&f);
 }
 
+Test(control, leases_are_listed_in_the_order_of_serving)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases = NULL, *released = NULL;
+	const char *wishes[] = {WISH("a", 67108864), WISH("b", 67108864), WISH("c", 67108864)};
+	struct steps steps;
+	struct fixture f;
+
+	setup(&f);
+	acquire(&f, wishes[0], &steps);
+	acquire(&f, wishes[1], &steps);
+	released = expect_reply(&f, CLIENT_METHOD("Release"), "{\"name\":\"a\"}");
+	acquire(&f, wishes[2], &steps); /* in the place of a's record */
+	leases = expect_reply(&f, CLIENT_METHOD("ListLeases"), "{}");
+	cr_assert_eq(sd_json_variant_elements(get(leases, "leases")), 2);
+	cr_assert_str_eq(sd_json_variant_string(
+				 get(sd_json_variant_by_index(get(leases, "leases"), 0), "name")),
+			 "b");
+	teardown(&f);
+}
+
 static size_t count_leases(struct fixture *f)
 {
 	_cleanup_(sd_json_variant_unrefp)

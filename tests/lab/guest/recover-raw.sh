@@ -4,8 +4,9 @@
 # The kernel's own part of a recovery: what the manager has to do after the loss of a one-way region, done by raw sysfs
 # writes as soon as each is possible. From "armed" to "carved N" nothing is forked: only builtins of the shell.
 #
-#   recover-raw.sh round SERIAL INSTANCES BYTES READY MARKER
-#                    makes the region and instances with a process on each, then READY; after a loss brings all back
+#   recover-raw.sh round SERIAL INSTANCES BYTES READY MARKER VM
+#                    makes the region and instances with a VM on each, started by `VM NODE SERIAL-OUTPUT`, then READY;
+#                    after a loss brings all back
 #   recover-raw.sh clear SERIAL
 #                    leaves nothing
 #
@@ -15,7 +16,6 @@ set -u
 
 readonly verb=$1 serial=$2
 readonly cxl=/sys/bus/cxl/devices dax=/sys/bus/dax
-readonly stranger=${0%/*}/stranger
 marker=/dev/null
 exec {errors}>&2
 
@@ -160,11 +160,12 @@ prepare() {
 	for ((one = 0; one < n; one++)); do carve "$bytes"; done
 	victims=()
 	for one in "${instances[@]}"; do
-		"$stranger" "/dev/$one" "$bytes" hold >"/run/daxmgr-lab/raw-$one" &
+		rm -f "/run/daxmgr-lab/raw-$one"
+		bash "$vm" "/dev/$one" "/run/daxmgr-lab/raw-$one" &
 		victims+=($!)
 	done
 	for one in "${instances[@]}"; do
-		until grep -q mapped "/run/daxmgr-lab/raw-$one"; do sleep 0.05; done
+		until grep -qs BEAT "/run/daxmgr-lab/raw-$one"; do sleep 0.05; done
 	done
 }
 
@@ -206,7 +207,7 @@ trap 'echo 1 >"$dax/drivers_autoprobe"' EXIT
 
 case $verb in
 round)
-	readonly n=$3 bytes=$4 ready=$5
+	readonly n=$3 bytes=$4 ready=$5 vm=$7
 	prepare
 	marker=$6
 	: >"$ready"
