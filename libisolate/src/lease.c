@@ -271,16 +271,6 @@ bool lease_instances_busy(const struct iso_engine *e, const struct lease *lease)
 	return false;
 }
 
-static bool any_instance_named(const struct iso_engine *e, const struct lease *lease)
-{
-	uint32_t p;
-
-	for (p = 0; p < lease->n_instances; p++)
-		if (e->instances[lease->instances[p]].named)
-			return true;
-	return false;
-}
-
 void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind)
 {
 	struct lease *lease = &e->leases[l];
@@ -309,25 +299,6 @@ static void advance_preparing(struct iso_engine *e, uint32_t l)
 	lease->handed_over = true; /* perhaps only in part: taken back in any case */
 	for (p = 0; p < lease->n_instances; p++)
 		instance_enter(e, lease->instances[p], ISO_INSTANCE_HANDING);
-}
-
-static void advance_verifying(struct iso_engine *e, uint32_t l)
-{
-	struct lease *lease = &e->leases[l];
-
-	/* Before the first observation it is not known which instances still stand. */
-	if (lease->operation || lease_instances_busy(e, lease) || !e->observed)
-		return;
-	if (!any_instance_named(e, lease)) {
-		incident_lease_contained(e, l);
-		lease_enter(e, l, ISO_LEASE_RETRACTING);
-		return;
-	}
-	if (lease->retry_at_ns > e->now_ns) {
-		engine_arm(e, lease->retry_at_ns);
-		return;
-	}
-	lease_operate(e, l, ISO_EFFECT_VERIFY);
 }
 
 static uint64_t back_off(const struct iso_engine *e, uint32_t failures)
@@ -447,7 +418,7 @@ void lease_advance(struct iso_engine *e, uint32_t l)
 			stuck_enter(e, l, "");
 		break;
 	case ISO_LEASE_VERIFYING:
-		advance_verifying(e, l);
+		verify_advance(e, l);
 		break;
 	case ISO_LEASE_RETRACTING:
 		advance_retracting(e, l);
@@ -500,37 +471,6 @@ static void granted(struct iso_engine *e, uint32_t l)
 	lease->client_waits = false;
 }
 
-static void verified(struct iso_engine *e, uint32_t l, const struct iso_completion *completion)
-{
-	struct lease *lease = &e->leases[l];
-
-	lease->n_mappers = completion->n_mappers;
-	memcpy(lease->mappers, completion->mappers, sizeof(lease->mappers));
-	if (!lease->n_mappers && lease->pinned && !lease->revoked) {
-		/* I/O in flight holds its pages still, whoever has gone: that has to be shown. */
-		stuck_enter(e, l, "pins may outlive it");
-		return;
-	}
-	if (!lease->n_mappers) {
-		lease->died_unseen = false;
-		incident_lease_contained(e, l);
-		lease->retry_at_ns = 0;
-		lease->waits_for[0] = '\0';
-		lease_enter(e, l, ISO_LEASE_RETRACTING);
-		return;
-	}
-	if (lease->deadline_ns > e->now_ns) {
-		lease->retry_at_ns = e->now_ns + e->policy.retry_ns / 4;
-		engine_arm(e, lease->retry_at_ns);
-		return;
-	}
-	emit_note(e, ISO_NOTE_STRANGER, lease->incident, "%s: process %d still maps its memory%s%s",
-		  lease->terms.name, lease->mappers[0], completion->evidence[0] ? ": " : "",
-		  completion->evidence)
-		->lease = l;
-	stuck_enter(e, l, completion->evidence);
-}
-
 static void lease_failed(struct iso_engine *e, uint32_t l, const struct operation *op,
 			 const struct iso_completion *completion)
 {
@@ -574,7 +514,7 @@ void lease_completed(struct iso_engine *e, const struct operation *op,
 	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
 		granted(e, l);
 	else if (op->kind == ISO_EFFECT_VERIFY && lease->state == ISO_LEASE_VERIFYING)
-		verified(e, l, completion);
+		verify_completed(e, l, completion);
 	else if (op->kind == ISO_EFFECT_RETRACT)
 		lease->handed_over = false;
 }

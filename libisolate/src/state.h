@@ -162,6 +162,7 @@ struct lease {
 	bool used;
 	bool dirty;
 	bool client_waits;
+	bool gathering; /* waits a moment for others that are about to exit */
 	bool ahead; /* made ready for a client that has not asked yet */
 	bool was_killed;
 	bool contain_pending; /* counted in its incident's n_pending */
@@ -247,6 +248,7 @@ struct iso_engine {
 	uint64_t observed_seqnum;
 	uint64_t observe_operation;
 	uint64_t observe_began_ns;
+	uint32_t n_dying; /* leases whose VM was killed and has not exited */
 	uint32_t n_changing; /* operations under way that change what is observed */
 	uint64_t inspect_operation;
 	uint64_t inspect_at_ns; /* UINT64_MAX: nothing asks for it */
@@ -356,6 +358,11 @@ void flap_forget(struct iso_engine *e, uint32_t port);
 
 /* evict.c: who stands above in the decoder order makes way, by policy */
 void evict_advance(struct iso_engine *e);
+
+/* verify.c: nobody maps what a VM had */
+void verify_advance(struct iso_engine *e, uint32_t l);
+void verify_gathered(struct iso_engine *e);
+void verify_completed(struct iso_engine *e, uint32_t l, const struct iso_completion *completion);
 
 /* stuck.c: what outlives the kill */
 void stuck_enter(struct iso_engine *e, uint32_t l, const char *evidence);

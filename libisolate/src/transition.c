@@ -97,6 +97,10 @@ void lease_enter(struct iso_engine *e, uint32_t l, enum iso_lease_state state)
 	if (was == ISO_LEASE_WAITING)
 		plan_leave(e, l);
 	lease->state = state;
+	if (state == ISO_LEASE_KILLED)
+		e->n_dying++;
+	else if (was == ISO_LEASE_KILLED && --e->n_dying == 0)
+		verify_gathered(e);
 	if (state == ISO_LEASE_WAITING)
 		plan_join(e, l);
 	lease->deadline_ns = 0;
