@@ -93,7 +93,7 @@ static int mappers_read_descriptors(struct mappers_walk *walk, const char *pid, 
 	int any = 0;
 
 	(void)pid;
-	while (walk->held == ISO_NONE && dir && (entry = process_next(dir))) {
+	while (!walk->holds && dir && (entry = process_next(dir))) {
 		char target[128];
 		ssize_t length = readlinkat(dirfd(dir), entry, target, sizeof(target) - 1);
 
@@ -101,7 +101,7 @@ static int mappers_read_descriptors(struct mappers_walk *walk, const char *pid, 
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		walk->held = mapping_find_name(walk->set, target);
+		walk->holds = mapping_find_name(walk->set, target) != ISO_NONE;
 	}
 	return any;
 }
@@ -141,16 +141,16 @@ int mappers_walk_next(struct mappers_walk *walk, struct mappers_process *ret)
 		int error;
 
 		walk->n_maps = 0;
-		walk->held = ISO_NONE;
+		walk->holds = false;
 		walk->n_processes++;
 		error = mappers_look(walk, pid);
 		if (error)
 			return error;
-		if (!walk->n_maps && walk->held == ISO_NONE)
+		if (!walk->n_maps && !walk->holds)
 			continue;
 		*ret = (struct mappers_process){
 			.pid = (int32_t)strtol(pid, NULL, 10),
-			.held = walk->held,
+			.holds = walk->holds,
 			.n_maps = walk->n_maps,
 			.maps = walk->maps,
 		};
@@ -223,19 +223,6 @@ static void mappers_answer(struct mappers_question *question, const struct mappi
 			mappers_add(question->port, process->pid);
 			return;
 		}
-	if (process->held != ISO_NONE && mappers_asks_for(question, &set->devices[process->held])) {
-		question->n_holders++;
-		question->holder = process->pid;
-	}
-}
-
-static void mappers_say_holders(const struct mappers_question *question)
-{
-	uint32_t n = question->n_holders;
-
-	if (n)
-		port_say(question->port, "%u process%s hold%s it open without mapping it (pid %d)",
-			 n, n == 1 ? "" : "es", n == 1 ? "s" : "", question->holder);
 }
 
 /* The walk is done by the first question's port. */
@@ -250,14 +237,12 @@ static int mappers_find_together(struct mappers_question *questions, uint32_t n)
 		found = mapping_set_add(questions->port, questions[i].instances, questions[i].n,
 					&set);
 	if (!found)
-		found = mappers_walk_open(questions->port, &set, true, &walk);
+		found = mappers_walk_open(questions->port, &set, false, &walk);
 	if (found)
 		return found;
 	while ((found = mappers_walk_next(&walk, &process)) > 0)
 		for (uint32_t i = 0; i < n; i++)
 			mappers_answer(&questions[i], &set, &process);
-	for (uint32_t i = 0; i < n; i++)
-		mappers_say_holders(&questions[i]);
 	return found;
 }
 

@@ -13,7 +13,7 @@
 /* One process that maps or holds devices of the set. */
 struct mappers_process {
 	int32_t pid;
-	uint32_t held; /* it has this one open, and maps none; else ISO_NONE */
+	bool holds; /* it has one open, and maps none */
 	uint32_t n_maps;
 	const uint32_t *maps; /* indices of the set; valid until the next call */
 };
@@ -25,7 +25,7 @@ struct mappers_walk {
 	DIR *proc;
 	uint32_t *maps; /* of the process at hand */
 	uint32_t n_maps;
-	uint32_t held; /* of it a descriptor was found */
+	bool holds; /* a descriptor of a device */
 	uint32_t *seen; /* number of the process that had it last */
 	uint32_t n_processes;
 };
@@ -57,16 +57,14 @@ struct mappers_question {
 	struct port *port; /* its completion is filled */
 	const struct job_instance *instances;
 	uint32_t n;
-	int result;         /* 0 or a negative errno, told */
-	uint32_t n_holders; /* only hold a descriptor */
-	int32_t holder;     /* one of them */
+	int result; /* 0 or a negative errno, told */
 };
 
 /*
  * Walks all processes, once for all `n` questions, and fills n_mappers, mappers
  * (the first ones) and evidence of each completion. Processes that only hold a
- * descriptor do not count but are told in the message. Questions in which the
- * same name or number occurs are walked for one by one.
+ * descriptor do not count. Questions in which the same name or number occurs
+ * are walked for one by one.
  */
 void mappers_find(struct mappers_question *questions, uint32_t n);
 
