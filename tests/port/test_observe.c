@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is read from a host: stable paths, targets in order, drivers of dax devices. */
 #include <criterion/criterion.h>
+#include <cxl/libcxl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,6 +30,18 @@ static void teardown(void)
 }
 
 TestSuite(observe, .init = setup, .fini = teardown);
+
+/* Proves: what libcxl asks of udev before it lists anything is answered by us: it waits for nobody. */
+Test(observe, libcxl_does_not_wait_for_udev)
+{
+	void *asked = dlsym(RTLD_DEFAULT, "udev_queue_get_queue_is_empty");
+	Dl_info ours, its;
+
+	cr_assert(asked);
+	cr_assert_neq(dladdr(asked, &its), 0);
+	cr_assert_neq(dladdr((void *)setup, &ours), 0);
+	cr_assert_eq(its.dli_fbase, ours.dli_fbase, "%s", its.dli_fname);
+}
 
 static void host_bridge(const char *device, const char *hid, const char *uid)
 {
