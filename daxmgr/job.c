@@ -21,6 +21,24 @@
 #include "port/revoke.h"
 #include "port/zero.h"
 
+/* More than this is written or read, or has its pages' records made, for longer than a moment. */
+static const uint64_t quick_bytes = 64ull << 20, quick_carve_bytes = 16ull << 30;
+
+bool job_is_quick(const struct job_request *request)
+{
+	switch (request->kind) {
+	case JOB_ZERO:
+	case JOB_PROVE:
+		return request->instance.bytes <= quick_bytes;
+	case JOB_INSPECT:
+		return request->pid != 0;
+	case JOB_CARVE:
+		return request->instance.bytes <= quick_carve_bytes;
+	default:
+		return true;
+	}
+}
+
 static int job_observe(struct port *port, int *ret_snapshot_fd)
 {
 	int fd = observe_run(port);

@@ -8,6 +8,8 @@
 #ifndef DAXMGR_JOB_H
 #define DAXMGR_JOB_H
 
+#include <stdbool.h>
+
 #include <isolate/event.h>
 #include <isolate/types.h>
 
@@ -71,10 +73,14 @@ struct job_request {
 
 enum { JOB_JOINED_MAX = 64 }; /* VERIFY jobs answered by one walk */
 
+/* Whether it computes for a moment only, whatever it waits for in between. */
+bool job_is_quick(const struct job_request *request);
+
 struct job_reply {
 	uint32_t kind; /* enum job_kind, of the request */
 	struct iso_completion completion; /* .operation is the request's id */
 	uint64_t elapsed_ns;
+	bool was_slow; /* the worker has left real time and takes no quick jobs any more */
 };
 
 /*

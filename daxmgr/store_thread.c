@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "priority.h"
 #include "store_internal.h"
 
 enum {
@@ -285,6 +286,7 @@ void *store_thread(void *userdata)
 	bool idle, healthy = true, stop = false;
 
 	prctl(PR_SET_NAME, "store");
+	priority_step_below(); /* a recovery waits for its intents */
 	while (wait_for_work(store, &list, &idle)) {
 		if (idle && !list.first) {
 			tidy(store);

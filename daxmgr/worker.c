@@ -119,10 +119,12 @@ static int worker_send(struct worker *worker, const struct worker_job *job, uint
 
 static bool worker_may_run(const struct worker *worker, const struct job_request *request)
 {
-	return worker->state == WORKER_IDLE && !(request->kind == JOB_PROVE && worker->has_zeroed);
+	return worker->state == WORKER_IDLE &&
+	       !(request->kind == JOB_PROVE && worker->has_zeroed) &&
+	       !(worker->slow && job_is_quick(request));
 }
 
-/* Those that have zeroed are taken first, so that a clean one is left for a proof. */
+/* Those that are good for less are taken first: who has zeroed, who is slow. */
 static struct worker *worker_choose(struct worker_pool *pool, const struct job_request *request)
 {
 	struct worker *choice = NULL;
@@ -130,7 +132,8 @@ static struct worker *worker_choose(struct worker_pool *pool, const struct job_r
 	for (uint32_t i = 0; i < pool->n_workers; i++) {
 		struct worker *worker = pool->workers[i];
 
-		if (worker_may_run(worker, request) && (!choice || worker->has_zeroed))
+		if (worker_may_run(worker, request) &&
+		    (!choice || worker->has_zeroed || (worker->slow && !choice->slow)))
 			choice = worker;
 	}
 	if (!choice && worker_pool_spawn(pool, &choice) < 0)
@@ -168,6 +171,7 @@ static bool worker_lane_start(struct worker_pool *pool, struct worker_lane *lane
 	lane->running = worker;
 	if (worker->jobs->request.kind == JOB_ZERO)
 		worker->has_zeroed = true;
+	worker->slow |= !job_is_quick(&worker->jobs->request);
 	for (struct worker_job *job = worker->jobs; job; job = job->next) {
 		job->since_ns = now;
 		/* When this fails the process is dying, and its end answers the job. */
@@ -226,6 +230,7 @@ static void worker_reply(struct worker_pool *pool, struct worker *worker,
 	job = worker_find_job(worker, reply->completion.operation);
 	if (!job)
 		return;
+	worker->slow |= reply->was_slow;
 	if (!worker_has_more(worker, job)) {
 		done = worker_release(worker);
 		worker->state = WORKER_IDLE;

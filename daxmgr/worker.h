@@ -37,8 +37,8 @@ struct worker_pool;
 typedef void (*worker_done)(void *userdata, const struct job_reply *reply, int snapshot_fd);
 
 /*
- * Starts a pool that keeps `n_spare` processes, and one more when all are at
- * work. They are this very binary, called with the one argument "--worker"
+ * Starts a pool that keeps `n_spare` processes for quick jobs, and one more
+ * when all are at work. They are this very binary, called with the one argument "--worker"
  * (see worker_main()). `root` is the prefix of job_run(); it is copied.
  * Return: 0 or a negative errno.
  */

@@ -23,6 +23,7 @@ struct worker {
 	sd_event_source *exit_source;
 	uint32_t state; /* enum worker_state */
 	bool has_zeroed; /* must not prove */
+	bool slow; /* has left real time: takes no quick jobs */
 	struct worker_job *jobs; /* BUSY, HUNG: more than one when they were joined */
 	struct worker_lane *lane; /* of the jobs */
 };
@@ -43,7 +44,7 @@ struct worker_pool {
 	worker_done done;
 	void *userdata;
 	char *root;
-	uint32_t n_spare; /* kept, also when there is nothing to do */
+	uint32_t n_spare; /* quick ones that are kept, also when there is nothing to do */
 	uint32_t n_jobs;
 	uint32_t n_workers;
 	bool starve; /* workers die at work: start none in advance */

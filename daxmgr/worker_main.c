@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "priority.h"
 #include "worker.h"
 #include "worker_process.h"
 
@@ -18,6 +19,8 @@ static void worker_settle(void)
 {
 	int fd;
 
+	priority_step_below();
+	priority_limit();
 	prctl(PR_SET_NAME, "daxmgr-worker");
 	/* A worker that sleeps in the kernel does not see its socket close. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -35,16 +38,17 @@ static void worker_settle(void)
 	}
 }
 
-static int worker_reply(int socket, const struct job_reply *reply, int snapshot_fd)
+static int worker_reply(int socket, struct job_reply *reply, int snapshot_fd)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control = {0};
-	struct iovec part = {(void *)reply, sizeof(*reply)};
+	struct iovec part = {reply, sizeof(*reply)};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	struct cmsghdr *header;
 
+	reply->was_slow = priority_left();
 	if (snapshot_fd >= 0) {
 		message.msg_control = control.bytes;
 		message.msg_controllen = sizeof(control.bytes);
@@ -98,6 +102,8 @@ static int worker_serve(int socket, const char *root, const struct job_request *
 
 	if (request->kind == JOB_VERIFY)
 		return worker_verify(socket, root, request);
+	if (!job_is_quick(request))
+		priority_leave();
 	job_run(root, request, &reply, &snapshot_fd);
 	return worker_reply(socket, &reply, snapshot_fd);
 }

@@ -9,7 +9,10 @@
 #include "cleanup.h"
 #include "worker_internal.h"
 
-enum { WORKER_IDLE_EXTRA = 2 }; /* idle processes kept beyond the spares */
+enum {
+	WORKER_IDLE_EXTRA = 2, /* idle processes kept beyond the spares */
+	WORKER_IDLE_SLOW = 3,  /* kept: one that zeroes, one that proves, one that inspects */
+};
 
 static int worker_on_dispatch(sd_event_source *source, void *userdata)
 {
@@ -173,20 +176,20 @@ void worker_kill(struct worker *worker)
 	(void)pidfd_send_signal(worker->process.pidfd, SIGKILL, NULL, 0);
 }
 
-static uint32_t worker_pool_count(const struct worker_pool *pool, uint32_t state)
+static uint32_t worker_pool_count(const struct worker_pool *pool, bool slow, uint32_t state)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < pool->n_workers; i++)
-		n += pool->workers[i]->state == state;
+		n += pool->workers[i]->slow == slow && pool->workers[i]->state == state;
 	return n;
 }
 
 /* To start one costs most when there is most to do: those at work count as well. */
 void worker_pool_refill(struct worker_pool *pool)
 {
-	uint32_t idle = worker_pool_count(pool, WORKER_IDLE);
-	uint32_t n = idle + worker_pool_count(pool, WORKER_BUSY);
+	uint32_t idle = worker_pool_count(pool, false, WORKER_IDLE);
+	uint32_t n = idle + worker_pool_count(pool, false, WORKER_BUSY);
 	struct worker *worker;
 
 	for (; (n < pool->n_spare || !idle) && !pool->starve; n++, idle++)
@@ -194,21 +197,29 @@ void worker_pool_refill(struct worker_pool *pool)
 			return;
 }
 
-void worker_pool_trim(struct worker_pool *pool)
+static void worker_pool_trim_kind(struct worker_pool *pool, bool slow, uint32_t most)
 {
 	struct worker *choice = NULL;
 
-	if (worker_pool_count(pool, WORKER_IDLE) <= pool->n_spare + WORKER_IDLE_EXTRA)
+	if (worker_pool_count(pool, slow, WORKER_IDLE) <= most)
 		return;
+	/* Of the slow ones one that may still prove is kept. */
 	for (uint32_t i = 0; i < pool->n_workers; i++) {
 		struct worker *worker = pool->workers[i];
 
-		if (worker->state == WORKER_IDLE && (!choice || worker->has_zeroed))
+		if (worker->state == WORKER_IDLE && worker->slow == slow &&
+		    (!choice || worker->has_zeroed))
 			choice = worker;
 	}
 	/* Idle, so it waits for us and nothing is cut short. */
 	choice->state = WORKER_LEAVING;
 	worker_kill(choice);
+}
+
+void worker_pool_trim(struct worker_pool *pool)
+{
+	worker_pool_trim_kind(pool, false, pool->n_spare + WORKER_IDLE_EXTRA);
+	worker_pool_trim_kind(pool, true, WORKER_IDLE_SLOW);
 }
 
 uint32_t worker_pool_report(const struct worker_pool *pool, struct worker_report *reports,

@@ -222,7 +222,7 @@ class ProductRounds(_Rounds):
         self._check_kernel()
         self._check_memdev(mark)
         self._read_notes(result, mark, t0)
-        self._read_uevents(result, t0)
+        self._read_uevents(result, t0, folder)
         self._read_store(result, begin, t0)
         return result
 
@@ -283,8 +283,11 @@ class ProductRounds(_Rounds):
             elif note == "lease" and (found := LEASE_NOTE.search(record.message)):
                 result.states.setdefault(found[1], {})[found[2]] = at
 
-    def _read_uevents(self, result, t0):
+    def _read_uevents(self, result, t0, folder: Path):
         events = self.guest.varlink("org.daxmgr.Manager.ListEvents", {"limit": EVENTS_LIMIT}, 20)["events"]
+        lines = (f'{(e["atNs"] - t0) / 1e6:9.1f} {e["source"]} {e["kind"]} {e["unit"]} {e["text"]}\n'
+                 for e in sorted(events, key=lambda e: e["atNs"]) if e["atNs"] >= t0)
+        (folder / "events.txt").write_text("".join(lines), encoding="utf-8")
         result.memdev_back = min(e["atNs"] - t0 for e in events if e["source"] == "uevent" and e["atNs"] > t0
                                  and e["kind"] == "bind" and re.fullmatch(r"mem\d+", e["unit"]))
 
