@@ -461,7 +461,7 @@ static bool any_settling(const struct iso_engine *e)
  */
 static bool too_soon(struct iso_engine *e)
 {
-	uint64_t at_ns = e->observe_began_ns + e->policy.observe_ns / 10;
+	uint64_t at_ns = e->observe_began_ns + e->policy.observe_ns / 4;
 
 	if (!e->observe_began_ns || at_ns <= e->now_ns || (!e->n_changing && !any_settling(e)))
 		return false;

@@ -21,7 +21,7 @@ static bool any_instance_named(const struct iso_engine *e, const struct lease *l
  */
 static bool gathers(struct iso_engine *e, struct lease *lease)
 {
-	uint64_t until_ns = lease->exited_ns + e->policy.retry_ns / 4;
+	uint64_t until_ns = lease->exited_ns + e->policy.retry_ns / 2;
 
 	lease->gathering = e->n_dying && lease->was_killed && lease->exited_ns &&
 			   until_ns > e->now_ns;

@@ -105,7 +105,7 @@ Test(engine_recovery, one_walk_for_all_victims)
 		}
 		cr_assert_leq(w->n_effects[ISO_EFFECT_VERIFY], 3 - stubborn);
 		cr_assert_eq(world_lease(w, "vm2").state, ISO_LEASE_VERIFYING);
-		world_run(w, 70 * WORLD_MS);
+		world_run(w, (stubborn ? 150 : 30) * WORLD_MS);
 		cr_assert_eq(world_lease(w, "vm1").state, ISO_LEASE_WAITING, "%s", w->trace);
 		cr_assert_eq(world_lease(w, "vm2").state, ISO_LEASE_WAITING, "%s", w->trace);
 		world_free(w);
