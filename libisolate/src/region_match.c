@@ -44,13 +44,16 @@ static bool is_managed(const struct iso_engine *e, uint32_t kernel_id)
 	return false;
 }
 
-static bool is_anothers(const struct iso_engine *e, const struct region *region, uint32_t kernel_id)
+/* Numbers are used again: who had it before a restart of ours may have lost it since. */
+static bool is_anothers(const struct iso_engine *e, const struct region *region,
+			const struct iso_observed_region *seen)
 {
 	uint32_t r;
 
 	for (r = 0; r < e->n_regions; r++)
 		if (e->regions[r].used && &e->regions[r] != region &&
-		    e->regions[r].kernel_id == kernel_id)
+		    e->regions[r].kernel_id == seen->kernel_id &&
+		    match_targets(&e->regions[r], seen) != MATCH_NO)
 			return true;
 	return false;
 }
@@ -69,7 +72,7 @@ static uint32_t likeness(const struct iso_engine *e, const struct region *region
 		return 0;
 	if (seen->kernel_id == region->kernel_id)
 		return 100;
-	if (is_anothers(e, region, seen->kernel_id))
+	if (is_anothers(e, region, seen))
 		return 0;
 	if (region->has_hpa && region->last_hpa.v == seen->range.start.v)
 		points += 4;

@@ -318,6 +318,26 @@ Test(engine_restart, nonsense)
 	world_free(w);
 }
 
+/* Proves: a number that another region had before does not keep a region from being recognised. */
+Test(engine_restart, number_used_again)
+{
+	struct world *w = world_pair();
+	uint32_t i, created = w->n_effects[ISO_EFFECT_CREATE_REGION];
+
+	world_define(w, "gone", 2, (uint64_t[]){0x98, 0x99});
+	for (i = 0; i < w->stored.n_regions; i++)
+		w->stored.regions[i].kernel_id = ISO_NONE;
+	w->stored.regions[w->stored.n_regions++] = (struct iso_restore_region){
+		.definition = {.name = "gone", .ways = 2, .serials = {0x98, 0x99}},
+		.kernel_id = world_region(w, "low").kernel_id,
+	};
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CREATE_REGION], created);
+	world_free(w);
+}
+
 /* Proves: a VM that went together with its region while we were down is a victim and may come back. */
 Test(engine_restart, vm_and_region_gone_while_down)
 {
