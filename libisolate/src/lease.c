@@ -329,6 +329,9 @@ static void lease_ended(struct iso_engine *e, uint32_t l)
 		lease->request = 0;
 		lease->client_waits = false;
 	}
+	/* Nobody has asked, and it cannot be made: a client that still comes asks anew. */
+	if (!lease->client_waits && lease->failures >= e->policy.attempts)
+		lease->comes_back = false;
 	if ((!lease->comes_back && !lease->client_waits) || lease->ending) {
 		lease_free(e, l);
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A victim's memory is made ready before its restarted client asks for it. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 #include "world.h"
@@ -107,5 +108,20 @@ Test(engine_ahead, grant_begins_when_it_is_asked_for)
 	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED);
 	world_run(w, 4 * WORLD_SECOND);
 	cr_assert_not(world_has_lease(w, "web"));
+	world_free(w);
+}
+
+/* Proves: what cannot be made and nobody asks for is given up. */
+Test(engine_ahead, cannot_be_made)
+{
+	struct world *w = world_pair();
+
+	world_start_vm(w, "web", "low", WORLD_PART);
+	world_fail(w, ISO_EFFECT_CARVE, 1, 1000, -EIO);
+	world_surprise_down(w, 0);
+	world_run(w, 100 * WORLD_SECOND);
+	cr_assert_not(world_has_lease(w, "web"), "%s", w->trace);
+	cr_assert_not(world_incident(w, 1).open);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_HEALTHY);
 	world_free(w);
 }
