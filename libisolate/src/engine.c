@@ -229,6 +229,7 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *sn
 		return;
 	}
 	e->observed_seqnum = snapshot->uevent_seqnum;
+	e->seen_ns = e->observe_began_ns;
 	topology_take_in(e, snapshot);
 	incident_locate(e);
 	region_take_in(e, snapshot);

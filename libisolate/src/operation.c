@@ -157,6 +157,7 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 		inspection_completed(e, completion);
 	} else if (op->port != ISO_NONE) {
 		e->ports[op->port].operation = 0;
+		e->ports[op->port].changed_ns = e->now_ns;
 		if (completion->result < 0)
 			emit_note(e, ISO_NOTE_FAILED, 0, "%s: %s", e->ports[op->port].path,
 				  completion->message)

@@ -85,6 +85,19 @@ void rescan_advance(struct iso_engine *e)
 	}
 }
 
+/* Whether a rescan of its port goes on, has not been looked at, or is worth trying. */
+static bool may_come_back(const struct iso_engine *e, const struct memdev *memdev)
+{
+	const struct port *port = &e->ports[memdev->port];
+
+	if (port->held || memdev->duplicate_serial)
+		return false;
+	/* A rescan takes the memdev away before it brings it back. */
+	if (port->operation || e->seen_ns < port->changed_ns)
+		return true;
+	return memdev->present && !memdev->bound && port->rescans < RESCANS_PATIENCE;
+}
+
 /*
  * While a rescan is likely to bring a leg back the region keeps its place, and
  * those above it in the decoder order wait: they would be in its way later.
@@ -93,15 +106,10 @@ bool rescan_may_help(const struct iso_engine *e, const struct region *region)
 {
 	uint32_t i;
 
-	for (i = 0; i < region->definition.ways; i++) {
-		const struct memdev *memdev =
-			region->legs[i] == ISO_NONE ? NULL : &e->memdevs[region->legs[i]];
-
-		if (memdev && memdev->present && !memdev->bound && !memdev->duplicate_serial &&
-		    memdev->port != ISO_NONE && !e->ports[memdev->port].held &&
-		    (e->ports[memdev->port].operation ||
-		     e->ports[memdev->port].rescans < RESCANS_PATIENCE))
+	for (i = 0; i < region->definition.ways; i++)
+		if (region->legs[i] != ISO_NONE &&
+		    e->memdevs[region->legs[i]].port != ISO_NONE &&
+		    may_come_back(e, &e->memdevs[region->legs[i]]))
 			return true;
-	}
 	return false;
 }

@@ -28,6 +28,7 @@ struct port {
 	uint32_t domain;
 	uint64_t operation;
 	uint64_t rescan_at_ns; /* not before */
+	uint64_t changed_ns; /* when an operation on it ended */
 	uint32_t rescans;      /* in a row without success */
 	bool present;
 	uint64_t losses_ns[LOSSES_MAX]; /* of a root port: the last ones, a ring */
@@ -248,6 +249,7 @@ struct iso_engine {
 	uint64_t observed_seqnum;
 	uint64_t observe_operation;
 	uint64_t observe_began_ns;
+	uint64_t seen_ns; /* when the last observation that was taken in began */
 	uint32_t n_dying; /* leases whose VM was killed and has not exited */
 	uint32_t n_changing; /* operations under way that change what is observed */
 	uint64_t inspect_operation;

@@ -348,6 +348,26 @@ static int clear_region(struct world *w, const struct iso_effect *effect)
 	return 0;
 }
 
+/* The function is removed before the bus is looked at anew, and that is told. */
+static void rescan(struct world *w, uint32_t m)
+{
+	struct iso_event *gone;
+
+	if (!w->memdevs[m].unbound)
+		return;
+	w->memdevs[m].unbound = false;
+	w->seqnum++;
+	if (w->no_uevents)
+		return;
+	gone = world_later(w, 1);
+	gone->kind = ISO_EVENT_FAULT;
+	gone->fault.unit_kind = ISO_UNIT_MEMDEV_SERIAL;
+	gone->fault.cause = ISO_CAUSE_DEVICE_GONE;
+	gone->fault.serial = w->seen_memdevs[m].serial;
+	gone->fault.record_ns = w->now_ns;
+	gone->fault.uevent_seqnum = w->seqnum;
+}
+
 static int on_port(struct world *w, const struct iso_effect *effect)
 {
 	struct iso_port_view view;
@@ -361,7 +381,7 @@ static int on_port(struct world *w, const struct iso_effect *effect)
 		if (!kernel_below(w, w->seen_memdevs[m].port, p))
 			continue;
 		if (effect->kind == ISO_EFFECT_RESCAN_PORT)
-			w->memdevs[m].unbound = false;
+			rescan(w, m);
 		if (effect->kind == ISO_EFFECT_RESCAN_PORT && w->memdevs[m].detached) {
 			kernel_plug(w, m);
 		} else if (effect->kind == ISO_EFFECT_DETACH_PORT && w->memdevs[m].plugged) {
