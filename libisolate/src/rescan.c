@@ -107,8 +107,7 @@ bool rescan_may_help(const struct iso_engine *e, const struct region *region)
 	uint32_t i;
 
 	for (i = 0; i < region->definition.ways; i++)
-		if (region->legs[i] != ISO_NONE &&
-		    e->memdevs[region->legs[i]].port != ISO_NONE &&
+		if (region->legs[i] != ISO_NONE && e->memdevs[region->legs[i]].port != ISO_NONE &&
 		    may_come_back(e, &e->memdevs[region->legs[i]]))
 			return true;
 	return false;

@@ -89,7 +89,8 @@ def command(args, find, image_of, product: Path) -> int:
     progress = Progress(args.verbose)
     runner = Runner(image_of, product, keep.resolve(), progress)
     reports = runner.run(wanted, args.at_a_time)
-    matrix = matrix_table.Matrix(shapes, kernels, plans, reports)
+    again = [text for boot in wanted for text in boot.again]
+    matrix = matrix_table.Matrix(shapes, kernels, plans, reports, again)
     held = len(reports) == runner.total and all(report["held"] for report in reports)
     _write(args, matrix, reports, held)
     for line in matrix_table.terminal(matrix):

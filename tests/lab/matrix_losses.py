@@ -295,15 +295,18 @@ def two_ports(shape: Shape):
 def during_containment(shape: Shape):
     pair = _pair_of_ports(shape) or (_ports(shape)[0], _ports(shape)[0])
     first, second = (hit.units[0] for hit in pair)
+    region = shape.region(pair[0].lost[0])
     hit = shape.hit(*dict.fromkeys((first, second)))
     where = f"at {second}" if first != second else "there again"
     cell = _new(shape, "during-containment", f"surprise down at {first}, and {where} while its VMs are being killed", hit)
     cell.before = "contained"
+    # Containment takes some 100 ms; it ends when the last one has let go of the memory.
+    cell.step("somebody else maps the memory of one, for 2 s", {
+        "run": f"systemd-run -q --collect -p RuntimeMaxSec=2 /usr/lib/daxmgr-lab/stranger "
+               f"/dev/daxmgr/vm/{vm_of(region.name)}/mem0 {shape.vm_bytes(region)} hold; sleep 0.3"})
     cell.lose("a port goes down", {"surprise_down": first})
     cell.lose("and one while that is being contained", {"surprise_down": second},
-              [died(hit.victims, since="a port goes down")],
-              when=[{"trace": {"matches": "signal_generate: sig=9 .*comm=qemu", "since": "a port goes down"}}],
-              timeout=patience(shape))
+              [died(hit.victims, since="a port goes down")], timeout=patience(shape))
     _back(shape, cell, hit)
     return cell
 
@@ -328,6 +331,8 @@ def during_recovery(shape: Shape):
     where = f"at {second}" if second != port else "there again"
     cell = _new(shape, "during-recovery", f"surprise down at {port}, and {where} while {region} is being made again", hit)
     cell.before = "recovered"
+    # A region is made in some 20 ms; it lets those go first who look at the bus.
+    cell.step("somebody looks at the cxl bus", {"run": "flock -s /run/daxmgr/cxl.lock sleep 3", "background": "looks"})
     cell.lose("a port goes down", {"surprise_down": port})
     under_way = region_is(region, "wait", "decoder-order") if region in first.direct else \
         region_is(region, "state", "creating")

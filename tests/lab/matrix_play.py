@@ -17,6 +17,7 @@ MAX_GAP_NS = 2_000_000_000
 SLOW_SECONDS = 8
 BUSY_NS = MAX_GAP_NS // 2
 LAST_BEATS = 5
+KERNELS_OWN_RACE = "free_pages_and_swap_cache"
 SIGKILL = 9
 
 # One line per region (device, committed, size, start, serials in target order), per bound instance, and what else
@@ -287,6 +288,7 @@ class CellPlay(Play):
     def _collect(self) -> list:
         if not self.report["held"]:
             self._look_for_hung_firmware()
+            self._look_for_the_kernels_own_race()
         if not self.report["held"] or self.slow:
             return super()._collect()
         self._keep_little()
@@ -299,6 +301,11 @@ class CellPlay(Play):
             if registers:
                 (self.path / f"{vm}-registers.txt").write_text(registers, encoding="utf-8")
                 self.report["again"] = f"the firmware of {vm} hung in the emulator {firmware.place(registers)}"
+
+    def _look_for_the_kernels_own_race(self):
+        """docs/operations.md: an exit against the kernel's unbind; nothing that the manager does could hold after it."""
+        if any(KERNELS_OWN_RACE in r.message for r in self.guest.journal.kernel(self.journal_mark)):
+            self.report["again"] = f"the kernel oopsed in {KERNELS_OWN_RACE}"
 
     def _keep_little(self):
         """Of a cell that held: the journal and the trace of its time."""

@@ -23,6 +23,7 @@ class Boot:
     kernel: str
     cells: list
     reports: list = field(default_factory=list)
+    again: list = field(default_factory=list)   # what was played once more, and why
 
     @property
     def name(self) -> str:
@@ -110,6 +111,7 @@ def _play_boot(boot: Boot, host: _Host, say):
             report["topology"], report["kernel_kind"] = Path(boot.shape.topology.path).stem, boot.kernel
             if not report.get("again") or attempt == RETRIES:
                 break
+            boot.again.append(f'{boot.name} {report["loss"]}: {report["again"]}')
             say(boot, report, f'once more: {report["again"]}')
         boot.reports.append(report)
         say(boot, report, None)

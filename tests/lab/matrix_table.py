@@ -22,8 +22,8 @@ def _cell_text(report) -> str:
 class Matrix:
     """Everything that was planned and what came of it."""
 
-    def __init__(self, shapes: list, kernels: list, plans: dict, reports: list):
-        self.shapes, self.kernels, self.plans = shapes, kernels, plans
+    def __init__(self, shapes: list, kernels: list, plans: dict, reports: list, again=()):
+        self.shapes, self.kernels, self.plans, self.again = shapes, kernels, plans, again
         self.reports = {(r["topology"], r["loss"], r["kernel_kind"]): r for r in reports}
         self.losses = [loss for loss in LOSSES if any((name, loss.name) in plans for name in self.topologies)]
 
@@ -99,4 +99,6 @@ def document(matrix: Matrix) -> str:
                if isinstance(plan := matrix.plans.get((name, loss.name)), NotApplicable)]
     if reasons:
         lines += ["## Why some cells are n/a", "", *_markdown([["topology", "loss", "why"], *reasons]), ""]
+    if matrix.again:
+        lines += ["## What was played once more, and why", "", *(f"* {text}" for text in matrix.again), ""]
     return "\n".join(lines)

@@ -287,7 +287,7 @@ memdevs = ["mb{n}"]
             {"topology": "two-ports", "loss": "port-down", "kernel_kind": "stock", "kernel": "9.9", "held": True,
              "contain_ms": 12.3, "recover_ms": 456.7},
             {"topology": "two-ports", "loss": "replug", "kernel_kind": "stock", "kernel": "9.9", "held": False}]
-        table = matrix_table.Matrix(shapes, ["stock"], plans, reports)
+        table = matrix_table.Matrix(shapes, ["stock"], plans, reports, ["host-stock port-down: too busy"])
         self.assertEqual(table.text("two-ports", "port-down", "stock"), "held 12/457")
         self.assertEqual(table.text("two-ports", "replug", "stock"), "BROKEN")
         self.assertEqual(table.text("pass-through", "two-ports", "stock"), "n/a")
