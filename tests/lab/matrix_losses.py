@@ -332,7 +332,8 @@ def during_recovery(shape: Shape):
     cell = _new(shape, "during-recovery", f"surprise down at {port}, and {where} while {region} is being made again", hit)
     cell.before = "recovered"
     # A region is made in some 20 ms; it lets those go first who look at the bus.
-    cell.step("somebody looks at the cxl bus", {"run": "flock -s /run/daxmgr/cxl.lock sleep 3", "background": "looks"})
+    cell.step("somebody looks at the cxl bus", {
+        "run": "systemd-run -q --collect flock -s /run/daxmgr/cxl.lock sleep 3; sleep 0.3"})
     cell.lose("a port goes down", {"surprise_down": port})
     under_way = region_is(region, "wait", "decoder-order") if region in first.direct else \
         region_is(region, "state", "creating")
