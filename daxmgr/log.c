@@ -16,6 +16,8 @@
 
 #include <systemd/sd-journal.h>
 
+#include "priority.h"
+
 enum {
 	QUEUE_MAX = 1024,
 	LINE_BYTES = 512,
@@ -143,6 +145,7 @@ static void *log_thread(void *userdata)
 
 	(void)userdata;
 	prctl(PR_SET_NAME, "log");
+	priority_leave(); /* nobody waits for it */
 	pthread_mutex_lock(&logger.mutex);
 	for (;;) {
 		while (!logger.n && !logger.n_lost && !logger.stop)

@@ -10,7 +10,7 @@ enum { QUICK_USEC = 200 * 1000 };
 
 static volatile sig_atomic_t left;
 
-static bool priority_is_realtime(void)
+bool priority_is_realtime(void)
 {
 	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
 
@@ -19,7 +19,7 @@ static bool priority_is_realtime(void)
 
 void priority_step_below(void)
 {
-	static const struct sched_param below = {.sched_priority = 1};
+	static const struct sched_param below = {.sched_priority = PRIORITY_BELOW_LOOP};
 
 	/* Not sched_setscheduler(): the unit's filter lets nobody enter real time by that. */
 	if (priority_is_realtime())

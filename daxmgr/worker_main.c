@@ -19,7 +19,6 @@ static void worker_settle(void)
 {
 	int fd;
 
-	priority_step_below();
 	priority_limit();
 	prctl(PR_SET_NAME, "daxmgr-worker");
 	/* A worker that sleeps in the kernel does not see its socket close. */

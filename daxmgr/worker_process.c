@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "job.h"
+#include "priority.h"
 #include "worker.h"
 
 enum { WORKER_ENVIRONMENT_MAX = 16 };
@@ -34,6 +35,8 @@ static int worker_spawn_actions(posix_spawn_file_actions_t *actions, int socket)
 
 static int worker_spawn_attributes(posix_spawnattr_t *attributes)
 {
+	static const struct sched_param below = {.sched_priority = PRIORITY_BELOW_LOOP};
+	short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 	sigset_t none, all;
 	int error;
 
@@ -42,9 +45,13 @@ static int worker_spawn_attributes(posix_spawnattr_t *attributes)
 	error = posix_spawnattr_setsigmask(attributes, &none);
 	if (!error)
 		error = posix_spawnattr_setsigdefault(attributes, &all);
+	/* From its first instruction on: being loaded must not hold up a kill. */
+	if (priority_is_realtime())
+		flags |= POSIX_SPAWN_SETSCHEDPARAM;
 	if (!error)
-		error = posix_spawnattr_setflags(attributes,
-						 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+		error = posix_spawnattr_setschedparam(attributes, &below);
+	if (!error)
+		error = posix_spawnattr_setflags(attributes, flags);
 	return -error;
 }
 

@@ -11,7 +11,7 @@ struct udev_queue;
 
 /*
  * Before libcxl (81) lists anything it waits until udev has nothing to do, up
- * to 5 s each time, seven times for one look at a host. While VMs die and are
+ * to 5 s each time (cxl_wait_probe() in its libcxl.c). While VMs die and are
  * started udev is always busy, and what concerns us is in sysfs and devtmpfs
  * before udev hears of it. libcxl has no setting for that, so it gets this
  * answer instead of libudev's: a symbol of the program goes before a library's.
