@@ -20,7 +20,8 @@ void exec_kills(struct daemon *daemon, const struct iso_effects *effects)
 	uint32_t i;
 
 	for (i = 0; i < effects->n_kills; i++)
-		vms_kill(daemon->vms, effects->kills[i].lease, effects->kills[i].lease_epoch);
+		vms_kill(daemon->vms, effects->kills[i].lease, effects->kills[i].lease_epoch,
+			 effects->kills[i].unbinding);
 }
 
 static void complete(struct daemon *daemon, uint64_t operation, int result, const char *message)

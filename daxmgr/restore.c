@@ -74,7 +74,7 @@ static void adopt_process(struct daemon *daemon, const char *name, pid_t pid, in
 	log_line(LOG_INFO, "%s: process %d adopted", name, pid);
 	/* The kill that was recorded before the crash may not have been sent. */
 	if (lease.state == ISO_LEASE_KILLED)
-		vms_kill(daemon->vms, index, lease.epoch);
+		vms_kill(daemon->vms, index, lease.epoch, 0);
 }
 
 static int restore_lease(void *userdata, const struct iso_restore_lease *row, bool same_boot)

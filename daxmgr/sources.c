@@ -126,6 +126,19 @@ static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 	keep_event(daemon, &stored);
 }
 
+/* What stopped at the loss of this instance may exit now. */
+static void let_go(struct daemon *daemon, const struct uevent_news *news)
+{
+	uint32_t i, count = iso_instance_count(daemon->engine);
+	struct iso_instance_view instance;
+
+	for (i = 0; i < count; i++)
+		if (iso_instance_get(daemon->engine, i, &instance) && instance.named &&
+		    instance.region_kernel_id == news->region_kernel_id &&
+		    instance.kernel_id == news->kernel_id && instance.lease != ISO_NONE)
+			vms_unbound(daemon->vms, instance.lease, instance.part);
+}
+
 static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read_ns)
 {
 	struct daemon *daemon = userdata;
@@ -136,6 +149,8 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 
 	if (uevent_meaning(uevent, &news) == UEVENT_NOTHING)
 		return;
+	if (news.meaning == UEVENT_INSTANCE_GONE)
+		let_go(daemon, &news);
 	if (uevent_fault(&news, read_ns, &event.fault)) {
 		event.kind = ISO_EVENT_FAULT;
 		event.fault.uevent_seqnum = uevent->seqnum;

@@ -15,6 +15,7 @@
 #include <isolate/types.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "log.h"
 #include "notify.h"
 
@@ -27,11 +28,15 @@ struct vm {
 	uint32_t epoch;
 	pid_t pid;
 	uint64_t process_start;
+	uint64_t kill_at_us; /* CLOCK_MONOTONIC; 0: not stopped by us */
+	uint32_t unbinding;  /* parts it was stopped for */
+	uint32_t unbound;    /* parts the kernel has let go of */
 	char name[ISO_NAME_BYTES];
 };
 
 struct vms {
 	sd_event *event;
+	sd_event_source *hold;
 	int64_t priority;
 	vms_exited_t exited;
 	void *userdata;
@@ -107,11 +112,72 @@ uint64_t vms_process_start(const struct vms *vms, uint32_t lease)
 	return vms->vms[lease].pidfd >= 0 ? vms->vms[lease].process_start : 0;
 }
 
+static int send_signal(const struct vm *vm, int number)
+{
+	return syscall(SYS_pidfd_send_signal, vm->pidfd, number, NULL, 0) < 0 ? -errno : 0;
+}
+
+static int vm_kill(struct vm *vm)
+{
+	vm->kill_at_us = 0;
+	return send_signal(vm, SIGKILL);
+}
+
+/* Those whose time is over are killed; the timer runs for the next one. */
+static int on_hold(sd_event_source *source, uint64_t now_us, void *userdata)
+{
+	struct vms *vms = userdata;
+	uint64_t next_us = UINT64_MAX;
+	uint32_t i;
+
+	for (i = 0; i < vms->room; i++) {
+		struct vm *vm = &vms->vms[i];
+
+		if (vm->kill_at_us && vm->kill_at_us <= now_us)
+			vm_kill(vm);
+		else if (vm->kill_at_us && vm->kill_at_us < next_us)
+			next_us = vm->kill_at_us;
+	}
+	if (next_us != UINT64_MAX) {
+		sd_event_source_set_time(source, next_us);
+		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	return 0;
+}
+
+/* Made before it is needed: arming it takes no memory. */
+static int hold_prepare(struct vms *vms)
+{
+	int r = sd_event_add_time(vms->event, &vms->hold, CLOCK_MONOTONIC, UINT64_MAX, 1000,
+				  on_hold, vms);
+
+	if (r >= 0)
+		r = sd_event_source_set_priority(vms->hold, vms->priority);
+	return r < 0 ? r : sd_event_source_set_enabled(vms->hold, SD_EVENT_OFF);
+}
+
+static int vm_stop(struct vm *vm)
+{
+	sd_event_source *hold = vm->vms->hold;
+	int enabled = SD_EVENT_OFF;
+
+	if (send_signal(vm, SIGSTOP) < 0)
+		return vm_kill(vm);
+	vm->kill_at_us = clock_read_ns(CLOCK_MONOTONIC) / 1000 + UINT64_C(1000) * VMS_HOLD_MS;
+	sd_event_source_get_enabled(hold, &enabled);
+	if (enabled == SD_EVENT_OFF) {
+		sd_event_source_set_time(hold, vm->kill_at_us);
+		sd_event_source_set_enabled(hold, SD_EVENT_ONESHOT);
+	}
+	return 0;
+}
+
 int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exited, void *userdata,
 	    struct vms **ret)
 {
 	struct vms *vms = calloc(1, sizeof(*vms) + room * sizeof(vms->vms[0]));
 	uint32_t i;
+	int r;
 
 	if (!vms)
 		return -ENOMEM;
@@ -123,6 +189,11 @@ int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exite
 	for (i = 0; i < room; i++)
 		vms->vms[i] = (struct vm){.vms = vms, .pidfd = -1};
 	vms->n_stored = sd_listen_fds_with_names(true, &vms->stored_names);
+	r = hold_prepare(vms);
+	if (r < 0) {
+		vms_free(vms);
+		return r;
+	}
 	*ret = vms;
 	return 0;
 }
@@ -135,6 +206,8 @@ static void vm_close(struct vm *vm)
 	vm->pidfd = -1;
 	vm->pid = 0;
 	vm->process_start = 0;
+	vm->kill_at_us = 0;
+	vm->unbinding = vm->unbound = 0;
 }
 
 struct vms *vms_free(struct vms *vms)
@@ -143,9 +216,13 @@ struct vms *vms_free(struct vms *vms)
 
 	if (!vms)
 		return NULL;
-	for (i = 0; i < vms->room; i++)
+	for (i = 0; i < vms->room; i++) {
+		if (vms->vms[i].kill_at_us)
+			vm_kill(&vms->vms[i]);
 		vm_close(&vms->vms[i]);
+	}
 	vms_drop_stored(vms);
+	sd_event_source_disable_unref(vms->hold);
 	sd_event_unref(vms->event);
 	free(vms);
 	return NULL;
@@ -213,13 +290,25 @@ int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, i
 	return 0;
 }
 
-int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch)
+int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding)
 {
-	const struct vm *vm = &vms->vms[lease];
+	struct vm *vm = &vms->vms[lease];
 
 	if (vm->pidfd < 0 || vm->epoch != epoch)
 		return -ENOENT;
-	return syscall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
+	vm->unbinding = unbinding & ~vm->unbound;
+	return vm->unbinding ? vm_stop(vm) : vm_kill(vm);
+}
+
+void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part)
+{
+	struct vm *vm = &vms->vms[lease];
+
+	if (vm->pidfd < 0)
+		return;
+	vm->unbound |= UINT32_C(1) << part;
+	if (vm->kill_at_us && !(vm->unbinding & ~vm->unbound))
+		vm_kill(vm);
 }
 
 void vms_forget(struct vms *vms, uint32_t lease)

@@ -25,7 +25,7 @@ static uint32_t memdev_at(const struct iso_engine *e, struct iso_pci_address add
 	return ISO_NONE;
 }
 
-/* The kernel resets these devices by itself; what it does must end before regions are made. */
+/* The kernel unbinds and resets these devices by itself; what it does must end before regions are made. */
 static bool kernel_recovers(enum iso_cause cause)
 {
 	return cause == ISO_CAUSE_SURPRISE_DOWN || cause == ISO_CAUSE_FATAL_ERROR ||
@@ -91,6 +91,23 @@ static struct incident *correlate(struct iso_engine *e, enum iso_cause cause, co
 	return incident;
 }
 
+/* Which parts of its memory each victim of this step loses to the kernel. */
+static void mark_unbinding(struct iso_engine *e)
+{
+	uint32_t i, p;
+
+	for (i = 0; i < e->n_kills; i++) {
+		const struct lease *lease = &e->leases[e->kills[i].lease];
+
+		for (p = 0; p < lease->n_instances; p++) {
+			const struct instance *instance = &e->instances[lease->instances[p]];
+
+			if (instance->lost)
+				e->kills[i].unbinding |= UINT32_C(1) << instance->part;
+		}
+	}
+}
+
 /* The memdevs marked down, which hang below `port`, are lost with everything on them. */
 static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *unit, uint32_t port,
 		      uint64_t record_ns)
@@ -111,6 +128,8 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 	for (i = 0; i < e->n_regions; i++)
 		if (e->regions[i].used && blast_hits(e, &e->regions[i]))
 			region_lose(e, i, incident ? incident->id : 0);
+	if (kernel_recovers(cause))
+		mark_unbinding(e);
 	if (takes_capacity && cause != ISO_CAUSE_OPERATOR)
 		flap_count(e, port, incident);
 	if (incident && e->policy.waits_for_operator)

@@ -178,7 +178,7 @@ static void lease_kill(struct iso_engine *e, uint32_t l, uint64_t incident_id)
 	lease->deadline_ns = e->now_ns + e->policy.exit_ns;
 	engine_arm(e, lease->deadline_ns);
 	emit_kill(e, l);
-	note = emit_note(e, ISO_NOTE_KILL, incident_id, "%s: SIGKILL to process %d",
+	note = emit_note(e, ISO_NOTE_KILL, incident_id, "%s: process %d is killed",
 			 lease->terms.name, lease->pid);
 	note->lease = l;
 	note->lease_epoch = lease->epoch;

@@ -60,7 +60,7 @@ def killed_by_daemon(e: DemoEvidence):
 
 
 def nobody_else(e: DemoEvidence):
-    """no other VM was sent SIGKILL or SIGBUS"""
+    """no other VM was sent SIGKILL, SIGSTOP or SIGBUS"""
     for f in e.faults:
         pids = {f.before.vms[vm].pid: vm for vm in f.plan.survivors}
         for r in e.trace:

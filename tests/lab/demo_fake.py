@@ -82,6 +82,8 @@ class FakeRun:
 
     def _dies(self, vm: str, t0: int):
         pid = self.pids[vm]
+        self.traced(t0 + 1 * MS, "daxmgrd", "signal_generate",
+                    f"sig=19 errno=0 code=0 comm=qemu-system-x86 pid={pid} grp=1 res=0")
         self.traced(t0 + 2 * MS, "daxmgrd", "signal_generate",
                     f"sig=9 errno=0 code=0 comm=qemu-system-x86 pid={pid} grp=1 res=0")
         for task in (pid + 1, pid):

@@ -5,6 +5,7 @@ from .demo_evidence import DemoEvidence, Injected
 
 UNIT_OF_DEATH = ("killed", "dumped")
 SIGKILL = 9
+SIGSTOP = 19
 # A unit's exit record comes after the process is gone; systemd may be busy.
 RECORD_SLACK_NS = 2_000_000_000
 
@@ -26,11 +27,11 @@ def first_record(e: DemoEvidence, f: Injected) -> tuple:
     return min(found, default=(None, "no record was found"))
 
 
-def sent_at(e: DemoEvidence, f: Injected, vm: str) -> tuple:
-    """(time, sender) of the SIGKILL to the process that a VM had before the fault."""
+def sent_at(e: DemoEvidence, f: Injected, vm: str, signals=(SIGKILL,)) -> tuple:
+    """(time, sender) of the first of these signals to the process that a VM had before the fault."""
     pid = f.before.vms[vm].pid
     for r in e.trace:
-        if (r.event == "signal_generate" and r.number("sig") == SIGKILL and r.number("pid") == pid
+        if (r.event == "signal_generate" and r.number("sig") in signals and r.number("pid") == pid
                 and f.inject_ns <= r.ns <= f.window_end_ns):
             return r.ns, r.task
     return None, ""
@@ -56,10 +57,11 @@ def exit_signal(e: DemoEvidence, f: Injected, vm: str):
 
 def victim(e: DemoEvidence, f: Injected, vm: str, t0) -> dict:
     sent, sender = sent_at(e, f, vm)
+    stopped, _ = sent_at(e, f, vm, (SIGSTOP, SIGKILL))
     exited = exited_at(e, f, vm, f.inject_ns)
     base = t0 or f.inject_ns
     return {"name": vm, "signal": exit_signal(e, f, vm), "sent_by": sender,
-            "sent_at_ms": ms(sent and sent - base), "exited_at_ms": ms(exited and exited - base)}
+            "stopped_at_ms": ms(stopped and stopped - base), "sent_at_ms": ms(sent and sent - base), "exited_at_ms": ms(exited and exited - base)}
 
 
 def note_after(e: DemoEvidence, f: Injected, kind: str, since: int):

@@ -35,19 +35,20 @@ def _recovered(fault: dict) -> str:
     return text
 
 
-def _sent(fault: dict) -> str:
-    sent = [v["sent_at_ms"] for v in fault["victims"] if v["sent_at_ms"] is not None]
-    return _ms(max(sent)) if sent else "-"
+def _last(fault: dict, what: str) -> str:
+    times = [v[what] for v in fault["victims"] if v[what] is not None]
+    return _ms(max(times)) if times else "-"
 
 
 def summary(result: dict) -> list:
     """Lines of the summary."""
-    rows = [["fault", "killed", "untouched (largest gap)", "record -> last SIGKILL", "contained", "recovered",
-             "capacity before -> after"]]
+    rows = [["fault", "killed", "untouched (largest gap)", "record -> last stopped", "last SIGKILL", "contained",
+             "recovered", "capacity before -> after"]]
     for fault in result["faults"]:
         rows.append([
             f'{fault["kind"]} {fault["unit"]}', _killed(fault),
-            f'{", ".join(fault["survivors"])} ({_ms(fault["survivor_max_gap_ms"], 0)})', _sent(fault),
+            f'{", ".join(fault["survivors"])} ({_ms(fault["survivor_max_gap_ms"], 0)})',
+            _last(fault, "stopped_at_ms"), _last(fault, "sent_at_ms"),
             _ms(fault["contain_ms"]), _recovered(fault),
             f'{_mib(fault["capacity_before_bytes"])} -> {_mib(fault["capacity_after_bytes"])}'])
     reboot = result["summary"]["reboot_instead"]
@@ -55,8 +56,9 @@ def summary(result: dict) -> list:
         f'Kernel {result["kernel"]}, VMs under '
         f'{", ".join(sorted({str(word) for word in result["accelerator"].values()}))}', "",
         *_table(rows), "",
-        "Times are from the kernel's first record of the fault. A survivor's gap is the longest time in which its",
-        "counter did not rise; it prints every 200 ms and is read every 100 ms.",
+        "Times are from the kernel's first record of the fault. Stopped: it runs no more; SIGKILL follows when the kernel has",
+        "taken its memory away. A survivor's gap is the longest time in which its counter did not rise; it prints every",
+        "200 ms and is read every 100 ms.",
         f'A reboot instead, each time: all {reboot["vms_down"]} VMs down for at least '
         f'{reboot["measured_guest_boot_s"]:.1f} s (boot time of this guest, measured).',
     ]

@@ -36,7 +36,7 @@ prepare() {{
     for event in ras/aer_event ras/memory_failure_event mce/mce_record pci/pci_hp_event cxl $2; do
         [ -e events/$event/enable ] && echo 1 > events/$event/enable
     done
-    echo 'sig==9 || sig==7' > events/signal/signal_generate/filter && echo 1 > events/signal/signal_generate/enable
+    echo 'sig==9 || sig==7 || sig==19' > events/signal/signal_generate/filter && echo 1 > events/signal/signal_generate/enable
     echo 'comm ~ "qemu*"' > events/sched/sched_process_exit/filter && echo 1 > events/sched/sched_process_exit/enable
 }}
 prepare {TRACE_LIVE}

@@ -210,7 +210,7 @@ class CellPlay(Play):
                 yield f"{vm}, which survives, ended by {exits[-1].get('EXIT_CODE')} {exits[-1].get('EXIT_STATUS')}"
 
     def _signals(self):
-        """No SIGKILL or SIGBUS to a survivor, as the kernel traced it."""
+        """No SIGKILL, SIGSTOP or SIGBUS to a survivor, as the kernel traced it."""
         pids = {self.before.pids[vm]: vm for vm in self._survivors}
         for line in self.guest.trace_live.since(self.marks.guest_ns("cell")):
             match = re.match(r"signal_generate: sig=(\d+) .* pid=(\d+) ", line)

@@ -73,6 +73,7 @@ class FiguresTest(DemoCase):
         self.assertEqual(first["contain_ms"], 40.0)
         self.assertEqual(first["recover_ms"], 8000.0)
         self.assertEqual(first["capacity_before_bytes"], 2048 * MIB)
+        self.assertEqual(first["victims"][0]["stopped_at_ms"], 1.0)
         self.assertEqual(first["victims"][0]["sent_at_ms"], 2.0)
         self.assertEqual(first["victims"][0]["signal"], 9)
         self.assertEqual(first["victims"][0]["sent_by"], "daxmgrd")

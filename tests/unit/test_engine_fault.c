@@ -90,6 +90,30 @@ Test(engine_fault, incident)
 	world_free(w);
 }
 
+/* Proves: the executor knows at whose loss the kernel unbinds the memory by itself. */
+Test(engine_fault, the_kernel_unbinds)
+{
+	static const struct {
+		enum iso_cause cause;
+		uint32_t unbinding;
+	} cases[] = {
+		{ISO_CAUSE_SURPRISE_DOWN, 1}, {ISO_CAUSE_FATAL_ERROR, 1},
+		{ISO_CAUSE_LINK_DOWN, 1},     {ISO_CAUSE_DEVICE_GONE, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct world *w = world_pair();
+
+		world_start_vm(w, "web", "low", WORLD_PART);
+		kernel_surprise_down(w, 0);
+		world_fault_port(w, 0, cases[i].cause);
+		cr_assert_eq(w->effects.n_kills, 1);
+		cr_assert_eq(w->effects.kills[0].unbinding, cases[i].unbinding, "%s",
+			     iso_cause_name(cases[i].cause));
+		world_free(w);
+	}
+}
+
 /* Proves: one cause is one incident, however many records tell of it, and kills once. */
 Test(engine_fault, many_records_one_incident)
 {

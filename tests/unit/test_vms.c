@@ -114,8 +114,8 @@ Test(vms, a_manager_that_does_not_listen_stops_nothing, .timeout = 10)
 	manager_stop_listening();
 	pid = child_start(&pidfd);
 	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
-	cr_assert_eq(vms_kill(vms, 1, 6), -ENOENT, "of another epoch");
-	cr_assert_eq(vms_kill(vms, 1, 7), 0);
+	cr_assert_eq(vms_kill(vms, 1, 6, 0), -ENOENT, "of another epoch");
+	cr_assert_eq(vms_kill(vms, 1, 7, 0), 0);
 	waitpid(pid, NULL, 0);
 	while (!n_exited)
 		cr_assert_geq(sd_event_run(event, 1000000), 0);
@@ -123,6 +123,108 @@ Test(vms, a_manager_that_does_not_listen_stops_nothing, .timeout = 10)
 	vms_free(vms);
 	sd_event_unref(event);
 	manager_close(manager);
+}
+
+static bool is_stopped(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status);
+}
+
+static bool lives(pid_t pid)
+{
+	return waitpid(pid, NULL, WNOHANG) == 0;
+}
+
+static bool was_killed(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGKILL;
+}
+
+/* Proves: no VM exits while the kernel unbinds any part of its memory, and it is killed right after. */
+Test(vms, the_kernel_lets_go_first, .timeout = 10)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms = build(&event, &n_exited);
+	int pidfd;
+	pid_t pid = child_start(&pidfd);
+
+	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
+	cr_assert_eq(vms_kill(vms, 1, 7, 6), 0);
+	cr_assert(is_stopped(pid));
+	vms_unbound(vms, 2, 1);
+	vms_unbound(vms, 1, 1);
+	vms_unbound(vms, 1, 1);
+	cr_assert(lives(pid), "its other part is still bound");
+	vms_unbound(vms, 1, 2);
+	cr_assert(was_killed(pid));
+	vms_free(vms);
+	sd_event_unref(event);
+}
+
+/* Proves: what is unbound before the kill is not waited for. */
+Test(vms, the_kernel_was_quicker, .timeout = 10)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms = build(&event, &n_exited);
+	int pidfd;
+	pid_t pid = child_start(&pidfd);
+
+	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
+	vms_unbound(vms, 1, 0);
+	cr_assert(lives(pid));
+	cr_assert_eq(vms_kill(vms, 1, 7, 1), 0);
+	cr_assert(was_killed(pid));
+	vms_free(vms);
+	sd_event_unref(event);
+}
+
+/* Proves: a kernel that never lets go keeps no VM; each has the whole time, and its own. */
+Test(vms, the_kernel_never_lets_go, .timeout = 10)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms = build(&event, &n_exited);
+	int first_fd, second_fd;
+	pid_t first = child_start(&first_fd), second = child_start(&second_fd);
+
+	cr_assert_eq(vms_add(vms, 1, 7, "x", first_fd), 0);
+	cr_assert_eq(vms_add(vms, 2, 7, "y", second_fd), 0);
+	cr_assert_eq(vms_kill(vms, 1, 7, 1), 0);
+	usleep(100000);
+	cr_assert_eq(vms_kill(vms, 2, 7, 1), 0);
+	cr_assert(is_stopped(first) && is_stopped(second));
+	while (n_exited < 1)
+		cr_assert_geq(sd_event_run(event, 1000000), 0);
+	cr_assert(was_killed(first));
+	while (n_exited < 2)
+		cr_assert_geq(sd_event_run(event, 1000000), 0);
+	cr_assert(was_killed(second));
+	vms_free(vms);
+	sd_event_unref(event);
+}
+
+/* Proves: a daemon that ends leaves nobody stopped. */
+Test(vms, nobody_stays_stopped, .timeout = 10)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms = build(&event, &n_exited);
+	int pidfd;
+	pid_t pid = child_start(&pidfd);
+
+	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
+	cr_assert_eq(vms_kill(vms, 1, 7, 1), 0);
+	cr_assert(is_stopped(pid));
+	vms_free(vms);
+	sd_event_unref(event);
+	cr_assert(was_killed(pid));
 }
 
 Test(vms, readiness_is_told_until_it_is_taken, .timeout = 10)
@@ -171,7 +273,7 @@ static int take_as_service(int first, int second, pid_t living)
 	if (vms_take_stored(vms, "x", &pid) != -ENOENT)
 		return 3;
 	vms_drop_stored(vms);
-	if (vms_add(vms, 0, 1, "x", fd) < 0 || vms_kill(vms, 0, 1) < 0)
+	if (vms_add(vms, 0, 1, "x", fd) < 0 || vms_kill(vms, 0, 1, 0) < 0)
 		return 4;
 	return 0;
 }

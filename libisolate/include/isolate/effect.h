@@ -12,7 +12,7 @@
 #include <isolate/types.h>
 
 enum iso_effect_kind {
-	ISO_EFFECT_KILL,          /* SIGKILL the VM of `lease`, now */
+	ISO_EFFECT_KILL,          /* the VM of `lease` runs no more, from now on, and dies */
 	ISO_EFFECT_REPLY,         /* answer a request */
 	ISO_EFFECT_NOTE,          /* one line of a timeline: subscribers, journal, store */
 	ISO_EFFECT_SAVE_LEASE,    /* store the lease as it stands (or its end) */
@@ -92,6 +92,7 @@ struct iso_effect {
 	uint32_t lease_epoch;
 	uint32_t port;
 	uint64_t incident; /* 0: none */
+	uint32_t unbinding; /* KILL: a bit for each part of the lease that the kernel takes away by itself */
 	uint32_t note;     /* enum iso_note_kind */
 	uint64_t at_ns;    /* NOTE: when it happened */
 	uint64_t request;  /* REPLY */

@@ -66,7 +66,7 @@ enum iso_lease_state {
 	ISO_LEASE_PREPARING,  /* instances are being carved, zeroed, proved */
 	ISO_LEASE_ACQUIRED,   /* granted; expires unless attached */
 	ISO_LEASE_ATTACHED,
-	ISO_LEASE_KILLED,     /* SIGKILL sent, not gone yet */
+	ISO_LEASE_KILLED,     /* stopped or sent SIGKILL, not gone yet */
 	ISO_LEASE_KEPT,       /* clean exit, capacity kept for a while */
 	ISO_LEASE_VERIFYING,  /* gone; who still maps its instances? */
 	ISO_LEASE_RETRACTING, /* nodes and links are taken back, instances removed */
