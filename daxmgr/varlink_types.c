@@ -110,10 +110,10 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(Component, COMMENT("store, trace, uevents, guard, 
 SD_VARLINK_DEFINE_STRUCT_TYPE(DomainStatus, COMMENT("Path of its first root port"),
 			      FIELD(domain, STRING), FIELD(state, STRING), MAYBE(reason, STRING));
 
-SD_VARLINK_DEFINE_STRUCT_TYPE(Victim, FIELD(name, STRING), MAYBE(pid, INT),
-			      COMMENT("When it was stopped or sent SIGKILL, CLOCK_BOOTTIME of the incident's boot"),
-			      MAYBE(killedNs, INT), COMMENT("Its end was seen"),
-			      MAYBE(exitedNs, INT));
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Victim, FIELD(name, STRING), MAYBE(pid, INT),
+	COMMENT("When it was stopped or sent SIGKILL, CLOCK_BOOTTIME of the incident's boot"),
+	MAYBE(killedNs, INT), COMMENT("Its end was seen"), MAYBE(exitedNs, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Note, COMMENT("Order within the incident"), MAYBE(seq, INT),

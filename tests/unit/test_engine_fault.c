@@ -97,8 +97,10 @@ Test(engine_fault, the_kernel_unbinds)
 		enum iso_cause cause;
 		uint32_t unbinding;
 	} cases[] = {
-		{ISO_CAUSE_SURPRISE_DOWN, 1}, {ISO_CAUSE_FATAL_ERROR, 1},
-		{ISO_CAUSE_LINK_DOWN, 1},     {ISO_CAUSE_DEVICE_GONE, 0},
+		{ISO_CAUSE_SURPRISE_DOWN, 1},
+		{ISO_CAUSE_FATAL_ERROR, 1},
+		{ISO_CAUSE_LINK_DOWN, 1},
+		{ISO_CAUSE_DEVICE_GONE, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
