@@ -147,6 +147,7 @@ int control_recover(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, 
 int control_list_incidents(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_events(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_monitor(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_reconcile(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_get_workers(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 
 #endif

@@ -89,6 +89,8 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 	int pidfd;
 
 	if (!same_boot) { /* its process and its devices ended with that boot */
+		restore.rebooted = true;
+		daemon_step(daemon, &event);
 		store_end_lease(daemon->store, row->terms.name, 0);
 		return 0;
 	}
@@ -117,6 +119,7 @@ static int restore_incident(void *userdata, const struct iso_restore_incident *r
 	};
 
 	restore.open = row->open && same_boot;
+	restore.rebooted = row->open && !same_boot;
 	daemon_step(userdata, &event);
 	return 0;
 }

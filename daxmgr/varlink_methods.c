@@ -119,3 +119,8 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	OUT_MAYBE(gap, INT));
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
+
+SD_VARLINK_DEFINE_METHOD(
+	Reconcile, COMMENT("Only look: what is found is not corrected by this look; absent: false"),
+	IN_MAYBE(dryRun, BOOL), OUT_LIST_OF(findings, Finding),
+	COMMENT("So many more were found than there is room for"), OUT(omitted, INT));

@@ -32,6 +32,14 @@ static bool anybody_attached(const struct iso_engine *e)
 	return false;
 }
 
+/* Return: whether one was begun: not when nobody could map anything. */
+bool inspection_now(struct iso_engine *e)
+{
+	e->inspect_at_ns = e->now_ns;
+	inspection_advance(e);
+	return e->inspect_operation != 0;
+}
+
 void inspection_advance(struct iso_engine *e)
 {
 	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};

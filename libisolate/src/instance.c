@@ -252,8 +252,11 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 	instance_enter(e, i, ISO_INSTANCE_DOOMED);
 	instance->retry_at_ns = e->now_ns + e->policy.observe_ns;
 	engine_arm(e, instance->retry_at_ns);
+	if (instance->mapper == completion->mappers[0])
+		return; /* told already */
+	instance->mapper = completion->mappers[0];
 	emit_note(e, ISO_NOTE_STRANGER, 0, "dax%u.%u belongs to no lease but process %d maps it",
-		  instance->region_kernel_id, instance->kernel_id, completion->mappers[0])
+		  instance->region_kernel_id, instance->kernel_id, instance->mapper)
 		->instance = i;
 }
 
@@ -309,7 +312,8 @@ static uint32_t live_region_with(const struct iso_engine *e, uint32_t kernel_id)
 }
 
 /* Where a name is, or would be, in the index of this observation. */
-static uint32_t *index_slot(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
+static uint32_t *index_slot(const struct iso_engine *e, uint32_t region_kernel_id,
+			    uint32_t kernel_id)
 {
 	uint32_t mask = e->name_index_size - 1;
 	uint32_t slot = (region_kernel_id * 2654435761u ^ kernel_id * 2246822519u) & mask;
@@ -324,7 +328,7 @@ static uint32_t *index_slot(struct iso_engine *e, uint32_t region_kernel_id, uin
 }
 
 /* Thousands of names are looked up in one observation; a list would be walked for each. */
-void instance_index(struct iso_engine *e)
+void instance_index(const struct iso_engine *e)
 {
 	uint32_t i;
 
@@ -342,7 +346,7 @@ void instance_index(struct iso_engine *e)
 	}
 }
 
-uint32_t instance_indexed(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
+uint32_t instance_indexed(const struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
 {
 	return *index_slot(e, region_kernel_id, kernel_id);
 }

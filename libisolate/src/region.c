@@ -70,6 +70,7 @@ static uint32_t region_new(struct iso_engine *e, const struct iso_region_definit
 		.desired = true,
 		/* The one under way may show a region that was just cleared under this name. */
 		.observation_stale = e->observed,
+		.look_stale = e->observed,
 		.unobserved = true,
 	};
 	topology_domains(e);

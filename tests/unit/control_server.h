@@ -144,6 +144,9 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 	case ISO_EVENT_RECOVER:
 		event->port.request = request;
 		break;
+	case ISO_EVENT_RECONCILE:
+		event->reconcile.request = request;
+		break;
 	default:
 		event->named.request = request;
 		break;

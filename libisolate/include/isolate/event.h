@@ -27,6 +27,7 @@ enum iso_event_kind {
 	ISO_EVENT_WITHDRAW,       /* the waiting client of a lease went away */
 	ISO_EVENT_ISOLATE,
 	ISO_EVENT_RECOVER,
+	ISO_EVENT_RECONCILE,      /* look at everything now and say what is not as believed */
 	ISO_EVENT_RESTORE_REGION, /* from the store, before the first snapshot */
 	ISO_EVENT_RESTORE_LEASE,
 	ISO_EVENT_RESTORE_INCIDENT,
@@ -147,6 +148,7 @@ struct iso_restore_lease {
 	uint64_t sequence; /* fairness order */
 	uint32_t state; /* enum iso_lease_state as saved */
 	bool was_killed; /* by us */
+	bool rebooted; /* of another boot: it ended with that and is only counted */
 	bool has_process; /* the pidfd came back from the fd store and lives */
 	int32_t pid;
 	uint64_t process_start; /* of that pid, ticks since boot: tells it from a later owner */
@@ -166,6 +168,7 @@ struct iso_restore_incident {
 	uint32_t n_killed, n_exited, n_records;
 	char held_port[ISO_PATH_BYTES]; /* kept away until RECOVER; empty: none */
 	bool held_flapping; /* because it was lost too often, not by an operator */
+	bool rebooted; /* it was open in another boot and ended with that: only counted */
 	bool open; /* false: only keeps the numbering going */
 };
 
@@ -175,6 +178,9 @@ struct iso_event {
 	union {
 		struct iso_fault fault;
 		struct iso_pci_address settled;
+		struct {
+			bool gap; /* something was missed: what is found then is told */
+		} changed;
 		struct iso_completion completion;
 		struct iso_snapshot snapshot;
 		struct iso_inspection inspection;
@@ -202,6 +208,10 @@ struct iso_event {
 			char port[ISO_PATH_BYTES];
 			bool evict; /* RECOVER: tenants above in the decoder order make way */
 		} port; /* ISOLATE, RECOVER: path or address */
+		struct {
+			uint64_t request;
+			bool dry_run; /* nothing is corrected by this look */
+		} reconcile;
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;
