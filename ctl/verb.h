@@ -91,6 +91,7 @@ int verb_recover(struct context *, int, char *[]);
 int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
+int verb_reconcile(struct context *, int, char *[]);
 int verb_doctor(struct context *, int, char *[]);
 int verb_workers(struct context *, int, char *[]);
 

@@ -48,6 +48,8 @@ const struct verb verbs[] = {
 	 "  --limit N    (100)\n"
 	 "  --since ID   only those after this one\n",
 	 false, verb_events},
+	{"reconcile", "", "compare the host with what is believed of it",
+	 "  --dry-run   only look: correct nothing\n", false, verb_reconcile},
 	{"monitor", "", "notes and events as they happen", NULL, false, verb_monitor},
 	{"workers", "", "worker processes and what they do", NULL, false, verb_workers},
 	{NULL, NULL, NULL, NULL, false, NULL},
