@@ -19,13 +19,14 @@ static int build_finding(const struct iso_finding *finding, sd_json_variant **re
 	control_text(seen, sizeof(seen), finding->seen);
 	control_text(believed, sizeof(believed), finding->believed);
 	control_text(action, sizeof(action), finding->action);
-	return sd_json_buildo(
-		ret, SD_JSON_BUILD_PAIR_STRING("kind", iso_finding_name(finding->kind)),
-		SD_JSON_BUILD_PAIR_STRING("object", object), SD_JSON_BUILD_PAIR_STRING("seen", seen),
-		SD_JSON_BUILD_PAIR_CONDITION(!!believed[0], "believed",
-					     SD_JSON_BUILD_STRING(believed)),
-		SD_JSON_BUILD_PAIR_STRING("remedy", iso_remedy_name(finding->remedy)),
-		SD_JSON_BUILD_PAIR_STRING("action", action));
+	return sd_json_buildo(ret,
+			      SD_JSON_BUILD_PAIR_STRING("kind", iso_finding_name(finding->kind)),
+			      SD_JSON_BUILD_PAIR_STRING("object", object),
+			      SD_JSON_BUILD_PAIR_STRING("seen", seen),
+			      SD_JSON_BUILD_PAIR_CONDITION(!!believed[0], "believed",
+							   SD_JSON_BUILD_STRING(believed)),
+			      SD_JSON_BUILD_PAIR_STRING("remedy", iso_remedy_name(finding->remedy)),
+			      SD_JSON_BUILD_PAIR_STRING("action", action));
 }
 
 /* The engine keeps them until the next request is taken up, which is after this. */

@@ -387,6 +387,19 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r, const struct iso_obse
 	instance_advance(e, i);
 }
 
+/*
+ * A name that was given to another device while nobody looked: other numbers,
+ * or another size where the store remembers no numbers.
+ */
+bool instance_is_another(const struct instance *instance, const struct iso_observed_instance *seen)
+{
+	if (instance->state != ISO_INSTANCE_HELD)
+		return false;
+	if (instance->major && seen->major)
+		return instance->major != seen->major || instance->minor != seen->minor;
+	return instance->bytes != seen->bytes;
+}
+
 static void take_in_one(struct iso_engine *e, const struct iso_observed_instance *seen)
 {
 	uint32_t r = live_region_with(e, seen->region_kernel_id);
@@ -406,6 +419,8 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 		adopt_orphan(e, r, seen); /* also from kmem, as long as none of it is online */
 		return;
 	}
+	if (instance_is_another(&e->instances[i], seen))
+		return; /* the lease's own has gone; this one is an orphan once that is taken apart */
 	e->instances[i].system_ram = seen->driver == ISO_DAX_KMEM;
 	e->instances[i].seen = seen->driver == ISO_DAX_DEVICE_DAX ||
 			       e->instances[i].state != ISO_INSTANCE_HELD;

@@ -128,9 +128,10 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such nam
 	   "the host could not be looked at", "firmware has locked its decoders")
 NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", "memdev-new",
 	   "memdev-renamed", "memdev-moved", "memdev-duplicate", "region-gone", "region-broken",
-	   "region-found", "region-renamed", "region-geometry", "region-twin", "region-quarantined",
-	   "region-busy", "instance-gone", "instance-unbound", "instance-orphan", "instance-empty",
-	   "instance-kmem", "lease-without-instance", "vm-gone", "stranger", "recovery-unfinished")
+	   "region-found", "region-renamed", "region-geometry", "region-twin", "region-undefined",
+	   "region-quarantined", "region-busy", "instance-gone", "instance-unbound",
+	   "instance-orphan", "instance-empty", "instance-kmem", "lease-without-instance",
+	   "vm-gone", "stranger", "recovery-unfinished")
 NAME_TABLE(iso_remedy_name, ISO_REMEDIES, "nothing", "itself", "person")
 
 const char *iso_pin_name(uint32_t pins)

@@ -42,8 +42,7 @@ struct iso_finding *finding_add(struct finding_list *list, enum iso_finding_kind
 	write_text(finding.object, sizeof(finding.object), format, arguments);
 	va_end(arguments);
 	for (i = 0; i < list->n && i < list->room; i++)
-		if (list->at[i].kind == finding.kind &&
-		    !strcmp(list->at[i].object, finding.object))
+		if (list->at[i].kind == finding.kind && !strcmp(list->at[i].object, finding.object))
 			return NULL;
 	if (list->n++ >= list->room)
 		return NULL;
@@ -62,8 +61,8 @@ static void find_reboot(const struct iso_engine *e, struct finding_list *list)
 		return;
 	finding = finding_add(list, ISO_FINDING_HOST_REBOOTED, ISO_REMEDY_ITSELF, "host");
 	finding_seen(finding, "it was booted since the daemon ran last");
-	finding_believed(finding, "%u leases and %u open incidents",
-			 reconcile->n_leases_rebooted, reconcile->n_incidents_rebooted);
+	finding_believed(finding, "%u leases and %u open incidents", reconcile->n_leases_rebooted,
+			 reconcile->n_incidents_rebooted);
 	finding_action(finding, "those ended with that boot; regions are made or taken over, VMs "
 				"ask anew");
 }

@@ -39,9 +39,9 @@ static void find_kmem(const struct iso_engine *e, const struct iso_observed_inst
 		      uint32_t i, struct finding_list *list)
 {
 	bool leased = i != ISO_NONE && e->instances[i].lease != ISO_NONE;
-	struct iso_finding *finding =
-		add(list, ISO_FINDING_INSTANCE_KMEM, leased ? ISO_REMEDY_ITSELF : ISO_REMEDY_PERSON,
-		    seen->region_kernel_id, seen->kernel_id);
+	struct iso_finding *finding = add(list, ISO_FINDING_INSTANCE_KMEM,
+					  leased ? ISO_REMEDY_ITSELF : ISO_REMEDY_PERSON,
+					  seen->region_kernel_id, seen->kernel_id);
 
 	finding_seen(finding, "the kernel has it as System RAM (kmem)");
 	if (leased) {
@@ -98,7 +98,15 @@ static void compare(const struct iso_engine *e, const struct iso_observed_instan
 		known->seen = true;
 	if (known && (known->operation || known->lost))
 		return;
-	if (seen->driver == ISO_DAX_KMEM) {
+	if (known && known->lease != ISO_NONE && instance_is_another(known, seen)) {
+		finding = add(list, ISO_FINDING_INSTANCE_GONE, ISO_REMEDY_ITSELF,
+			      seen->region_kernel_id, seen->kernel_id);
+		finding_seen(finding, "another device has this name, of %llu MiB",
+			     (unsigned long long)seen->bytes >> 20);
+		finding_believed(finding, "held by VM %s", lease_name(e, i));
+		finding_action(finding, "what runs of the VM is killed; the other one is removed "
+					"once nobody maps it");
+	} else if (seen->driver == ISO_DAX_KMEM) {
 		find_kmem(e, seen, i, list);
 	} else if (!known || known->lease == ISO_NONE) {
 		find_orphan(e, seen, i, list);
@@ -114,9 +122,8 @@ static void compare(const struct iso_engine *e, const struct iso_observed_instan
 static void find_gone(const struct iso_engine *e, uint32_t i, struct finding_list *list)
 {
 	const struct instance *instance = &e->instances[i];
-	struct iso_finding *finding =
-		add(list, ISO_FINDING_INSTANCE_GONE, ISO_REMEDY_ITSELF, instance->region_kernel_id,
-		    instance->kernel_id);
+	struct iso_finding *finding = add(list, ISO_FINDING_INSTANCE_GONE, ISO_REMEDY_ITSELF,
+					  instance->region_kernel_id, instance->kernel_id);
 
 	finding_seen(finding, "region %s has no such instance",
 		     e->regions[instance->region].definition.name);

@@ -65,8 +65,8 @@ static void find_duplicate(const struct iso_snapshot *s, uint32_t i, struct find
 	finding_action(finding, "no new region is made on either: take one of them out");
 }
 
-static void find_new(const struct iso_engine *e, const struct iso_observed_memdev *seen,
-		     bool known, struct finding_list *list)
+static void find_new(const struct iso_engine *e, const struct iso_observed_memdev *seen, bool known,
+		     struct finding_list *list)
 {
 	const char *region = NULL;
 	uint32_t n = regions_on(e, seen->serial, &region);
@@ -113,8 +113,8 @@ static void find_gone(const struct iso_engine *e, const struct memdev *memdev,
 	finding_believed(finding, "%s at %s", memdev->name, memdev->path);
 	if (n)
 		finding_action(finding,
-			       "the VMs on region %s%s are killed; the region waits for it",
-			       region, n > 1 ? " and others" : "");
+			       "the VMs on region %s%s are killed; the region waits for it", region,
+			       n > 1 ? " and others" : "");
 	else
 		finding_action(finding, "no region stands on it: nothing is lost");
 }

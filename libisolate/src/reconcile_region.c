@@ -43,8 +43,7 @@ static void find_geometry(const struct region *region, const struct iso_observed
 			  struct finding_list *list)
 {
 	const struct iso_region_definition *definition = &region->definition;
-	bool granularity =
-		definition->granularity && definition->granularity != seen->granularity;
+	bool granularity = definition->granularity && definition->granularity != seen->granularity;
 	bool bytes = definition->bytes && definition->bytes != seen->range.bytes;
 	struct iso_finding *finding;
 
@@ -88,8 +87,7 @@ static void compare_absent(const struct region *region, const struct iso_observe
 			finding_believed(finding, "it was being made");
 		else if (region->kernel_id != ISO_NONE)
 			believed_kernel_id(finding, region);
-		finding_action(finding,
-			       "what is left of it is refilled, or deleted and made anew");
+		finding_action(finding, "what is left of it is refilled, or deleted and made anew");
 	} else if (region->kernel_id != ISO_NONE) {
 		finding = add(list, ISO_FINDING_REGION_GONE, ISO_REMEDY_ITSELF, region);
 		finding_seen(finding, "the kernel has no region on its memory devices");
@@ -129,6 +127,13 @@ static void compare(const struct region *region, const struct iso_observed_regio
 {
 	struct iso_finding *finding;
 
+	if (region->leaving && region->n_instances) {
+		finding = add(list, ISO_FINDING_REGION_UNDEFINED, ISO_REMEDY_ITSELF, region);
+		finding_seen(finding, "it is not defined any more, but VMs hold %u instances on it",
+			     region->n_instances);
+		finding_action(finding, "it takes no others, and is left alone when they have "
+					"ended");
+	}
 	if (!reconcile_comparable(region)) {
 		finding = add(list, ISO_FINDING_REGION_BUSY, ISO_REMEDY_NONE, region);
 		finding_seen(finding, "an operation on it is under way");
@@ -190,6 +195,27 @@ static bool same_shape(const struct iso_region_definition *definition,
 	return seen->ways == definition->ways;
 }
 
+/* Nobody can say whose it was; it eats the window, and nothing can be lost with it. */
+static void find_empty(const struct iso_observed_region *seen, struct finding_list *list)
+{
+	struct iso_finding *finding;
+	uint32_t i;
+
+	for (i = 0; i < seen->ways && i < ISO_WAYS_MAX; i++)
+		if (seen->targets[i].present)
+			return;
+	if (seen->committed || !seen->ways || !seen->range.bytes)
+		return;
+	finding = finding_add(list, ISO_FINDING_REGION_TWIN, ISO_REMEDY_PERSON, "region%u",
+			      seen->kernel_id);
+	finding_seen(finding, "an object without targets that takes %llu MiB of its window",
+		     (unsigned long long)seen->range.bytes >> 20);
+	finding_action(finding,
+		       "a creation left it, or somebody makes it now; if nobody does, "
+		       "'cxl destroy-region -f region%u'",
+		       seen->kernel_id);
+}
+
 /* Nobody's, but on memory devices of a managed one: it takes their room and their decoders. */
 static void find_twin(const struct iso_engine *e, const struct iso_observed_region *seen,
 		      struct finding_list *list)
@@ -198,8 +224,10 @@ static void find_twin(const struct iso_engine *e, const struct iso_observed_regi
 	struct iso_finding *finding;
 	bool twin;
 
-	if (!region)
+	if (!region) {
+		find_empty(seen, list);
 		return;
+	}
 	twin = same_shape(&region->definition, seen);
 	finding = finding_add(list, twin ? ISO_FINDING_REGION_TWIN : ISO_FINDING_REGION_GEOMETRY,
 			      ISO_REMEDY_PERSON, "region%u", seen->kernel_id);
@@ -207,8 +235,7 @@ static void find_twin(const struct iso_engine *e, const struct iso_observed_regi
 		finding_seen(finding, "a second object on the memory devices of region %s",
 			     region->definition.name);
 	else
-		finding_seen(finding,
-			     "on memory devices of region %s, in other order or number",
+		finding_seen(finding, "on memory devices of region %s, in other order or number",
 			     region->definition.name);
 	if (region->kernel_id != ISO_NONE)
 		finding_believed(finding, "region %s is region%u", region->definition.name,

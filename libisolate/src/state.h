@@ -84,6 +84,7 @@ struct region {
 	bool used;
 	bool desired;
 	bool from_operator;
+	bool leaving; /* not defined any more: ours as long as somebody stands on it */
 	bool draining;
 	bool open; /* to new tenants, as the planner saw it last */
 	bool has_hpa;
@@ -417,6 +418,7 @@ void region_restore(struct iso_engine *e, const struct iso_restore_region *resto
 void region_advance(struct iso_engine *e, uint32_t r);
 void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident);
 void region_lose_instances(struct iso_engine *e, uint32_t r, uint64_t incident);
+void region_drop_leaving(struct iso_engine *e);
 void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void region_completed(struct iso_engine *e, const struct operation *operation,
 		      const struct iso_completion *completion);
@@ -436,6 +438,7 @@ void instance_advance(struct iso_engine *e, uint32_t i);
 void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void instance_completed(struct iso_engine *e, const struct operation *operation,
 			const struct iso_completion *completion);
+bool instance_is_another(const struct instance *instance, const struct iso_observed_instance *seen);
 void instance_index(const struct iso_engine *e);
 uint32_t instance_indexed(const struct iso_engine *e, uint32_t region_kernel_id,
 			  uint32_t kernel_id);

@@ -178,8 +178,11 @@ Test(engine_reconcile, regions)
 /* Proves: a region of another size or granularity than defined is used, and said to be other. */
 Test(engine_reconcile, geometry)
 {
-	struct iso_region_definition definition = {
-		.name = "one", .ways = 1, .granularity = 256, .serials = {0x10}, .bytes = WORLD_UNIT};
+	struct iso_region_definition definition = {.name = "one",
+						   .ways = 1,
+						   .granularity = 256,
+						   .serials = {0x10},
+						   .bytes = WORLD_UNIT};
 	struct world *w = world_new();
 
 	world_simple_bridge(w, 1, 0x10);
@@ -209,7 +212,8 @@ Test(engine_reconcile, twin)
 
 	w->no_uevents = true;
 	run(w, true);
-	cr_assert_eq(iso_finding_count(w->engine), 0, "somebody else's region is nobody's business");
+	cr_assert_eq(iso_finding_count(w->engine), 0,
+		     "somebody else's region is nobody's business");
 	w->objects[o].ways = 1;
 	w->objects[o].granularity = 256;
 	w->objects[o].targets[0] = (struct iso_observed_target){0x10, true};
@@ -472,5 +476,69 @@ Test(engine_reconcile, room)
 	cr_assert_eq(iso_reconcile(w->engine, &event.snapshot, NULL, 0), 3);
 	cr_assert_null(iso_finding_get(w->engine, 0), "the engine keeps those of requests only");
 	free(picture);
+	world_free(w);
+}
+
+/* Its device goes without a word, and another one by hand gets its name. */
+static uint32_t exchange_device(struct world *w, uint32_t x, uint64_t bytes)
+{
+	uint32_t other = make_by_hand(w, w->dax[x].object, bytes);
+
+	w->dax[other].id = w->dax[x].id;
+	w->dax[other].minor = w->dax[x].minor + 40;
+	w->dax[x].exists = false;
+	w->seqnum++;
+	return other;
+}
+
+/* Proves: a name that was given to another device while nobody looked is not taken for the lease's. */
+Test(engine_reconcile, name_of_another_device)
+{
+	struct world *w = world_pair();
+	uint64_t request = world_acquire(w, "web", "low", WORLD_PART);
+	uint32_t x = 0, other;
+
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_reply(w, request), ISO_REPLY_DONE);
+	while (!w->dax[x].exists)
+		x++;
+	w->no_uevents = true;
+	other = exchange_device(w, x, 2 * WORLD_PART); /* dirty, and of another size */
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert(!world_has_lease(w, "web") || world_lease(w, "web").state != ISO_LEASE_ACQUIRED ||
+			  !w->dax[other].exists,
+		  "the grant is void\n%s", w->trace);
+	cr_assert(world_noted(w, "reconcile: dax0.1: another device has this name"), "%s",
+		  w->trace);
+	cr_assert_not(w->dax[other].exists, "nobody maps it: removed\n%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: the same while the daemon runs, told apart by the minor number. */
+Test(engine_reconcile, name_of_another_device_of_that_size)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->no_uevents = true;
+	exchange_device(w, w->processes[vm].maps[0], WORLD_PART);
+	run(w, true);
+	expect(w, ISO_FINDING_INSTANCE_GONE, ISO_REMEDY_ITSELF, "dax0.1");
+	run(w, false);
+	cr_assert_eq(w->processes[vm].kills, 1, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: an object without targets, which eats the window, is found. */
+Test(engine_reconcile, empty_object)
+{
+	struct world *w = world_pair();
+	uint32_t o = kernel_foreign_region(w, 0, 1);
+
+	w->objects[o].ways = 1;
+	run(w, true);
+	expect(w, ISO_FINDING_REGION_TWIN, ISO_REMEDY_PERSON, "region2");
+	w->objects[o].used = false;
 	world_free(w);
 }

@@ -22,6 +22,7 @@ enum iso_finding_kind {
 	ISO_FINDING_REGION_RENAMED,    /* another regionN */
 	ISO_FINDING_REGION_GEOMETRY,   /* other size, granularity, order or ways than defined */
 	ISO_FINDING_REGION_TWIN,       /* a second object on the memdevs of a managed one */
+	ISO_FINDING_REGION_UNDEFINED,  /* it left the configuration while somebody stands on it */
 	ISO_FINDING_REGION_QUARANTINED,
 	ISO_FINDING_REGION_BUSY,       /* an operation is under way: not compared */
 	ISO_FINDING_INSTANCE_GONE,
