@@ -168,7 +168,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedVm, FIELD(name, STRING), FIELD(state, STRI
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Finding,
-	COMMENT("host-rebooted, memdev-gone, memdev-new, memdev-renamed, memdev-moved, memdev-duplicate, region-gone, region-broken, region-found, region-renamed, region-geometry, region-twin, region-quarantined, region-busy, instance-gone, instance-unbound, instance-orphan, instance-empty, instance-kmem, lease-without-instance, vm-gone, stranger, recovery-unfinished"),
+	COMMENT("host-rebooted, memdev-gone, memdev-new, memdev-renamed, memdev-moved, memdev-duplicate, region-gone, region-broken, region-found, region-renamed, region-geometry, region-twin, region-undefined, region-quarantined, region-busy, instance-gone, instance-unbound, instance-orphan, instance-empty, instance-kmem, lease-without-instance, vm-gone, stranger, recovery-unfinished"),
 	FIELD(kind, STRING), COMMENT("E.g. memdev 0x10, region low, dax0.1, VM web"),
 	FIELD(object, STRING), COMMENT("What is there"), FIELD(seen, STRING),
 	COMMENT("What was thought to be; absent: nothing was known"), MAYBE(believed, STRING),

@@ -230,6 +230,8 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *sn
 		engine_observe(e); /* of an observation that was given up: the world went on */
 		return;
 	}
+	if (!e->observed)
+		region_drop_leaving(e);
 	if (!reconcile_observed(e, snapshot))
 		return;
 	e->observed_seqnum = snapshot->uevent_seqnum;
