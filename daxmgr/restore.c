@@ -151,6 +151,8 @@ int restore_all(struct daemon *daemon)
 		r = store_load_regions(daemon->store, restore_region, daemon);
 	if (r >= 0)
 		r = store_load_incidents(daemon->store, restore_incident, daemon);
+	if (r >= 0 && store_close_old_incidents(daemon->store) < 0)
+		log_line(LOG_WARNING, "incidents of an earlier boot are still listed as open");
 	if (r >= 0)
 		r = store_load_leases(daemon->store, restore_lease, daemon);
 	/* A process that no stored lease speaks of is not ours to hold. */
