@@ -83,6 +83,7 @@ int verb_region_create(struct context *, int, char *[]);
 int verb_region_destroy(struct context *, int, char *[]);
 int verb_vm_acquire(struct context *, int, char *[]);
 int verb_vm_release(struct context *, int, char *[]);
+int verb_vm_adopt(struct context *, int, char *[]);
 int verb_vm_list(struct context *, int, char *[]);
 int verb_vm_show(struct context *, int, char *[]);
 int verb_what_if(struct context *, int, char *[]);

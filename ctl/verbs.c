@@ -34,6 +34,8 @@ const struct verb verbs[] = {
 	 false, verb_vm_acquire},
 	{"vm release", "NAME", "end the lease of a VM that does not run", ASKS, true,
 	 verb_vm_release},
+	{"vm adopt", "NAME DEVICE", "make a VM of an instance made by hand and who maps it", ASKS,
+	 true, verb_vm_adopt},
 	{"vm list", "", "leases in the order they are served", NULL, false, verb_vm_list},
 	{"vm show", "NAME", "one lease with all there is to know", NULL, false, verb_vm_show},
 	{"what-if", "PORT|MEMDEV", "what its loss would mean now", NULL, false, verb_what_if},

@@ -54,7 +54,8 @@ static int bind_methods(sd_varlink_server *server)
 		control_recover, VARLINK_METHOD("ListIncidents"), control_list_incidents,
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
 		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
-		VARLINK_METHOD("Reconcile"), control_reconcile);
+		VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
+		control_adopt);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,
@@ -251,6 +252,8 @@ static const char *error_of(uint32_t reply)
 		return VARLINK_ERROR("NotObserved");
 	case ISO_REPLY_LOCKED:
 		return VARLINK_ERROR("Locked");
+	case ISO_REPLY_NOT_ADOPTABLE:
+		return VARLINK_ERROR("NotAdoptable");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
 	case ISO_REPLY_ALREADY:

@@ -25,6 +25,7 @@ ERROR_WITH_TEXT(StillRunning);
 ERROR_WITH_TEXT(Withdrawn);
 ERROR_WITH_TEXT(Pinning);
 ERROR_WITH_TEXT(Locked);
+ERROR_WITH_TEXT(NotAdoptable);
 ERROR_WITH_TEXT(NotObserved);
 ERROR_WITH_TEXT(StoreFailed);
 
@@ -68,6 +69,8 @@ SD_VARLINK_DEFINE_INTERFACE(
 	METHOD(ListEvents, "Stored records of the sources, oldest first"),
 	METHOD(Monitor, "Notes and events as they happen"),
 	METHOD(GetWorkers, "Worker processes and what they do"),
+	METHOD(Adopt,
+	       "Makes an instance that was made by hand, with the process that maps it, a lease"),
 	METHOD(Reconcile, "Looks at the host now and says what is not as it was believed to be"),
 	ERROR(NotReady, "The first observation has not ended: try again"),
 	ERROR(NoSuchName, "No lease or region has that name"),
@@ -91,5 +94,7 @@ SD_VARLINK_DEFINE_INTERFACE(
 	ERROR(Pinning,
 	      "The virtual machine pins its memory, and the host may not panic: [Pins] HostMayPanic="),
 	ERROR(Locked, "Firmware has locked the decoders of the region"),
+	ERROR(NotAdoptable,
+	      "It belongs to a lease, is System RAM or being removed, or not that process alone maps it"),
 	ERROR(NotObserved, "The host could not be looked at"),
 	ERROR(StoreFailed, "The store could not be read"));

@@ -51,5 +51,6 @@ extern const sd_varlink_symbol vl_method_ListEvents;
 extern const sd_varlink_symbol vl_method_Monitor;
 extern const sd_varlink_symbol vl_method_GetWorkers;
 extern const sd_varlink_symbol vl_method_Reconcile;
+extern const sd_varlink_symbol vl_method_Adopt;
 
 #endif

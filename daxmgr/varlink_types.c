@@ -66,7 +66,8 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	MAYBE(lease, STRING), COMMENT("N of /dev/daxmgr/vm/NAME/memN"), MAYBE(part, INT),
 	COMMENT("carving, zeroing, proving, ready, handing-over, held, doomed, verifying, removing"),
 	FIELD(state, STRING), FIELD(bytes, INT), FIELD(align, INT), FIELD(epoch, INT),
-	MAYBE(hpaStart, INT), COMMENT("Its region went away under it"), FIELD(lost, BOOL));
+	MAYBE(hpaStart, INT), COMMENT("Its region went away under it"), FIELD(lost, BOOL),
+	COMMENT("Of an orphan: a process that maps it"), MAYBE(mapper, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	PartWish, COMMENT("Bytes, a multiple of the alignment"), FIELD(size, INT),

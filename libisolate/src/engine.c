@@ -351,6 +351,9 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_RECOVER:
 		recover(e, event);
 		break;
+	case ISO_EVENT_ADOPT:
+		adopt_ask(e, &event->adopt);
+		break;
 	case ISO_EVENT_RECONCILE:
 		reconcile_ask(e, event->reconcile.request, event->reconcile.dry_run);
 		break;
@@ -524,5 +527,6 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	schedule_observation(e);
 	inspection_advance(e);
 	reconcile_advance(e);
+	adopt_advance(e);
 	return (struct iso_effects){e->kills, e->n_kills, e->others, e->n_others};
 }

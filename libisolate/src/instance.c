@@ -110,6 +110,8 @@ static void advance_doomed(struct iso_engine *e, uint32_t i)
 		instance_gone(e, i);
 		return;
 	}
+	if (instance->adopting)
+		return; /* it goes on when that has been decided */
 	if (instance->retry_at_ns > e->now_ns) {
 		engine_arm(e, instance->retry_at_ns);
 		return;
@@ -240,6 +242,10 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 
 	if (completion->n_mappers == 0 && instance->lost) {
 		instance_gone(e, i);
+		return;
+	}
+	if (completion->n_mappers == 0 && instance->adopting) {
+		instance_enter(e, i, ISO_INSTANCE_DOOMED);
 		return;
 	}
 	if (completion->n_mappers == 0) {

@@ -125,7 +125,8 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such nam
 	   "ways, granularity or memdev serials make no sense",
 	   "the first observation has not ended yet; try again",
 	   "the VM pins its memory: the loss of its port would panic the host",
-	   "the host could not be looked at", "firmware has locked its decoders")
+	   "the instance cannot be adopted", "the host could not be looked at",
+	   "firmware has locked its decoders")
 NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", "memdev-new",
 	   "memdev-renamed", "memdev-moved", "memdev-duplicate", "region-gone", "region-broken",
 	   "region-found", "region-renamed", "region-geometry", "region-twin", "region-undefined",

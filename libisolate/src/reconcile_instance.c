@@ -77,9 +77,9 @@ static void find_orphan(const struct iso_engine *e, const struct iso_observed_in
 		     (unsigned long long)seen->bytes >> 20);
 	if (mapper)
 		finding_action(finding,
-			       "process %d maps it: end that, then it is removed; VMs get "
-			       "memory by 'daxmgrctl vm acquire'",
-			       mapper);
+			       "process %d maps it: 'daxmgrctl vm adopt NAME dax%u.%u' makes that "
+			       "a VM; when it ends, it is removed",
+			       mapper, seen->region_kernel_id, seen->kernel_id);
 	else
 		finding_action(finding, "it is removed once nobody maps it");
 }

@@ -124,6 +124,7 @@ struct instance {
 	bool lost;
 	bool system_ram; /* kmem has it, as was told */
 	bool seen; /* in the snapshot being taken in */
+	bool adopting; /* not removed meanwhile */
 	int32_t mapper; /* of an orphan: a process that maps it, as last told; 0: none */
 };
 
@@ -244,6 +245,14 @@ struct reconcile {
 	bool looks_at_gap; /* the observation under way is the first after that */
 };
 
+enum adoption_stage { ADOPTION_IDLE, ADOPTION_ASKED, ADOPTION_LOOKING };
+
+/* One at a time: a person does it. */
+struct adoption {
+	struct iso_adopt asked;
+	uint32_t stage; /* enum adoption_stage */
+};
+
 struct iso_engine {
 	struct iso_limits limits;
 	struct iso_policy policy;
@@ -293,6 +302,7 @@ struct iso_engine {
 	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
+	struct adoption adoption;
 	bool regions_dirty;
 	bool placement_dirty;
 	bool domains_dirty;
@@ -406,8 +416,15 @@ void stuck_advance(struct iso_engine *e, uint32_t l);
 void stuck_revoked(struct iso_engine *e, uint32_t l, const struct iso_completion *completion);
 bool stuck_on_region(const struct iso_engine *e, uint32_t r);
 
+/* adopt.c: what was made by hand becomes a lease */
+void adopt_ask(struct iso_engine *e, const struct iso_adopt *adopt);
+void adopt_advance(struct iso_engine *e);
+void adopt_inspected(struct iso_engine *e, const struct iso_inspection *inspection);
+void adopt_inspection_ended(struct iso_engine *e, const struct iso_completion *completion);
+
 /* attach.c: a process becomes the VM of a lease, once it was looked at */
 void attach_inspected(struct iso_engine *e, uint32_t l, const struct iso_completion *completion);
+bool attach_process_taken(const struct iso_engine *e, int32_t pid);
 void attach_refuse(struct iso_engine *e, uint32_t l, enum iso_reply reply);
 
 /* region.c */
@@ -479,6 +496,7 @@ void plan_leave(struct iso_engine *e, uint32_t l);
 void inspection_take_in(struct iso_engine *e, const struct iso_inspection *inspection);
 void inspection_soon(struct iso_engine *e);
 bool inspection_now(struct iso_engine *e);
+bool inspection_of_everybody(struct iso_engine *e);
 void inspection_advance(struct iso_engine *e);
 void inspection_completed(struct iso_engine *e, const struct iso_completion *completion);
 

@@ -59,7 +59,8 @@ enum iso_reply {
 	ISO_REPLY_BAD_REGION,     /* definition: ways, granularity or serials make no sense */
 	ISO_REPLY_NOT_READY,      /* the first observation has not ended */
 	ISO_REPLY_PINNING,        /* the VM pins its memory and the host may not panic */
-	ISO_REPLY_NOT_OBSERVED,   /* reconcile: the host could not be looked at */
+	ISO_REPLY_NOT_ADOPTABLE,  /* adopt: see the text */
+	ISO_REPLY_NOT_OBSERVED,   /* reconcile, adopt: the host could not be looked at */
 	ISO_REPLY_LOCKED,         /* region destroy: firmware has locked its decoders */
 };
 

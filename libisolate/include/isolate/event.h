@@ -27,6 +27,7 @@ enum iso_event_kind {
 	ISO_EVENT_WITHDRAW,       /* the waiting client of a lease went away */
 	ISO_EVENT_ISOLATE,
 	ISO_EVENT_RECOVER,
+	ISO_EVENT_ADOPT,          /* an instance made by hand, and its process, become a lease */
 	ISO_EVENT_RECONCILE,      /* look at everything now and say what is not as believed */
 	ISO_EVENT_RESTORE_REGION, /* from the store, before the first snapshot */
 	ISO_EVENT_RESTORE_LEASE,
@@ -94,6 +95,15 @@ struct iso_inspection {
 	const struct iso_observed_mapper *mappers;
 	uint32_t n_mappers;
 	uint64_t uevent_seqnum; /* the kernel's counter before anything was read */
+};
+
+/* The process must be known not to have ended, e.g. by a pidfd that was opened before. */
+struct iso_adopt {
+	uint64_t request;
+	char name[ISO_NAME_BYTES]; /* of the lease to be */
+	uint32_t region_kernel_id; /* X of daxX.Y */
+	uint32_t kernel_id; /* Y */
+	int32_t pid;
 };
 
 struct iso_region_definition {
@@ -208,6 +218,7 @@ struct iso_event {
 			char port[ISO_PATH_BYTES];
 			bool evict; /* RECOVER: tenants above in the decoder order make way */
 		} port; /* ISOLATE, RECOVER: path or address */
+		struct iso_adopt adopt;
 		struct {
 			uint64_t request;
 			bool dry_run; /* nothing is corrected by this look */
