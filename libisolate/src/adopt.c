@@ -186,9 +186,8 @@ void adopt_inspected(struct iso_engine *e, const struct iso_inspection *inspecti
 	if (!wrong && reply == ISO_REPLY_DONE &&
 	    (e->instances[i].operation || inspection->uevent_seqnum < e->instances[i].seqnum_floor))
 		wrong = "another device had its name when it was looked at: try again";
-	mapper = wrong || reply != ISO_REPLY_DONE
-			 ? NULL
-			 : sole_mapper(inspection, &adoption->asked, text);
+	mapper = wrong || reply != ISO_REPLY_DONE ? NULL
+						  : sole_mapper(inspection, &adoption->asked, text);
 	if (reply != ISO_REPLY_DONE)
 		end(e, reply, ISO_NONE, NULL);
 	else if (!mapper)

@@ -41,13 +41,15 @@ struct iso_finding *finding_add(struct finding_list *list, enum iso_finding_kind
 	va_start(arguments, format);
 	write_text(finding.object, sizeof(finding.object), format, arguments);
 	va_end(arguments);
-	for (i = 0; i < list->n && i < list->room; i++)
+	if (list->n >= list->room) { /* counted, perhaps twice */
+		list->n++;
+		return NULL;
+	}
+	for (i = 0; i < list->n; i++)
 		if (list->at[i].kind == finding.kind && !strcmp(list->at[i].object, finding.object))
 			return NULL;
-	if (list->n++ >= list->room)
-		return NULL;
-	list->at[list->n - 1] = finding;
-	return &list->at[list->n - 1];
+	list->at[list->n] = finding;
+	return &list->at[list->n++];
 }
 
 /* ---- what no observation is needed for ---- */

@@ -147,8 +147,7 @@ Test(engine_adopt, refused)
 	uint64_t request;
 
 	cr_assert_eq(world_reply(w, ask(w, "hand", 8, pid)), ISO_REPLY_NOT_ADOPTABLE);
-	cr_assert_eq(world_reply(w, ask(w, "hand", 1, pid)), ISO_REPLY_NOT_ADOPTABLE,
-		     "of a lease");
+	cr_assert_eq(world_reply(w, ask(w, "hand", 1, pid)), ISO_REPLY_NOT_ADOPTABLE, "of a lease");
 	cr_assert_eq(world_reply(w, ask(w, "../hand", 9, pid)), ISO_REPLY_BAD_NAME);
 	cr_assert_eq(world_reply(w, ask(w, "web", 9, pid)), ISO_REPLY_NAME_IN_USE);
 	cr_assert_eq(world_reply(w, ask(w, "hand", 9, 1)), ISO_REPLY_PROCESS_TAKEN);
