@@ -83,6 +83,7 @@ int verb_region_create(struct context *, int, char *[]);
 int verb_region_destroy(struct context *, int, char *[]);
 int verb_vm_acquire(struct context *, int, char *[]);
 int verb_vm_release(struct context *, int, char *[]);
+int verb_vm_adopt(struct context *, int, char *[]);
 int verb_vm_list(struct context *, int, char *[]);
 int verb_vm_show(struct context *, int, char *[]);
 int verb_what_if(struct context *, int, char *[]);
@@ -91,6 +92,7 @@ int verb_recover(struct context *, int, char *[]);
 int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
+int verb_reconcile(struct context *, int, char *[]);
 int verb_doctor(struct context *, int, char *[]);
 int verb_workers(struct context *, int, char *[]);
 

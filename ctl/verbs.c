@@ -34,6 +34,8 @@ const struct verb verbs[] = {
 	 false, verb_vm_acquire},
 	{"vm release", "NAME", "end the lease of a VM that does not run", ASKS, true,
 	 verb_vm_release},
+	{"vm adopt", "NAME DEVICE", "make a VM of an instance made by hand and who maps it", ASKS,
+	 true, verb_vm_adopt},
 	{"vm list", "", "leases in the order they are served", NULL, false, verb_vm_list},
 	{"vm show", "NAME", "one lease with all there is to know", NULL, false, verb_vm_show},
 	{"what-if", "PORT|MEMDEV", "what its loss would mean now", NULL, false, verb_what_if},
@@ -48,6 +50,8 @@ const struct verb verbs[] = {
 	 "  --limit N    (100)\n"
 	 "  --since ID   only those after this one\n",
 	 false, verb_events},
+	{"reconcile", "", "compare the host with what is believed of it",
+	 "  --dry-run   only look: correct nothing\n", false, verb_reconcile},
 	{"monitor", "", "notes and events as they happen", NULL, false, verb_monitor},
 	{"workers", "", "worker processes and what they do", NULL, false, verb_workers},
 	{NULL, NULL, NULL, NULL, false, NULL},

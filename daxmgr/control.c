@@ -53,7 +53,9 @@ static int bind_methods(sd_varlink_server *server)
 		VARLINK_METHOD("Isolate"), control_isolate, VARLINK_METHOD("Recover"),
 		control_recover, VARLINK_METHOD("ListIncidents"), control_list_incidents,
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
-		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers);
+		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
+		VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
+		control_adopt);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,
@@ -246,8 +248,12 @@ static const char *error_of(uint32_t reply)
 		return VARLINK_ERROR("NotReady");
 	case ISO_REPLY_PINNING:
 		return VARLINK_ERROR("Pinning");
+	case ISO_REPLY_NOT_OBSERVED:
+		return VARLINK_ERROR("NotObserved");
 	case ISO_REPLY_LOCKED:
 		return VARLINK_ERROR("Locked");
+	case ISO_REPLY_NOT_ADOPTABLE:
+		return VARLINK_ERROR("NotAdoptable");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
 	case ISO_REPLY_ALREADY:

@@ -76,6 +76,10 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,
 			  daemon_reply_t reply, void *userdata);
 
+/* ADOPT with the process behind `pidfd`; otherwise as daemon_attach_process(). */
+int daemon_adopt_process(struct daemon *daemon, const struct iso_adopt *adopt, int pidfd,
+			 daemon_reply_t reply, void *userdata);
+
 /* The client that waited for `lease` is gone: runs WITHDRAW. Its request is still answered with WITHDRAWN. */
 void daemon_withdraw(struct daemon *daemon, const char *lease);
 

@@ -116,6 +116,12 @@ const char *control_port_path(const struct iso_engine *engine, uint32_t port);
  */
 const char *control_check_process(sd_varlink *link, int pidfd, uid_t uid, pid_t *ret_pid);
 
+/*
+ * May an operator have the process behind `pidfd`, whoever started it, watched
+ * and killed as a VM? Return: NULL and its number, or why not.
+ */
+const char *control_check_adopted(int pidfd, pid_t *ret_pid);
+
 /* control_status.c */
 
 /* Does the VM of that lease pin its memory now? */
@@ -147,6 +153,8 @@ int control_recover(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, 
 int control_list_incidents(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_events(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_monitor(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_adopt(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_reconcile(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_get_workers(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 
 #endif

@@ -10,6 +10,8 @@
  *    can have started. Somebody else's process is refused whoever asks.
  *  - A child must run as the lease's uid or still as root.
  *
+ * An operator who adopts an instance names any living process but these of
+ * the second kind; that it maps the instance is the engine's to see.
  * That it is not the VM of another lease already is the engine's to say.
  */
 #include "control_internal.h"
@@ -109,6 +111,19 @@ static const char *check_kind(int pidfd, struct process *process)
 		return "the manager itself cannot be a VM";
 	if (process->parent == getpid())
 		return "a worker of the manager cannot be a VM";
+	return NULL;
+}
+
+const char *control_check_adopted(int pidfd, pid_t *ret_pid)
+{
+	struct process process = {0};
+	const char *wrong = check_kind(pidfd, &process);
+
+	if (wrong)
+		return wrong;
+	if (!lives(pidfd))
+		return "the process is gone";
+	*ret_pid = process.pid;
 	return NULL;
 }
 

@@ -180,7 +180,8 @@ static int build_instance(const struct iso_engine *engine, const struct iso_inst
 		SD_JSON_BUILD_PAIR_UNSIGNED("epoch", instance->epoch),
 		IF(instance->named && instance->start.v, "hpaStart",
 		   SD_JSON_BUILD_UNSIGNED(instance->start.v)),
-		SD_JSON_BUILD_PAIR_BOOLEAN("lost", instance->lost));
+		SD_JSON_BUILD_PAIR_BOOLEAN("lost", instance->lost),
+		IF(instance->mapper, "mapper", SD_JSON_BUILD_INTEGER(instance->mapper)));
 }
 
 static int build_instances(const struct iso_engine *engine, sd_json_variant **ret)

@@ -303,6 +303,10 @@ static uint64_t *request_of(struct iso_event *event)
 	case ISO_EVENT_ISOLATE:
 	case ISO_EVENT_RECOVER:
 		return &event->port.request;
+	case ISO_EVENT_RECONCILE:
+		return &event->reconcile.request;
+	case ISO_EVENT_ADOPT:
+		return &event->adopt.request;
 	default:
 		return NULL;
 	}
@@ -338,6 +342,18 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 		   void *userdata, uint64_t *ret_request)
 {
 	return request_with_pidfd(daemon, event, -1, reply, userdata, ret_request);
+}
+
+int daemon_adopt_process(struct daemon *daemon, const struct iso_adopt *adopt, int pidfd,
+			 daemon_reply_t reply, void *userdata)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ADOPT, .adopt = *adopt};
+	int r;
+
+	r = request_with_pidfd(daemon, &event, pidfd, reply, userdata, NULL);
+	if (r < 0)
+		close(pidfd);
+	return r;
 }
 
 int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,

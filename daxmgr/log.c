@@ -43,6 +43,7 @@ static const char *const message_ids[] = {
 	[ISO_NOTE_GUARD] = "b25f386bdbd17685c363c63f7ffca29d",
 	[ISO_NOTE_PINNING] = "5e0f1f8b2f5c4d0a9f1b6f2c7a3d8e41",
 	[ISO_NOTE_REVOKED] = "c8d2b7a0614f4be3a1d95e7f0b3c6a92",
+	[ISO_NOTE_RECONCILE] = "8c5f2f0d3b7e4c6a9d184ae27b60f3c5",
 };
 
 struct entry {
@@ -254,6 +255,7 @@ static int note_priority(uint32_t kind)
 	case ISO_NOTE_CONTAINED:
 	case ISO_NOTE_RECOVERED:
 	case ISO_NOTE_DOMAIN:
+	case ISO_NOTE_RECONCILE:
 		return LOG_NOTICE;
 	case ISO_NOTE_CORRELATED:
 	case ISO_NOTE_REGION:

@@ -89,6 +89,8 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 	int pidfd;
 
 	if (!same_boot) { /* its process and its devices ended with that boot */
+		restore.rebooted = true;
+		daemon_step(daemon, &event);
 		store_end_lease(daemon->store, row->terms.name, 0);
 		return 0;
 	}
@@ -117,6 +119,7 @@ static int restore_incident(void *userdata, const struct iso_restore_incident *r
 	};
 
 	restore.open = row->open && same_boot;
+	restore.rebooted = row->open && !same_boot;
 	daemon_step(userdata, &event);
 	return 0;
 }
@@ -148,6 +151,8 @@ int restore_all(struct daemon *daemon)
 		r = store_load_regions(daemon->store, restore_region, daemon);
 	if (r >= 0)
 		r = store_load_incidents(daemon->store, restore_incident, daemon);
+	if (r >= 0 && store_close_old_incidents(daemon->store) < 0)
+		log_line(LOG_WARNING, "incidents of an earlier boot are still listed as open");
 	if (r >= 0)
 		r = store_load_leases(daemon->store, restore_lease, daemon);
 	/* A process that no stored lease speaks of is not ours to hold. */

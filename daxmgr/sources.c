@@ -91,6 +91,14 @@ static void observe(struct daemon *daemon)
 	daemon_step(daemon, &event);
 }
 
+/* What was missed is not known: what is found otherwise than believed is told. */
+static void observe_gap(struct daemon *daemon)
+{
+	struct iso_event event = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
+
+	daemon_step(daemon, &event);
+}
+
 static void keep_gap(struct daemon *daemon, const char *source, const char *text)
 {
 	struct store_event gap = {.kind = "gap", .at_ns = clock_boottime_ns()};
@@ -106,7 +114,7 @@ static void on_trace_gap(void *userdata, enum trace_gap gap, uint64_t count)
 {
 	char text[ISO_TEXT_BYTES];
 
-	observe(userdata);
+	observe_gap(userdata);
 	snprintf(text, sizeof(text), "%s: %llu%s",
 		 gap == TRACE_GAP_LOST ? "records lost in the ring" : "records not readable",
 		 (unsigned long long)count, count ? "" : " (number unknown)");
@@ -175,7 +183,7 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 
 static void on_uevent_gap(void *userdata)
 {
-	observe(userdata);
+	observe_gap(userdata);
 	keep_gap(userdata, "uevent", "the kernel dropped uevents");
 }
 

@@ -107,6 +107,8 @@ int store_load_incidents(struct store *store,
 			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
 				     bool same_boot),
 			 void *userdata);
+/* Those of another boot ended with it: they are open no more. Return: 0 or negative errno. */
+int store_close_old_incidents(struct store *store);
 /* Intents without an outcome, oldest first. */
 int store_load_intents(struct store *store,
 		       int (*each)(void *userdata, const struct store_intent *intent,

@@ -124,7 +124,7 @@ static int read_note(sqlite3_stmt *s, struct store_rows *rows)
 	store_column_text(s, 3, row->boot_id, sizeof(row->boot_id));
 	row->realtime_us = (uint64_t)sqlite3_column_int64(s, 4);
 	store_column_text(s, 5, kind, sizeof(kind));
-	store_value_of(iso_note_name, ISO_NOTE_REVOKED + 1, kind, &note->kind);
+	store_value_of(iso_note_name, ISO_NOTE_RECONCILE + 1, kind, &note->kind);
 	store_column_text(s, 6, note->text, sizeof(note->text));
 	store_column_text(s, 7, note->lease, sizeof(note->lease));
 	store_column_text(s, 8, note->region, sizeof(note->region));

@@ -25,6 +25,8 @@ ERROR_WITH_TEXT(StillRunning);
 ERROR_WITH_TEXT(Withdrawn);
 ERROR_WITH_TEXT(Pinning);
 ERROR_WITH_TEXT(Locked);
+ERROR_WITH_TEXT(NotAdoptable);
+ERROR_WITH_TEXT(NotObserved);
 ERROR_WITH_TEXT(StoreFailed);
 
 #define TYPE(name, comment)   SD_VARLINK_SYMBOL_COMMENT(comment), &vl_type_##name
@@ -48,6 +50,7 @@ SD_VARLINK_DEFINE_INTERFACE(
 	TYPE(Worker, "A process that makes calls that may block"),
 	TYPE(AffectedRegion, "A region that would be lost"),
 	TYPE(AffectedVm, "A virtual machine that would be hit"),
+	TYPE(Finding, "Something that is not as it was believed to be, or waits for a person"),
 	METHOD(GetStatus, "Everything on one screen"),
 	METHOD(GetTopology, "Host bridges, ports, memory devices, regions, instances and leases"),
 	METHOD(ListRegions, "Regions that shall exist or do exist"),
@@ -66,6 +69,9 @@ SD_VARLINK_DEFINE_INTERFACE(
 	METHOD(ListEvents, "Stored records of the sources, oldest first"),
 	METHOD(Monitor, "Notes and events as they happen"),
 	METHOD(GetWorkers, "Worker processes and what they do"),
+	METHOD(Adopt,
+	       "Makes an instance that was made by hand, with the process that maps it, a lease"),
+	METHOD(Reconcile, "Looks at the host now and says what is not as it was believed to be"),
 	ERROR(NotReady, "The first observation has not ended: try again"),
 	ERROR(NoSuchName, "No lease or region has that name"),
 	ERROR(NoSuchUnit, "No port or memory device is called that"),
@@ -88,4 +94,7 @@ SD_VARLINK_DEFINE_INTERFACE(
 	ERROR(Pinning,
 	      "The virtual machine pins its memory, and the host may not panic: [Pins] HostMayPanic="),
 	ERROR(Locked, "Firmware has locked the decoders of the region"),
+	ERROR(NotAdoptable,
+	      "It belongs to a lease, is System RAM or being removed, or not that process alone maps it"),
+	ERROR(NotObserved, "The host could not be looked at"),
 	ERROR(StoreFailed, "The store could not be read"));

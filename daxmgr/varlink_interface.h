@@ -32,6 +32,7 @@ extern const sd_varlink_symbol vl_type_Event;
 extern const sd_varlink_symbol vl_type_Worker;
 extern const sd_varlink_symbol vl_type_AffectedRegion;
 extern const sd_varlink_symbol vl_type_AffectedVm;
+extern const sd_varlink_symbol vl_type_Finding;
 
 extern const sd_varlink_symbol vl_method_GetStatus;
 extern const sd_varlink_symbol vl_method_GetTopology;
@@ -49,5 +50,7 @@ extern const sd_varlink_symbol vl_method_ListIncidents;
 extern const sd_varlink_symbol vl_method_ListEvents;
 extern const sd_varlink_symbol vl_method_Monitor;
 extern const sd_varlink_symbol vl_method_GetWorkers;
+extern const sd_varlink_symbol vl_method_Reconcile;
+extern const sd_varlink_symbol vl_method_Adopt;
 
 #endif

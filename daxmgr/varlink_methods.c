@@ -119,3 +119,15 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	OUT_MAYBE(gap, INT));
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
+
+SD_VARLINK_DEFINE_METHOD(
+	Reconcile, COMMENT("Only look: what is found is not corrected by this look; absent: false"),
+	IN_MAYBE(dryRun, BOOL), OUT_LIST_OF(findings, Finding),
+	COMMENT("So many more were found than there is room for"), OUT(omitted, INT));
+
+SD_VARLINK_DEFINE_METHOD(
+	Adopt, COMMENT("Name of the lease to be"), IN(name, STRING),
+	COMMENT("An instance of a managed region that belongs to no lease, e.g. dax0.2"),
+	IN(device, STRING),
+	COMMENT("Index of a pidfd sent along: the process that maps it, alone and without pinning it"),
+	IN(pidfd, INT), OUT(name, STRING), OUT(pid, INT));

@@ -66,7 +66,8 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	MAYBE(lease, STRING), COMMENT("N of /dev/daxmgr/vm/NAME/memN"), MAYBE(part, INT),
 	COMMENT("carving, zeroing, proving, ready, handing-over, held, doomed, verifying, removing"),
 	FIELD(state, STRING), FIELD(bytes, INT), FIELD(align, INT), FIELD(epoch, INT),
-	MAYBE(hpaStart, INT), COMMENT("Its region went away under it"), FIELD(lost, BOOL));
+	MAYBE(hpaStart, INT), COMMENT("Its region went away under it"), FIELD(lost, BOOL),
+	COMMENT("Of an orphan: a process that maps it"), MAYBE(mapper, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	PartWish, COMMENT("Bytes, a multiple of the alignment"), FIELD(size, INT),
@@ -120,7 +121,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("When it happened: CLOCK_BOOTTIME, nanoseconds"), FIELD(atNs, INT),
 	COMMENT("The same moment as wall clock, microseconds since 1970"), FIELD(realtimeUs, INT),
 	MAYBE(bootId, STRING),
-	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard, pinning, revoked"),
+	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard, pinning, revoked, reconcile"),
 	FIELD(kind, STRING), FIELD(text, STRING), MAYBE(incident, INT), MAYBE(lease, STRING),
 	MAYBE(region, STRING), MAYBE(port, STRING), MAYBE(pid, INT));
 
@@ -165,3 +166,12 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedVm, FIELD(name, STRING), FIELD(state, STRI
 			      MAYBE(pid, INT), COMMENT("It wants its capacity back after a kill"),
 			      FIELD(restart, BOOL), COMMENT("All the memory it leases"),
 			      FIELD(bytes, INT), COMMENT("As of a Lease"), LIST(pins, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Finding,
+	COMMENT("host-rebooted, memdev-gone, memdev-new, memdev-renamed, memdev-moved, memdev-duplicate, region-gone, region-broken, region-found, region-renamed, region-geometry, region-twin, region-undefined, region-quarantined, region-busy, instance-gone, instance-unbound, instance-orphan, instance-empty, instance-kmem, lease-without-instance, vm-gone, stranger, recovery-unfinished"),
+	FIELD(kind, STRING), COMMENT("E.g. memdev 0x10, region low, dax0.1, VM web"),
+	FIELD(object, STRING), COMMENT("What is there"), FIELD(seen, STRING),
+	COMMENT("What was thought to be; absent: nothing was known"), MAYBE(believed, STRING),
+	COMMENT("Who does something about it: itself (the manager), person or nothing"),
+	FIELD(remedy, STRING), COMMENT("What is done, or has to be"), FIELD(action, STRING));

@@ -6,7 +6,7 @@
  */
 #include "state.h"
 
-static bool process_taken(const struct iso_engine *e, int32_t pid)
+bool attach_process_taken(const struct iso_engine *e, int32_t pid)
 {
 	uint32_t l;
 
@@ -25,7 +25,7 @@ static enum iso_reply check(const struct iso_engine *e, const struct lease *leas
 		return ISO_REPLY_NAME_IN_USE;
 	if (lease->state != ISO_LEASE_ACQUIRED)
 		return lease->incident ? ISO_REPLY_GRANT_VOID : ISO_REPLY_NOT_GRANTED;
-	if (process_taken(e, pid))
+	if (attach_process_taken(e, pid))
 		return ISO_REPLY_PROCESS_TAKEN;
 	return ISO_REPLY_DONE;
 }

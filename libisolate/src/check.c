@@ -144,6 +144,19 @@ static const char *check_queue(const struct iso_engine *e)
 	return waiting ? "waiting leases queue in fairness order" : NULL;
 }
 
+static const char *check_questions(const struct iso_engine *e)
+{
+	uint32_t i, adopting = 0;
+
+	if ((e->reconcile.stage == RECONCILE_IDLE) != (e->reconcile.n_asked == 0))
+		return "who asks to reconcile is being answered";
+	for (i = 0; i < e->n_instances; i++)
+		adopting += e->instances[i].used && e->instances[i].adopting;
+	if (adopting > (e->adoption.stage != ADOPTION_IDLE))
+		return "an instance waits for adoption only while that is decided";
+	return NULL;
+}
+
 const char *iso_check(const struct iso_engine *e)
 {
 	const char *broken = NULL;
@@ -166,6 +179,8 @@ const char *iso_check(const struct iso_engine *e)
 		broken = check_incident(e, &e->incidents[i]);
 	if (!broken)
 		broken = check_queue(e);
+	if (!broken)
+		broken = check_questions(e);
 	if (!broken && e->n_dropped)
 		broken = "effects found room";
 	return broken;

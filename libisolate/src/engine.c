@@ -56,8 +56,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 {
 	e->kills_room = l->leases;
 	/* A step that kills every VM also notes and saves each, and touches every region. */
-	e->texts_room = l->leases + OTHER_TEXTS;
-	e->others_room = 3 * l->leases + 2 * l->regions + l->operations + 1024;
+	e->texts_room = l->leases + FINDINGS_MAX + OTHER_TEXTS;
+	e->others_room = 3 * l->leases + 2 * l->regions + l->operations + FINDINGS_MAX + 1024;
 	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
@@ -73,6 +73,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	while (e->name_index_size < 2 * l->instances)
 		e->name_index_size *= 2;
 	e->name_index = arena_take(arena, e->name_index_size, sizeof(*e->name_index));
+	e->region_seen = arena_take(arena, l->regions, sizeof(*e->region_seen));
+	e->reconcile.findings = arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.findings));
 	e->foreign = arena_take(arena, l->regions, sizeof(*e->foreign));
 	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
 	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));
@@ -228,6 +230,10 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *sn
 		engine_observe(e); /* of an observation that was given up: the world went on */
 		return;
 	}
+	if (!e->observed)
+		region_drop_leaving(e);
+	if (!reconcile_observed(e, snapshot))
+		return;
 	e->observed_seqnum = snapshot->uevent_seqnum;
 	e->seen_ns = e->observe_began_ns;
 	topology_take_in(e, snapshot);
@@ -304,6 +310,8 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		fault_settled(e, event->settled);
 		break;
 	case ISO_EVENT_CHANGED:
+		if (event->changed.gap)
+			reconcile_gap(e);
 		engine_observe(e);
 		break;
 	case ISO_EVENT_COMPLETION:
@@ -342,6 +350,12 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		break;
 	case ISO_EVENT_RECOVER:
 		recover(e, event);
+		break;
+	case ISO_EVENT_ADOPT:
+		adopt_ask(e, &event->adopt);
+		break;
+	case ISO_EVENT_RECONCILE:
+		reconcile_ask(e, event->reconcile.request, event->reconcile.dry_run);
 		break;
 	case ISO_EVENT_RESTORE_REGION:
 		region_restore(e, event->restore_region);
@@ -475,11 +489,15 @@ static void start_observation(struct iso_engine *e)
 	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 	uint32_t r;
 
-	if (!e->observe_wanted || e->observe_operation || e->observe_hold_ns > e->now_ns ||
-	    too_soon(e))
+	if ((!e->observe_wanted && !reconcile_wants_observation(e)) || e->observe_operation ||
+	    e->observe_hold_ns > e->now_ns || too_soon(e))
 		return;
 	e->observe_operation = operation_start(e, ISO_EFFECT_OBSERVE, nothing, ISO_NONE, 0);
 	if (!e->observe_operation)
+		return;
+	for (r = 0; r < e->n_regions; r++)
+		e->regions[r].look_stale = e->regions[r].n_operations > 0;
+	if (reconcile_begin(e))
 		return;
 	e->observe_began_ns = e->now_ns;
 	e->observe_wanted = false;
@@ -508,5 +526,7 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	start_observation(e);
 	schedule_observation(e);
 	inspection_advance(e);
+	reconcile_advance(e);
+	adopt_advance(e);
 	return (struct iso_effects){e->kills, e->n_kills, e->others, e->n_others};
 }

@@ -204,6 +204,7 @@ void incident_restore(struct iso_engine *e, const struct iso_restore_incident *r
 
 	if (restore->id >= e->next_incident)
 		e->next_incident = restore->id + 1;
+	e->reconcile.n_incidents_rebooted += restore->rebooted;
 	if (!restore->open)
 		return;
 	incident = incident_slot(e);

@@ -32,10 +32,26 @@ static bool anybody_attached(const struct iso_engine *e)
 	return false;
 }
 
-void inspection_advance(struct iso_engine *e)
+/* Return: whether one was begun. */
+bool inspection_of_everybody(struct iso_engine *e)
 {
 	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 
+	e->inspect_at_ns = UINT64_MAX;
+	e->inspect_operation = operation_start(e, ISO_EFFECT_INSPECT, nothing, ISO_NONE, 0);
+	return e->inspect_operation != 0;
+}
+
+/* Return: whether one was begun: not when nobody could map anything. */
+bool inspection_now(struct iso_engine *e)
+{
+	e->inspect_at_ns = e->now_ns;
+	inspection_advance(e);
+	return e->inspect_operation != 0;
+}
+
+void inspection_advance(struct iso_engine *e)
+{
 	if (e->inspect_operation || !e->observed)
 		return;
 	if (e->inspect_at_ns > e->now_ns) {
@@ -45,12 +61,13 @@ void inspection_advance(struct iso_engine *e)
 	}
 	e->inspect_at_ns = UINT64_MAX;
 	if (anybody_attached(e))
-		e->inspect_operation = operation_start(e, ISO_EFFECT_INSPECT, nothing, ISO_NONE, 0);
+		inspection_of_everybody(e);
 }
 
 void inspection_completed(struct iso_engine *e, const struct iso_completion *completion)
 {
 	e->inspect_operation = 0;
+	adopt_inspection_ended(e, completion);
 	if (completion->result < 0)
 		emit_note(e, ISO_NOTE_FAILED, 0, "looking who maps instances: %s",
 			  completion->message);
@@ -124,4 +141,5 @@ void inspection_take_in(struct iso_engine *e, const struct iso_inspection *inspe
 	for (i = 0; i < e->n_leases; i++)
 		if (e->leases[i].used && e->leases[i].state == ISO_LEASE_ATTACHED)
 			conclude(e, i);
+	adopt_inspected(e, inspection);
 }

@@ -110,6 +110,8 @@ static void advance_doomed(struct iso_engine *e, uint32_t i)
 		instance_gone(e, i);
 		return;
 	}
+	if (instance->adopting)
+		return; /* it goes on when that has been decided */
 	if (instance->retry_at_ns > e->now_ns) {
 		engine_arm(e, instance->retry_at_ns);
 		return;
@@ -242,6 +244,10 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 		instance_gone(e, i);
 		return;
 	}
+	if (completion->n_mappers == 0 && instance->adopting) {
+		instance_enter(e, i, ISO_INSTANCE_DOOMED);
+		return;
+	}
 	if (completion->n_mappers == 0) {
 		instance_enter(e, i, ISO_INSTANCE_REMOVING);
 		instance_operate(e, i, ISO_EFFECT_REMOVE);
@@ -252,8 +258,11 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 	instance_enter(e, i, ISO_INSTANCE_DOOMED);
 	instance->retry_at_ns = e->now_ns + e->policy.observe_ns;
 	engine_arm(e, instance->retry_at_ns);
+	if (instance->mapper == completion->mappers[0])
+		return; /* told already */
+	instance->mapper = completion->mappers[0];
 	emit_note(e, ISO_NOTE_STRANGER, 0, "dax%u.%u belongs to no lease but process %d maps it",
-		  instance->region_kernel_id, instance->kernel_id, completion->mappers[0])
+		  instance->region_kernel_id, instance->kernel_id, instance->mapper)
 		->instance = i;
 }
 
@@ -309,7 +318,8 @@ static uint32_t live_region_with(const struct iso_engine *e, uint32_t kernel_id)
 }
 
 /* Where a name is, or would be, in the index of this observation. */
-static uint32_t *index_slot(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
+static uint32_t *index_slot(const struct iso_engine *e, uint32_t region_kernel_id,
+			    uint32_t kernel_id)
 {
 	uint32_t mask = e->name_index_size - 1;
 	uint32_t slot = (region_kernel_id * 2654435761u ^ kernel_id * 2246822519u) & mask;
@@ -324,7 +334,7 @@ static uint32_t *index_slot(struct iso_engine *e, uint32_t region_kernel_id, uin
 }
 
 /* Thousands of names are looked up in one observation; a list would be walked for each. */
-void instance_index(struct iso_engine *e)
+void instance_index(const struct iso_engine *e)
 {
 	uint32_t i;
 
@@ -342,7 +352,7 @@ void instance_index(struct iso_engine *e)
 	}
 }
 
-uint32_t instance_indexed(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
+uint32_t instance_indexed(const struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id)
 {
 	return *index_slot(e, region_kernel_id, kernel_id);
 }
@@ -383,6 +393,19 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r, const struct iso_obse
 	instance_advance(e, i);
 }
 
+/*
+ * A name that was given to another device while nobody looked: other numbers,
+ * or another size where the store remembers no numbers.
+ */
+bool instance_is_another(const struct instance *instance, const struct iso_observed_instance *seen)
+{
+	if (instance->state != ISO_INSTANCE_HELD)
+		return false;
+	if (instance->major && seen->major)
+		return instance->major != seen->major || instance->minor != seen->minor;
+	return instance->bytes != seen->bytes;
+}
+
 static void take_in_one(struct iso_engine *e, const struct iso_observed_instance *seen)
 {
 	uint32_t r = live_region_with(e, seen->region_kernel_id);
@@ -402,6 +425,8 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 		adopt_orphan(e, r, seen); /* also from kmem, as long as none of it is online */
 		return;
 	}
+	if (instance_is_another(&e->instances[i], seen))
+		return; /* the lease's own has gone; this one is an orphan once that is taken apart */
 	e->instances[i].system_ram = seen->driver == ISO_DAX_KMEM;
 	e->instances[i].seen = seen->driver == ISO_DAX_DEVICE_DAX ||
 			       e->instances[i].state != ISO_INSTANCE_HELD;

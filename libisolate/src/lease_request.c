@@ -256,6 +256,9 @@ void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore
 	struct lease *lease;
 	uint32_t l, p, i;
 
+	e->reconcile.n_leases_rebooted += restore->rebooted;
+	if (restore->rebooted)
+		return;
 	if (iso_lease_find(e, restore->terms.name) != ISO_NONE ||
 	    !iso_name_valid(restore->terms.name))
 		return;

@@ -104,9 +104,9 @@ NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acqu
 	   "killed", "kept", "verifying", "retracting", "stuck")
 NAME_TABLE(iso_cause_name, ISO_CAUSE_EVICTED + 1, "surprise-down", "fatal-error", "link-down",
 	   "device-gone", "region-gone", "operator", "evicted")
-NAME_TABLE(iso_note_name, ISO_NOTE_REVOKED + 1, "fault", "correlated", "domain", "region", "lease",
-	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
-	   "pinning", "revoked")
+NAME_TABLE(iso_note_name, ISO_NOTE_RECONCILE + 1, "fault", "correlated", "domain", "region",
+	   "lease", "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger",
+	   "guard", "pinning", "revoked", "reconcile")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
 	   "save-incident", "intent", "observe", "create-region", "refill-region", "clear-region",
 	   "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect", "revoke",
@@ -125,7 +125,15 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such nam
 	   "ways, granularity or memdev serials make no sense",
 	   "the first observation has not ended yet; try again",
 	   "the VM pins its memory: the loss of its port would panic the host",
+	   "the instance cannot be adopted", "the host could not be looked at",
 	   "firmware has locked its decoders")
+NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", "memdev-new",
+	   "memdev-renamed", "memdev-moved", "memdev-duplicate", "region-gone", "region-broken",
+	   "region-found", "region-renamed", "region-geometry", "region-twin", "region-undefined",
+	   "region-quarantined", "region-busy", "instance-gone", "instance-unbound",
+	   "instance-orphan", "instance-empty", "instance-kmem", "lease-without-instance",
+	   "vm-gone", "stranger", "recovery-unfinished")
+NAME_TABLE(iso_remedy_name, ISO_REMEDIES, "nothing", "itself", "person")
 
 const char *iso_pin_name(uint32_t pins)
 {

@@ -105,7 +105,7 @@ uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_o
 	if (region) {
 		e->n_changing++;
 		region->n_operations++;
-		region->observation_stale = true;
+		region->observation_stale = region->look_stale = true;
 		region->unobserved |= op->region != ISO_NONE;
 	}
 	engine_arm(e, op->deadline_ns + GRACE_SECONDS * 1000000000ull);
@@ -130,7 +130,7 @@ static void operation_end(struct iso_engine *e, struct operation *op)
 		assert(region->n_operations > 0 && e->n_changing > 0);
 		e->n_changing--;
 		region->n_operations--;
-		region->observation_stale = true;
+		region->observation_stale = region->look_stale = true;
 		region->unobserved |= op->region != ISO_NONE;
 		if (region->observe_again)
 			engine_observe(e);
@@ -146,6 +146,7 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 {
 	if (op->kind == ISO_EFFECT_OBSERVE) {
 		e->observe_operation = 0;
+		reconcile_observation_ended(e, completion);
 		if (completion->result < 0) {
 			emit_note(e, ISO_NOTE_FAILED, 0, "observation failed: %s",
 				  completion->message);

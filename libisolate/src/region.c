@@ -70,6 +70,7 @@ static uint32_t region_new(struct iso_engine *e, const struct iso_region_definit
 		.desired = true,
 		/* The one under way may show a region that was just cleared under this name. */
 		.observation_stale = e->observed,
+		.look_stale = e->observed,
 		.unobserved = true,
 	};
 	topology_domains(e);
@@ -92,8 +93,10 @@ void region_define(struct iso_engine *e, uint64_t request,
 			    !memcmp(e->regions[r].definition.serials, definition->serials,
 				    definition->ways * sizeof(definition->serials[0]));
 
-		if (same)
+		if (same) {
 			e->regions[r].desired = true;
+			e->regions[r].leaving = false;
+		}
 		e->regions_dirty = true;
 		emit_reply(e, request, same ? ISO_REPLY_ALREADY : ISO_REPLY_NAME_IN_USE, ISO_NONE,
 			   r, same ? NULL : "a region of this name stands on other memdevs");
@@ -150,11 +153,14 @@ void region_restore(struct iso_engine *e, const struct iso_restore_region *resto
 	struct region *region;
 
 	if (r == ISO_NONE) {
-		if (!restore->from_operator || !definition_valid(&restore->definition))
-			return; /* its section left the configuration: not ours any more */
+		if (!definition_valid(&restore->definition))
+			return;
 		r = region_new(e, &restore->definition);
 		if (r == ISO_NONE)
 			return;
+		/* Its section left the configuration: not ours any more, but for who is on it. */
+		e->regions[r].desired = restore->from_operator;
+		e->regions[r].leaving = !restore->from_operator;
 	}
 	region = &e->regions[r];
 	region->from_operator = restore->from_operator;
@@ -198,13 +204,36 @@ static void region_drop(struct iso_engine *e, uint32_t r)
 	topology_domains(e);
 }
 
+/* Left as it is: whether it shall go on to exist is not ours to say. */
+static bool region_leaves(struct iso_engine *e, uint32_t r)
+{
+	struct region *region = &e->regions[r];
+
+	if (!region->used || !region->leaving || region->n_instances || region->n_operations)
+		return false;
+	emit_note(e, ISO_NOTE_REGION, 0, "region %s is not defined any more: left alone",
+		  region->definition.name);
+	region_drop(e, r);
+	engine_observe(e); /* its place is somebody else's from now on */
+	return true;
+}
+
+/* All leases are known, the host is not yet: what nobody stands on is not looked at. */
+void region_drop_leaving(struct iso_engine *e)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		region_leaves(e, r);
+}
+
 static void advance_absent(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
 	uint32_t waited = region->wait;
 
 	if (!region->desired) {
-		if (!region->n_instances && !region->n_operations)
+		if (!region->leaving && !region->n_instances && !region->n_operations)
 			region_drop(e, r);
 		return;
 	}
@@ -282,7 +311,7 @@ void region_advance(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
 
-	if (!region->used || region->operation)
+	if (!region->used || region->operation || (e->observed && region_leaves(e, r)))
 		return;
 	switch ((enum iso_region_state)region->state) {
 	case ISO_REGION_ABSENT:

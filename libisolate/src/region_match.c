@@ -86,8 +86,9 @@ static uint32_t likeness(const struct iso_engine *e, const struct region *region
 	return region->creation_interrupted && !seen->committed ? 1 : 0;
 }
 
-static const struct iso_observed_region *
-find_observed(const struct iso_engine *e, const struct region *region, const struct iso_snapshot *s)
+const struct iso_observed_region *region_observed(const struct iso_engine *e,
+						  const struct region *region,
+						  const struct iso_snapshot *s)
 {
 	const struct iso_observed_region *best = NULL;
 	uint32_t i, most = 0;
@@ -116,7 +117,7 @@ static uint32_t window_at(const struct iso_engine *e, struct iso_hpa hpa)
 	return ISO_NONE;
 }
 
-static bool works(const struct region *region, const struct iso_observed_region *seen)
+bool region_works(const struct region *region, const struct iso_observed_region *seen)
 {
 	return seen && match_targets(region, seen) == MATCH_WHOLE && seen->committed &&
 	       seen->bound && seen->has_dax;
@@ -148,11 +149,11 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snapshot *s)
 {
 	struct region *region = &e->regions[r];
-	const struct iso_observed_region *seen = find_observed(e, region, s);
+	const struct iso_observed_region *seen = region_observed(e, region, s);
 
 	switch ((enum iso_region_state)region->state) {
 	case ISO_REGION_ABSENT:
-		if (works(region, seen) && region->domain != ISO_NONE) {
+		if (region_works(region, seen) && region->domain != ISO_NONE) {
 			adopt(e, r, seen);
 		} else if (seen && region_take_kernel_id(e, r, seen->kernel_id)) {
 			region->range = seen->range; /* it holds its place until it is cleared */
@@ -164,7 +165,7 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 		}
 		break;
 	case ISO_REGION_LIVE:
-		if (works(region, seen)) {
+		if (region_works(region, seen)) {
 			adopt(e, r, seen);
 			break;
 		}

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <isolate/engine.h>
+#include <isolate/reconcile.h>
 #include <isolate/view.h>
 
 enum { LOSSES_MAX = 16 };
@@ -83,11 +84,13 @@ struct region {
 	bool used;
 	bool desired;
 	bool from_operator;
+	bool leaving; /* not defined any more: ours as long as somebody stands on it */
 	bool draining;
 	bool open; /* to new tenants, as the planner saw it last */
 	bool has_hpa;
 	bool fault_while_busy; /* lost while an operation on it was under way */
 	bool observation_stale; /* an operation overlapped the observation under way */
+	bool look_stale;        /* the same of one that is only looked at, for a dry run */
 	bool observe_again;     /* an observation passed it over while an operation ran */
 	bool unobserved;        /* not seen since the last operation on it */
 	bool refill_failed;     /* since it was lost: the object has to go */
@@ -121,6 +124,8 @@ struct instance {
 	bool lost;
 	bool system_ram; /* kmem has it, as was told */
 	bool seen; /* in the snapshot being taken in */
+	bool adopting; /* not removed meanwhile */
+	int32_t mapper; /* of an orphan: a process that maps it, as last told; 0: none */
 };
 
 /* What an inspection finds of one lease, until it is compared with the last one. */
@@ -212,6 +217,42 @@ struct incident {
 
 enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
 
+enum { FINDINGS_MAX = 512, RECONCILES_MAX = 16 };
+
+enum reconcile_stage {
+	RECONCILE_IDLE,
+	RECONCILE_ASKED,      /* an observation is wanted */
+	RECONCILE_LOOKING,    /* it is under way */
+	RECONCILE_COMPARED,   /* an inspection is wanted */
+	RECONCILE_INSPECTING, /* it is under way */
+};
+
+/* Requests are answered one after another; the first is the one under way. */
+struct reconcile {
+	struct {
+		uint64_t request;
+		bool dry_run;
+	} asked[RECONCILES_MAX];
+	uint32_t n_asked;
+	uint32_t stage; /* enum reconcile_stage */
+	uint64_t asked_ns; /* when the first one became so */
+	struct iso_finding *findings;
+	uint32_t n_findings;
+	uint64_t told[FINDINGS_MAX]; /* of those that still stand: each is told once */
+	uint32_t n_told;
+	uint32_t n_leases_rebooted, n_incidents_rebooted; /* ended with another boot */
+	bool gap;        /* something may have been missed since the last observation began */
+	bool looks_at_gap; /* the observation under way is the first after that */
+};
+
+enum adoption_stage { ADOPTION_IDLE, ADOPTION_ASKED, ADOPTION_LOOKING };
+
+/* One at a time: a person does it. */
+struct adoption {
+	struct iso_adopt asked;
+	uint32_t stage; /* enum adoption_stage */
+};
+
 struct iso_engine {
 	struct iso_limits limits;
 	struct iso_policy policy;
@@ -228,6 +269,7 @@ struct iso_engine {
 	struct domain *domains; /* indexed by the domain's first root port */
 	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
 	uint32_t *name_index;   /* scratch: instances by name, open addressing */
+	uint32_t *region_seen;  /* scratch: by region, which one of an observation it is */
 	struct iso_hpa_range *foreign; /* ranges of regions that are not managed */
 	uint32_t *lease_buckets;
 
@@ -259,6 +301,8 @@ struct iso_engine {
 	uint32_t dirty_head, dirty_tail;
 	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
+	struct reconcile reconcile;
+	struct adoption adoption;
 	bool regions_dirty;
 	bool placement_dirty;
 	bool domains_dirty;
@@ -372,8 +416,15 @@ void stuck_advance(struct iso_engine *e, uint32_t l);
 void stuck_revoked(struct iso_engine *e, uint32_t l, const struct iso_completion *completion);
 bool stuck_on_region(const struct iso_engine *e, uint32_t r);
 
+/* adopt.c: what was made by hand becomes a lease */
+void adopt_ask(struct iso_engine *e, const struct iso_adopt *adopt);
+void adopt_advance(struct iso_engine *e);
+void adopt_inspected(struct iso_engine *e, const struct iso_inspection *inspection);
+void adopt_inspection_ended(struct iso_engine *e, const struct iso_completion *completion);
+
 /* attach.c: a process becomes the VM of a lease, once it was looked at */
 void attach_inspected(struct iso_engine *e, uint32_t l, const struct iso_completion *completion);
+bool attach_process_taken(const struct iso_engine *e, int32_t pid);
 void attach_refuse(struct iso_engine *e, uint32_t l, enum iso_reply reply);
 
 /* region.c */
@@ -384,9 +435,14 @@ void region_restore(struct iso_engine *e, const struct iso_restore_region *resto
 void region_advance(struct iso_engine *e, uint32_t r);
 void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident);
 void region_lose_instances(struct iso_engine *e, uint32_t r, uint64_t incident);
+void region_drop_leaving(struct iso_engine *e);
 void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void region_completed(struct iso_engine *e, const struct operation *operation,
 		      const struct iso_completion *completion);
+const struct iso_observed_region *region_observed(const struct iso_engine *e,
+						  const struct region *region,
+						  const struct iso_snapshot *s);
+bool region_works(const struct region *region, const struct iso_observed_region *seen);
 bool region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id);
 void region_retry(struct iso_engine *e, uint32_t port, bool evict);
 uint32_t region_lane(const struct iso_engine *e, uint32_t r);
@@ -399,8 +455,10 @@ void instance_advance(struct iso_engine *e, uint32_t i);
 void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void instance_completed(struct iso_engine *e, const struct operation *operation,
 			const struct iso_completion *completion);
-void instance_index(struct iso_engine *e);
-uint32_t instance_indexed(struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id);
+bool instance_is_another(const struct instance *instance, const struct iso_observed_instance *seen);
+void instance_index(const struct iso_engine *e);
+uint32_t instance_indexed(const struct iso_engine *e, uint32_t region_kernel_id,
+			  uint32_t kernel_id);
 uint32_t instance_find(const struct iso_engine *e, uint32_t region_kernel_id, uint32_t kernel_id);
 
 /* lease.c: the life of a lease; lease_request.c: what clients ask */
@@ -437,8 +495,19 @@ void plan_leave(struct iso_engine *e, uint32_t l);
 /* inspection.c: who maps what, and what they pin */
 void inspection_take_in(struct iso_engine *e, const struct iso_inspection *inspection);
 void inspection_soon(struct iso_engine *e);
+bool inspection_now(struct iso_engine *e);
+bool inspection_of_everybody(struct iso_engine *e);
 void inspection_advance(struct iso_engine *e);
 void inspection_completed(struct iso_engine *e, const struct iso_completion *completion);
+
+/* reconcile.c: what is seen against what is believed, in words */
+void reconcile_ask(struct iso_engine *e, uint64_t request, bool dry_run);
+void reconcile_gap(struct iso_engine *e);
+bool reconcile_wants_observation(const struct iso_engine *e);
+bool reconcile_begin(struct iso_engine *e);
+bool reconcile_observed(struct iso_engine *e, const struct iso_snapshot *snapshot);
+void reconcile_observation_ended(struct iso_engine *e, const struct iso_completion *completion);
+void reconcile_advance(struct iso_engine *e);
 
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);

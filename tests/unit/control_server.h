@@ -144,6 +144,12 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 	case ISO_EVENT_RECOVER:
 		event->port.request = request;
 		break;
+	case ISO_EVENT_ADOPT:
+		event->adopt.request = request;
+		break;
+	case ISO_EVENT_RECONCILE:
+		event->reconcile.request = request;
+		break;
 	default:
 		event->named.request = request;
 		break;
@@ -154,6 +160,15 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 	add_pending(daemon, request, reply, userdata);
 	tell(daemon);
 	return 0;
+}
+
+int daemon_adopt_process(struct daemon *daemon, const struct iso_adopt *adopt, int pidfd,
+			 daemon_reply_t reply, void *userdata)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ADOPT, .adopt = *adopt};
+
+	close(pidfd);
+	return daemon_request(daemon, &event, reply, userdata, NULL);
 }
 
 int daemon_attach_process(struct daemon *daemon, const char *lease, int pidfd, pid_t pid,

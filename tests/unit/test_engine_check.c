@@ -207,6 +207,22 @@ Test(engine_check, queue_is_whole)
 	trips(&c, "waiting leases queue in fairness order");
 }
 
+Test(engine_check, reconcile_is_answered)
+{
+	struct corrupted c = begin();
+
+	c.w->engine->reconcile.n_asked = 1;
+	trips(&c, "who asks to reconcile is being answered");
+}
+
+Test(engine_check, adoption_ends)
+{
+	struct corrupted c = begin();
+
+	c.instance->adopting = true;
+	trips(&c, "an instance waits for adoption only while that is decided");
+}
+
 Test(engine_check, effects_found_room)
 {
 	struct corrupted c = begin();

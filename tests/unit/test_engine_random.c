@@ -14,7 +14,7 @@
 
 #include "world.h"
 
-enum { LAUNCHERS = 8, SEEDS = 300 };
+enum { LAUNCHERS = 8, SEEDS = 300, RECONCILES = 8 };
 
 enum launcher_state { IDLE, ASKING, RUNNING };
 
@@ -33,6 +33,8 @@ struct history {
 	uint64_t seed, seed_of_run;
 	uint32_t root_ports[8], n_root_ports;
 	bool repaired;
+	uint64_t reconciles[RECONCILES];
+	uint32_t n_reconciles;
 };
 
 static uint32_t pick(struct history *h, uint32_t n)
@@ -204,9 +206,39 @@ static void misbehave(struct history *h)
 	}
 }
 
+static void reconcile(struct history *h)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RECONCILE};
+
+	event.reconcile.dry_run = pick(h, 2);
+	h->reconciles[h->n_reconciles % RECONCILES] = h->w->request;
+	h->n_reconciles++;
+	event.reconcile.request = h->w->request++;
+	world_step(h->w, &event);
+}
+
+/* Each is answered in the end, unless the daemon it was asked of has gone. */
+static void check_reconciles(struct history *h)
+{
+	uint32_t i;
+
+	for (i = 0; i < h->n_reconciles && i < RECONCILES; i++)
+		if (world_reply(h->w, h->reconciles[i]) < 0)
+			world_break(h->w, "a reconcile was never answered");
+}
+
 static void operate(struct history *h)
 {
-	switch (pick(h, 4)) {
+	struct iso_event gap = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
+
+	switch (pick(h, 7)) {
+	case 4:
+	case 5:
+		reconcile(h);
+		break;
+	case 6:
+		world_step(h->w, &gap);
+		break;
 	case 0:
 		world_named(h->w, ISO_EVENT_REGION_DESTROY, "s2");
 		break;
@@ -223,6 +255,7 @@ static void restart(struct history *h)
 	uint32_t i;
 
 	world_restart(h->w);
+	h->n_reconciles = 0;
 	for (i = 0; i < LAUNCHERS; i++) /* connections are gone, launchers ask again */
 		if (h->launchers[i].state == ASKING)
 			h->launchers[i].state = IDLE;
@@ -440,6 +473,7 @@ static void run_seed(uint64_t seed)
 	repair(&h);
 	wait_until(&h, all_well, "does not come to rest");
 	check_victims(&h);
+	check_reconciles(&h);
 	everybody(&h, false);
 	wait_until(&h, domains_well, "does not become healthy without tenants");
 	everybody(&h, true);

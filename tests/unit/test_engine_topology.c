@@ -6,6 +6,8 @@
 
 #include <criterion/criterion.h>
 
+#include <isolate/reconcile.h>
+
 #include "world.h"
 
 static uint32_t domain_of(const struct world *w, uint32_t port)
@@ -344,10 +346,12 @@ Test(engine_topology, value_names)
 		{iso_instance_state_name, ISO_INSTANCE_STATES},
 		{iso_lease_state_name, ISO_LEASE_STATES},
 		{iso_cause_name, ISO_CAUSE_EVICTED + 1},
-		{iso_note_name, ISO_NOTE_REVOKED + 1},
+		{iso_note_name, ISO_NOTE_RECONCILE + 1},
 		{iso_reply_text, ISO_REPLY_LOCKED + 1},
 		{iso_effect_name, ISO_EFFECT_KINDS},
 		{iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1},
+		{iso_finding_name, ISO_FINDING_KINDS},
+		{iso_remedy_name, ISO_REMEDIES},
 	};
 	uint32_t t, i, j;
 

@@ -68,6 +68,35 @@ Test(store, another_boot_knows_no_process_and_no_instance)
 	fixture_teardown(&f);
 }
 
+/* Proves: an incident that was open when the host went down is told of once and is open no more. */
+Test(store, another_boot_ends_incidents)
+{
+	struct store_incident incident = {
+		.id = 7, .cause = ISO_CAUSE_LINK_DOWN, .unit = "hb0/00.0", .open = true};
+	struct store_loaded loaded;
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	store_save_incident(f.store, &incident);
+	f.store = store_free(f.store);
+
+	fixture_open(&f, BOOT);
+	cr_assert_eq(store_close_old_incidents(f.store), 0);
+	fixture_load(&f, &loaded);
+	cr_assert_eq(loaded.n_incidents, 1, "the same boot goes on with it");
+	f.store = store_free(f.store);
+
+	fixture_open(&f, OTHER_BOOT);
+	fixture_load(&f, &loaded);
+	cr_assert_eq(loaded.n_incidents, 1);
+	cr_assert_eq(store_close_old_incidents(f.store), 0);
+	fixture_load(&f, &loaded);
+	cr_assert_eq(loaded.n_incidents, 0);
+	fixture_teardown(&f);
+}
+
 Test(store, fewer_parts_leave_none_behind_and_an_end_removes_all)
 {
 	struct iso_restore_lease lease = fixture_lease();

@@ -340,7 +340,8 @@ static void complete(struct world *w, struct world_task task)
 		free(task.picture);
 		memset(&event, 0, sizeof(event));
 	}
-	if (task.effect.kind == ISO_EFFECT_INSPECT && task.effect.lease == ISO_NONE)
+	if (task.effect.kind == ISO_EFFECT_INSPECT && task.effect.lease == ISO_NONE &&
+	    task.completion.result == 0)
 		tell_mappers(w);
 	event.kind = ISO_EVENT_COMPLETION;
 	event.completion = task.completion;

@@ -310,6 +310,8 @@ static int create_region(struct world *w, const struct iso_effect *effect, bool 
 	if (r == 0)
 		r = commit_object(w, o);
 	w->objects[o].ways = view.definition->ways;
+	w->objects[o].granularity = view.definition->granularity ? view.definition->granularity
+								 : window->granularity;
 	w->objects[o].used = r == 0 || leftover;
 	if (leftover) {
 		free_decoders(w, o);

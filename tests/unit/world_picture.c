@@ -30,6 +30,7 @@ static void picture_regions(const struct world *w, struct world_picture *p)
 			.kernel_id = o,
 			.range = object->range,
 			.ways = object->ways,
+			.granularity = object->granularity,
 			.locked = object->locked,
 			.committed = object->committed,
 			.bound = object->committed,

@@ -59,6 +59,8 @@ enum iso_reply {
 	ISO_REPLY_BAD_REGION,     /* definition: ways, granularity or serials make no sense */
 	ISO_REPLY_NOT_READY,      /* the first observation has not ended */
 	ISO_REPLY_PINNING,        /* the VM pins its memory and the host may not panic */
+	ISO_REPLY_NOT_ADOPTABLE,  /* adopt: see the text */
+	ISO_REPLY_NOT_OBSERVED,   /* reconcile, adopt: the host could not be looked at */
 	ISO_REPLY_LOCKED,         /* region destroy: firmware has locked its decoders */
 };
 
@@ -78,6 +80,7 @@ enum iso_note_kind {
 	ISO_NOTE_GUARD,           /* a managed instance was found as System RAM */
 	ISO_NOTE_PINNING,         /* a VM pins its memory: a loss can panic the host */
 	ISO_NOTE_REVOKED,         /* mappings that outlived the kill were taken away */
+	ISO_NOTE_RECONCILE,       /* seen otherwise than believed; text says what is done */
 };
 
 struct iso_effect {

@@ -27,6 +27,8 @@ enum iso_event_kind {
 	ISO_EVENT_WITHDRAW,       /* the waiting client of a lease went away */
 	ISO_EVENT_ISOLATE,
 	ISO_EVENT_RECOVER,
+	ISO_EVENT_ADOPT,          /* an instance made by hand, and its process, become a lease */
+	ISO_EVENT_RECONCILE,      /* look at everything now and say what is not as believed */
 	ISO_EVENT_RESTORE_REGION, /* from the store, before the first snapshot */
 	ISO_EVENT_RESTORE_LEASE,
 	ISO_EVENT_RESTORE_INCIDENT,
@@ -95,6 +97,15 @@ struct iso_inspection {
 	uint64_t uevent_seqnum; /* the kernel's counter before anything was read */
 };
 
+/* The process must be known not to have ended, e.g. by a pidfd that was opened before. */
+struct iso_adopt {
+	uint64_t request;
+	char name[ISO_NAME_BYTES]; /* of the lease to be */
+	uint32_t region_kernel_id; /* X of daxX.Y */
+	uint32_t kernel_id; /* Y */
+	int32_t pid;
+};
+
 struct iso_region_definition {
 	char name[ISO_NAME_BYTES];
 	uint32_t ways;
@@ -147,6 +158,7 @@ struct iso_restore_lease {
 	uint64_t sequence; /* fairness order */
 	uint32_t state; /* enum iso_lease_state as saved */
 	bool was_killed; /* by us */
+	bool rebooted; /* of another boot: it ended with that and is only counted */
 	bool has_process; /* the pidfd came back from the fd store and lives */
 	int32_t pid;
 	uint64_t process_start; /* of that pid, ticks since boot: tells it from a later owner */
@@ -166,6 +178,7 @@ struct iso_restore_incident {
 	uint32_t n_killed, n_exited, n_records;
 	char held_port[ISO_PATH_BYTES]; /* kept away until RECOVER; empty: none */
 	bool held_flapping; /* because it was lost too often, not by an operator */
+	bool rebooted; /* it was open in another boot and ended with that: only counted */
 	bool open; /* false: only keeps the numbering going */
 };
 
@@ -175,6 +188,9 @@ struct iso_event {
 	union {
 		struct iso_fault fault;
 		struct iso_pci_address settled;
+		struct {
+			bool gap; /* something was missed: what is found then is told */
+		} changed;
 		struct iso_completion completion;
 		struct iso_snapshot snapshot;
 		struct iso_inspection inspection;
@@ -202,6 +218,11 @@ struct iso_event {
 			char port[ISO_PATH_BYTES];
 			bool evict; /* RECOVER: tenants above in the decoder order make way */
 		} port; /* ISOLATE, RECOVER: path or address */
+		struct iso_adopt adopt;
+		struct {
+			uint64_t request;
+			bool dry_run; /* nothing is corrected by this look */
+		} reconcile;
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;

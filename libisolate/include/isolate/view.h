@@ -139,6 +139,7 @@ struct iso_instance_view {
 	uint64_t align;
 	struct iso_hpa start;
 	bool lost; /* its region went away under it */
+	int32_t mapper; /* of an orphan: a process that maps it, as last seen; 0: none */
 };
 
 struct iso_lease_view {
