@@ -54,12 +54,17 @@ struct what_if_room {
 	uint32_t regions[HOST_MEMDEVS], leases[HOST_LEASES], blockers[HOST_LEASES];
 };
 
-static uint64_t clock_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t clock_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 static int by_value(const void *a, const void *b)
@@ -213,7 +218,9 @@ static void take_footprint(struct host *host, struct footprint *ret)
 static void run_long(struct host *host, uint64_t events, struct figures *figures,
 		     struct footprint prints[STRETCHES + 1])
 {
-	uint64_t first = host_events(host), began_ns = clock_ns(), taken = 0;
+	/* A mean, unlike the medians, would count who else runs meanwhile. */
+	uint64_t began_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+	uint64_t first = host_events(host), taken = 0;
 	uint32_t stretch = 0;
 	struct iso_event fault;
 
@@ -227,7 +234,8 @@ static void run_long(struct host *host, uint64_t events, struct figures *figures
 			take_footprint(host, &prints[++stretch]);
 	}
 	figures->n_events = taken;
-	figures->event_ns = (double)(clock_ns() - began_ns) / (double)taken;
+	figures->event_ns =
+		(double)(read_clock(CLOCK_PROCESS_CPUTIME_ID) - began_ns) / (double)taken;
 	judge_engine(host);
 }
 
