@@ -22,7 +22,7 @@ readonly PACKAGES_BUILD="
 	cmake ninja-build ccache pkgconf git gdb-minimal strace procps jq python3
 	libsystemd-dev libcxl-dev libdaxctl-dev libndctl-dev liburing-dev libnuma-dev libtracefs-dev
 	libtraceevent-dev libsqlite3-dev libeconf-dev libsmartcols-dev libcriterion-dev
-	sqlite3 systemd asciidoctor mandoc gcovr
+	sqlite3 systemd asciidoctor mandoc gcovr spin
 	qemu-system-x86 qemu-utils e2fsprogs kmod xz-utils zstd cpio busybox-static"
 
 readonly PACKAGES_GUEST="

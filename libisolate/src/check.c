@@ -157,6 +157,26 @@ static const char *check_questions(const struct iso_engine *e)
 	return NULL;
 }
 
+/* What is counted so that nobody has to look through all leases and regions. */
+static const char *check_counts(const struct iso_engine *e)
+{
+	uint32_t i, dying = 0, stuck = 0, held_up = 0;
+
+	for (i = 0; i < e->n_leases; i++) {
+		dying += e->leases[i].used && e->leases[i].state == ISO_LEASE_KILLED;
+		stuck += e->leases[i].used && e->leases[i].state == ISO_LEASE_STUCK;
+	}
+	if (dying != e->n_dying || stuck != e->n_stuck)
+		return "dying and stuck leases are counted";
+	for (i = 0; i < e->n_regions; i++)
+		held_up += e->regions[i].used && e->regions[i].wait == ISO_WAIT_DECODER_ORDER;
+	for (i = 0; i < e->n_held_up && held_up == e->n_held_up; i++)
+		if (!e->regions[e->held_up[i]].used ||
+		    e->regions[e->held_up[i]].wait != ISO_WAIT_DECODER_ORDER)
+			held_up = 0;
+	return held_up == e->n_held_up ? NULL : "regions held up by the decoder order are listed";
+}
+
 const char *iso_check(const struct iso_engine *e)
 {
 	const char *broken = NULL;
@@ -181,6 +201,8 @@ const char *iso_check(const struct iso_engine *e)
 		broken = check_queue(e);
 	if (!broken)
 		broken = check_questions(e);
+	if (!broken)
+		broken = check_counts(e);
 	if (!broken && e->n_dropped)
 		broken = "effects found room";
 	return broken;

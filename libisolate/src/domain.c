@@ -7,11 +7,6 @@
 
 #include "state.h"
 
-struct verdict {
-	enum iso_domain_state state;
-	char reason[ISO_TEXT_BYTES];
-};
-
 static void judge(struct verdict *v, enum iso_domain_state state, const char *reason)
 {
 	/* Worst first: the order in which a person must hear of it. */
@@ -165,19 +160,20 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 	}
 }
 
-static void name_pending(const struct iso_engine *e, const struct incident *incident, char *to,
+static void name_pending(const struct iso_engine *e, struct incident *incident, char *to,
 			 size_t room)
 {
-	uint32_t l, named = 0;
+	uint32_t l, named = 0, most = incident->n_pending < 8 ? incident->n_pending : 8;
 	size_t length;
 
 	length = snprintf(to, room, "%u VMs not yet gone and unmapped:", incident->n_pending);
-	for (l = 0; l < e->n_leases && named < 8 && length < room; l++) {
+	for (l = incident->first_pending; l < e->n_leases && named < most && length < room; l++) {
 		const struct lease *lease = &e->leases[l];
 
 		if (!lease->used || !lease->contain_pending || lease->incident != incident->id)
 			continue;
-		named++;
+		if (!named++) /* the next look begins here: there may be thousands before */
+			incident->first_pending = l;
 		length += snprintf(to + length, room - length, " %s%s", lease->terms.name,
 				   lease->state == ISO_LEASE_STUCK ? " (stuck)" : "");
 	}
@@ -193,7 +189,7 @@ static uint32_t n_stuck(const struct iso_engine *e, const struct incident *incid
 {
 	uint32_t l, n = 0;
 
-	for (l = 0; l < e->n_leases; l++)
+	for (l = 0; e->n_stuck && l < e->n_leases; l++)
 		n += keeps_its_memory(&e->leases[l]) && e->leases[l].contain_pending &&
 		     e->leases[l].incident == incident->id;
 	return n;
@@ -205,6 +201,8 @@ static void judge_stuck(const struct iso_engine *e, const struct region *region,
 	char reason[ISO_TEXT_BYTES];
 	uint32_t i;
 
+	if (!e->n_stuck) /* as nearly always: no walk over all instances */
+		return;
 	for (i = region->first_instance; i != ISO_NONE; i = e->instances[i].next) {
 		uint32_t l = e->instances[i].lease;
 
@@ -216,13 +214,10 @@ static void judge_stuck(const struct iso_engine *e, const struct region *region,
 	}
 }
 
-static void judge_incident(struct iso_engine *e, uint32_t d, struct verdict *v)
+static void judge_incident(struct iso_engine *e, struct incident *incident, struct verdict *v)
 {
-	const struct incident *incident = incident_of_domain(e, d);
 	char reason[ISO_TEXT_BYTES];
 
-	if (!incident)
-		return;
 	if (incident->n_pending > n_stuck(e, incident)) {
 		name_pending(e, incident, reason, sizeof(reason));
 		judge(v, ISO_DOMAIN_CONTAINING, reason);
@@ -245,30 +240,52 @@ static void judge_held(const struct iso_engine *e, uint32_t p, struct verdict *v
 	judge(v, ISO_DOMAIN_QUARANTINED, reason);
 }
 
-static void update_one(struct iso_engine *e, uint32_t d)
+static bool is_domain(const struct iso_engine *e, uint32_t d)
 {
-	struct verdict v = {.state = ISO_DOMAIN_HEALTHY};
-	uint32_t i;
+	return d < e->n_ports && e->ports[d].kind == ISO_PORT_ROOT && e->ports[d].domain == d;
+}
 
-	if (!e->observed)
-		return;
-	for (i = 0; i < e->n_regions; i++)
-		if (e->regions[i].used && e->regions[i].domain == d) {
-			judge_region(e, i, &v);
-			judge_stuck(e, &e->regions[i], &v);
-		}
+/* One pass over everything, each to the domain it is in: a pass per domain would be a square. */
+static void judge_all(struct iso_engine *e)
+{
+	uint32_t i, d;
+
+	for (i = 0; i < e->n_regions; i++) {
+		d = e->regions[i].domain;
+		if (!e->regions[i].used || !is_domain(e, d))
+			continue;
+		judge_region(e, i, &e->verdicts[d]);
+		judge_stuck(e, &e->regions[i], &e->verdicts[d]);
+	}
 	for (i = 0; i < e->n_ports; i++)
-		if (e->ports[i].held && e->ports[i].domain == d)
-			judge_held(e, i, &v);
-	judge_incident(e, d, &v);
-	domain_enter(e, d, v.state, v.reason);
+		if (e->ports[i].held && is_domain(e, e->ports[i].domain))
+			judge_held(e, i, &e->verdicts[e->ports[i].domain]);
+	for (i = 0; i < e->n_incidents; i++) {
+		struct incident *incident = &e->incidents[i];
+
+		if (!incident->id || !incident->open || incident->domain >= e->n_ports)
+			continue;
+		d = e->ports[incident->domain].domain;
+		if (!is_domain(e, d) || e->verdicts[d].has_incident)
+			continue;
+		e->verdicts[d].has_incident = true; /* the first is the domain's */
+		judge_incident(e, incident, &e->verdicts[d]);
+	}
 }
 
 void domain_update(struct iso_engine *e)
 {
-	uint32_t i;
+	uint32_t d;
 
-	for (i = 0; i < e->n_ports; i++)
-		if (e->ports[i].kind == ISO_PORT_ROOT && e->ports[i].domain == i)
-			update_one(e, i);
+	if (!e->observed)
+		return;
+	for (d = 0; d < e->n_ports; d++) {
+		e->verdicts[d].state = ISO_DOMAIN_HEALTHY;
+		e->verdicts[d].has_incident = false;
+		e->verdicts[d].reason[0] = '\0';
+	}
+	judge_all(e);
+	for (d = 0; d < e->n_ports; d++)
+		if (is_domain(e, d))
+			domain_enter(e, d, e->verdicts[d].state, e->verdicts[d].reason);
 }

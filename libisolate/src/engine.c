@@ -68,6 +68,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->operations = arena_take(arena, l->operations, sizeof(*e->operations));
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
 	e->domains = arena_take(arena, l->ports, sizeof(*e->domains));
+	e->verdicts = arena_take(arena, l->ports, sizeof(*e->verdicts));
+	e->held_up = arena_take(arena, l->regions, sizeof(*e->held_up));
 	e->memdev_down = arena_take(arena, l->memdevs, sizeof(*e->memdev_down));
 	e->name_index_size = 2; /* a power of two, at most half full */
 	while (e->name_index_size < 2 * l->instances)

@@ -61,6 +61,7 @@ struct incident *incident_open(struct iso_engine *e, enum iso_cause cause, const
 		.detected_ns = e->now_ns,
 		.capacity_before_bytes = iso_capacity_bytes(e),
 		.n_records = 1,
+		.first_pending = ISO_NONE,
 		.open = true,
 	};
 	copy_text(incident->unit, sizeof(incident->unit), unit);
@@ -222,6 +223,7 @@ void incident_restore(struct iso_engine *e, const struct iso_restore_incident *r
 		.n_exited = restore->n_exited,
 		.n_records = restore->n_records,
 		.held_flapping = restore->held_flapping,
+		.first_pending = ISO_NONE,
 		.open = true,
 	};
 	copy_text(incident->unit, sizeof(incident->unit), restore->unit);

@@ -155,6 +155,8 @@ static void count_victim(struct iso_engine *e, struct lease *lease, uint64_t inc
 	if (!lease->contain_pending) {
 		lease->contain_pending = true;
 		incident->n_pending++;
+		if (lease - e->leases < incident->first_pending)
+			incident->first_pending = lease - e->leases;
 		incident->contained_ns = 0;
 	}
 	if ((lease->comes_back || lease->client_waits) && !lease->restore_pending) {

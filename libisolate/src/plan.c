@@ -78,10 +78,21 @@ static uint64_t free_in(const struct iso_engine *e, uint32_t r, const struct lea
 	return bytes;
 }
 
-static enum plan_outcome plan_named(const struct iso_engine *e, const struct lease *lease,
-				    uint32_t part, uint32_t *taken)
+/* The region that a part names. Hundreds may wait for the same one, and are looked at often. */
+static uint32_t named_region(const struct iso_engine *e, struct lease *lease, uint32_t part)
 {
-	uint32_t r = iso_region_find(e, lease->terms.parts[part].region);
+	const char *name = lease->terms.parts[part].region;
+	uint32_t r = lease->named_regions[part];
+
+	if (r >= e->n_regions || !e->regions[r].used || strcmp(e->regions[r].definition.name, name))
+		lease->named_regions[part] = iso_region_find(e, name);
+	return lease->named_regions[part];
+}
+
+static enum plan_outcome plan_named(const struct iso_engine *e, struct lease *lease, uint32_t part,
+				    uint32_t *taken)
+{
+	uint32_t r = named_region(e, lease, part);
 
 	if (r == ISO_NONE)
 		return PLAN_NO_REGION;
@@ -119,10 +130,10 @@ static enum plan_outcome plan_anywhere(const struct iso_engine *e, const struct 
 	return PLAN_PLACED;
 }
 
-static enum plan_outcome plan(const struct iso_engine *e, uint32_t l,
+static enum plan_outcome plan(struct iso_engine *e, uint32_t l,
 			      uint32_t ret_regions[ISO_LEASE_PARTS_MAX])
 {
-	const struct lease *lease = &e->leases[l];
+	struct lease *lease = &e->leases[l];
 	uint32_t p;
 
 	for (p = 0; p < lease->terms.n_parts; p++) {
@@ -148,7 +159,7 @@ enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l)
 static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome outcome)
 {
 	const char *name = lease->terms.parts[0].region;
-	uint32_t r = name[0] ? iso_region_find(e, name) : ISO_NONE;
+	uint32_t r = name[0] ? named_region(e, lease, 0) : ISO_NONE;
 
 	if (outcome == PLAN_NO_CAPACITY)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "free capacity%s%s",

@@ -185,12 +185,12 @@ static bool is_in_the_way(const struct iso_engine *e, uint32_t r)
 {
 	uint32_t i;
 
-	for (i = 0; i < e->n_regions; i++) {
-		const struct region *other = &e->regions[i];
+	for (i = 0; i < e->n_held_up; i++) {
+		const struct region *other = &e->regions[e->held_up[i]];
 
 		if (other->used && other->desired && other->state == ISO_REGION_ABSENT &&
-		    other->wait == ISO_WAIT_DECODER_ORDER &&
-		    order_shares_decoders(e, &e->regions[r], other) && order_blocks(e, r, i))
+		    order_shares_decoders(e, &e->regions[r], other) &&
+		    order_blocks(e, r, e->held_up[i]))
 			return true;
 	}
 	return false;
@@ -199,6 +199,7 @@ static bool is_in_the_way(const struct iso_engine *e, uint32_t r)
 static void region_drop(struct iso_engine *e, uint32_t r)
 {
 	assert(!e->regions[r].n_instances && !e->regions[r].n_operations);
+	region_set_wait(e, r, ISO_WAIT_NOTHING);
 	e->regions[r].used = false;
 	emit_save_region(e, r); /* of a region not used: forget it */
 	topology_domains(e);
@@ -237,7 +238,7 @@ static void advance_absent(struct iso_engine *e, uint32_t r)
 			region_drop(e, r);
 		return;
 	}
-	region->wait = region_creation_wait(e, r);
+	region_set_wait(e, r, region_creation_wait(e, r));
 	if (region->wait == ISO_WAIT_OBSERVATION)
 		engine_observe(e);
 	else if (region->wait == ISO_WAIT_NOTHING && region_operate(e, r, ISO_EFFECT_CREATE_REGION))
@@ -460,7 +461,7 @@ static void region_created(struct iso_engine *e, uint32_t r,
 	region->creation_interrupted = false;
 	region->evict = false;
 	region->reason[0] = '\0';
-	region->wait = ISO_WAIT_NOTHING;
+	region_set_wait(e, r, ISO_WAIT_NOTHING);
 	region_enter(e, r, ISO_REGION_LIVE);
 	if (region->fault_while_busy) {
 		region->fault_while_busy = false;

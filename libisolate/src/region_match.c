@@ -140,7 +140,7 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 	region->window = window_at(e, seen->range.start);
 	if (was_known)
 		return;
-	region->wait = ISO_WAIT_NOTHING;
+	region_set_wait(e, r, ISO_WAIT_NOTHING);
 	region->creation_interrupted = false;
 	region_enter(e, r, ISO_REGION_LIVE);
 	emit_save_region(e, r);

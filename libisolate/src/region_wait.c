@@ -7,6 +7,28 @@
 
 #include "state.h"
 
+/* The only writer of a region's wait: those held up by the decoder order are listed apart. */
+void region_set_wait(struct iso_engine *e, uint32_t r, enum iso_region_wait wait)
+{
+	struct region *region = &e->regions[r];
+	bool was_held_up = region->wait == ISO_WAIT_DECODER_ORDER;
+	bool is_held_up = wait == ISO_WAIT_DECODER_ORDER;
+	uint32_t i;
+
+	region->wait = wait;
+	if (is_held_up == was_held_up)
+		return;
+	if (is_held_up) {
+		assert(e->n_held_up < e->limits.regions);
+		e->held_up[e->n_held_up++] = r;
+		return;
+	}
+	for (i = 0; i < e->n_held_up && e->held_up[i] != r; i++)
+		;
+	assert(i < e->n_held_up);
+	e->held_up[i] = e->held_up[--e->n_held_up];
+}
+
 /* The port above that is kept away, or ISO_NONE. */
 static uint32_t held_port(const struct iso_engine *e, uint32_t port)
 {

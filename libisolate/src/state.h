@@ -164,6 +164,7 @@ struct lease {
 	uint32_t next_dirty;
 	uint32_t hash_next;
 	uint32_t queue_next, queue_prev; /* while WAITING: in fairness order */
+	uint32_t named_regions[ISO_LEASE_PARTS_MAX]; /* where its parts' region was last found */
 	uint64_t saved_step;
 	bool used;
 	bool dirty;
@@ -208,11 +209,19 @@ struct incident {
 	uint64_t record_ns, detected_ns, contained_ns, recovered_ns;
 	uint32_t n_killed, n_exited, n_records;
 	uint32_t n_pending;    /* leases not yet shown unmapped */
+	uint32_t first_pending; /* none of them has a lower index */
 	uint32_t n_unrestored; /* victims that want to come back and have not */
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
 	bool held_flapping; /* by us, because it was lost too often */
 	bool open;
+};
+
+/* What domain_update() finds of one domain. */
+struct verdict {
+	enum iso_domain_state state;
+	bool has_incident;
+	char reason[ISO_TEXT_BYTES];
 };
 
 enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
@@ -267,6 +276,8 @@ struct iso_engine {
 	struct operation *operations;
 	struct incident *incidents;
 	struct domain *domains; /* indexed by the domain's first root port */
+	struct verdict *verdicts; /* scratch: the same */
+	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
 	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
 	uint32_t *name_index;   /* scratch: instances by name, open addressing */
 	uint32_t *region_seen;  /* scratch: by region, which one of an observation it is */
@@ -292,7 +303,9 @@ struct iso_engine {
 	uint64_t observe_operation;
 	uint64_t observe_began_ns;
 	uint64_t seen_ns; /* when the last observation that was taken in began */
+	uint32_t n_held_up;
 	uint32_t n_dying; /* leases whose VM was killed and has not exited */
+	uint32_t n_stuck; /* leases in ISO_LEASE_STUCK */
 	uint32_t n_changing; /* operations under way that change what is observed */
 	uint64_t inspect_operation;
 	uint64_t inspect_at_ns; /* UINT64_MAX: nothing asks for it */
@@ -391,6 +404,7 @@ bool size_still_fits(const struct iso_engine *e, uint32_t r);
 uint64_t size_wanted(const struct iso_engine *e, const struct region *region);
 
 /* region_wait.c: what keeps a region from being made */
+void region_set_wait(struct iso_engine *e, uint32_t r, enum iso_region_wait wait);
 enum iso_region_wait region_legs_wait(struct iso_engine *e, const struct region *region);
 enum iso_region_wait region_decoders_wait(struct iso_engine *e, uint32_t r);
 enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r);

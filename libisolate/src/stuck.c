@@ -14,10 +14,10 @@ static void name_holder(struct lease *lease, const char *evidence)
 {
 	int32_t pid = lease->n_mappers ? lease->mappers[0] : lease->pid;
 
-	if (lease->exited_ns && !lease->n_mappers)
+	if (!lease->pid && !lease->n_mappers)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "the end of its pins%s%s",
 			 evidence[0] ? ": " : "", evidence);
-	else if (lease->exited_ns)
+	else if (!lease->pid)
 		snprintf(lease->waits_for, sizeof(lease->waits_for),
 			 "process %d, which still maps its memory%s%s", pid,
 			 evidence[0] ? ": " : "", evidence);
@@ -42,7 +42,8 @@ void stuck_advance(struct iso_engine *e, uint32_t l)
 
 	if (lease->operation || lease_instances_busy(e, lease))
 		return;
-	if (lease->revoked && lease->exited_ns)
+	/* A grant that nobody attached to never had a process: there is none to wait for. */
+	if (lease->revoked && !lease->pid)
 		lease_enter(e, l, ISO_LEASE_RETRACTING);
 	else if (lease->revoked) /* nobody can reach them, whoever still lives */
 		lease_take_apart(e, l);
@@ -87,11 +88,10 @@ void stuck_revoked(struct iso_engine *e, uint32_t l, const struct iso_completion
 	lease->revoked = true;
 	lease->retry_at_ns = 0;
 	lease_doom_instances(e, lease);
-	if (!lease->exited_ns || lease->n_mappers)
+	if (lease->pid || lease->n_mappers)
 		emit_note(e, ISO_NOTE_REVOKED, lease->incident,
 			  "%s: its memory was taken from all who still mapped it%s",
-			  lease->terms.name,
-			  lease->exited_ns ? "" : "; its process has yet to exit")
+			  lease->terms.name, lease->pid ? "; its process has yet to exit" : "")
 			->lease = l;
 	incident_lease_contained(e, l);
 	e->domains_dirty = true;

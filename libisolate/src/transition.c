@@ -104,6 +104,7 @@ void lease_enter(struct iso_engine *e, uint32_t l, enum iso_lease_state state)
 		e->n_dying++;
 	else if (was == ISO_LEASE_KILLED && --e->n_dying == 0)
 		verify_gathered(e);
+	e->n_stuck += (state == ISO_LEASE_STUCK) - (was == ISO_LEASE_STUCK);
 	if (state == ISO_LEASE_WAITING)
 		plan_join(e, l);
 	lease->deadline_ns = 0;
@@ -121,11 +122,12 @@ void lease_enter(struct iso_engine *e, uint32_t l, enum iso_lease_state state)
 void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state, const char *reason)
 {
 	struct domain *domain = &e->domains[d];
-	struct incident *incident = incident_of_domain(e, d);
 	enum iso_note_kind kind = state == ISO_DOMAIN_WAITING ? ISO_NOTE_WAITING : ISO_NOTE_DOMAIN;
+	struct incident *incident;
 
 	if (domain->state == (uint32_t)state && !strcmp(domain->reason, reason))
 		return;
+	incident = incident_of_domain(e, d);
 	assert(domain_moves[domain->state] & TO(state));
 	e->placement_dirty |= domain->state != (uint32_t)state;
 	/* Each exit has its own note; who is still to go is no news. */

@@ -223,6 +223,40 @@ Test(engine_check, adoption_ends)
 	trips(&c, "an instance waits for adoption only while that is decided");
 }
 
+Test(engine_check, the_dying_are_counted)
+{
+	struct corrupted c = begin();
+
+	world_surprise_down(c.w, 0);
+	c.w->engine->n_dying--;
+	trips(&c, "dying and stuck leases are counted");
+}
+
+Test(engine_check, the_stuck_are_counted)
+{
+	struct corrupted c = begin();
+
+	c.w->engine->n_stuck++;
+	trips(&c, "dying and stuck leases are counted");
+}
+
+Test(engine_check, the_held_up_are_listed)
+{
+	struct corrupted c = begin();
+
+	c.w->engine->held_up[c.w->engine->n_held_up++] = 0;
+	trips(&c, "regions held up by the decoder order are listed");
+}
+
+Test(engine_check, only_the_held_up_are_listed)
+{
+	struct corrupted c = begin();
+
+	c.high->wait = ISO_WAIT_DECODER_ORDER;
+	c.w->engine->held_up[c.w->engine->n_held_up++] = c.low - c.w->engine->regions;
+	trips(&c, "regions held up by the decoder order are listed");
+}
+
 Test(engine_check, effects_found_room)
 {
 	struct corrupted c = begin();

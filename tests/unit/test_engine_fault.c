@@ -116,6 +116,35 @@ Test(engine_fault, the_kernel_unbinds)
 	}
 }
 
+/* Proves: whoever goes first, those who are still to go are named, and nobody else. */
+Test(engine_fault, names_who_is_still_to_go)
+{
+	static const char *const names[] = {"a", "b", "c"};
+	struct world *w = world_pair();
+	uint32_t vms[3], i;
+
+	for (i = 0; i < 3; i++) {
+		vms[i] = world_start_vm(w, names[i], "low", WORLD_PART);
+		w->processes[vms[i]].stubborn = true;
+	}
+	world_surprise_down(w, 0);
+	cr_assert_str_eq(world_reason(w, 0), "3 VMs not yet gone and unmapped: a b c");
+	world_exit(w, vms[0]);
+	world_run(w, WORLD_SECOND);
+	cr_assert_str_eq(world_reason(w, 0), "2 VMs not yet gone and unmapped: b c");
+	world_exit(w, vms[2]);
+	world_run(w, WORLD_SECOND);
+	cr_assert_str_eq(world_reason(w, 0), "1 VMs not yet gone and unmapped: b");
+	/* Back again, and lost again: one that was passed over before is named once more. */
+	world_exit(w, vms[1]);
+	cr_assert(world_settle(w, 60 * WORLD_SECOND));
+	for (i = 0; i < 2; i++)
+		w->processes[world_start_vm(w, names[i], "low", WORLD_PART)].stubborn = true;
+	world_surprise_down(w, 0);
+	cr_assert_str_eq(world_reason(w, 0), "3 VMs not yet gone and unmapped: a b c");
+	world_free(w);
+}
+
 /* Proves: one cause is one incident, however many records tell of it, and kills once. */
 Test(engine_fault, many_records_one_incident)
 {

@@ -44,6 +44,27 @@ Test(engine_pins, at_acquire)
 	world_free(w);
 }
 
+/* Proves: a grant that nobody attached to has no process to wait for, whatever it said of itself; it just ends. */
+Test(engine_pins, never_attached)
+{
+	struct world *w = with_consent(true, 0);
+
+	acquire_pinning(w);
+	world_run(w, WORLD_SECOND);
+	world_named(w, ISO_EVENT_RELEASE, "web");
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_not(world_has_lease(w, "web"), "%s", w->trace);
+	cr_assert_not(world_noted(w, "has yet to exit"));
+	acquire_pinning(w);
+	world_run(w, WORLD_SECOND);
+	world_surprise_down(w, 0);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_not(world_has_lease(w, "web"), "%s", w->trace);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_HEALTHY, "%s", world_reason(w, 0));
+	world_free(w);
+}
+
 /* Proves: a process that is found to pin does not become the VM; the grant stays for another. */
 Test(engine_pins, at_attach)
 {
