@@ -248,6 +248,8 @@ static const char *error_of(uint32_t reply)
 		return VARLINK_ERROR("Pinning");
 	case ISO_REPLY_LOCKED:
 		return VARLINK_ERROR("Locked");
+	case ISO_REPLY_ON_HOLD:
+		return VARLINK_ERROR("OnHold");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
 	case ISO_REPLY_ALREADY:

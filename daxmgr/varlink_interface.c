@@ -25,6 +25,7 @@ ERROR_WITH_TEXT(StillRunning);
 ERROR_WITH_TEXT(Withdrawn);
 ERROR_WITH_TEXT(Pinning);
 ERROR_WITH_TEXT(Locked);
+ERROR_WITH_TEXT(OnHold);
 ERROR_WITH_TEXT(StoreFailed);
 
 #define TYPE(name, comment)   SD_VARLINK_SYMBOL_COMMENT(comment), &vl_type_##name
@@ -88,4 +89,5 @@ SD_VARLINK_DEFINE_INTERFACE(
 	ERROR(Pinning,
 	      "The virtual machine pins its memory, and the host may not panic: [Pins] HostMayPanic="),
 	ERROR(Locked, "Firmware has locked the decoders of the region"),
+	ERROR(OnHold, "Nothing is handed out now: the database fails, or waits for Confirm()"),
 	ERROR(StoreFailed, "The store could not be read"));

@@ -113,7 +113,7 @@ NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lea
 	   "remove", "detach-port", "rescan-port")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
 	   "switch-downstream")
-NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such name",
+NAME_TABLE(iso_reply_text, ISO_REPLY_ON_HOLD + 1, "done", "waiting", "no such name",
 	   "the name must match [A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 	   "the size must be a positive multiple of the alignment", "the name is in use",
 	   "no region has enough free capacity", "the isolation domain is not healthy",
@@ -125,7 +125,7 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such nam
 	   "ways, granularity or memdev serials make no sense",
 	   "the first observation has not ended yet; try again",
 	   "the VM pins its memory: the loss of its port would panic the host",
-	   "firmware has locked its decoders")
+	   "firmware has locked its decoders", "nothing is handed out now")
 
 const char *iso_pin_name(uint32_t pins)
 {
