@@ -286,6 +286,7 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_intent(store, &item->intent);
 	case STORE_ITEM_INTENT_DONE:
 		return write_intent_done(store, item->done.operation, item->done.result);
+	case STORE_ITEM_HOLD_END:
 	case STORE_ITEM_QUERY_INCIDENTS:
 	case STORE_ITEM_QUERY_EVENTS:
 		break;

@@ -63,6 +63,8 @@ SD_VARLINK_DEFINE_INTERFACE(
 	METHOD(Isolate,
 	       "Takes a port out of use: kills the virtual machines below it and keeps it out until Recover()"),
 	METHOD(Recover, "Ends Isolate(), or tries again what was given up"),
+	METHOD(Confirm,
+	       "Says that what is observed is all there is, after the database was damaged: memory is handed out again"),
 	METHOD(ListIncidents, "Incidents, newest first"),
 	METHOD(ListEvents, "Stored records of the sources, oldest first"),
 	METHOD(Monitor, "Notes and events as they happen"),
