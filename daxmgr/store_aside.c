@@ -161,9 +161,10 @@ int store_set_aside(struct store *store)
 		r = name_free(store, suffix, sizeof(suffix));
 	if (r < 0)
 		return r;
-	snprintf(store->hold, sizeof(store->hold),
-		 "the database was damaged and put aside as %.40s%.50s; leases and history of before are not known",
-		 strrchr(store->path, '/') ? strrchr(store->path, '/') + 1 : store->path, suffix);
+	snprintf(
+		store->hold, sizeof(store->hold),
+		"the database was damaged and put aside as %.40s%.50s; leases and history of before are not known",
+		strrchr(store->path, '/') ? strrchr(store->path, '/') + 1 : store->path, suffix);
 	r = write_mark(store);
 	if (r >= 0)
 		r = move(store, suffix);

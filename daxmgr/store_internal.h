@@ -167,6 +167,8 @@ void store_describe_failure(struct store *store, int error);
 
 /* store_tidy.c: drops what is too old, and brings the log into the file. */
 void store_tidy(struct store *store);
+/* Drops the oldest history until the database holds at most that. Return: an SQLite result code. */
+int store_shrink(sqlite3 *db, int64_t bytes_max);
 
 /* store_open.c */
 int store_database_open(struct store *store);

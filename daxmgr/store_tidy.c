@@ -84,7 +84,7 @@ static int64_t bytes_used(sqlite3 *db)
 	       number(db, "PRAGMA page_size");
 }
 
-static int shrink(sqlite3 *db, int64_t bytes_max)
+int store_shrink(sqlite3 *db, int64_t bytes_max)
 {
 	size_t kind = 0;
 	int code = SQLITE_OK, changes;
@@ -107,7 +107,7 @@ void store_tidy(struct store *store)
 	for (size_t i = 0; code == SQLITE_OK && i < sizeof(bounds) / sizeof(bounds[0]); i++)
 		code = run(store->db, bounds[i].sql, bounds[i].keep, NULL);
 	if (code == SQLITE_OK)
-		code = shrink(store->db, STORE_BYTES_MAX);
+		code = store_shrink(store->db, STORE_BYTES_MAX);
 	if (code == SQLITE_OK)
 		code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
 						 NULL);
