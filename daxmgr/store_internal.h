@@ -125,6 +125,7 @@ struct store {
 	struct store_list finished;
 	struct store_counters counters;
 	char problem[ISO_TEXT_BYTES]; /* goes away when a write succeeds */
+	char tidy_problem[ISO_TEXT_BYTES]; /* of the last tidying */
 	char hold[ISO_TEXT_BYTES]; /* stays until an operator confirms */
 	uint64_t busy_since_ns; /* what the thread does now with the disk; 0: nothing */
 	uint64_t n_lost; /* records that nobody was told about */

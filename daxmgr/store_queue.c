@@ -345,6 +345,8 @@ void store_problem(struct store *store, char *text, size_t room)
 			text, room,
 			"the disk is slow: the database waits for it since %llu s; nothing is handed out or taken apart meanwhile",
 			(unsigned long long)busy_s);
+	else if (store->tidy_problem[0])
+		snprintf(text, room, "%s", store->tidy_problem);
 	else if (store->counters.refused + store->n_lost)
 		snprintf(text, room,
 			 "%llu records were lost while the database could not keep up or take them",

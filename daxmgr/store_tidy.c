@@ -9,8 +9,11 @@
  * Freed pages are used again, so the file stays below the bound without being
  * rewritten.
  */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "log.h"
 #include "store_internal.h"
 
 enum { ROUNDS_MAX = 64 };
@@ -98,6 +101,26 @@ int store_shrink(sqlite3 *db, int64_t bytes_max)
 	return code;
 }
 
+/* The log may still take records where the file cannot grow: then all goes on, for as long as that. */
+static void describe(struct store *store, int error)
+{
+	char problem[ISO_TEXT_BYTES] = "";
+	bool news;
+
+	if (error == -EBUSY) /* somebody reads: next time */
+		return;
+	if (error < 0)
+		snprintf(problem, sizeof(problem),
+			 "the database's log cannot be brought into its file: %s",
+			 store_error_text(store_cause(store, error)));
+	pthread_mutex_lock(&store->mutex);
+	news = strcmp(problem, store->tidy_problem) != 0;
+	memcpy(store->tidy_problem, problem, sizeof(problem));
+	pthread_mutex_unlock(&store->mutex);
+	if (news && problem[0])
+		log_line(LOG_WARNING, "%s: %s", store->path, problem);
+}
+
 void store_tidy(struct store *store)
 {
 	int code = SQLITE_OK;
@@ -113,6 +136,5 @@ void store_tidy(struct store *store)
 						 NULL);
 	if (code == SQLITE_OK)
 		store->n_unsaved = 0;
-	else
-		store_describe_failure(store, store_errno(code));
+	describe(store, store_errno(code));
 }
