@@ -170,10 +170,14 @@ static int open_store(struct daemon *daemon)
 }
 
 /* The one path from what is durable to what is believed is a start: VMs do not notice. */
-static void on_store_readable(void *userdata)
+static void on_store_news(void *userdata, enum store_news news)
 {
 	struct daemon *daemon = userdata;
 
+	if (news == STORE_WANTS_ALL) {
+		save_all(daemon);
+		return;
+	}
 	log_line(LOG_NOTICE, "the database can be read again: starting anew");
 	sd_event_exit(daemon->event, -ERESTART);
 }
@@ -218,7 +222,7 @@ static int start(struct daemon *daemon, const char *root)
 	if (r < 0)
 		return r;
 	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored,
-			on_store_readable, daemon);
+			on_store_news, daemon);
 	if (r < 0)
 		return r;
 	r = control_new(daemon, daemon->event, daemon->config->socket_path, PRIORITY_CONTROL,

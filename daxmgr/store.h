@@ -87,8 +87,13 @@ struct store_action {
 /* Durable, or failed: result is 0 or negative errno. Called from the event loop. */
 typedef void (*store_done_t)(void *userdata, uint64_t token, int result);
 
-/* An unread database can be read now. Called from the event loop, once. */
-typedef void (*store_readable_t)(void *userdata);
+enum store_news {
+	STORE_READABLE,  /* an unread database can be read now: start anew */
+	STORE_WANTS_ALL, /* damaged in use, or not kept up: store_begin_anew() and save all there is */
+};
+
+/* Called from the event loop. */
+typedef void (*store_news_t)(void *userdata, enum store_news news);
 
 /*
  * Opens or makes the database at `path`, whose directory must be there.
@@ -110,7 +115,7 @@ const char *store_hold(const struct store *store);
 
 /*
  * What was left could not be read, and this run writes nothing. As soon as it
- * can be read the callback of store_start() is told, and the daemon starts anew.
+ * can be read `news` of store_start() tells, and the daemon starts anew.
  */
 bool store_is_unread(const struct store *store);
 
@@ -136,9 +141,9 @@ int store_load_intents(struct store *store,
 /* Number of the last incident ever stored; 0: none. */
 int store_load_last_incident(struct store *store, uint64_t *ret_id);
 
-/* Starts the thread; `done` and `readable` (may be NULL) are called from `event`'s loop. */
+/* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
-		store_readable_t readable, void *userdata);
+		store_news_t news, void *userdata);
 
 /* Writes out what is queued (one more try on a failing disk), ends the thread and frees. NULL is fine. */
 struct store *store_free(struct store *store);
@@ -156,7 +161,12 @@ int store_save_note(struct store *store, const struct store_note *note);
 int store_save_event(struct store *store, const struct store_event *event);
 int store_save_action(struct store *store, const struct store_action *action);
 int store_intent(struct store *store, const struct store_intent *intent, uint64_t token);
-/* An operator has confirmed: a later start does not hold any more. */
+/*
+ * Leases, regions and open incidents follow, all of them, then store_end_hold().
+ * A start in between finds not all of them, and holds.
+ */
+int store_begin_anew(struct store *store);
+/* All leases are known again, or an operator has confirmed: a later start does not hold any more. */
 int store_end_hold(struct store *store);
 /* The outcome of an operation of this run: 0 or negative errno. */
 int store_intent_done(struct store *store, uint64_t operation, int result);

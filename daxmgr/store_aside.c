@@ -34,11 +34,11 @@ static int sync_directory(const struct store *store)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int write_mark(const struct store *store)
+static int write_mark(const struct store *store, const char *text)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
-	size_t length = strlen(store->hold);
+	size_t length = strlen(text);
 
 	if (beside(store, ".hold", path, sizeof(path)) < 0)
 		return -ENAMETOOLONG;
@@ -46,11 +46,22 @@ static int write_mark(const struct store *store)
 	if (fd < 0)
 		return -errno;
 	/* Without room for its text the mark still stands. */
-	if (write(fd, store->hold, length) != (ssize_t)length && errno != ENOSPC)
+	if (write(fd, text, length) != (ssize_t)length && errno != ENOSPC)
 		return -errno;
 	if (fsync(fd) < 0)
 		return -errno;
 	return sync_directory(store);
+}
+
+int store_mark_anew(const struct store *store)
+{
+	char path[PATH_MAX];
+
+	if (beside(store, ".hold", path, sizeof(path)) < 0)
+		return -ENAMETOOLONG;
+	if (access(path, F_OK) == 0)
+		return 0;
+	return write_mark(store, "daxmgrd ended while it wrote all leases anew: some may be lost");
 }
 
 void store_read_hold(struct store *store)
@@ -145,7 +156,7 @@ static int move(struct store *store, const char *suffix)
 
 int store_set_aside(struct store *store)
 {
-	char suffix[64];
+	char suffix[64], hold[ISO_TEXT_BYTES];
 	int r;
 
 	store_database_close(store);
@@ -162,18 +173,20 @@ int store_set_aside(struct store *store)
 	if (r < 0)
 		return r;
 	snprintf(
-		store->hold, sizeof(store->hold),
+		hold, sizeof(hold),
 		"the database was damaged and put aside as %.40s%.50s; leases and history of before are not known",
 		strrchr(store->path, '/') ? strrchr(store->path, '/') + 1 : store->path, suffix);
-	r = write_mark(store);
+	r = write_mark(store, hold);
 	if (r >= 0)
 		r = move(store, suffix);
 	if (r < 0) {
 		log_line(LOG_ERR, "the database %s is damaged and cannot be put aside: %s",
 			 store->path, strerror(-r));
-		store->hold[0] = '\0';
 		return r;
 	}
-	log_line(LOG_CRIT, "%s", store->hold);
+	pthread_mutex_lock(&store->mutex);
+	memcpy(store->hold, hold, sizeof(hold));
+	pthread_mutex_unlock(&store->mutex);
+	log_line(LOG_CRIT, "%s", hold);
 	return 0;
 }

@@ -28,6 +28,7 @@ enum store_item_kind {
 	STORE_ITEM_ACTION,
 	STORE_ITEM_INTENT,
 	STORE_ITEM_INTENT_DONE,
+	STORE_ITEM_ANEW,
 	STORE_ITEM_HOLD_END,
 	STORE_ITEM_QUERY_INCIDENTS,
 	STORE_ITEM_QUERY_EVENTS,
@@ -112,7 +113,7 @@ struct store {
 	sd_event_source *source;
 	store_done_t done;
 	void *userdata;
-	store_readable_t readable;
+	store_news_t news;
 	int event_fd;
 
 	pthread_t thread;
@@ -130,6 +131,8 @@ struct store {
 	uint64_t busy_since_ns; /* what the thread does now with the disk; 0: nothing */
 	uint64_t n_lost; /* records that nobody was told about */
 	bool can_read; /* an unread database can be read now */
+	bool wants_all; /* what is believed is to be saved anew */
+	bool missed; /* what a start needs went with a damaged database, or found no room in the queue */
 	bool stop;
 };
 
@@ -151,6 +154,8 @@ int store_set_aside(struct store *store);
 /* The mark of an earlier start, into `hold`. */
 void store_read_hold(struct store *store);
 int store_remove_hold(struct store *store);
+/* A mark for while leases are written anew; one that stands is left. Return: 0 or negative errno. */
+int store_mark_anew(const struct store *store);
 
 /* store_write.c: one item within the open transaction. Return: an SQLite result code. */
 int store_write_item(struct store *store, const struct store_item *item);

@@ -38,7 +38,7 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
 	struct store *store = userdata;
 	struct store_list finished;
 	uint64_t count;
-	bool can_read;
+	bool can_read, wants_all;
 
 	(void)source;
 	(void)revents;
@@ -49,9 +49,13 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
 	store->finished = (struct store_list){0};
 	can_read = store->can_read;
 	store->can_read = false;
+	wants_all = store->wants_all;
+	store->wants_all = false;
 	pthread_mutex_unlock(&store->mutex);
-	if (can_read && store->readable)
-		store->readable(store->userdata);
+	if (can_read && store->news)
+		store->news(store->userdata, STORE_READABLE);
+	if (wants_all && store->news)
+		store->news(store->userdata, STORE_WANTS_ALL);
 	while (finished.first) {
 		struct store_item *item = finished.first;
 
@@ -81,14 +85,14 @@ static int start_thread(struct store *store)
 }
 
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
-		store_readable_t readable, void *userdata)
+		store_news_t news, void *userdata)
 {
 	int r;
 
 	if (store->reading) /* that connection cannot write */
 		store_database_close(store);
 	store->done = done;
-	store->readable = readable;
+	store->news = news;
 	store->userdata = userdata;
 	store->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (store->event_fd < 0)
@@ -139,6 +143,13 @@ struct store *store_free(struct store *store)
 	return NULL;
 }
 
+static bool is_needed_at_start(const struct store_item *item)
+{
+	return item->kind == STORE_ITEM_LEASE || item->kind == STORE_ITEM_LEASE_END ||
+	       item->kind == STORE_ITEM_REGION || item->kind == STORE_ITEM_REGION_END ||
+	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_ANEW;
+}
+
 /* Takes the item. Events and notes, which come in storms, leave room for what matters more. */
 static int enqueue(struct store *store, struct store_item *item)
 {
@@ -153,6 +164,7 @@ static int enqueue(struct store *store, struct store_item *item)
 		pthread_cond_signal(&store->wake);
 	} else {
 		store->counters.refused++;
+		store->missed |= is_needed_at_start(item);
 	}
 	pthread_mutex_unlock(&store->mutex);
 	if (taken)
@@ -284,6 +296,13 @@ int store_intent(struct store *store, const struct store_intent *intent, uint64_
 		return -ENOBUFS;
 	item->intent = *intent;
 	return enqueue(store, item);
+}
+
+int store_begin_anew(struct store *store)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_ANEW, 0);
+
+	return item ? enqueue(store, item) : -ENOBUFS;
 }
 
 int store_end_hold(struct store *store)

@@ -158,13 +158,53 @@ static void roll_back(struct store *store)
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+static void tell(struct store *store, bool *news)
+{
+	pthread_mutex_lock(&store->mutex);
+	*news = true;
+	pthread_mutex_unlock(&store->mutex);
+	wake_loop(store);
+}
+
+/*
+ * One that is damaged while it is in use is put aside like any other, but all
+ * that a start needs is known: it is written anew, and nothing is held for it.
+ */
+static int open_again(struct store *store)
+{
+	int r = store_database_open(store);
+
+	if (r != -EUCLEAN)
+		return r;
+	r = store_set_aside(store);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->mutex);
+	store->missed = true; /* asked for once there is a new one */
+	pthread_mutex_unlock(&store->mutex);
+	return store_database_open(store);
+}
+
+/* What went with a damaged database, or found no room in the queue while the disk failed. */
+static void make_up(struct store *store)
+{
+	bool missed;
+
+	pthread_mutex_lock(&store->mutex);
+	missed = store->missed;
+	store->missed = false;
+	pthread_mutex_unlock(&store->mutex);
+	if (missed)
+		tell(store, &store->wants_all);
+}
+
 /* One transaction of the items from `first` to the one before `end`. */
 static int write_all(struct store *store, struct store_item *first, struct store_item *end)
 {
 	int code, r;
 
 	set_busy(store, true);
-	r = store->db ? 0 : store_database_open(store);
+	r = store->db ? 0 : open_again(store);
 	if (r < 0) {
 		set_busy(store, false);
 		store_describe_failure(store, r);
@@ -301,24 +341,24 @@ static bool run(struct store *store, struct store_list *list)
 static bool run_unread(struct store *store, struct store_list *list)
 {
 	struct store_item *item;
+	int r;
 
 	while ((item = list_take(list)))
 		finish(store, item, -EIO);
-	if (store_database_open(store) < 0)
-		return false;
+	r = store_database_open(store);
+	if (r == -EUCLEAN)
+		r = store_set_aside(store);
 	store_database_close(store);
-	pthread_mutex_lock(&store->mutex);
-	store->can_read = true;
-	pthread_mutex_unlock(&store->mutex);
-	wake_loop(store);
-	return true;
+	if (r == 0)
+		tell(store, &store->can_read);
+	return r == 0;
 }
 
 /* Nothing to write: a disk that failed is tried all the same, so that it is known when it heals. */
 static bool run_idle(struct store *store)
 {
 	bool failing = store->problem[0]; /* only this thread writes it */
-	int code = SQLITE_OK, r = store->db ? 0 : store_database_open(store);
+	int code = SQLITE_OK, r = store->db ? 0 : open_again(store);
 
 	if (r == 0 && failing)
 		code = store_schema_touch(store->db);
@@ -387,6 +427,8 @@ void *store_thread(void *userdata)
 		pthread_mutex_unlock(&store->mutex);
 		if (stop && !healthy)
 			break;
+		if (healthy && !list.first && !store->unread) /* there is room in the queue now */
+			make_up(store);
 		/* New work does not make a full disk any emptier: do not try with each item. */
 		if (!healthy)
 			nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #include <sqlite3.h>
 
+#include "faulty_disk.h"
 #include "store_fixture.h"
 
 static void make(struct store_fixture *f)
@@ -194,5 +196,103 @@ Test(store_aside, so_many_and_no_more)
 	}
 	cr_assert_eq(n, 8);
 	cr_assert_eq(count_aside(&f), 8);
+	fixture_teardown(&f);
+}
+
+static void wait_wants_all(struct store_fixture *f)
+{
+	for (int i = 0; i < 400 && !f->n_wants_all; i++)
+		cr_assert_geq(sd_event_run(f->event, 20000), 0);
+	cr_assert_geq(f->n_wants_all, 1);
+}
+
+/* As the daemon does it. */
+static void save_anew(struct store_fixture *f, const char *name)
+{
+	struct iso_restore_lease lease = fixture_lease();
+
+	snprintf(lease.terms.name, sizeof(lease.terms.name), "%s", name);
+	cr_assert_eq(store_begin_anew(f->store), 0);
+	cr_assert_eq(store_save_lease(f->store, &lease, 0), 0);
+}
+
+static void expect_only(struct store_fixture *f, const char *name, bool held)
+{
+	struct store_loaded loaded;
+
+	fixture_open(f, BOOT);
+	cr_assert_eq(store_hold(f->store) != NULL, held, "%s",
+		     held ? "not held" : store_hold(f->store));
+	fixture_load(f, &loaded);
+	cr_assert_eq(loaded.n_leases, 1);
+	cr_assert_str_eq(loaded.lease.terms.name, name);
+}
+
+/* Proves: one that is damaged in use is put aside, all is asked for, and only a crash before it came holds. */
+static void damaged_in_use(bool crash)
+{
+	struct iso_restore_lease lease = fixture_lease();
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	faulty_disk_install();
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	cr_assert_eq(store_save_lease(f.store, &lease, 1), 0);
+	fixture_wait(&f, 1);
+	usleep(2500000); /* idle: the log is in the file, and damage is not written over again */
+	for (int page = 1; page < 12; page++)
+		damage(&f, page * 4096);
+	/* What it has in memory is still good: only a connection that is given up shows it. */
+	faulty_disk_add((struct disk_fault){.call = DISK_WRITE, .kind = DISK_FAILS, .times = 4});
+	cr_assert_eq(store_save_lease(f.store, &lease, 2), 0);
+	fixture_wait(&f, 2);
+	wait_wants_all(&f);
+	cr_assert_eq(count_aside(&f), 1);
+	cr_assert(is_marked(&f));
+	save_anew(&f, "all");
+	if (!crash)
+		cr_assert_eq(store_end_hold(f.store), 0);
+	f.store = store_free(f.store);
+	faulty_disk_heal();
+	expect_only(&f, "all", crash);
+	fixture_teardown(&f);
+}
+
+Test(store_aside, damaged_in_use)
+{
+	damaged_in_use(false);
+}
+
+Test(store_aside, damaged_in_use_and_a_crash)
+{
+	damaged_in_use(true);
+}
+
+/* Proves: leases that found no room while the disk was full are asked for again, and ended ones are forgotten. */
+Test(store_aside, what_found_no_room_is_made_up)
+{
+	struct iso_restore_lease lease = fixture_lease();
+	struct store_fixture f;
+	int i, r = 0;
+
+	fixture_setup(&f);
+	faulty_disk_install();
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	cr_assert_eq(store_save_lease(f.store, &lease, 1), 0);
+	fixture_wait(&f, 1);
+	faulty_disk_break(DISK_IS_FULL);
+	for (i = 0; i < 2 * STORE_QUEUE_MAX && r == 0; i++)
+		r = store_save_lease(f.store, &lease, 0);
+	cr_assert_eq(r, -ENOBUFS);
+	cr_assert_eq(f.n_wants_all, 0);
+	faulty_disk_heal();
+	wait_wants_all(&f);
+	save_anew(&f, "other");
+	store_end_hold(f.store);
+	f.store = store_free(f.store);
+	cr_assert_not(is_marked(&f));
+	expect_only(&f, "other", false);
 	fixture_teardown(&f);
 }
