@@ -102,8 +102,9 @@ static void examine_leases(struct report *report)
 }
 
 static const struct advice component_advice[] = {
-	{"store", "what was decided may be forgotten over a restart of daxmgrd",
-	 "see to the disk below the state directory"},
+	{"store",
+	 "VMs are still killed when their port is lost, but no memory is handed out and no recovery goes on",
+	 "see to the disk below the state directory: make room, remount it, replace it; it is tried again each second"},
 	{"trace", "faults are seen later, by uevents and looking, or with less detail",
 	 "mount tracefs; see daxmgrd(8) for kernels that lack an event"},
 	{"uevents", "devices that come and go are seen late", "see the journal of daxmgrd"},
@@ -141,6 +142,17 @@ static const struct advice *advice_of(const struct advice *table, size_t n, cons
 }
 
 #define ADVICE_OF(table, name) advice_of(table, sizeof(table) / sizeof((table)[0]), name)
+
+static void examine_hold(struct report *report)
+{
+	const char *hold = format_text(report->facts->status, "hold");
+
+	if (*hold)
+		find(report, "hold", "daxmgrd",
+		     "no memory is handed out, and none that belongs to no lease is removed",
+		     "see that 'daxmgrctl vm list' names every VM that runs, then 'daxmgrctl confirm'",
+		     "leases are not known: %s", hold);
+}
 
 static void examine_components(struct report *report)
 {
@@ -266,6 +278,7 @@ int doctor_examine(const struct doctor_facts *facts, sd_json_variant **ret)
 
 	examine_pins(&report);
 	examine_leases(&report);
+	examine_hold(&report);
 	examine_components(&report);
 	examine_kernel(&report);
 	examine_ports(&report);

@@ -89,6 +89,7 @@ int verb_vm_show(struct context *, int, char *[]);
 int verb_what_if(struct context *, int, char *[]);
 int verb_isolate(struct context *, int, char *[]);
 int verb_recover(struct context *, int, char *[]);
+int verb_confirm_observed(struct context *, int, char *[]);
 int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);

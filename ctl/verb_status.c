@@ -64,12 +64,21 @@ static void show_pins(sd_json_variant *reply)
 		printf("  leases that strangers map: %" PRIu64 "\n", strangers);
 }
 
+static void show_hold(sd_json_variant *reply)
+{
+	const char *hold = format_text(reply, "hold");
+
+	if (*hold)
+		printf("  NOTHING IS HANDED OUT until 'daxmgrctl confirm': %s\n", hold);
+}
+
 static void show_status(sd_json_variant *reply)
 {
 	char total[UNITS_SIZE_BYTES], spare[UNITS_SIZE_BYTES];
 
 	printf("daxmgrd %s: %s%s\n", format_text(reply, "version"), format_text(reply, "state"),
 	       format_flag(reply, "ready") ? "" : ", still looking at the host for the first time");
+	show_hold(reply);
 	printf("  regions: %" PRIu64 " of %" PRIu64 " live, %s, %s free\n",
 	       format_number(reply, "regionsLive"), format_number(reply, "regions"),
 	       units_format_size(format_number(reply, "capacityBytes"), total),

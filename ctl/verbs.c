@@ -44,6 +44,8 @@ const struct verb verbs[] = {
 	{"recover", "PORT", "end an isolation, or try again",
 	 "  --evict     kill the VMs that its regions would have to wait for\n" ASKS, true,
 	 verb_recover},
+	{"confirm", "", "after a damaged database: what is observed is all there is", ASKS, true,
+	 verb_confirm_observed},
 	{"incidents", "[ID]", "incidents, or one with its timeline", "  --limit N   (100)\n", false,
 	 verb_incidents},
 	{"events", "", "stored records of the kernel",

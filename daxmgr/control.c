@@ -51,7 +51,8 @@ static int bind_methods(sd_varlink_server *server)
 		VARLINK_METHOD("Release"), control_release, VARLINK_METHOD("ListLeases"),
 		control_list_leases, VARLINK_METHOD("WhatIf"), control_what_if,
 		VARLINK_METHOD("Isolate"), control_isolate, VARLINK_METHOD("Recover"),
-		control_recover, VARLINK_METHOD("ListIncidents"), control_list_incidents,
+		control_recover, VARLINK_METHOD("Confirm"), control_confirm,
+		VARLINK_METHOD("ListIncidents"), control_list_incidents,
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
 		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
 		VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
@@ -254,6 +255,8 @@ static const char *error_of(uint32_t reply)
 		return VARLINK_ERROR("Locked");
 	case ISO_REPLY_NOT_ADOPTABLE:
 		return VARLINK_ERROR("NotAdoptable");
+	case ISO_REPLY_ON_HOLD:
+		return VARLINK_ERROR("OnHold");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
 	case ISO_REPLY_ALREADY:

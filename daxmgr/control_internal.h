@@ -150,6 +150,7 @@ int control_list_leases(sd_varlink *, sd_json_variant *, sd_varlink_method_flags
 int control_what_if(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_isolate(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_recover(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_confirm(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_incidents(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_events(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_monitor(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);

@@ -120,6 +120,7 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 	bool ready = daemon_is_ready(control->daemon);
 	struct counts counts = {0};
 	const char *state = "healthy";
+	char hold[ISO_TEXT_BYTES];
 	int r;
 
 	(void)parameters;
@@ -127,12 +128,13 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 	if ((r = control_admit(link)) != 0)
 		return r;
 	count(engine, &counts);
+	control_text(hold, sizeof(hold), iso_hold_reason(engine) ? iso_hold_reason(engine) : "");
 	if ((r = build_domains(engine, &counts, &domains)) < 0 ||
 	    (r = build_components(control->daemon, &counts, &components)) < 0)
 		return r;
 	if (counts.domain_unhealthy)
 		state = "isolated";
-	else if (!ready || is_degraded(control, &counts))
+	else if (!ready || hold[0] || is_degraded(control, &counts))
 		state = "degraded";
 	return sd_varlink_replybo(
 		link, SD_JSON_BUILD_PAIR_STRING("version", DAXMGR_VERSION),
@@ -152,7 +154,7 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		SD_JSON_BUILD_PAIR_UNSIGNED("strangers", counts.strangers),
 		SD_JSON_BUILD_PAIR_BOOLEAN("hostMayPanic", control->host_may_panic),
 		SD_JSON_BUILD_PAIR_UNSIGNED("incidentsOpen", counts.incidents_open),
-		SD_JSON_BUILD_PAIR_VARIANT("domains", domains),
+		IF(hold[0], "hold", TEXT(hold)), SD_JSON_BUILD_PAIR_VARIANT("domains", domains),
 		SD_JSON_BUILD_PAIR_VARIANT("components", components));
 }
 

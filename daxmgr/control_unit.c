@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* WhatIf(), Isolate(), Recover(). */
+/* WhatIf(), Isolate(), Recover(), Confirm(). */
 #include "control_internal.h"
 
 #include <errno.h>
@@ -260,4 +260,32 @@ int control_recover(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 		return r;
 	return run_on_port(userdata, link, ISO_EVENT_RECOVER, p.evict ? "Recover evict" : "Recover",
 			   &p);
+}
+
+/* Once the engine has gone on; a mark that stays behind only asks a restarted daemon's operator again. */
+static int answer_confirm(struct control_request *request, const struct iso_effect *reply)
+{
+	struct store *store = daemon_store(request->control->daemon);
+
+	if (reply->reply == ISO_REPLY_DONE && store)
+		store_end_hold(store);
+	return control_answer_outcome(request, reply);
+}
+
+int control_confirm(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+		    void *userdata)
+{
+	struct iso_event event = {.kind = ISO_EVENT_CONFIRM};
+	struct control_request *request;
+	int r;
+
+	(void)parameters;
+	(void)flags;
+	if ((r = control_admit_request(userdata, link)) != 0)
+		return r;
+	request = control_request_new(userdata, link, answer_confirm, "hold");
+	if (!request)
+		return -ENOBUFS;
+	request->method = "Confirm";
+	return control_run(request, &event);
 }

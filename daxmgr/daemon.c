@@ -169,6 +169,19 @@ static int open_store(struct daemon *daemon)
 	return r;
 }
 
+/* The one path from what is durable to what is believed is a start: VMs do not notice. */
+static void on_store_news(void *userdata, enum store_news news)
+{
+	struct daemon *daemon = userdata;
+
+	if (news == STORE_WANTS_ALL) {
+		save_all(daemon);
+		return;
+	}
+	log_line(LOG_NOTICE, "the database can be read again: starting anew");
+	sd_event_exit(daemon->event, -ERESTART);
+}
+
 /* Runs before the first observation, in the same lane: nothing is bound before it. */
 static int submit_guard(struct daemon *daemon)
 {
@@ -208,7 +221,8 @@ static int start(struct daemon *daemon, const char *root)
 	r = restore_all(daemon);
 	if (r < 0)
 		return r;
-	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored, daemon);
+	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored,
+			on_store_news, daemon);
 	if (r < 0)
 		return r;
 	r = control_new(daemon, daemon->event, daemon->config->socket_path, PRIORITY_CONTROL,
@@ -297,6 +311,7 @@ static uint64_t *request_of(struct iso_event *event)
 	case ISO_EVENT_RELEASE:
 	case ISO_EVENT_WITHDRAW:
 	case ISO_EVENT_REGION_DESTROY:
+	case ISO_EVENT_CONFIRM:
 		return &event->named.request;
 	case ISO_EVENT_REGION_DEFINE:
 		return &event->define.request;

@@ -123,5 +123,6 @@ int restore_all(struct daemon *daemon);
 void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
 void save_incident(struct daemon *daemon, uint64_t id);
+void save_all(struct daemon *daemon);
 
 #endif

@@ -176,7 +176,16 @@ void exec_others(struct daemon *daemon, const struct iso_effects *effects)
 
 void exec_stored(void *userdata, uint64_t token, int result)
 {
-	complete(userdata, token, result, result < 0 ? "the intent could not be made durable" : "");
+	struct daemon *daemon = userdata;
+	char problem[ISO_TEXT_BYTES] = "";
+
+	if (result < 0) {
+		store_problem(daemon->store, problem, sizeof(problem));
+		problem[strcspn(problem, ";")] = '\0'; /* what follows from it is known */
+		if (!problem[0])
+			snprintf(problem, sizeof(problem), "an intent could not be made durable");
+	}
+	complete(daemon, token, result, problem);
 }
 
 static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, int fd)

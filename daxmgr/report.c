@@ -72,6 +72,8 @@ size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, si
 	char problem[ISO_TEXT_BYTES];
 
 	store_problem(daemon->store, problem, sizeof(problem));
+	if (iso_hold_reason(daemon->engine) && !strcmp(problem, iso_hold_reason(daemon->engine)))
+		problem[0] = '\0'; /* GetStatus() says that by itself; this database is well */
 	component(&all[0], "store", problem, "degraded");
 	trace_component(daemon, &all[1]);
 	component(&all[2], "uevents", daemon->uevent_problem, "missing");

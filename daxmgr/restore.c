@@ -138,11 +138,38 @@ static void define_regions(struct daemon *daemon)
 	}
 }
 
+/* Leases were lost: what the service manager kept says at least which process is which VM. */
+static void restore_kept_processes(struct daemon *daemon)
+{
+	char name[ISO_NAME_BYTES];
+
+	while (vms_left_stored(daemon->vms, name, sizeof(name))) {
+		struct iso_restore_lease restore = {.state = ISO_LEASE_ATTACHED,
+						    .has_process = true};
+		struct iso_event event = {
+			.kind = ISO_EVENT_RESTORE_LEASE,
+			.restore_lease = &restore,
+		};
+		pid_t pid = 0;
+		int pidfd = vms_take_stored(daemon->vms, name, &pid);
+
+		if (pidfd < 0)
+			continue;
+		memcpy(restore.terms.name, name, sizeof(name));
+		restore.pid = pid;
+		daemon_step(daemon, &event);
+		adopt_process(daemon, name, pid, pidfd);
+	}
+}
+
 int restore_all(struct daemon *daemon)
 {
+	struct iso_event hold = {.kind = ISO_EVENT_HOLD, .hold = store_hold(daemon->store)};
 	struct iso_restore_incident last = {0};
 	int r;
 
+	if (hold.hold)
+		daemon_step(daemon, &hold);
 	r = store_load_last_incident(daemon->store, &last.id);
 	if (r >= 0 && last.id)
 		restore_incident(daemon, &last, false);
@@ -155,6 +182,8 @@ int restore_all(struct daemon *daemon)
 		log_line(LOG_WARNING, "incidents of an earlier boot are still listed as open");
 	if (r >= 0)
 		r = store_load_leases(daemon->store, restore_lease, daemon);
+	if (hold.hold)
+		restore_kept_processes(daemon);
 	/* A process that no stored lease speaks of is not ours to hold. */
 	vms_drop_stored(daemon->vms);
 	return r < 0 ? r : 0;

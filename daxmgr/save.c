@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "log.h"
 #include "note.h"
 
 static void row_of_part(const struct iso_engine *engine, uint32_t index,
@@ -76,4 +77,36 @@ void save_incident(struct daemon *daemon, uint64_t id)
 	for (i = 0; i < iso_incident_count(daemon->engine); i++)
 		if (note_incident(daemon->engine, i, &row) && row.id == id)
 			store_save_incident(daemon->store, &row);
+}
+
+/*
+ * The database has lost something that the engine still knows. What is refused
+ * for want of room comes once more, and until then the mark stays that a start
+ * holds by.
+ */
+void save_all(struct daemon *daemon)
+{
+	struct store_counters before, after;
+	struct iso_incident_view incident;
+	struct iso_region_view region;
+	struct iso_lease_view lease;
+	uint32_t i;
+
+	store_count(daemon->store, &before);
+	store_begin_anew(daemon->store);
+	for (i = 0; i < iso_region_count(daemon->engine); i++)
+		if (iso_region_get(daemon->engine, i, &region))
+			save_region(daemon, &(struct iso_effect){.region = i,
+								 .text = region.definition->name});
+	for (i = 0; i < iso_lease_count(daemon->engine); i++)
+		if (iso_lease_get(daemon->engine, i, &lease))
+			save_lease(daemon,
+				   &(struct iso_effect){.lease = i, .text = lease.terms->name});
+	for (i = 0; i < iso_incident_count(daemon->engine); i++)
+		if (iso_incident_get(daemon->engine, i, &incident))
+			save_incident(daemon, incident.id);
+	store_count(daemon->store, &after);
+	if (after.refused == before.refused && !iso_hold_reason(daemon->engine))
+		store_end_hold(daemon->store);
+	log_line(LOG_NOTICE, "all leases, regions and incidents were written anew");
 }

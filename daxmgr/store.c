@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The database file: opening, checking, statements, binding. */
+/* Statements and their binding, errors. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/statvfs.h>
 
-#include <systemd/sd-id128.h>
-
-#include "cleanup.h"
-#include "clock.h"
 #include "store_internal.h"
 
 static const char *const sql[STORE_STATEMENTS] = {
@@ -95,6 +87,34 @@ int store_errno(int code)
 	}
 }
 
+/* On a disk without room or rights SQLite often knows only that something failed. */
+int store_cause(const struct store *store, int error)
+{
+	struct statvfs st;
+
+	if (error != -EIO || statvfs(store->directory, &st) < 0)
+		return error;
+	if (st.f_flag & ST_RDONLY)
+		return -EROFS;
+	return st.f_bavail * st.f_frsize < STORE_ROOM_MIN ? -ENOSPC : error;
+}
+
+const char *store_error_text(int error)
+{
+	switch (error) {
+	case -ENOSPC:
+		return "the disk is full";
+	case -EROFS:
+		return "the disk is read-only";
+	case -EIO:
+		return "the disk fails";
+	case -EUCLEAN:
+		return "it is damaged";
+	default:
+		return strerror(-error);
+	}
+}
+
 struct store_binder store_bind(struct store *store, enum store_statement which)
 {
 	struct store_binder binder = {.at = 1, .code = SQLITE_OK};
@@ -170,143 +190,4 @@ bool store_value_of(const char *(*name)(uint32_t), uint32_t values, const char *
 			return true;
 		}
 	return false;
-}
-
-void store_database_close(struct store *store)
-{
-	for (int i = 0; i < STORE_STATEMENTS; i++) {
-		sqlite3_finalize(store->statements[i]);
-		store->statements[i] = NULL;
-	}
-	sqlite3_close(store->db);
-	store->db = NULL;
-}
-
-/* Return: 0, or -EUCLEAN when the file is damaged. */
-static int check(sqlite3 *db)
-{
-	sqlite3_stmt *statement;
-	const unsigned char *text;
-	int code, r = 0;
-
-	code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
-	if (code != SQLITE_OK)
-		return store_errno(code);
-	code = sqlite3_step(statement);
-	text = code == SQLITE_ROW ? sqlite3_column_text(statement, 0) : NULL;
-	if (code != SQLITE_ROW)
-		r = store_errno(code);
-	else if (!text || strcmp((const char *)text, "ok"))
-		r = -EUCLEAN;
-	sqlite3_finalize(statement);
-	return r;
-}
-
-/* SQLite would make the file readable for all; whoever reads it learns who runs what where. */
-static int make_file(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
-}
-
-int store_database_open(struct store *store)
-{
-	static const char pragmas[] = "PRAGMA journal_mode=WAL;"
-				      "PRAGMA synchronous=FULL;"
-				      "PRAGMA wal_autocheckpoint=0;"
-				      "PRAGMA foreign_keys=ON;"
-				      "PRAGMA trusted_schema=OFF;"
-				      "PRAGMA temp_store=MEMORY;";
-	int code, r;
-
-	r = make_file(store->path);
-	if (r < 0)
-		return r;
-	code = sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-			       NULL);
-	if (code == SQLITE_OK) {
-		sqlite3_extended_result_codes(store->db, 1);
-		sqlite3_busy_timeout(store->db, 2000);
-		sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-		code = sqlite3_exec(store->db, pragmas, NULL, NULL, NULL);
-	}
-	r = store_errno(code);
-	if (r == 0)
-		r = check(store->db);
-	if (r == 0)
-		r = store_schema_apply(store->db);
-	if (r < 0)
-		store_database_close(store);
-	return r;
-}
-
-/* The log and its index belong to the damaged file: they go with it. */
-static int put_aside(struct store *store)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	unsigned long long now = clock_read_ns(CLOCK_REALTIME) / UINT64_C(1000000000);
-	char from[PATH_MAX], to[PATH_MAX];
-
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		if (snprintf(from, sizeof(from), "%s%s", store->path, suffixes[i]) >= PATH_MAX ||
-		    snprintf(to, sizeof(to), "%s.damaged-%llu%s", store->path, now, suffixes[i]) >=
-			    PATH_MAX)
-			return -ENAMETOOLONG;
-		if (rename(from, to) < 0 && (i == 0 || errno != ENOENT))
-			return -errno;
-	}
-	snprintf(
-		store->damage, sizeof(store->damage),
-		"the database was damaged and put aside as %.60s.damaged-%llu; leases and history of before are not known",
-		store->path, now);
-	return 0;
-}
-
-static int open_failed(const char *path, int error, char **ret_message)
-{
-	const char *why = strerror(-error);
-
-	if (error == -EPROTONOSUPPORT)
-		why = "a newer version of daxmgrd made it; install that version or move the file away";
-	if (error == -EMEDIUMTYPE)
-		why = "it is a database of another program; configure another StateDirectory";
-	if (ret_message && asprintf(ret_message, "cannot use the database %s: %s", path, why) < 0)
-		*ret_message = NULL;
-	return error;
-}
-
-int store_open(const char *path, const char *boot_id, struct store **ret, char **ret_message)
-{
-	struct store *store = calloc(1, sizeof(*store));
-	sd_id128_t run;
-	int r;
-
-	if (!store)
-		return -ENOMEM;
-	store->event_fd = -1;
-	pthread_mutex_init(&store->mutex, NULL);
-	pthread_cond_init(&store->wake, NULL);
-	snprintf(store->boot_id, sizeof(store->boot_id), "%s", boot_id);
-	store->path = strdup(path);
-	r = store->path ? sd_id128_randomize(&run) : -ENOMEM;
-	if (r >= 0) {
-		sd_id128_to_string(run, store->run_id);
-		r = store_database_open(store);
-	}
-	if (r == -EUCLEAN) {
-		r = put_aside(store);
-		if (r == 0)
-			r = store_database_open(store);
-	}
-	if (r < 0) {
-		open_failed(path, r, ret_message);
-		store_free(store);
-		return r;
-	}
-	*ret = store;
-	return 0;
 }

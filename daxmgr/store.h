@@ -24,6 +24,9 @@ enum {
 	STORE_KIND_BYTES = 32,
 	STORE_QUEUE_MAX = 16384, /* items waiting for the disk */
 	STORE_EVENTS_MAX = 200000, /* older ones are dropped when idle */
+	STORE_NOTES_MAX = 200000, /* lines of timelines, not counting those of open incidents */
+	STORE_INCIDENTS_MAX = 10000,
+	STORE_BYTES_MAX = 512 << 20, /* of the database; history is dropped for it */
 };
 
 struct store;
@@ -84,14 +87,37 @@ struct store_action {
 /* Durable, or failed: result is 0 or negative errno. Called from the event loop. */
 typedef void (*store_done_t)(void *userdata, uint64_t token, int result);
 
+enum store_news {
+	STORE_READABLE,  /* an unread database can be read now: start anew */
+	STORE_WANTS_ALL, /* damaged in use, or not kept up: store_begin_anew() and save all there is */
+};
+
+/* Called from the event loop. */
+typedef void (*store_news_t)(void *userdata, enum store_news news);
+
 /*
  * Opens or makes the database at `path`, whose directory must be there.
  * `boot_id` is that of this boot. A damaged file is put aside as
- * PATH.damaged-TIME and a new one begun: store_problem() then says so. Return:
- * 0, -EPROTONOSUPPORT when a newer version made it, other negative errno;
+ * PATH.damaged-DATE, a new one begun, and store_hold() says so. A disk that
+ * takes no writes, or gives nothing to read, is no failure: store_problem()
+ * says so, and the thread tries again. Return: 0, -EPROTONOSUPPORT when a newer
+ * version made it, -EMEDIUMTYPE when another program did, -ENOMEM;
  * `ret_message` (may be NULL) gets a sentence the caller frees.
  */
 int store_open(const char *path, const char *boot_id, struct store **ret, char **ret_message);
+
+/*
+ * Why nothing may be handed out until an operator confirms: leases were lost
+ * with a damaged database, now or at an earlier start, or cannot be read. Valid
+ * until store_start(). Return: a sentence, or NULL.
+ */
+const char *store_hold(const struct store *store);
+
+/*
+ * What was left could not be read, and this run writes nothing. As soon as it
+ * can be read `news` of store_start() tells, and the daemon starts anew.
+ */
+bool store_is_unread(const struct store *store);
 
 /* Reading what was left, before store_start() only. Callbacks return 0 to go on, else that ends the load. */
 int store_load_regions(struct store *store,
@@ -117,9 +143,9 @@ int store_load_intents(struct store *store,
 /* Number of the last incident ever stored; 0: none. */
 int store_load_last_incident(struct store *store, uint64_t *ret_id);
 
-/* Starts the thread; `done` is called from `event`'s loop. */
+/* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
-		void *userdata);
+		store_news_t news, void *userdata);
 
 /* Writes out what is queued (one more try on a failing disk), ends the thread and frees. NULL is fine. */
 struct store *store_free(struct store *store);
@@ -137,6 +163,13 @@ int store_save_note(struct store *store, const struct store_note *note);
 int store_save_event(struct store *store, const struct store_event *event);
 int store_save_action(struct store *store, const struct store_action *action);
 int store_intent(struct store *store, const struct store_intent *intent, uint64_t token);
+/*
+ * Leases, regions and open incidents follow, all of them, then store_end_hold().
+ * A start in between finds not all of them, and holds.
+ */
+int store_begin_anew(struct store *store);
+/* All leases are known again, or an operator has confirmed: a later start does not hold any more. */
+int store_end_hold(struct store *store);
 /* The outcome of an operation of this run: 0 or negative errno. */
 int store_intent_done(struct store *store, uint64_t operation, int result);
 

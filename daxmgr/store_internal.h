@@ -12,6 +12,9 @@
 enum {
 	STORE_RAW_MAX = 65536,
 	STORE_ACTIONS_MAX = 100000, /* finished intents and operators' actions kept */
+	STORE_SHRINK_ROWS = 20000, /* dropped at a time */
+	STORE_ROOM_MIN = 1 << 20, /* a disk with less has no room for us */
+	STORE_SLOW_SECONDS = 5, /* a write that takes longer is said */
 };
 
 enum store_item_kind {
@@ -25,6 +28,8 @@ enum store_item_kind {
 	STORE_ITEM_ACTION,
 	STORE_ITEM_INTENT,
 	STORE_ITEM_INTENT_DONE,
+	STORE_ITEM_ANEW,
+	STORE_ITEM_HOLD_END,
 	STORE_ITEM_QUERY_INCIDENTS,
 	STORE_ITEM_QUERY_EVENTS,
 };
@@ -97,6 +102,9 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *statements[STORE_STATEMENTS];
 	char *path;
+	char *directory;
+	bool reading; /* what was left could be read but not written: opened anew when that can be */
+	bool unread; /* what was left is not known: this run writes nothing */
 	char boot_id[STORE_BOOT_ID_BYTES];
 	char run_id[STORE_BOOT_ID_BYTES];
 	uint64_t n_unsaved; /* items written since the last checkpoint */
@@ -105,6 +113,7 @@ struct store {
 	sd_event_source *source;
 	store_done_t done;
 	void *userdata;
+	store_news_t news;
 	int event_fd;
 
 	pthread_t thread;
@@ -117,12 +126,36 @@ struct store {
 	struct store_list finished;
 	struct store_counters counters;
 	char problem[ISO_TEXT_BYTES]; /* goes away when a write succeeds */
-	char damage[ISO_TEXT_BYTES]; /* stays */
+	char tidy_problem[ISO_TEXT_BYTES]; /* of the last tidying */
+	char hold[ISO_TEXT_BYTES]; /* stays until an operator confirms */
+	uint64_t busy_since_ns; /* what the thread does now with the disk; 0: nothing */
+	uint64_t n_lost; /* records that nobody was told about */
+	bool can_read; /* an unread database can be read now */
+	bool wants_all; /* what is believed is to be saved anew */
+	bool missed; /* what a start needs went with a damaged database, or found no room in the queue */
 	bool stop;
 };
 
 /* store_schema.c: makes or migrates the tables. Return: 0, -EPROTONOSUPPORT, -EMEDIUMTYPE (not ours), -errno. */
 int store_schema_apply(sqlite3 *db);
+/* Whether there is nothing to make or migrate. Return: 0, -ENOTSUP, -errno. */
+int store_schema_is_new(sqlite3 *db);
+/* Writes what is there already, to see whether the disk takes it. Return: an SQLite result code. */
+int store_schema_touch(sqlite3 *db);
+
+/* store_load.c: that all a start needs can be read. Return: 0, or negative errno, -EUCLEAN for nonsense. */
+int store_load_check(struct store *store);
+
+/*
+ * store_aside.c: marks that leases were lost and renames the database, which is
+ * closed, and sets `hold`. Return: 0, or negative errno: then it stands where it was.
+ */
+int store_set_aside(struct store *store);
+/* The mark of an earlier start, into `hold`. */
+void store_read_hold(struct store *store);
+int store_remove_hold(struct store *store);
+/* A mark for while leases are written anew; one that stands is left. Return: 0 or negative errno. */
+int store_mark_anew(const struct store *store);
 
 /* store_write.c: one item within the open transaction. Return: an SQLite result code. */
 int store_write_item(struct store *store, const struct store_item *item);
@@ -135,11 +168,24 @@ void store_rows_free(struct store_rows *rows);
 void *store_thread(void *userdata);
 void store_list_add(struct store_list *list, struct store_item *item);
 void store_item_free(struct store_item *item);
+/* Puts in `problem` that and why the database cannot be written. */
+void store_describe_failure(struct store *store, int error);
 
-/* store.c */
+/* store_tidy.c: drops what is too old, and brings the log into the file. */
+void store_tidy(struct store *store);
+/* Drops the oldest history until the database holds at most that. Return: an SQLite result code. */
+int store_shrink(sqlite3 *db, int64_t bytes_max);
+
+/* store_open.c */
 int store_database_open(struct store *store);
 void store_database_close(struct store *store);
+
+/* store.c */
 int store_errno(int code);
+/* The error, or what is behind it: a disk that is full or read-only. */
+int store_cause(const struct store *store, int error);
+/* In words, after "it cannot be written: ". */
+const char *store_error_text(int error);
 
 /* Binding in order; the first failure stays in .code. */
 struct store_binder {

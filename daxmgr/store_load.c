@@ -7,8 +7,11 @@
 #include "store_internal.h"
 #include "units.h"
 
+/* Without a database there is nothing to read. Return: 1 then. */
 static int begin(struct store *store, const char *sql, sqlite3_stmt **ret)
 {
+	if (!store->db)
+		return 1;
 	return store_errno(sqlite3_prepare_v2(store->db, sql, -1, ret, NULL));
 }
 
@@ -34,8 +37,8 @@ static int each_child(struct store *store, const char *sql, const char *name,
 	int code, r;
 
 	r = begin(store, sql, &statement);
-	if (r < 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
 	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW)
 		r = read(statement, userdata);
@@ -92,8 +95,8 @@ int store_load_regions(struct store *store,
 	int code = SQLITE_DONE, r;
 
 	r = begin(store, sql, &statement);
-	if (r < 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct iso_restore_region region;
 		bool same_boot;
@@ -199,8 +202,8 @@ int store_load_leases(struct store *store,
 	int code = SQLITE_DONE, r;
 
 	r = begin(store, sql, &statement);
-	if (r < 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct iso_restore_lease lease;
 		bool same_boot;
@@ -227,8 +230,8 @@ int store_load_incidents(struct store *store,
 	int code = SQLITE_DONE, r;
 
 	r = begin(store, sql, &s);
-	if (r < 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
 		struct iso_restore_incident incident = {
 			.id = (uint64_t)sqlite3_column_int64(s, 0),
@@ -272,8 +275,8 @@ int store_load_intents(struct store *store,
 	int code = SQLITE_DONE, r;
 
 	r = begin(store, sql, &s);
-	if (r < 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
 		struct store_intent intent = {
 			.operation = (uint64_t)sqlite3_column_int64(s, 0),
@@ -300,8 +303,8 @@ int store_load_last_incident(struct store *store, uint64_t *ret_id)
 	int code, r;
 
 	r = begin(store, "SELECT coalesce(max(id), 0) FROM incidents", &statement);
-	if (r < 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	code = sqlite3_step(statement);
 	if (code == SQLITE_ROW)
 		*ret_id = (uint64_t)sqlite3_column_int64(statement, 0);
@@ -309,4 +312,51 @@ int store_load_last_incident(struct store *store, uint64_t *ret_id)
 		r = store_errno(code);
 	sqlite3_finalize(statement);
 	return r;
+}
+
+static int ignore_region(void *userdata, const struct iso_restore_region *region, bool same_boot)
+{
+	(void)userdata;
+	(void)region;
+	(void)same_boot;
+	return 0;
+}
+
+static int ignore_lease(void *userdata, const struct iso_restore_lease *lease, bool same_boot)
+{
+	(void)userdata;
+	(void)lease;
+	(void)same_boot;
+	return 0;
+}
+
+static int ignore_incident(void *userdata, const struct iso_restore_incident *incident,
+			   bool same_boot)
+{
+	(void)userdata;
+	(void)incident;
+	(void)same_boot;
+	return 0;
+}
+
+static int ignore_intent(void *userdata, const struct store_intent *intent, bool same_boot)
+{
+	(void)userdata;
+	(void)intent;
+	(void)same_boot;
+	return 0;
+}
+
+int store_load_check(struct store *store)
+{
+	uint64_t last;
+	int r;
+
+	if ((r = store_load_last_incident(store, &last)) < 0 ||
+	    (r = store_load_regions(store, ignore_region, NULL)) < 0 ||
+	    (r = store_load_incidents(store, ignore_incident, NULL)) < 0 ||
+	    (r = store_load_leases(store, ignore_lease, NULL)) < 0 ||
+	    (r = store_load_intents(store, ignore_intent, NULL)) < 0)
+		return r;
+	return 0;
 }

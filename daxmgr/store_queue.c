@@ -38,6 +38,7 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
 	struct store *store = userdata;
 	struct store_list finished;
 	uint64_t count;
+	bool can_read, wants_all;
 
 	(void)source;
 	(void)revents;
@@ -46,7 +47,15 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
 	pthread_mutex_lock(&store->mutex);
 	finished = store->finished;
 	store->finished = (struct store_list){0};
+	can_read = store->can_read;
+	store->can_read = false;
+	wants_all = store->wants_all;
+	store->wants_all = false;
 	pthread_mutex_unlock(&store->mutex);
+	if (can_read && store->news)
+		store->news(store->userdata, STORE_READABLE);
+	if (wants_all && store->news)
+		store->news(store->userdata, STORE_WANTS_ALL);
 	while (finished.first) {
 		struct store_item *item = finished.first;
 
@@ -76,11 +85,14 @@ static int start_thread(struct store *store)
 }
 
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
-		void *userdata)
+		store_news_t news, void *userdata)
 {
 	int r;
 
+	if (store->reading) /* that connection cannot write */
+		store_database_close(store);
 	store->done = done;
+	store->news = news;
 	store->userdata = userdata;
 	store->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (store->event_fd < 0)
@@ -126,14 +138,23 @@ struct store *store_free(struct store *store)
 	pthread_cond_destroy(&store->wake);
 	pthread_mutex_destroy(&store->mutex);
 	free(store->path);
+	free(store->directory);
 	free(store);
 	return NULL;
 }
 
-/* Takes the item. Events, the only kind that comes in storms, leave room for what matters more. */
+static bool is_needed_at_start(const struct store_item *item)
+{
+	return item->kind == STORE_ITEM_LEASE || item->kind == STORE_ITEM_LEASE_END ||
+	       item->kind == STORE_ITEM_REGION || item->kind == STORE_ITEM_REGION_END ||
+	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_ANEW;
+}
+
+/* Takes the item. Events and notes, which come in storms, leave room for what matters more. */
 static int enqueue(struct store *store, struct store_item *item)
 {
-	uint64_t room = item->kind == STORE_ITEM_EVENT ? STORE_QUEUE_MAX / 4 * 3 : STORE_QUEUE_MAX;
+	bool storms = item->kind == STORE_ITEM_EVENT || item->kind == STORE_ITEM_NOTE;
+	uint64_t room = storms ? STORE_QUEUE_MAX / 4 * 3 : STORE_QUEUE_MAX;
 	bool taken;
 
 	pthread_mutex_lock(&store->mutex);
@@ -143,6 +164,7 @@ static int enqueue(struct store *store, struct store_item *item)
 		pthread_cond_signal(&store->wake);
 	} else {
 		store->counters.refused++;
+		store->missed |= is_needed_at_start(item);
 	}
 	pthread_mutex_unlock(&store->mutex);
 	if (taken)
@@ -276,6 +298,20 @@ int store_intent(struct store *store, const struct store_intent *intent, uint64_
 	return enqueue(store, item);
 }
 
+int store_begin_anew(struct store *store)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_ANEW, 0);
+
+	return item ? enqueue(store, item) : -ENOBUFS;
+}
+
+int store_end_hold(struct store *store)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_HOLD_END, 0);
+
+	return item ? enqueue(store, item) : -ENOBUFS;
+}
+
 int store_intent_done(struct store *store, uint64_t operation, int result)
 {
 	struct store_item *item = new_item(store, STORE_ITEM_INTENT_DONE, 0);
@@ -315,15 +351,27 @@ int store_query_events(struct store *store, uint64_t since, uint32_t limit, stor
 
 void store_problem(struct store *store, char *text, size_t room)
 {
+	uint64_t busy_s;
+
 	pthread_mutex_lock(&store->mutex);
+	busy_s = store->busy_since_ns
+			 ? (clock_boottime_ns() - store->busy_since_ns) / UINT64_C(1000000000)
+			 : 0;
 	if (store->problem[0])
 		snprintf(text, room, "%s", store->problem);
-	else if (store->counters.refused || store->counters.failed)
+	else if (busy_s >= STORE_SLOW_SECONDS)
+		snprintf(
+			text, room,
+			"the disk is slow: the database waits for it since %llu s; nothing is handed out or taken apart meanwhile",
+			(unsigned long long)busy_s);
+	else if (store->tidy_problem[0])
+		snprintf(text, room, "%s", store->tidy_problem);
+	else if (store->counters.refused + store->n_lost)
 		snprintf(text, room,
 			 "%llu records were lost while the database could not keep up or take them",
-			 (unsigned long long)(store->counters.refused + store->counters.failed));
+			 (unsigned long long)(store->counters.refused + store->n_lost));
 	else
-		snprintf(text, room, "%s", store->damage);
+		snprintf(text, room, "%s", store->hold);
 	pthread_mutex_unlock(&store->mutex);
 }
 

@@ -176,6 +176,30 @@ static int migrate(sqlite3 *db, int64_t version)
 	return code;
 }
 
+int store_schema_touch(sqlite3 *db)
+{
+	char sql[80];
+	int code;
+
+	snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; PRAGMA application_id=%d; COMMIT",
+		 APPLICATION_ID);
+	code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+	if (code != SQLITE_OK && !sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	return code;
+}
+
+int store_schema_is_new(sqlite3 *db)
+{
+	int64_t version, application;
+	int code;
+
+	if ((code = read_pragma(db, "PRAGMA user_version", &version)) != SQLITE_OK ||
+	    (code = read_pragma(db, "PRAGMA application_id", &application)) != SQLITE_OK)
+		return store_errno(code);
+	return application == APPLICATION_ID && version == VERSION ? 0 : -ENOTSUP;
+}
+
 int store_schema_apply(sqlite3 *db)
 {
 	int64_t version, application, tables;

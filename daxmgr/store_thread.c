@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
 #include "priority.h"
 #include "store_internal.h"
 
@@ -83,9 +85,24 @@ static bool is_trouble(int code)
 	return error != 0 && error != -EINVAL && error != -E2BIG;
 }
 
-static void finish(struct store *store, struct store_item *item, int result)
+/* The disk is being used from now on, or is not. */
+static void set_busy(struct store *store, bool busy)
+{
+	pthread_mutex_lock(&store->mutex);
+	store->busy_since_ns = busy ? clock_boottime_ns() : 0;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static void wake_loop(struct store *store)
 {
 	uint64_t one = 1;
+
+	if (write(store->event_fd, &one, sizeof(one)) < 0)
+		return; /* only when the counter is full: then the loop is woken already */
+}
+
+static void finish(struct store *store, struct store_item *item, int result)
+{
 	bool wanted = item->token || is_query(item);
 
 	pthread_mutex_lock(&store->mutex);
@@ -94,6 +111,7 @@ static void finish(struct store *store, struct store_item *item, int result)
 			store->counters.committed++;
 		else
 			store->counters.failed++;
+		store->n_lost += result < 0 && !item->token;
 	}
 	item->result = result;
 	if (wanted)
@@ -101,24 +119,37 @@ static void finish(struct store *store, struct store_item *item, int result)
 	pthread_mutex_unlock(&store->mutex);
 	if (!wanted)
 		store_item_free(item);
-	else if (write(store->event_fd, &one, sizeof(one)) < 0)
-		return; /* only when the counter is full: then the loop is woken already */
+	else
+		wake_loop(store);
 }
 
-static void set_problem(struct store *store, int code)
+void store_describe_failure(struct store *store, int error)
 {
-	const char *why = store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(code);
+	char problem[ISO_TEXT_BYTES];
+	bool news;
 
+	snprintf(
+		problem, sizeof(problem),
+		"the database cannot be written: %s; until it can, nothing is handed out or taken apart",
+		store_error_text(store_cause(store, error)));
 	pthread_mutex_lock(&store->mutex);
-	snprintf(store->problem, sizeof(store->problem), "the database cannot be written: %s", why);
+	news = strcmp(problem, store->problem) != 0;
+	memcpy(store->problem, problem, sizeof(problem));
 	pthread_mutex_unlock(&store->mutex);
+	if (news && store->started) /* at start the whole of it is said */
+		log_line(LOG_ERR, "%s: %s", store->path, problem);
 }
 
 static void clear_problem(struct store *store)
 {
+	bool had;
+
 	pthread_mutex_lock(&store->mutex);
+	had = store->problem[0];
 	store->problem[0] = '\0';
 	pthread_mutex_unlock(&store->mutex);
+	if (had)
+		log_line(LOG_NOTICE, "%s: the database can be written again", store->path);
 }
 
 static void roll_back(struct store *store)
@@ -127,20 +158,67 @@ static void roll_back(struct store *store)
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+static void tell(struct store *store, bool *news)
+{
+	pthread_mutex_lock(&store->mutex);
+	*news = true;
+	pthread_mutex_unlock(&store->mutex);
+	wake_loop(store);
+}
+
+/*
+ * One that is damaged while it is in use is put aside like any other, but all
+ * that a start needs is known: it is written anew, and nothing is held for it.
+ */
+static int open_again(struct store *store)
+{
+	int r = store_database_open(store);
+
+	if (r != -EUCLEAN)
+		return r;
+	r = store_set_aside(store);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->mutex);
+	store->missed = true; /* asked for once there is a new one */
+	pthread_mutex_unlock(&store->mutex);
+	return store_database_open(store);
+}
+
+/* What went with a damaged database, or found no room in the queue while the disk failed. */
+static void make_up(struct store *store)
+{
+	bool missed;
+
+	pthread_mutex_lock(&store->mutex);
+	missed = store->missed;
+	store->missed = false;
+	pthread_mutex_unlock(&store->mutex);
+	if (missed)
+		tell(store, &store->wants_all);
+}
+
 /* One transaction of the items from `first` to the one before `end`. */
 static int write_all(struct store *store, struct store_item *first, struct store_item *end)
 {
-	int code;
+	int code, r;
 
-	if (!store->db && store_database_open(store) < 0)
+	set_busy(store, true);
+	r = store->db ? 0 : open_again(store);
+	if (r < 0) {
+		set_busy(store, false);
+		store_describe_failure(store, r);
 		return SQLITE_CANTOPEN;
+	}
 	code = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 	for (struct store_item *item = first; code == SQLITE_OK && item != end; item = item->next)
 		code = store_write_item(store, item);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+	set_busy(store, false);
 	if (code != SQLITE_OK) {
-		set_problem(store, code);
+		if (is_trouble(code))
+			store_describe_failure(store, store_errno(code));
 		roll_back(store);
 		return code;
 	}
@@ -209,6 +287,29 @@ static void run_query(struct store *store, struct store_item *item)
 	finish(store, item, store_errno(code));
 }
 
+/* What an operator confirmed counts once everything before it is durable. Return: whether it was done. */
+static bool run_hold_end(struct store *store, struct store_item *item, struct store_list *kept)
+{
+	int r = kept->first ? -EAGAIN : store_remove_hold(store);
+
+	if (r < 0) {
+		if (r != -EAGAIN)
+			store_describe_failure(store, r);
+		store_list_add(kept, item);
+		return false;
+	}
+	pthread_mutex_lock(&store->mutex);
+	store->hold[0] = '\0';
+	pthread_mutex_unlock(&store->mutex);
+	finish(store, item, 0);
+	return true;
+}
+
+static bool is_barrier(const struct store_item *item)
+{
+	return is_query(item) || item->kind == STORE_ITEM_HOLD_END;
+}
+
 /* Return: false when something waits for a better time; it is all in `list` again. */
 static bool run(struct store *store, struct store_list *list)
 {
@@ -221,30 +322,54 @@ static bool run(struct store *store, struct store_list *list)
 			run_query(store, item);
 			continue;
 		}
+		if (item->kind == STORE_ITEM_HOLD_END) {
+			healthy &= run_hold_end(store, item, &kept);
+			continue;
+		}
 		store_list_add(&batch, item);
-		if (!list->first || is_query(list->first) || batch.n == BATCH_MAX)
+		if (!list->first || is_barrier(list->first) || batch.n == BATCH_MAX)
 			healthy &= run_writes(store, &batch, &kept);
 	}
 	*list = kept;
 	return healthy && !kept.first;
 }
 
-static void tidy(struct store *store)
+/*
+ * What the database holds was never read: writing would mix it with what this
+ * run believes. Nothing is taken, and once it can be read the daemon is told.
+ */
+static bool run_unread(struct store *store, struct store_list *list)
 {
-	char statement[320];
+	struct store_item *item;
+	int r;
 
-	if (!store->db)
-		return;
-	snprintf(
-		statement, sizeof(statement),
-		"DELETE FROM events WHERE id <= (SELECT max(id) - %d FROM events);"
-		"DELETE FROM actions WHERE id <= (SELECT max(id) - %d FROM actions);"
-		"DELETE FROM intents WHERE state != 'open' AND id <= (SELECT max(id) - %d FROM intents);",
-		STORE_EVENTS_MAX, STORE_ACTIONS_MAX, STORE_ACTIONS_MAX);
-	if (sqlite3_exec(store->db, statement, NULL, NULL, NULL) == SQLITE_OK &&
-	    sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
-		    SQLITE_OK)
-		store->n_unsaved = 0;
+	while ((item = list_take(list)))
+		finish(store, item, -EIO);
+	r = store_database_open(store);
+	if (r == -EUCLEAN)
+		r = store_set_aside(store);
+	store_database_close(store);
+	if (r == 0)
+		tell(store, &store->can_read);
+	return r == 0;
+}
+
+/* Nothing to write: a disk that failed is tried all the same, so that it is known when it heals. */
+static bool run_idle(struct store *store)
+{
+	bool failing = store->problem[0]; /* only this thread writes it */
+	int code = SQLITE_OK, r = store->db ? 0 : open_again(store);
+
+	if (r == 0 && failing)
+		code = store_schema_touch(store->db);
+	if (r < 0 || code != SQLITE_OK) {
+		store_describe_failure(store, r < 0 ? r : store_errno(code));
+		return false;
+	}
+	clear_problem(store);
+	store->reading = false;
+	store_tidy(store);
+	return true;
 }
 
 /* Takes what is queued, or times out. Return: false when it is time to end. */
@@ -258,7 +383,7 @@ static bool wait_for_work(struct store *store, struct store_list *list, bool *re
 	until.tv_sec += IDLE_SECONDS;
 	pthread_mutex_lock(&store->mutex);
 	while (!store->queue.first && !store->stop && r == 0) {
-		if (list->first || store->n_unsaved)
+		if (list->first || store->n_unsaved || store->unread || store->problem[0])
 			r = pthread_cond_timedwait(&store->wake, &store->mutex, &until);
 		else
 			r = pthread_cond_wait(&store->wake, &store->mutex);
@@ -288,19 +413,22 @@ void *store_thread(void *userdata)
 	prctl(PR_SET_NAME, "store");
 	priority_step_below(); /* a recovery waits for its intents */
 	while (wait_for_work(store, &list, &idle)) {
-		if (idle && !list.first) {
-			tidy(store);
-			continue;
-		}
-		healthy = run(store, &list);
+		if (store->unread)
+			healthy = run_unread(store, &list);
+		else if (idle && !list.first)
+			healthy = run_idle(store);
+		else
+			healthy = run(store, &list);
 		if (store->n_unsaved > BUSY_ITEMS_MAX)
-			tidy(store);
+			store_tidy(store);
 		pthread_mutex_lock(&store->mutex);
 		stop = store->stop && !store->queue.first;
 		store->counters.queued = list.n;
 		pthread_mutex_unlock(&store->mutex);
 		if (stop && !healthy)
 			break;
+		if (healthy && !list.first && !store->unread) /* there is room in the queue now */
+			make_up(store);
 		/* New work does not make a full disk any emptier: do not try with each item. */
 		if (!healthy)
 			nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);

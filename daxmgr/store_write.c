@@ -263,6 +263,14 @@ static int write_intent_done(struct store *store, uint64_t operation, int result
 	return store_bind_run(&b);
 }
 
+/* The mark is there before they are gone. */
+static int begin_anew(struct store *store)
+{
+	if (store_mark_anew(store) < 0)
+		return SQLITE_IOERR;
+	return sqlite3_exec(store->db, "DELETE FROM leases; DELETE FROM regions", NULL, NULL, NULL);
+}
+
 int store_write_item(struct store *store, const struct store_item *item)
 {
 	switch (item->kind) {
@@ -286,6 +294,9 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_intent(store, &item->intent);
 	case STORE_ITEM_INTENT_DONE:
 		return write_intent_done(store, item->done.operation, item->done.result);
+	case STORE_ITEM_ANEW:
+		return begin_anew(store);
+	case STORE_ITEM_HOLD_END:
 	case STORE_ITEM_QUERY_INCIDENTS:
 	case STORE_ITEM_QUERY_EVENTS:
 		break;

@@ -27,6 +27,7 @@ ERROR_WITH_TEXT(Pinning);
 ERROR_WITH_TEXT(Locked);
 ERROR_WITH_TEXT(NotAdoptable);
 ERROR_WITH_TEXT(NotObserved);
+ERROR_WITH_TEXT(OnHold);
 ERROR_WITH_TEXT(StoreFailed);
 
 #define TYPE(name, comment)   SD_VARLINK_SYMBOL_COMMENT(comment), &vl_type_##name
@@ -65,6 +66,8 @@ SD_VARLINK_DEFINE_INTERFACE(
 	METHOD(Isolate,
 	       "Takes a port out of use: kills the virtual machines below it and keeps it out until Recover()"),
 	METHOD(Recover, "Ends Isolate(), or tries again what was given up"),
+	METHOD(Confirm,
+	       "Says that what is observed is all there is, after the database was damaged: memory is handed out again"),
 	METHOD(ListIncidents, "Incidents, newest first"),
 	METHOD(ListEvents, "Stored records of the sources, oldest first"),
 	METHOD(Monitor, "Notes and events as they happen"),
@@ -97,4 +100,5 @@ SD_VARLINK_DEFINE_INTERFACE(
 	ERROR(NotAdoptable,
 	      "It belongs to a lease, is System RAM or being removed, or not that process alone maps it"),
 	ERROR(NotObserved, "The host could not be looked at"),
+	ERROR(OnHold, "Nothing is handed out now: the database fails, or waits for Confirm()"),
 	ERROR(StoreFailed, "The store could not be read"));

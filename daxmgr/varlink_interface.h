@@ -46,6 +46,7 @@ extern const sd_varlink_symbol vl_method_ListLeases;
 extern const sd_varlink_symbol vl_method_WhatIf;
 extern const sd_varlink_symbol vl_method_Isolate;
 extern const sd_varlink_symbol vl_method_Recover;
+extern const sd_varlink_symbol vl_method_Confirm;
 extern const sd_varlink_symbol vl_method_ListIncidents;
 extern const sd_varlink_symbol vl_method_ListEvents;
 extern const sd_varlink_symbol vl_method_Monitor;

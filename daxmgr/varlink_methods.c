@@ -23,7 +23,9 @@ SD_VARLINK_DEFINE_METHOD(
 	OUT(leasesPinning, INT),
 	COMMENT("Leases whose memory a process maps that is not their virtual machine"),
 	OUT(strangers, INT), COMMENT("Consent of the operator: [Pins] HostMayPanic="),
-	OUT(hostMayPanic, BOOL), OUT(incidentsOpen, INT), OUT_LIST_OF(domains, DomainStatus),
+	OUT(hostMayPanic, BOOL), OUT(incidentsOpen, INT),
+	COMMENT("Why nothing is handed out until Confirm(); absent: nothing is held"),
+	OUT_MAYBE(hold, STRING), OUT_LIST_OF(domains, DomainStatus),
 	OUT_LIST_OF(components, Component));
 
 SD_VARLINK_DEFINE_METHOD(
@@ -101,6 +103,9 @@ SD_VARLINK_DEFINE_METHOD(
 	COMMENT("Kill the VMs that its regions would have to wait for (decoder order; the blockers of WhatIf()); absent: false"),
 	IN_MAYBE(evict, BOOL), COMMENT("done when recovery has begun, or already"),
 	OUT(outcome, STRING));
+
+SD_VARLINK_DEFINE_METHOD(Confirm, COMMENT("done, or already when nothing was held"),
+			 OUT(outcome, STRING));
 
 SD_VARLINK_DEFINE_METHOD(ListIncidents, COMMENT("Only this one, with its timeline"),
 			 IN_MAYBE(id, INT), COMMENT("At most so many, newest first; absent: 100"),

@@ -374,6 +374,19 @@ int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid)
 	return living;
 }
 
+bool vms_left_stored(const struct vms *vms, char *name, size_t room)
+{
+	size_t prefix = strlen(stored_prefix);
+
+	for (int i = 0; i < vms->n_stored; i++)
+		if (vms->stored_names[i] && !strncmp(vms->stored_names[i], stored_prefix, prefix) &&
+		    strlen(vms->stored_names[i] + prefix) < room) {
+			strcpy(name, vms->stored_names[i] + prefix);
+			return true;
+		}
+	return false;
+}
+
 void vms_drop_stored(struct vms *vms)
 {
 	int i;

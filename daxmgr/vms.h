@@ -63,6 +63,9 @@ bool vms_is_vm(const struct vms *vms, pid_t pid);
  */
 int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid);
 
+/* Name of a lease of which the fd store holds a pidfd that nobody took. Return: false when there is none. */
+bool vms_left_stored(const struct vms *vms, char *name, size_t room);
+
 /* Closes what was left in the fd store and nobody took. */
 void vms_drop_stored(struct vms *vms);
 

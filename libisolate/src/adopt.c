@@ -70,6 +70,9 @@ void adopt_ask(struct iso_engine *e, const struct iso_adopt *adopt)
 	if (reply == ISO_REPLY_DONE && e->adoption.stage != ADOPTION_IDLE) {
 		reply = ISO_REPLY_TABLE_FULL;
 		wrong = "another adoption is under way: try again";
+	} else if (reply == ISO_REPLY_DONE && (e->held || e->store_failing)) {
+		reply = ISO_REPLY_ON_HOLD; /* whose it is may still come to light, or cannot be written down */
+		wrong = e->held ? e->held_reason : e->store_reason;
 	} else if (reply == ISO_REPLY_DONE && (wrong = check_instance(e, i))) {
 		reply = ISO_REPLY_NOT_ADOPTABLE;
 	}
@@ -133,7 +136,7 @@ static void adopt(struct iso_engine *e, uint32_t i, const struct iso_observed_ma
 	lease->attached_ns = e->now_ns;
 	lease->handed_over = true; /* by whoever made it: taken back in the end all the same */
 	instance->lease = l;
-	instance->mapper = 0;
+	instance->stranger = 0;
 	instance->failures = 0;
 	instance_enter(e, i, ISO_INSTANCE_HELD);
 	lease_enter(e, l, ISO_LEASE_ATTACHED);

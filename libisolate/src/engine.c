@@ -246,6 +246,8 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *sn
 		lease_dirty(e, l);
 	if (!e->observed)
 		inspection_soon(e);
+	if (!e->observed && e->held)
+		inspection_now(e); /* who is whose is known by who maps what */
 	e->observed = true;
 	e->placement_dirty = true;
 	e->domains_dirty = true;
@@ -367,6 +369,12 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		break;
 	case ISO_EVENT_RESTORE_INCIDENT:
 		incident_restore(e, event->restore_incident);
+		break;
+	case ISO_EVENT_HOLD:
+		hold_begin(e, event->hold);
+		break;
+	case ISO_EVENT_CONFIRM:
+		hold_confirm(e, event->named.request);
 		break;
 	}
 }

@@ -60,7 +60,7 @@ void inspection_advance(struct iso_engine *e)
 		return;
 	}
 	e->inspect_at_ns = UINT64_MAX;
-	if (anybody_attached(e))
+	if (e->held || anybody_attached(e))
 		inspection_of_everybody(e);
 }
 
@@ -71,7 +71,9 @@ void inspection_completed(struct iso_engine *e, const struct iso_completion *com
 	if (completion->result < 0)
 		emit_note(e, ISO_NOTE_FAILED, 0, "looking who maps instances: %s",
 			  completion->message);
-	if (e->policy.inspect_ns)
+	if (e->held)
+		inspect_at(e, e->now_ns + e->policy.observe_ns);
+	else if (e->policy.inspect_ns)
 		inspect_at(e, e->now_ns + e->policy.inspect_ns);
 }
 
@@ -89,9 +91,13 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_mapper *
 	uint32_t i = instance_indexed(e, mapper->region_kernel_id, mapper->kernel_id);
 	struct lease *lease;
 
-	if (i == ISO_NONE || e->instances[i].lease == ISO_NONE || e->instances[i].lost ||
+	if (i == ISO_NONE || e->instances[i].lost ||
 	    seqnum < e->instances[i].seqnum_floor) /* the name had another owner then */
 		return;
+	if (e->instances[i].lease == ISO_NONE && !hold_adopt(e, i, mapper->pid)) {
+		instance_stranger(e, i, mapper->pid);
+		return;
+	}
 	lease = &e->leases[e->instances[i].lease];
 	if (mapper->pid != lease->pid) {
 		lease->look.stranger = mapper->pid;

@@ -116,6 +116,9 @@ static void advance_doomed(struct iso_engine *e, uint32_t i)
 		engine_arm(e, instance->retry_at_ns);
 		return;
 	}
+	/* Whose it is may still show, and what cannot be removed need not be looked at. */
+	if (instance->lease == ISO_NONE && !instance->lost && (e->held || hold_intents(e)))
+		return;
 	/* A lease has shown that nobody maps its instances; an orphan has not. */
 	if (instance->lease == ISO_NONE) {
 		instance_operate(e, i, ISO_EFFECT_VERIFY);
@@ -235,6 +238,43 @@ static void instance_failed(struct iso_engine *e, uint32_t i,
 	lease_dirty(e, instance->lease);
 }
 
+/* CARVE or REMOVE whose intent was not made durable. */
+void instance_undone(struct iso_engine *e, const struct operation *op)
+{
+	uint32_t i = op->instance;
+	struct instance *instance = &e->instances[i];
+	struct lease *lease = instance->lease != ISO_NONE ? &e->leases[instance->lease] : NULL;
+
+	assert(instance->used && instance->operation == op->id);
+	instance->operation = 0;
+	instance->retry_at_ns = e->store_retry_ns;
+	if (instance->state == ISO_INSTANCE_REMOVING)
+		instance_enter(e, i, ISO_INSTANCE_DOOMED);
+	if (!lease) {
+		instance_advance(e, i);
+		return;
+	}
+	lease_dirty(e, instance->lease);
+	if (lease->state != ISO_LEASE_PREPARING)
+		return;
+	hold_placement(e, lease->waits_for, sizeof(lease->waits_for));
+	if (lease->client_waits && !lease->terms.wait)
+		lease_refuse(e, instance->lease, e->store_reason);
+}
+
+/* Told once: it may stay for as long as its VM runs. */
+void instance_stranger(struct iso_engine *e, uint32_t i, int32_t pid)
+{
+	struct instance *instance = &e->instances[i];
+
+	if (instance->stranger == pid)
+		return;
+	instance->stranger = pid;
+	emit_note(e, ISO_NOTE_STRANGER, 0, "dax%u.%u belongs to no lease but process %d maps it",
+		  instance->region_kernel_id, instance->kernel_id, pid)
+		->instance = i;
+}
+
 static void orphan_verified(struct iso_engine *e, uint32_t i,
 			    const struct iso_completion *completion)
 {
@@ -258,12 +298,7 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 	instance_enter(e, i, ISO_INSTANCE_DOOMED);
 	instance->retry_at_ns = e->now_ns + e->policy.observe_ns;
 	engine_arm(e, instance->retry_at_ns);
-	if (instance->mapper == completion->mappers[0])
-		return; /* told already */
-	instance->mapper = completion->mappers[0];
-	emit_note(e, ISO_NOTE_STRANGER, 0, "dax%u.%u belongs to no lease but process %d maps it",
-		  instance->region_kernel_id, instance->kernel_id, instance->mapper)
-		->instance = i;
+	instance_stranger(e, i, completion->mappers[0]);
 }
 
 void instance_completed(struct iso_engine *e, const struct operation *op,

@@ -391,7 +391,13 @@ static void advance_waiting(struct iso_engine *e, uint32_t l)
 	}
 	if (lease->client_waits || !lease->deadline_ns || lease->deadline_ns > e->now_ns)
 		return;
-	if (plan_lease(e, l) != PLAN_FENCED) {
+	switch (plan_lease(e, l)) {
+	case PLAN_FENCED:
+	case PLAN_ON_HOLD:
+		break;
+	case PLAN_PLACED:
+	case PLAN_NO_CAPACITY:
+	case PLAN_NO_REGION:
 		lease_free(e, l);
 		return;
 	}
@@ -458,6 +464,41 @@ void lease_begin_grant(struct iso_engine *e, uint32_t l)
 
 	lease->deadline_ns = e->now_ns + (own ? lease->terms.expires_ns : e->policy.grant_ns);
 	engine_arm(e, lease->deadline_ns);
+}
+
+/* A client that would not wait hears no; what was begun for it is given back. */
+void lease_refuse(struct iso_engine *e, uint32_t l, const char *text)
+{
+	struct lease *lease = &e->leases[l];
+
+	emit_reply(e, lease->request, ISO_REPLY_ON_HOLD, l, ISO_NONE, text);
+	lease->request = 0;
+	lease->client_waits = false;
+	lease->ending = !lease->comes_back;
+	lease_begin_end(e, l);
+}
+
+/* HAND_OVER or REVOKE whose intent was not made durable. */
+void lease_undone(struct iso_engine *e, const struct operation *op,
+		  const struct iso_completion *completion)
+{
+	struct lease *lease = &e->leases[op->lease];
+	uint32_t p;
+
+	assert(lease->used && lease->operation == op->id);
+	lease->operation = 0;
+	lease->retry_at_ns = e->store_retry_ns;
+	lease_dirty(e, op->lease);
+	if (op->kind != ISO_EFFECT_HAND_OVER)
+		return;
+	lease->handed_over = false;
+	if (lease->state != ISO_LEASE_PREPARING)
+		return;
+	for (p = 0; p < lease->n_instances; p++)
+		instance_enter(e, lease->instances[p], ISO_INSTANCE_READY);
+	hold_placement(e, lease->waits_for, sizeof(lease->waits_for));
+	if (lease->client_waits && !lease->terms.wait)
+		lease_refuse(e, op->lease, completion->message);
 }
 
 static void granted(struct iso_engine *e, uint32_t l)

@@ -113,7 +113,7 @@ NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lea
 	   "remove", "detach-port", "rescan-port")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
 	   "switch-downstream")
-NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such name",
+NAME_TABLE(iso_reply_text, ISO_REPLY_ON_HOLD + 1, "done", "waiting", "no such name",
 	   "the name must match [A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 	   "the size must be a positive multiple of the alignment", "the name is in use",
 	   "no region has enough free capacity", "the isolation domain is not healthy",
@@ -126,7 +126,7 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_LOCKED + 1, "done", "waiting", "no such nam
 	   "the first observation has not ended yet; try again",
 	   "the VM pins its memory: the loss of its port would panic the host",
 	   "the instance cannot be adopted", "the host could not be looked at",
-	   "firmware has locked its decoders")
+	   "firmware has locked its decoders", "nothing is handed out now")
 NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", "memdev-new",
 	   "memdev-renamed", "memdev-moved", "memdev-duplicate", "region-gone", "region-broken",
 	   "region-found", "region-renamed", "region-geometry", "region-twin", "region-undefined",

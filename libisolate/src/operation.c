@@ -4,7 +4,9 @@
  *
  * What destroys or hands out capacity is announced to the store first: the
  * same operation then has two stages, the intent and the deed, and only a
- * durable intent is followed by the deed.
+ * durable intent is followed by the deed. An intent that is not made durable
+ * leaves everything as it was, and counts as no attempt of anything: it is the
+ * store that fails, see hold.c.
  */
 #include "state.h"
 
@@ -76,7 +78,7 @@ static struct region *touched_region(struct iso_engine *e, const struct operatio
 	return NULL;
 }
 
-/* Return: the id, or 0 when the table is full: the object tries again later. */
+/* Return: the id, or 0 when the table is full or the store fails: the object tries again later. */
 uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_object object,
 			 uint32_t lane, uint64_t extra_ns)
 {
@@ -84,6 +86,8 @@ uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_o
 	struct operation *op;
 	struct region *region;
 
+	if (needs_intent(kind) && hold_intents(e))
+		return 0;
 	if (slot == ISO_NONE || e->n_others + 1 >= e->others_room) {
 		engine_arm(e, e->now_ns + e->policy.retry_ns);
 		return 0;
@@ -100,7 +104,10 @@ uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_o
 		.lane = lane,
 		.deadline_ns = e->now_ns + e->policy.operation_ns + extra_ns,
 		.intent_pending = needs_intent(kind),
+		.before = object.region != ISO_NONE ? e->regions[object.region].state : 0,
 	};
+	if (op->intent_pending)
+		hold_intent_begun(e, op->id);
 	region = touched_region(e, op);
 	if (region) {
 		e->n_changing++;
@@ -174,6 +181,31 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 	}
 }
 
+/* The deed was never begun: who asked for it is as before, and asks again. */
+static void dispatch_undone(struct iso_engine *e, const struct operation *op,
+			    const struct iso_completion *completion)
+{
+	hold_intent_failed(e, op->id, completion->message);
+	if (op->port != ISO_NONE) {
+		struct port *port = &e->ports[op->port];
+
+		port->operation = 0;
+		if (op->kind == ISO_EFFECT_DETACH_PORT) {
+			port->detach_wanted = port->held;
+		} else {
+			port->rescans -= port->rescans > 0;
+			port->rescan_at_ns = e->store_retry_ns;
+		}
+		e->regions_dirty = true;
+	} else if (op->lease != ISO_NONE) {
+		lease_undone(e, op, completion);
+	} else if (op->instance != ISO_NONE) {
+		instance_undone(e, op);
+	} else {
+		region_undone(e, op, completion);
+	}
+}
+
 void operation_complete(struct iso_engine *e, const struct iso_completion *completion)
 {
 	struct operation *op = operation_find(e, completion->operation);
@@ -184,23 +216,31 @@ void operation_complete(struct iso_engine *e, const struct iso_completion *compl
 	if (op->intent_pending && completion->result == 0) {
 		op->intent_pending = false;
 		op->deadline_ns += e->policy.operation_ns;
+		hold_intent_durable(e);
 		emit_operation(e, op);
 		return;
 	}
 	ended = *op;
 	operation_end(e, op);
-	dispatch(e, &ended, completion);
+	if (ended.intent_pending)
+		dispatch_undone(e, &ended, completion);
+	else
+		dispatch(e, &ended, completion);
 }
 
 /* Nobody told how these ended: say so to their objects. */
 void operation_expire(struct iso_engine *e)
 {
-	struct iso_completion late = {.result = -62 /* ETIME */, .message = "no answer in time"};
+	static const struct iso_completion late = {.result = -62 /* ETIME */,
+						   .message = "no answer in time"};
+	static const struct iso_completion slow = {.result = -62,
+						   .message = "it gave no answer in time"};
 	uint32_t i;
 
 	for (i = 0; i < e->limits.operations; i++) {
 		struct operation *op = &e->operations[i];
 		uint64_t at_ns = op->deadline_ns + GRACE_SECONDS * 1000000000ull;
+		struct iso_completion expired;
 
 		if (!op->id)
 			continue;
@@ -208,8 +248,8 @@ void operation_expire(struct iso_engine *e)
 			engine_arm(e, at_ns);
 			continue;
 		}
-		op->intent_pending = false;
-		late.operation = op->id;
-		operation_complete(e, &late);
+		expired = op->intent_pending ? slow : late;
+		expired.operation = op->id;
+		operation_complete(e, &expired);
 	}
 }

@@ -152,6 +152,8 @@ enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l)
 {
 	uint32_t regions[ISO_LEASE_PARTS_MAX];
 
+	if (hold_placement(e, e->leases[l].waits_for, sizeof(e->leases[l].waits_for)))
+		return PLAN_ON_HOLD;
 	survey(e);
 	return plan(e, l, regions);
 }
@@ -198,6 +200,9 @@ static void place(struct iso_engine *e, uint32_t l, const uint32_t *regions)
 		lease->instances[lease->n_instances++] = i;
 		instance_advance(e, i);
 	}
+	/* Not the first part of the first: its intent tries the store. */
+	if (!e->instances[lease->instances[0]].operation)
+		hold_placement(e, lease->waits_for, sizeof(lease->waits_for));
 }
 
 static void reserve(struct iso_engine *e, const struct lease *lease, const uint32_t *regions)
@@ -212,10 +217,9 @@ static void reserve(struct iso_engine *e, const struct lease *lease, const uint3
 static void refuse(struct iso_engine *e, uint32_t l, enum plan_outcome outcome)
 {
 	static const enum iso_reply replies[] = {
-		[PLAN_PLACED] = ISO_REPLY_DONE,
-		[PLAN_NO_CAPACITY] = ISO_REPLY_NO_CAPACITY,
-		[PLAN_FENCED] = ISO_REPLY_FENCED,
-		[PLAN_NO_REGION] = ISO_REPLY_NO_SUCH_NAME,
+		[PLAN_PLACED] = ISO_REPLY_DONE,     [PLAN_NO_CAPACITY] = ISO_REPLY_NO_CAPACITY,
+		[PLAN_FENCED] = ISO_REPLY_FENCED,   [PLAN_NO_REGION] = ISO_REPLY_NO_SUCH_NAME,
+		[PLAN_ON_HOLD] = ISO_REPLY_ON_HOLD,
 	};
 	struct lease *lease = &e->leases[l];
 
@@ -242,14 +246,19 @@ static void try_one(struct iso_engine *e, uint32_t l)
 		engine_arm(e, lease->retry_at_ns);
 		return;
 	}
+	if (hold_placement(e, lease->waits_for, sizeof(lease->waits_for))) {
+		if (lease->client_waits && !lease->terms.wait)
+			refuse(e, l, PLAN_ON_HOLD);
+		return;
+	}
 	outcome = plan(e, l, regions);
 	/* A victim's memory is made ready before its client, who is being restarted, asks again. */
 	if (outcome == PLAN_PLACED) {
 		reserve(e, lease, regions);
 		place(e, l, regions);
-	} else if (lease->client_waits) {
+	} else {
 		say_why(e, lease, outcome);
-		if (!lease->terms.wait)
+		if (lease->client_waits && !lease->terms.wait)
 			refuse(e, l, outcome);
 	}
 }

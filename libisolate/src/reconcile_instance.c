@@ -60,7 +60,7 @@ static void find_orphan(const struct iso_engine *e, const struct iso_observed_in
 {
 	struct iso_finding *finding;
 	bool empty = seen->bytes == 0;
-	int32_t mapper = i == ISO_NONE ? 0 : e->instances[i].mapper;
+	int32_t mapper = i == ISO_NONE ? 0 : e->instances[i].stranger;
 
 	if (empty && seen->kernel_id == 0)
 		return; /* the placeholder every region keeps */

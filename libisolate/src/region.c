@@ -8,6 +8,7 @@
  *                            \___ nobody on it, makes way or destroyed ___/
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "state.h"
 
@@ -403,6 +404,30 @@ static void creation_failed(struct iso_engine *e, uint32_t r,
 			  "the order of Memdevs= does not follow the host bridges of the window: "
 			  "they have to alternate as its targets do");
 	region_failed(e, r, &plain, &region->failures, ISO_REGION_ABSENT);
+}
+
+/*
+ * An operation on it whose intent was not made durable. What was lost meanwhile
+ * is lost now.
+ */
+void region_undone(struct iso_engine *e, const struct operation *op,
+		   const struct iso_completion *completion)
+{
+	uint32_t r = op->region;
+	struct region *region = &e->regions[r];
+	bool fault = region->fault_while_busy;
+
+	assert(region->operation == op->id);
+	region->operation = 0;
+	region->fault_while_busy = false;
+	region->retry_at_ns = e->store_retry_ns;
+	if (op->before != ISO_REGION_LIVE)
+		snprintf(region->reason, sizeof(region->reason), "the store: %.180s",
+			 completion->message);
+	region_enter(e, r, op->before);
+	if (fault && region->state == ISO_REGION_LIVE)
+		region_lose(e, r, 0);
+	engine_observe(e);
 }
 
 /* The long way is left: delete the object and make another. */

@@ -125,7 +125,7 @@ struct instance {
 	bool system_ram; /* kmem has it, as was told */
 	bool seen; /* in the snapshot being taken in */
 	bool adopting; /* not removed meanwhile */
-	int32_t mapper; /* of an orphan: a process that maps it, as last told; 0: none */
+	int32_t stranger; /* of an orphan: who maps it, as was told; 0: nobody */
 };
 
 /* What an inspection finds of one lease, until it is compared with the last one. */
@@ -194,6 +194,7 @@ struct operation {
 	uint64_t deadline_ns;
 	uint32_t next_free;
 	bool intent_pending;
+	uint32_t before; /* state of its region when it began */
 };
 
 struct domain {
@@ -312,6 +313,12 @@ struct iso_engine {
 	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */
 	uint64_t observe_hold_ns; /* after a failed one: none before */
 	uint32_t dirty_head, dirty_tail;
+	uint64_t store_retry_ns; /* when it is tried next whether the store takes intents */
+	uint64_t store_probe; /* the operation whose intent tries it now; 0: none */
+	char store_reason[ISO_TEXT_BYTES];
+	char held_reason[ISO_TEXT_BYTES];
+	bool store_failing; /* the last intent could not be made durable */
+	bool held; /* the leases are not known: until an operator confirms */
 	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
@@ -419,6 +426,16 @@ void flap_forget(struct iso_engine *e, uint32_t port);
 /* evict.c: who stands above in the decoder order makes way, by policy */
 void evict_advance(struct iso_engine *e);
 
+/* hold.c: why nothing is handed out, beside fences and capacity */
+bool hold_intents(struct iso_engine *e);
+void hold_intent_begun(struct iso_engine *e, uint64_t operation);
+void hold_intent_durable(struct iso_engine *e);
+void hold_intent_failed(struct iso_engine *e, uint64_t operation, const char *why);
+void hold_begin(struct iso_engine *e, const char *why);
+void hold_confirm(struct iso_engine *e, uint64_t request);
+bool hold_placement(struct iso_engine *e, char *text, size_t room);
+bool hold_adopt(struct iso_engine *e, uint32_t instance, int32_t pid);
+
 /* verify.c: nobody maps what a VM had */
 void verify_advance(struct iso_engine *e, uint32_t l);
 void verify_gathered(struct iso_engine *e);
@@ -457,6 +474,8 @@ const struct iso_observed_region *region_observed(const struct iso_engine *e,
 						  const struct region *region,
 						  const struct iso_snapshot *s);
 bool region_works(const struct region *region, const struct iso_observed_region *seen);
+void region_undone(struct iso_engine *e, const struct operation *operation,
+		   const struct iso_completion *completion);
 bool region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id);
 void region_retry(struct iso_engine *e, uint32_t port, bool evict);
 uint32_t region_lane(const struct iso_engine *e, uint32_t r);
@@ -469,6 +488,8 @@ void instance_advance(struct iso_engine *e, uint32_t i);
 void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void instance_completed(struct iso_engine *e, const struct operation *operation,
 			const struct iso_completion *completion);
+void instance_undone(struct iso_engine *e, const struct operation *operation);
+void instance_stranger(struct iso_engine *e, uint32_t i, int32_t pid);
 bool instance_is_another(const struct instance *instance, const struct iso_observed_instance *seen);
 void instance_index(const struct iso_engine *e);
 uint32_t instance_indexed(const struct iso_engine *e, uint32_t region_kernel_id,
@@ -486,6 +507,9 @@ void lease_instance_gone(struct iso_engine *e, uint32_t l, uint32_t i);
 void lease_free(struct iso_engine *e, uint32_t l);
 uint32_t lease_new(struct iso_engine *e, const char *name);
 void lease_begin_end(struct iso_engine *e, uint32_t l);
+void lease_undone(struct iso_engine *e, const struct operation *operation,
+		  const struct iso_completion *completion);
+void lease_refuse(struct iso_engine *e, uint32_t l, const char *text);
 void lease_begin_grant(struct iso_engine *e, uint32_t l);
 void lease_doom_instances(struct iso_engine *e, const struct lease *lease);
 bool lease_instances_busy(const struct iso_engine *e, const struct lease *lease);
@@ -500,7 +524,7 @@ void lease_withdraw(struct iso_engine *e, const char *name);
 void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore);
 
 /* plan.c */
-enum plan_outcome { PLAN_PLACED, PLAN_NO_CAPACITY, PLAN_FENCED, PLAN_NO_REGION };
+enum plan_outcome { PLAN_PLACED, PLAN_NO_CAPACITY, PLAN_FENCED, PLAN_NO_REGION, PLAN_ON_HOLD };
 enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l);
 void plan_waiting(struct iso_engine *e);
 void plan_join(struct iso_engine *e, uint32_t l);

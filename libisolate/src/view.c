@@ -138,7 +138,7 @@ bool iso_instance_get(const struct iso_engine *e, uint32_t i, struct iso_instanc
 		.align = instance->align,
 		.start = instance->start,
 		.lost = instance->lost,
-		.mapper = instance->mapper,
+		.mapper = instance->stranger,
 	};
 	return true;
 }

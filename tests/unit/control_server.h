@@ -280,7 +280,7 @@ static void serve(const char *directory)
 				   &daemon);
 	snprintf(path, sizeof(path), "%s/state.db", directory);
 	store_open(path, BOOT, &daemon.store, NULL);
-	store_start(daemon.store, daemon.event, 0, NULL, NULL);
+	store_start(daemon.store, daemon.event, 0, NULL, NULL, NULL);
 	tell_story(daemon.store);
 	snprintf(path, sizeof(path), "%s/socket", directory);
 	if (control_new(&daemon, daemon.event, path, 0, &daemon.control) < 0)

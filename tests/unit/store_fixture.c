@@ -17,6 +17,14 @@ static void on_done(void *userdata, uint64_t token, int result)
 	f->results[f->n_done++] = result;
 }
 
+static void on_news(void *userdata, enum store_news news)
+{
+	struct store_fixture *f = userdata;
+
+	f->n_readable += news == STORE_READABLE;
+	f->n_wants_all += news == STORE_WANTS_ALL;
+}
+
 void fixture_open(struct store_fixture *f, const char *boot_id)
 {
 	char *message = NULL;
@@ -28,7 +36,7 @@ void fixture_open(struct store_fixture *f, const char *boot_id)
 
 void fixture_start(struct store_fixture *f)
 {
-	cr_assert_geq(store_start(f->store, f->event, 0, on_done, f), 0);
+	cr_assert_geq(store_start(f->store, f->event, 0, on_done, on_news, f), 0);
 }
 
 void fixture_setup(struct store_fixture *f)

@@ -16,6 +16,7 @@ struct store_fixture {
 	uint64_t tokens[64];
 	int results[64];
 	size_t n_done;
+	size_t n_readable, n_wants_all;
 };
 
 /* What the store gave back at a start: the last row of each kind, and how many. */

@@ -336,3 +336,44 @@ Test(ctl, moments)
 	cr_assert_str_eq(format_since(1500000000, 500000000, text), "+1.000000 s");
 	cr_assert_str_eq(format_since(1, 1000000001, text), "-1.000000 s");
 }
+
+static struct world *held_world(void)
+{
+	struct iso_event event = {.kind = ISO_EVENT_HOLD, .hold = "the database was damaged"};
+	struct world *world = plain_world();
+
+	world_step(world, &event);
+	return world;
+}
+
+/* Proves: what lost leases mean is shown and ended, by nobody but a person who was asked. */
+Test(ctl, confirm_ends_the_hold)
+{
+	struct fixture f;
+	struct run run;
+
+	serve_world = held_world;
+	setup(&f);
+	RUN(&f, &run, "status", "--exit-code");
+	expect(&run, 10,
+	       "NOTHING IS HANDED OUT until 'daxmgrctl confirm': the database was damaged");
+	RUN(&f, &run, "vm acquire", "web", "--size", "64M");
+	expect(&run, CLIENT_REFUSED, "nothing is handed out now");
+	RUN(&f, &run, "confirm");
+	expect(&run, CLIENT_USAGE, "No VM is known to run.");
+	RUN(&f, &run, "confirm", "--dry-run", "--yes");
+	expect(&run, CLIENT_OK, "Nothing is handed out: the database was damaged");
+	RUN(&f, &run, "confirm", "now", "--yes");
+	expect(&run, CLIENT_USAGE, "");
+	RUN(&f, &run, "status");
+	expect(&run, CLIENT_OK, "NOTHING IS HANDED OUT");
+	RUN(&f, &run, "confirm", "--yes");
+	expect(&run, CLIENT_OK, "Confirmed: memory is handed out again.");
+	RUN(&f, &run, "confirm", "--yes");
+	expect(&run, CLIENT_OK, "There was nothing to do.");
+	RUN(&f, &run, "status", "--exit-code");
+	expect(&run, CLIENT_OK, "healthy");
+	RUN(&f, &run, "vm acquire", "web", "--size", "64M");
+	expect(&run, CLIENT_OK, "");
+	teardown(&f);
+}

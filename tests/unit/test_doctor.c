@@ -124,6 +124,17 @@ Test(doctor, names_what_holds_up_recovery)
 	cr_assert(!strstr(text, "region f"), "it is live");
 }
 
+Test(doctor, says_what_a_failing_disk_and_lost_leases_mean)
+{
+	const char *text = examine(
+		"{\"ready\":true,\"hold\":\"the database was damaged\",\"components\":[{\"name\":\"store\","
+		"\"state\":\"degraded\",\"text\":\"the database cannot be written: the disk is full\"}]}",
+		"{}", "[]", 0, 0);
+
+	expect(text, "hold daxmgrd: leases are not known: the database was damaged");
+	expect(text, "component store: degraded: the database cannot be written: the disk is full");
+}
+
 Test(doctor, says_when_nothing_is_known_yet)
 {
 	expect(examine("{\"ready\":false}", "{}", "[]", 0, 0), "start daxmgrd: still looks");

@@ -347,7 +347,7 @@ Test(engine_topology, value_names)
 		{iso_lease_state_name, ISO_LEASE_STATES},
 		{iso_cause_name, ISO_CAUSE_EVICTED + 1},
 		{iso_note_name, ISO_NOTE_RECONCILE + 1},
-		{iso_reply_text, ISO_REPLY_LOCKED + 1},
+		{iso_reply_text, ISO_REPLY_ON_HOLD + 1},
 		{iso_effect_name, ISO_EFFECT_KINDS},
 		{iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1},
 		{iso_finding_name, ISO_FINDING_KINDS},

@@ -32,6 +32,8 @@ enum iso_event_kind {
 	ISO_EVENT_RESTORE_REGION, /* from the store, before the first snapshot */
 	ISO_EVENT_RESTORE_LEASE,
 	ISO_EVENT_RESTORE_INCIDENT,
+	ISO_EVENT_HOLD,           /* the leases are not known: hand nothing out until CONFIRM */
+	ISO_EVENT_CONFIRM,        /* operator: what is observed is all there is */
 };
 
 enum iso_cause {
@@ -212,7 +214,7 @@ struct iso_event {
 		struct {
 			uint64_t request;
 			char name[ISO_NAME_BYTES];
-		} named; /* RELEASE, WITHDRAW, REGION_DESTROY */
+		} named; /* RELEASE, WITHDRAW, REGION_DESTROY; CONFIRM (no name) */
 		struct {
 			uint64_t request;
 			char port[ISO_PATH_BYTES];
@@ -226,6 +228,7 @@ struct iso_event {
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;
+		const char *hold; /* HOLD: why, for people */
 	};
 };
 

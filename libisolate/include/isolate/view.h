@@ -229,6 +229,9 @@ enum iso_domain_state iso_domain_state(const struct iso_engine *e, uint32_t port
 /* Why it is in that state, one line; empty when healthy. */
 const char *iso_domain_reason(const struct iso_engine *e, uint32_t port);
 
+/* Why nothing is handed out until ISO_EVENT_CONFIRM. Return: one line, or NULL when nothing is held. */
+const char *iso_hold_reason(const struct iso_engine *e);
+
 /* Bytes of all regions that are live. */
 uint64_t iso_capacity_bytes(const struct iso_engine *e);
 /* What of iso_capacity_bytes() no instance holds. */

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * History has bounds, and what decides what happens next is outside of them:
+ * leases, regions, open incidents with their timelines, open intents.
+ */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "store_fixture.h"
+#include "store_internal.h"
+
+/* Two incidents, the first of them open, with 1000 lines each, and much of everything else. */
+static const char history[] =
+	"INSERT INTO incidents(id, cause, unit, open, boot_id, realtime_us, record_ns, detected_ns,"
+	" contained_ns, recovered_ns, killed, exited, records, capacity_before_bytes, capacity_after_bytes)"
+	" VALUES(1, 'operator', 'x', 1, 'b', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),"
+	" (2, 'operator', 'x', 0, 'b', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1);"
+	"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+	" INSERT INTO timeline(incident, at_ns, boot_id, realtime_us, kind, text)"
+	" SELECT 1 + i % 2, 1, 'b', 1, 'lease', 'text' FROM n;"
+	"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+	" INSERT INTO events(source, kind, at_ns, boot_id, realtime_us, text, raw)"
+	" SELECT 'trace', 'k', 1, 'b', 1, 'text', zeroblob(500) FROM n;"
+	"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+	" INSERT INTO intents(run, operation, kind, object, epoch, boot_id, state, begun_us)"
+	" SELECT 'r', i, 'carve', 'o' || i, 1, 'b', iif(i % 10 = 0, 'open', 'done'), 1 FROM n;"
+	"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+	" INSERT INTO actions(at_us, boot_id, uid, what, object, outcome)"
+	" SELECT 1, 'b', 0, 'Isolate', 'x', 'done' FROM n;";
+
+static int64_t number(struct store *store, const char *sql)
+{
+	sqlite3_stmt *statement;
+	int64_t value;
+
+	cr_assert_eq(sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL), SQLITE_OK);
+	cr_assert_eq(sqlite3_step(statement), SQLITE_ROW);
+	value = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return value;
+}
+
+/* Without its thread: what is tested is what that calls. */
+static void open_with_history(struct store_fixture *f)
+{
+	struct iso_restore_lease lease = fixture_lease();
+	struct iso_restore_region region = fixture_region();
+
+	fixture_setup(f);
+	fixture_open(f, BOOT);
+	fixture_start(f);
+	store_save_lease(f->store, &lease, 0);
+	store_save_region(f->store, &region, 0);
+	f->store = store_free(f->store);
+	fixture_open(f, BOOT);
+	cr_assert_eq(sqlite3_exec(f->store->db, history, NULL, NULL, NULL), SQLITE_OK, "%s",
+		     sqlite3_errmsg(f->store->db));
+}
+
+static void expect_what_matters(struct store *store)
+{
+	cr_assert_eq(number(store, "SELECT count(*) FROM leases"), 1);
+	cr_assert_eq(number(store, "SELECT count(*) FROM lease_instances"), 2);
+	cr_assert_eq(number(store, "SELECT count(*) FROM regions"), 1);
+	cr_assert_eq(number(store, "SELECT count(*) FROM incidents WHERE open"), 1);
+	cr_assert_eq(number(store, "SELECT count(*) FROM timeline WHERE incident = 1"), 1000);
+	cr_assert_eq(number(store, "SELECT count(*) FROM intents WHERE state = 'open'"), 100);
+}
+
+/* Proves: events go first, the oldest of them, and no more than has to. */
+Test(store_tidy, a_little_too_large)
+{
+	struct store_fixture f;
+	int64_t last;
+
+	open_with_history(&f);
+	last = number(f.store, "SELECT max(id) FROM events");
+	cr_assert_eq(store_shrink(f.store->db, 1 << 20), SQLITE_OK);
+	expect_what_matters(f.store);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM timeline"), 2000);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM actions"), 1000);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM events"), 0, "a part is 20000 rows");
+	cr_assert_eq(
+		sqlite3_exec(f.store->db,
+			     "INSERT INTO events(source, kind, at_ns, boot_id, realtime_us, text)"
+			     " VALUES('trace', 'k', 1, 'b', 1, 'text')",
+			     NULL, NULL, NULL),
+		SQLITE_OK);
+	cr_assert_eq(number(f.store, "SELECT max(id) FROM events"), last + 1,
+		     "numbers are not given twice");
+	fixture_teardown(&f);
+}
+
+/* Proves: however small the bound, nothing goes that is needed. */
+Test(store_tidy, much_too_large)
+{
+	struct store_fixture f;
+
+	open_with_history(&f);
+	cr_assert_eq(store_shrink(f.store->db, 1), SQLITE_OK);
+	expect_what_matters(f.store);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM timeline"), 1000);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM events"), 0);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM intents"), 100);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM actions"), 0);
+	cr_assert_eq(number(f.store, "SELECT max(id) FROM incidents"), 2,
+		     "the next start goes on counting from it");
+	fixture_teardown(&f);
+}
+
+/* Proves: bounds in rows, and that the log is brought into the file when nothing is going on. */
+Test(store_tidy, bounds_in_rows)
+{
+	struct store_fixture f;
+
+	open_with_history(&f);
+	cr_assert_eq(
+		sqlite3_exec(
+			f.store->db,
+			"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200500)"
+			" INSERT INTO timeline(at_ns, boot_id, realtime_us, kind, text)"
+			" SELECT 1, 'b', 1, 'lease', 'text' FROM n;"
+			"WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 11000)"
+			" INSERT INTO incidents(id, cause, unit, open, boot_id, realtime_us, record_ns,"
+			" detected_ns, contained_ns, recovered_ns, killed, exited, records,"
+			" capacity_before_bytes, capacity_after_bytes)"
+			" SELECT i, 'operator', 'x', 0, 'b', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 FROM n;",
+			NULL, NULL, NULL),
+		SQLITE_OK);
+	f.store->n_unsaved = 1;
+	store_tidy(f.store);
+	cr_assert_eq(f.store->n_unsaved, 0, "checkpointed");
+	expect_what_matters(f.store);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM timeline"), STORE_NOTES_MAX + 1000);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM incidents"), STORE_INCIDENTS_MAX + 1);
+	cr_assert_eq(number(f.store, "SELECT max(id) FROM incidents"), 11000);
+	fixture_teardown(&f);
+}
