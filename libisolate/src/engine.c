@@ -220,12 +220,15 @@ static void wake(struct iso_engine *e)
 	e->domains_dirty = true;
 }
 
-static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *snapshot)
+static void take_in_snapshot(struct iso_engine *e, const struct iso_event *event)
 {
+	const struct iso_snapshot *snapshot = &event->snapshot;
 	uint32_t l;
 
-	if (snapshot->uevent_seqnum < e->observed_seqnum) {
-		engine_observe(e); /* of an observation that was given up: the world went on */
+	/* Of an observation that was given up, or whose world went on: too old to be believed. */
+	if ((event->answers && event->answers != e->observe_operation) ||
+	    snapshot->uevent_seqnum < e->observed_seqnum) {
+		engine_observe(e);
 		return;
 	}
 	e->observed_seqnum = snapshot->uevent_seqnum;
@@ -309,10 +312,11 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		operation_complete(e, &event->completion);
 		break;
 	case ISO_EVENT_SNAPSHOT:
-		take_in_snapshot(e, &event->snapshot);
+		take_in_snapshot(e, event);
 		break;
 	case ISO_EVENT_INSPECTION:
-		inspection_take_in(e, &event->inspection);
+		if (!event->answers || event->answers == e->inspect_operation)
+			inspection_take_in(e, &event->inspection);
 		break;
 	case ISO_EVENT_VM_EXITED:
 		lease_exited(e, event->exited.lease, event->exited.lease_epoch);

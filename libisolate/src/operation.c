@@ -177,7 +177,8 @@ void operation_complete(struct iso_engine *e, const struct iso_completion *compl
 	struct operation *op = operation_find(e, completion->operation);
 	struct operation ended;
 
-	if (!op) /* late or repeated: the operation was already settled */
+	/* Late or repeated: the operation was already settled, or its intent was. */
+	if (!op || completion->intent != op->intent_pending)
 		return;
 	if (op->intent_pending && completion->result == 0) {
 		op->intent_pending = false;
@@ -206,8 +207,8 @@ void operation_expire(struct iso_engine *e)
 			engine_arm(e, at_ns);
 			continue;
 		}
-		op->intent_pending = false;
 		late.operation = op->id;
+		late.intent = op->intent_pending;
 		operation_complete(e, &late);
 	}
 }

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What iso_check() cannot see, because it needs the other half: what the
+ * engine may ask of this host now, and whether belief and host agree once
+ * nothing is under way.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "world.h"
+
+static bool same_object(const struct iso_effect *a, const struct iso_effect *b)
+{
+	bool of_nothing = a->region == ISO_NONE && a->instance == ISO_NONE &&
+			  a->lease == ISO_NONE && a->port == ISO_NONE;
+
+	return a->region == b->region && a->instance == b->instance && a->lease == b->lease &&
+	       a->port == b->port && (!of_nothing || a->kind == b->kind);
+}
+
+/* Given up, or ended: the engine expects nothing of it any more. */
+static bool is_over(const struct world *w, const struct world_task *task)
+{
+	return task->kind > WORLD_TASK_COMPLETE || task->life != w->life || task->done ||
+	       task->effect.deadline_ns < w->now_ns;
+}
+
+/* One thing at a time is asked of one object, unless the engine has given the first one up. */
+static void check_alone(struct world *w, const struct iso_effect *effect)
+{
+	uint32_t i, n = 1;
+
+	for (i = 0; i < w->n_due; i++) {
+		const struct world_task *task = &w->tasks[w->due[i]];
+
+		if (is_over(w, task) || task->effect.operation == effect->operation)
+			continue;
+		n++;
+		if (same_object(&task->effect, effect))
+			world_break(w, "%s while %s on the same object is under way",
+				    iso_effect_name(effect->kind),
+				    iso_effect_name(task->effect.kind));
+	}
+	if (n > w->limits.operations)
+		world_break(w, "more is under way than there may be");
+}
+
+void world_check_operation(struct world *w, const struct iso_effect *effect)
+{
+	check_alone(w, effect);
+	if (effect->deadline_ns <= w->now_ns)
+		world_break(w, "%s without a deadline", iso_effect_name(effect->kind));
+}
+
+static uint32_t instances_held(struct world *w)
+{
+	struct iso_instance_view view;
+	uint32_t i, x, n = 0;
+
+	for (i = 0; i < iso_instance_count(w->engine); i++) {
+		if (!iso_instance_get(w->engine, i, &view))
+			continue;
+		n++;
+		x = kernel_dax_of(w, &view);
+		if (x == ISO_NONE || !w->dax[x].exists || !w->dax[x].bound ||
+		    w->dax[x].bytes != view.bytes || w->dax[x].minor != view.minor)
+			world_break(w, "at rest: dax%u.%u is not what the engine believes",
+				    view.region_kernel_id, view.kernel_id);
+		if (view.lease == ISO_NONE)
+			world_break(w, "at rest: dax%u.%u is an orphan", view.region_kernel_id,
+				    view.kernel_id);
+	}
+	return n;
+}
+
+static uint32_t regions_live(struct world *w)
+{
+	struct iso_region_view view;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < iso_region_count(w->engine); i++) {
+		const struct world_object *object;
+
+		if (!iso_region_get(w->engine, i, &view) || view.state != ISO_REGION_LIVE)
+			continue;
+		n++;
+		object = &w->objects[view.kernel_id];
+		if (view.kernel_id >= WORLD_OBJECTS || !object->used || !object->committed ||
+		    object->range.start.v != view.range.start.v ||
+		    object->range.bytes != view.range.bytes)
+			world_break(w, "at rest: region %s is not what the engine believes",
+				    view.definition->name);
+		else if (view.free_bytes != kernel_available(w, view.kernel_id))
+			world_break(w, "at rest: the bytes of region %s do not add up",
+				    view.definition->name);
+	}
+	return n;
+}
+
+/* Everything is healthy and nothing is under way: what the host has is known, all of it. */
+void world_check_rest(struct world *w)
+{
+	uint32_t i, n_objects = 0, n_dax = 0;
+
+	for (i = 0; i < WORLD_OBJECTS; i++)
+		n_objects += w->objects[i].used && !w->objects[i].foreign;
+	for (i = 0; i < WORLD_DAX; i++)
+		n_dax += w->dax[i].used && w->dax[i].exists;
+	if (regions_live(w) != n_objects)
+		world_break(w, "at rest: %u region objects, not all of them known", n_objects);
+	if (instances_held(w) != n_dax)
+		world_break(w, "at rest: %u dax devices, not all of them known", n_dax);
+}
