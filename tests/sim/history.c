@@ -271,7 +271,12 @@ static bool tenants_well(struct history *h)
 
 static bool at_rest(struct history *h)
 {
-	return domains_well(h) && tenants_well(h) && world_quiet(h->w);
+	return domains_well(h) && tenants_well(h) && liveness_settled(h->w);
+}
+
+static bool vacant(struct history *h)
+{
+	return domains_well(h) && liveness_settled(h->w);
 }
 
 /* Tenants in the way are the one thing that only people can change. */
@@ -315,10 +320,12 @@ static void come_to_rest(struct history *h)
 	wait_until(h, all_well, "does not come to rest");
 	liveness_check_victims(h->w);
 	launchers_want(&h->tenants, false);
-	wait_until(h, domains_well, "does not become healthy without tenants");
+	wait_until(h, vacant, "does not become healthy without tenants");
+	replay_check(h->w);
 	launchers_want(&h->tenants, true);
 	wait_until(h, at_rest, "does not run what should run");
 	world_check_rest(h->w);
+	replay_check(h->w);
 }
 
 bool history_run(uint64_t seed, bool traced, struct sim_totals *totals)

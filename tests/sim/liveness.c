@@ -33,6 +33,23 @@ bool liveness_named(const struct world *w, const uint32_t *ports, uint32_t n)
 	return world_quiet(w);
 }
 
+bool liveness_settled(const struct world *w)
+{
+	struct iso_instance_view instance;
+	struct iso_lease_view lease;
+	uint32_t i;
+
+	for (i = 0; i < iso_instance_count(w->engine); i++)
+		if (iso_instance_get(w->engine, i, &instance) &&
+		    instance.state != ISO_INSTANCE_HELD)
+			return false;
+	for (i = 0; i < iso_lease_count(w->engine); i++)
+		if (iso_lease_get(w->engine, i, &lease) && lease.state != ISO_LEASE_ATTACHED &&
+		    lease.state != ISO_LEASE_ACQUIRED && lease.state != ISO_LEASE_WAITING)
+			return false;
+	return world_quiet(w);
+}
+
 bool liveness_healthy(const struct world *w, const uint32_t *ports, uint32_t n)
 {
 	uint32_t i;

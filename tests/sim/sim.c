@@ -95,9 +95,12 @@ static void usage(void)
 static struct options parse(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
-		{"seed", required_argument, NULL, 's'},  {"sweep", no_argument, NULL, 'w'},
-		{"case", required_argument, NULL, 'c'},  {"stride", required_argument, NULL, 't'},
+		{"seeds", required_argument, NULL, 'n'},
+		{"from", required_argument, NULL, 'f'},
+		{"seed", required_argument, NULL, 's'},
+		{"sweep", no_argument, NULL, 'w'},
+		{"case", required_argument, NULL, 'c'},
+		{"stride", required_argument, NULL, 't'},
 		{NULL, 0, NULL, 0},
 	};
 	struct options o = {.first = 1, .stride = 1};

@@ -36,6 +36,8 @@ void scenario_play(struct scenario *s, uint32_t i);
 
 /* liveness.c: once faults stop */
 bool liveness_named(const struct world *w, const uint32_t *ports, uint32_t n);
+/* No lease or instance is on its way from one thing to another, and nothing is under way. */
+bool liveness_settled(const struct world *w);
 bool liveness_healthy(const struct world *w, const uint32_t *ports, uint32_t n);
 /* For a person: domains, regions, leases, instances as the engine believes them. */
 void liveness_tell(const struct world *w, const uint32_t *ports, uint32_t n);

@@ -90,6 +90,7 @@ static bool play(const struct sweep_case *c, bool traced, struct sim_totals *tot
 	liveness_check_victims(s.w);
 	attend(&s);
 	world_check_rest(s.w);
+	replay_check(s.w);
 	well = !s.w->broken[0];
 	sim_count(totals, s.w);
 	if (traced)

@@ -189,6 +189,7 @@ struct world {
 		uint64_t request; /* 0: nobody asks */
 		uint32_t process;
 	} attaching;
+	uint32_t n_plugged;
 	uint32_t n_bridges, n_ports, n_memdevs, n_windows, n_processes, n_plans;
 
 	struct iso_region_definition defined[WORLD_OBJECTS];

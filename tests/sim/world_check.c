@@ -97,6 +97,23 @@ static uint32_t regions_live(struct world *w)
 	return n;
 }
 
+static uint32_t unknown_object(const struct world *w)
+{
+	struct iso_region_view view;
+	uint32_t o, i;
+
+	for (o = 0; o < WORLD_OBJECTS; o++) {
+		if (!w->objects[o].used || w->objects[o].foreign)
+			continue;
+		for (i = 0; i < iso_region_count(w->engine); i++)
+			if (iso_region_get(w->engine, i, &view) && view.kernel_id == o)
+				break;
+		if (i == iso_region_count(w->engine))
+			return o;
+	}
+	return ISO_NONE;
+}
+
 /* Everything is healthy and nothing is under way: what the host has is known, all of it. */
 void world_check_rest(struct world *w)
 {
@@ -107,7 +124,7 @@ void world_check_rest(struct world *w)
 	for (i = 0; i < WORLD_DAX; i++)
 		n_dax += w->dax[i].used && w->dax[i].exists;
 	if (regions_live(w) != n_objects)
-		world_break(w, "at rest: %u region objects, not all of them known", n_objects);
+		world_break(w, "at rest: region%u is nobody's", unknown_object(w));
 	if (instances_held(w) != n_dax)
 		world_break(w, "at rest: %u dax devices, not all of them known", n_dax);
 }

@@ -109,8 +109,8 @@ uint64_t world_duration(struct world *w, uint64_t ns)
 
 static bool changes_nothing(uint32_t kind)
 {
-	return kind == ISO_EFFECT_VERIFY || kind == ISO_EFFECT_INSPECT ||
-	       kind == ISO_EFFECT_ZERO || kind == ISO_EFFECT_PROVE;
+	return kind == ISO_EFFECT_VERIFY || kind == ISO_EFFECT_INSPECT || kind == ISO_EFFECT_ZERO ||
+	       kind == ISO_EFFECT_PROVE;
 }
 
 static void do_deed(struct world *w, struct world_task *task)

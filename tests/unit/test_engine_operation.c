@@ -121,6 +121,33 @@ Test(engine_operation, late_observation)
 	world_free(w);
 }
 
+/* Proves: a name in an answer that took long is not taken from whom the kernel gave it to since. */
+Test(engine_operation, late_name)
+{
+	struct world *w = world_new();
+	uint32_t two;
+
+	w->objects_vanish = true;
+	world_simple_bridge(w, 1, 0x10);
+	world_simple_bridge(w, 1, 0x20);
+	world_define_one(w, "a", 0x10);
+	world_run(w, WORLD_SECOND);
+	world_plan(w, ISO_EFFECT_CARVE)->late_ns = 50 * WORLD_SECOND;
+	world_acquire(w, "one", "a", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	world_unplug(w, 0); /* region0 is gone, and dax0.1 */
+	world_run(w, WORLD_SECOND);
+	world_define_one(w, "c", 0x20);
+	world_run(w, WORLD_SECOND);
+	two = world_start_vm(w, "two", "c", WORLD_PART);
+	cr_assert_eq(first_instance(w, "two").region_kernel_id, 0);
+	cr_assert_eq(first_instance(w, "two").kernel_id, 1);
+	world_run(w, 100 * WORLD_SECOND);
+	cr_assert_eq(w->n_kills, 0, "%s", w->trace);
+	cr_assert(w->processes[two].running);
+	world_free(w);
+}
+
 /* Proves: an operation that nobody speaks of is given up after its deadline, and its object goes on. */
 Test(engine_operation, no_answer)
 {
