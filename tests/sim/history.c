@@ -17,6 +17,7 @@ struct history {
 	uint64_t seed, seed_of_run;
 	uint32_t root_ports[8], n_root_ports;
 	bool repaired;
+	bool torn; /* the store's last writes may be lost with the daemon */
 };
 
 static uint32_t pick(struct history *h, uint32_t n)
@@ -163,13 +164,33 @@ static void operate(struct history *h)
 	}
 }
 
+/* What speaks of an earlier life of something changes nothing. */
+static void tell_stale(struct history *h)
+{
+	struct iso_event event = {.kind = ISO_EVENT_VM_EXITED};
+	struct iso_lease_view before, after;
+	uint32_t l, life = h->w->life;
+
+	for (l = 0; l < iso_lease_count(h->w->engine) && h->w->life == life; l++) {
+		if (!iso_lease_get(h->w->engine, l, &before) || before.state != ISO_LEASE_ATTACHED)
+			continue;
+		event.exited.lease = l;
+		event.exited.lease_epoch = before.epoch - 1;
+		world_step(h->w, &event);
+		if (h->w->life == life && iso_lease_get(h->w->engine, l, &after) &&
+		    after.state != ISO_LEASE_ATTACHED && after.state != ISO_LEASE_KILLED)
+			world_break(h->w, "the end of an earlier VM was taken for that of %s",
+				    after.terms->name);
+	}
+}
+
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
 	w->n_faults++;
-	switch (pick(h, 19)) {
+	switch (pick(h, 22)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -215,6 +236,14 @@ static void disturb(struct history *h)
 	case 15:
 		w->recovery_fails = !w->recovery_fails;
 		break;
+	case 16:
+		tell_stale(h);
+		break;
+	case 17:
+	case 18:
+		if (pick(h, 2) && h->torn)
+			world_disk(w, WORLD_DISK_TORN);
+		break;
 	default:
 		w->n_faults--;
 		tenant = pick(h, h->tenants.n);
@@ -230,6 +259,7 @@ static void repair(struct history *h)
 	uint32_t i;
 
 	w->n_plans = 0;
+	world_disk(w, WORLD_DISK_GOOD);
 	w->no_uevents = false;
 	h->repaired = true;
 	w->recovery_fails = false;
@@ -331,7 +361,8 @@ static void come_to_rest(struct history *h)
 bool history_run(uint64_t seed, bool traced, struct sim_totals *totals)
 {
 	static const char *const regions[] = {"a0", "b0", "wide", "s0", "s1", "both", "c0", ""};
-	struct history h = {.seed = seed, .seed_of_run = seed, .w = world_new()};
+	struct history h = {
+		.seed = seed, .seed_of_run = seed, .w = world_new(), .torn = totals->torn};
 	char name[16];
 	bool well;
 	uint32_t i;

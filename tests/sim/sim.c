@@ -4,6 +4,7 @@
  * sim --seed S                one of them, with its trace
  * sim --sweep [--stride N]    each effect of each scenario going wrong (or only every Nth)
  * sim --case NAME             one of those, with its trace
+ * --torn                      in histories a crash also loses what the store wrote last
  *
  * Ends with 1 at the first thing that was broken; the last line replays it.
  */
@@ -83,25 +84,23 @@ struct options {
 	uint64_t n, first;
 	const char *seed, *name;
 	uint32_t stride;
-	bool sweep;
+	bool sweep, torn;
 };
 
 static void usage(void)
 {
-	fputs("sim --seeds N [--from S] | --seed S | --sweep [--stride N] | --case NAME\n", stderr);
+	fputs("sim --seeds N [--from S] | --seed S | --sweep [--stride N] | --case NAME; [--torn]\n",
+	      stderr);
 	exit(2);
 }
 
 static struct options parse(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"seeds", required_argument, NULL, 'n'},
-		{"from", required_argument, NULL, 'f'},
-		{"seed", required_argument, NULL, 's'},
-		{"sweep", no_argument, NULL, 'w'},
-		{"case", required_argument, NULL, 'c'},
-		{"stride", required_argument, NULL, 't'},
-		{NULL, 0, NULL, 0},
+		{"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
+		{"seed", required_argument, NULL, 's'},  {"sweep", no_argument, NULL, 'w'},
+		{"case", required_argument, NULL, 'c'},  {"stride", required_argument, NULL, 't'},
+		{"torn", no_argument, NULL, 'd'},        {NULL, 0, NULL, 0},
 	};
 	struct options o = {.first = 1, .stride = 1};
 	int c;
@@ -115,6 +114,8 @@ static struct options parse(int argc, char **argv)
 			o.seed = optarg;
 		else if (c == 'w')
 			o.sweep = true;
+		else if (c == 'd')
+			o.torn = true;
 		else if (c == 'c')
 			o.name = optarg;
 		else if (c == 't')
@@ -130,7 +131,7 @@ static struct options parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct options o = parse(argc, argv);
-	struct sim_totals totals = {0};
+	struct sim_totals totals = {.torn = o.torn};
 	double began = seconds();
 	bool well = true;
 

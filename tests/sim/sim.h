@@ -6,6 +6,7 @@
 #include "launcher.h"
 
 struct sim_totals {
+	bool torn; /* asked for: histories in which a crash loses what was written last */
 	uint64_t runs, steps, effects, faults, crashes, violations;
 };
 

@@ -239,7 +239,7 @@ static void trace_note(struct world *w, const struct iso_effect *effect)
 
 static void take_save(struct world *w, const struct iso_effect *effect)
 {
-	if (w->amnesia)
+	if (w->amnesia || w->disk == WORLD_DISK_FULL)
 		return;
 	world_store_before(w);
 	if (effect->kind == ISO_EFFECT_SAVE_LEASE)

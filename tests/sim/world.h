@@ -70,6 +70,10 @@ struct world_dax {
 	bool exists;
 	bool bound;
 	bool dirty, proved;
+	char tenant[ISO_NAME_BYTES]; /* whose bytes made it dirty */
+	bool node; /* is a tenant's */
+	uint64_t pinned_until_ns; /* by who is gone already ... */
+	uint32_t pinned_life; /* ... as this engine could know */
 	uint32_t object, id, minor;
 	uint64_t bytes;
 };
@@ -197,7 +201,9 @@ struct world {
 	struct world_stored stored;
 	struct world_stored *synced; /* what survives a crash, unless the disk is good */
 	enum world_disk disk;
-	uint64_t synced_ns;
+	uint64_t written_ns;
+	bool saves_were_torn; /* the last ones before a crash are not in the store */
+	bool store_was_lost; /* a daemon died whose disk was full or lied */
 
 	struct world_spoil spoil;
 	uint8_t asked[WORLD_ASKED]; /* kinds of the effects so far, as many as fit */

@@ -201,9 +201,13 @@ void world_attached(struct world *w, const struct iso_effect *reply)
 	process->lease_epoch = reply->lease_epoch;
 	map_instances(w, process->name, process);
 	for (i = 0; i < process->n_maps; i++) {
-		if (w->dax[process->maps[i]].dirty)
+		struct world_dax *dax = &w->dax[process->maps[i]];
+
+		/* Its own bytes it may find again: where the store forgot that it had run. */
+		if (dax->dirty && (!w->store_was_lost || strcmp(dax->tenant, process->name)))
 			world_break(w, "%s runs on another tenant's bytes", process->name);
-		w->dax[process->maps[i]].dirty = true;
+		dax->dirty = true;
+		strcpy(dax->tenant, process->name);
 	}
 }
 

@@ -8,13 +8,17 @@
 
 enum { SYNC_MS = 20 /* how long a write may take to be on the disk */ };
 
-/* Before a write: what was written earlier has reached the disk by now. */
+/* What was written long enough ago has reached the disk. */
+static void age(struct world *w)
+{
+	if (w->disk == WORLD_DISK_TORN && w->now_ns >= w->written_ns + SYNC_MS * WORLD_MS)
+		*w->synced = w->stored;
+}
+
 void world_store_before(struct world *w)
 {
-	if (w->disk != WORLD_DISK_TORN || w->now_ns < w->synced_ns + SYNC_MS * WORLD_MS)
-		return;
-	*w->synced = w->stored;
-	w->synced_ns = w->now_ns;
+	age(w);
+	w->written_ns = w->now_ns;
 }
 
 void world_store_lease(struct world *w, const struct iso_effect *effect)
@@ -204,7 +208,7 @@ void world_disk(struct world *w, enum world_disk disk)
 	if (!w->synced)
 		w->synced = malloc(sizeof(*w->synced));
 	*w->synced = w->stored;
-	w->synced_ns = w->now_ns;
+	w->written_ns = w->now_ns;
 }
 
 /* The pidfd store: which process of a lease outlived the daemon. */
@@ -281,8 +285,12 @@ void world_restart(struct world *w)
 	struct world_stored *stored;
 	uint32_t i;
 
+	age(w);
+	w->saves_were_torn |= w->disk == WORLD_DISK_TORN &&
+			      memcmp(w->synced, &w->stored, sizeof(w->stored)) != 0;
 	if (w->disk == WORLD_DISK_TORN || w->disk == WORLD_DISK_LYING)
 		w->stored = *w->synced;
+	w->store_was_lost |= w->disk == WORLD_DISK_LYING || w->disk == WORLD_DISK_FULL;
 	stored = malloc(sizeof(*stored));
 	*stored = w->stored;
 	w->n_crashes++;

@@ -204,6 +204,22 @@ static void run_complete(struct world *w, struct world_task *task)
 	}
 }
 
+/* What a VM pinned may stay pinned after its end; the engine has to care where it could know. */
+static void linger(struct world *w, const struct world_process *process)
+{
+	struct iso_lease_view lease;
+	uint32_t i;
+
+	if (!process->is_vm || !process->pins ||
+	    !iso_lease_get(w->engine, process->lease, &lease) ||
+	    lease.epoch != process->lease_epoch || !lease.pins)
+		return;
+	for (i = 0; i < process->n_maps; i++) {
+		w->dax[process->maps[i]].pinned_until_ns = w->now_ns + 3 * WORLD_SECOND;
+		w->dax[process->maps[i]].pinned_life = w->life;
+	}
+}
+
 void world_exit(struct world *w, uint32_t p)
 {
 	struct world_process *process = &w->processes[p];
@@ -212,6 +228,7 @@ void world_exit(struct world *w, uint32_t p)
 	if (!process->running)
 		return;
 	process->running = false;
+	linger(w, process);
 	event.exited.lease = process->lease;
 	event.exited.lease_epoch = process->lease_epoch;
 	if (process->is_vm)
