@@ -24,15 +24,21 @@ void exec_kills(struct daemon *daemon, const struct iso_effects *effects)
 			 effects->kills[i].unbinding);
 }
 
-static void complete(struct daemon *daemon, uint64_t operation, int result, const char *message)
+static void complete_stage(struct daemon *daemon, uint64_t operation, bool intent, int result,
+			   const char *message)
 {
 	struct iso_event event = {
 		.kind = ISO_EVENT_COMPLETION,
-		.completion = {.operation = operation, .result = result},
+		.completion = {.operation = operation, .intent = intent, .result = result},
 	};
 
 	snprintf(event.completion.message, sizeof(event.completion.message), "%s", message);
 	daemon_step(daemon, &event);
+}
+
+static void complete(struct daemon *daemon, uint64_t operation, int result, const char *message)
+{
+	complete_stage(daemon, operation, false, result, message);
 }
 
 /* The process of a granted attach is watched from here on. */
@@ -107,7 +113,7 @@ static void exec_intent(struct daemon *daemon, const struct iso_effect *effect)
 		intent.epoch = region.epoch;
 	r = store_intent(daemon->store, &intent, effect->operation);
 	if (r < 0)
-		complete(daemon, effect->operation, r, "the store takes no intents");
+		complete_stage(daemon, effect->operation, true, r, "the store takes no intents");
 }
 
 static void exec_job(struct daemon *daemon, const struct iso_effect *effect)
@@ -185,7 +191,7 @@ void exec_stored(void *userdata, uint64_t token, int result)
 		if (!problem[0])
 			snprintf(problem, sizeof(problem), "an intent could not be made durable");
 	}
-	complete(daemon, token, result, problem);
+	complete_stage(daemon, token, true, result, problem);
 }
 
 static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, int fd)
@@ -199,6 +205,7 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 		return;
 	}
 	event.snapshot = file.snapshot;
+	event.answers = reply->completion.operation;
 	daemon_step(daemon, &event);
 	complete(daemon, reply->completion.operation, 0, "");
 	daemon->ready = true;
@@ -216,6 +223,7 @@ static void take_inspection(struct daemon *daemon, const struct job_reply *reply
 		return;
 	}
 	event.inspection = file.inspection;
+	event.answers = reply->completion.operation;
 	daemon_step(daemon, &event);
 	complete(daemon, reply->completion.operation, 0, "");
 	inspection_file_close(&file);

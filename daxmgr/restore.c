@@ -11,29 +11,10 @@
 #include "daemon.h"
 #include "log.h"
 
-struct interrupted {
-	struct daemon *daemon;
-	const char *region;
-	bool found;
-};
-
-static int match_intent(void *userdata, const struct store_intent *intent, bool same_boot)
-{
-	struct interrupted *search = userdata;
-	char object[ISO_PATH_BYTES];
-
-	snprintf(object, sizeof(object), "region %s", search->region);
-	if (same_boot && intent->kind == ISO_EFFECT_CREATE_REGION &&
-	    !strcmp(intent->object, object))
-		search->found = true;
-	return 0;
-}
-
 static int restore_region(void *userdata, const struct iso_restore_region *row, bool same_boot)
 {
 	struct daemon *daemon = userdata;
 	struct iso_restore_region restore = *row;
-	struct interrupted search = {.daemon = daemon, .region = row->definition.name};
 	struct iso_event event = {
 		.kind = ISO_EVENT_RESTORE_REGION,
 		.restore_region = &restore,
@@ -44,8 +25,6 @@ static int restore_region(void *userdata, const struct iso_restore_region *row, 
 		restore.kernel_id = ISO_NONE;
 		restore.has_hpa = false;
 	}
-	store_load_intents(daemon->store, match_intent, &search);
-	restore.creation_interrupted = search.found;
 	daemon_step(daemon, &event);
 	return 0;
 }

@@ -86,11 +86,13 @@ int store_load_regions(struct store *store,
 				   bool same_boot),
 		       void *userdata)
 {
-	/* The last intent about a region decides whether its creation was cut short. */
+	/* A creation that was cut short or failed may have left something, until a later success. */
 	static const char sql[] =
 		"SELECT name, ways, granularity, bytes, kernel_id, hpa_start, from_operator, boot_id,"
-		" coalesce((SELECT state = 'open' AND kind = 'create-region' FROM intents"
-		"  WHERE object = regions.name ORDER BY id DESC LIMIT 1), 0) FROM regions ORDER BY name";
+		" coalesce((SELECT state != 'done' AND kind = 'create-region' FROM intents"
+		"  WHERE object = 'region ' || regions.name AND"
+		"  (state = 'done' OR kind = 'create-region') ORDER BY id DESC LIMIT 1), 0)"
+		" FROM regions ORDER BY name";
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;
 

@@ -113,6 +113,8 @@ static const char *check_incident(const struct iso_engine *e, const struct incid
 
 	if (!incident->id || !incident->open)
 		return NULL;
+	if (incident->contained_ns && incident->n_pending)
+		return "an incident is contained when nobody is left to wait for";
 	for (l = 0; l < e->n_leases; l++) {
 		const struct lease *lease = &e->leases[l];
 
@@ -126,6 +128,21 @@ static const char *check_incident(const struct iso_engine *e, const struct incid
 	if (unrestored != incident->n_unrestored)
 		return "an incident counts the leases that want to come back";
 	return NULL;
+}
+
+static const char *check_domain(const struct iso_engine *e, const struct region *region)
+{
+	if (!e->observed || e->domains_dirty || region->domain == ISO_NONE || !region->desired ||
+	    region->state == ISO_REGION_LIVE)
+		return NULL;
+	return e->domains[region->domain].state == ISO_DOMAIN_HEALTHY
+		       ? "a healthy domain has all its regions"
+		       : NULL;
+}
+
+static const char *check_port(const struct port *port)
+{
+	return port->flapping && !port->held ? "a port that was lost too often is kept away" : NULL;
 }
 
 static const char *check_queue(const struct iso_engine *e)
@@ -197,6 +214,11 @@ const char *iso_check(const struct iso_engine *e)
 			broken = check_instance(e, &e->instances[i]);
 	for (i = 0; !broken && i < e->n_incidents; i++)
 		broken = check_incident(e, &e->incidents[i]);
+	for (i = 0; !broken && i < e->n_regions; i++)
+		if (e->regions[i].used)
+			broken = check_domain(e, &e->regions[i]);
+	for (i = 0; !broken && i < e->n_ports; i++)
+		broken = check_port(&e->ports[i]);
 	if (!broken)
 		broken = check_queue(e);
 	if (!broken)

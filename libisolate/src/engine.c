@@ -224,12 +224,15 @@ static void wake(struct iso_engine *e)
 	e->domains_dirty = true;
 }
 
-static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *snapshot)
+static void take_in_snapshot(struct iso_engine *e, const struct iso_event *event)
 {
+	const struct iso_snapshot *snapshot = &event->snapshot;
 	uint32_t l;
 
-	if (snapshot->uevent_seqnum < e->observed_seqnum) {
-		engine_observe(e); /* of an observation that was given up: the world went on */
+	/* Of an observation that was given up, or whose world went on: too old to be believed. */
+	if ((event->answers && event->answers != e->observe_operation) ||
+	    snapshot->uevent_seqnum < e->observed_seqnum) {
+		engine_observe(e);
 		return;
 	}
 	if (!e->observed)
@@ -251,6 +254,12 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_snapshot *sn
 	e->observed = true;
 	e->placement_dirty = true;
 	e->domains_dirty = true;
+}
+
+static void take_in_inspection(struct iso_engine *e, const struct iso_event *event)
+{
+	if (!event->answers || event->answers == e->inspect_operation)
+		inspection_take_in(e, &event->inspection);
 }
 
 static uint32_t port_named(struct iso_engine *e, const struct iso_event *event)
@@ -302,6 +311,19 @@ static void recover(struct iso_engine *e, const struct iso_event *event)
 	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
 }
 
+/* What a daemon that starts knows from before. */
+static void restore(struct iso_engine *e, const struct iso_event *event)
+{
+	if (event->kind == ISO_EVENT_RESTORE_REGION)
+		region_restore(e, event->restore_region);
+	else if (event->kind == ISO_EVENT_RESTORE_LEASE)
+		lease_restore(e, event->restore_lease);
+	else if (event->kind == ISO_EVENT_RESTORE_INCIDENT)
+		incident_restore(e, event->restore_incident);
+	else
+		hold_begin(e, event->hold);
+}
+
 static void handle(struct iso_engine *e, const struct iso_event *event)
 {
 	switch ((enum iso_event_kind)event->kind) {
@@ -322,10 +344,10 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		operation_complete(e, &event->completion);
 		break;
 	case ISO_EVENT_SNAPSHOT:
-		take_in_snapshot(e, &event->snapshot);
+		take_in_snapshot(e, event);
 		break;
 	case ISO_EVENT_INSPECTION:
-		inspection_take_in(e, &event->inspection);
+		take_in_inspection(e, event);
 		break;
 	case ISO_EVENT_VM_EXITED:
 		lease_exited(e, event->exited.lease, event->exited.lease_epoch);
@@ -362,16 +384,10 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		reconcile_ask(e, event->reconcile.request, event->reconcile.dry_run);
 		break;
 	case ISO_EVENT_RESTORE_REGION:
-		region_restore(e, event->restore_region);
-		break;
 	case ISO_EVENT_RESTORE_LEASE:
-		lease_restore(e, event->restore_lease);
-		break;
 	case ISO_EVENT_RESTORE_INCIDENT:
-		incident_restore(e, event->restore_incident);
-		break;
 	case ISO_EVENT_HOLD:
-		hold_begin(e, event->hold);
+		restore(e, event);
 		break;
 	case ISO_EVENT_CONFIRM:
 		hold_confirm(e, event->named.request);

@@ -3,6 +3,8 @@
  * One dax device: made for one tenant, zeroed by one process, proved zero by
  * another, handed over once, removed after it. Never bound a second time.
  */
+#include <errno.h>
+
 #include "state.h"
 
 uint32_t instance_new(struct iso_engine *e, uint32_t r, uint32_t lease, uint32_t part,
@@ -180,34 +182,34 @@ static void lose_name(struct iso_engine *e, uint32_t old, uint32_t minor)
 	emit_save_lease(e, instance->lease);
 }
 
-static void take_name(struct iso_engine *e, uint32_t i, const struct iso_completion *completion)
+static bool has_name(const struct instance *instance, const struct iso_completion *completion)
+{
+	return instance->used && instance->named && instance->kernel_id == completion->kernel_id &&
+	       instance->region_kernel_id == completion->region_kernel_id;
+}
+
+/*
+ * A name in a completion that took long may have been given to another since:
+ * then it is the carved one that has gone. Return: whether i has the name now.
+ */
+static bool take_name(struct iso_engine *e, uint32_t i, const struct iso_completion *completion)
 {
 	uint32_t old;
 
-	for (old = 0; old < e->n_instances; old++) {
-		const struct instance *instance = &e->instances[old];
-
-		if (old != i && instance->used && instance->named &&
-		    instance->kernel_id == completion->kernel_id &&
-		    instance->region_kernel_id == completion->region_kernel_id)
+	for (old = 0; old < e->n_instances; old++)
+		if (old != i && has_name(&e->instances[old], completion) &&
+		    !e->instances[old].lost &&
+		    e->instances[old].seqnum_floor > completion->uevent_seqnum)
+			return false;
+	for (old = 0; old < e->n_instances; old++)
+		if (old != i && has_name(&e->instances[old], completion))
 			lose_name(e, old, completion->minor);
-	}
 	e->instances[i].named = true;
 	e->instances[i].region_kernel_id = completion->region_kernel_id;
 	e->instances[i].kernel_id = completion->kernel_id;
 	e->instances[i].major = completion->major;
 	e->instances[i].minor = completion->minor;
-}
-
-static void carved(struct iso_engine *e, struct instance *instance,
-		   const struct iso_completion *completion)
-{
-	uint32_t i = instance - e->instances;
-
-	take_name(e, i, completion);
-	instance->start = completion->range.start;
-	instance->seqnum_floor = completion->uevent_seqnum;
-	instance_enter(e, i, ISO_INSTANCE_ZEROING);
+	return true;
 }
 
 static void instance_failed(struct iso_engine *e, uint32_t i,
@@ -236,6 +238,24 @@ static void instance_failed(struct iso_engine *e, uint32_t i,
 	if (e->leases[instance->lease].state == ISO_LEASE_PREPARING)
 		lease_begin_end(e, instance->lease);
 	lease_dirty(e, instance->lease);
+}
+
+static void carved(struct iso_engine *e, struct instance *instance,
+		   const struct iso_completion *completion)
+{
+	static const struct iso_completion overtaken = {
+		.result = -ESTALE,
+		.message = "made, lost and its name given away before we heard of it",
+	};
+	uint32_t i = instance - e->instances;
+
+	if (!take_name(e, i, completion)) {
+		instance_failed(e, i, &overtaken);
+		return;
+	}
+	instance->start = completion->range.start;
+	instance->seqnum_floor = completion->uevent_seqnum;
+	instance_enter(e, i, ISO_INSTANCE_ZEROING);
 }
 
 /* CARVE or REMOVE whose intent was not made durable. */

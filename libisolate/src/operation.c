@@ -211,7 +211,8 @@ void operation_complete(struct iso_engine *e, const struct iso_completion *compl
 	struct operation *op = operation_find(e, completion->operation);
 	struct operation ended;
 
-	if (!op) /* late or repeated: the operation was already settled */
+	/* Late or repeated: the operation was already settled, or its intent was. */
+	if (!op || completion->intent != op->intent_pending)
 		return;
 	if (op->intent_pending && completion->result == 0) {
 		op->intent_pending = false;
@@ -250,6 +251,7 @@ void operation_expire(struct iso_engine *e)
 		}
 		expired = op->intent_pending ? slow : late;
 		expired.operation = op->id;
+		expired.intent = op->intent_pending;
 		operation_complete(e, &expired);
 	}
 }

@@ -234,6 +234,10 @@ static void advance_absent(struct iso_engine *e, uint32_t r)
 	struct region *region = &e->regions[r];
 	uint32_t waited = region->wait;
 
+	if (!region->desired && region->unobserved) {
+		engine_observe(e); /* the kernel may have one that nobody has seen yet */
+		return;
+	}
 	if (!region->desired) {
 		if (!region->leaving && !region->n_instances && !region->n_operations)
 			region_drop(e, r);

@@ -254,6 +254,7 @@ static void complete(struct host *host, const struct iso_effect *effect)
 				 {
 					 .kind = ISO_EVENT_COMPLETION,
 					 .completion.operation = effect->operation,
+					 .completion.intent = effect->kind == ISO_EFFECT_INTENT,
 				 },
 			 snapshot;
 	struct iso_completion *completion = &event.completion;

@@ -128,6 +128,7 @@ static void complete(struct world *world, const struct iso_effect *effect)
 	struct iso_event event = {
 		.kind = ISO_EVENT_COMPLETION,
 		.completion.operation = effect->operation,
+		.completion.intent = effect->kind == ISO_EFFECT_INTENT,
 	};
 	struct iso_instance_view view;
 

@@ -264,3 +264,28 @@ Test(engine_check, effects_found_room)
 	c.w->engine->n_dropped = 1;
 	trips(&c, "effects found room");
 }
+
+Test(engine_check, healthy_means_all_there)
+{
+	struct corrupted c = begin();
+
+	c.high->state = ISO_REGION_LOST;
+	trips(&c, "a healthy domain has all its regions");
+}
+
+Test(engine_check, flapping_means_kept_away)
+{
+	struct corrupted c = begin();
+
+	c.w->engine->ports[0].flapping = true;
+	trips(&c, "a port that was lost too often is kept away");
+}
+
+Test(engine_check, contained_means_nobody_pending)
+{
+	struct corrupted c = begin();
+
+	world_surprise_down(c.w, 0);
+	c.w->engine->incidents[0].contained_ns = 1;
+	trips(&c, "an incident is contained when nobody is left to wait for");
+}

@@ -28,15 +28,22 @@ static void complete(struct world *w, uint64_t operation, int32_t result)
 	world_step(w, &event);
 }
 
-/* Takes everything that is under way out of the world's hands. */
-static void forget_tasks(struct world *w)
+static struct iso_instance_view first_instance(struct world *w, const char *lease)
 {
-	uint32_t i;
+	struct iso_instance_view view = {0};
 
-	for (i = 0; i < WORLD_TASKS; i++) {
-		free(w->tasks[i].picture);
-		w->tasks[i] = (struct world_task){0};
-	}
+	iso_instance_get(w->engine, world_lease(w, lease).instances[0], &view);
+	return view;
+}
+
+static void complete_intent(struct world *w, uint64_t operation, int32_t result)
+{
+	struct iso_event event = {.kind = ISO_EVENT_COMPLETION};
+
+	event.completion.operation = operation;
+	event.completion.intent = true;
+	event.completion.result = result;
+	world_step(w, &event);
 }
 
 /* Proves: a deed follows its durable intent, under the same id, and not one that failed. */
@@ -53,22 +60,24 @@ Test(engine_operation, intent_before_deed)
 	cr_assert_neq(intent->instance, ISO_NONE);
 	cr_assert_null(effect_of(w, ISO_EFFECT_CARVE));
 	operation = intent->operation;
-	forget_tasks(w);
+	world_forget(w);
 	w->intended[w->n_intended++] = operation;
-	complete(w, operation, 0);
+	complete_intent(w, operation, 0);
 	carve = effect_of(w, ISO_EFFECT_CARVE);
 	cr_assert_not_null(carve);
 	cr_assert_eq(carve->operation, operation);
 	cr_assert_gt(carve->deadline_ns, w->now_ns);
-	forget_tasks(w);
+	world_forget(w);
+	complete_intent(w, operation, 0); /* repeated: not the end of the deed */
+	cr_assert_eq(first_instance(w, "web").state, ISO_INSTANCE_CARVING);
 	complete(w, operation, -5); /* the deed fails: given back, then tried anew */
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED, "%s", w->trace);
 
 	world_acquire(w, "db", "low", WORLD_PART);
 	operation = effect_of(w, ISO_EFFECT_INTENT)->operation;
-	forget_tasks(w);
-	complete(w, operation, -5);
+	world_forget(w);
+	complete_intent(w, operation, -5);
 	cr_assert_null(effect_of(w, ISO_EFFECT_CARVE), "no deed without a durable intent");
 	world_free(w);
 }
@@ -92,6 +101,50 @@ Test(engine_operation, late_and_repeated)
 	after = world_lease(w, "web");
 	cr_assert_eq(w->effects.n_others, 0);
 	cr_assert_eq(before.state, after.state);
+	world_free(w);
+}
+
+/* Proves: what an observation saw that was given up long ago is not believed. */
+Test(engine_operation, late_observation)
+{
+	struct world *w = world_new();
+	struct world_plan *plan = world_plan(w, ISO_EFFECT_OBSERVE);
+
+	world_simple_bridge(w, 1, 0x10);
+	plan->late_ns = 36 * WORLD_SECOND;
+	plan->times = 3;
+	world_define_one(w, "low", 0x10);
+	world_run(w, 40 * WORLD_SECOND);
+	cr_assert_eq(iso_port_count(w->engine), 0);
+	world_run(w, 200 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: a name in an answer that took long is not taken from whom the kernel gave it to since. */
+Test(engine_operation, late_name)
+{
+	struct world *w = world_new();
+	uint32_t two;
+
+	w->objects_vanish = true;
+	world_simple_bridge(w, 1, 0x10);
+	world_simple_bridge(w, 1, 0x20);
+	world_define_one(w, "a", 0x10);
+	world_run(w, WORLD_SECOND);
+	world_plan(w, ISO_EFFECT_CARVE)->late_ns = 50 * WORLD_SECOND;
+	world_acquire(w, "one", "a", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	world_unplug(w, 0); /* region0 is gone, and dax0.1 */
+	world_run(w, WORLD_SECOND);
+	world_define_one(w, "c", 0x20);
+	world_run(w, WORLD_SECOND);
+	two = world_start_vm(w, "two", "c", WORLD_PART);
+	cr_assert_eq(first_instance(w, "two").region_kernel_id, 0);
+	cr_assert_eq(first_instance(w, "two").kernel_id, 1);
+	world_run(w, 100 * WORLD_SECOND);
+	cr_assert_eq(w->n_kills, 0, "%s", w->trace);
+	cr_assert(w->processes[two].running);
 	world_free(w);
 }
 
@@ -134,7 +187,7 @@ Test(engine_operation, overlapping_observation)
 
 	before = kernel_picture(w); /* without the new instance */
 	world_start_vm(w, "web", "low", WORLD_PART);
-	forget_tasks(w);
+	world_forget(w);
 	kernel_picture_event(before, &event);
 	w->engine->regions[0].observation_stale = true; /* as if it had begun back then */
 	world_step(w, &event);

@@ -381,3 +381,21 @@ Test(engine_restart, regions_of_the_operator)
 	cr_assert_eq(iso_region_find(w->engine, "low"), ISO_NONE);
 	world_free(w);
 }
+
+/* Proves: a region that is given up before the first look after a start is cleared, not forgotten. */
+Test(engine_restart, destroyed_before_it_was_seen)
+{
+	struct world *w = world_pair();
+	uint32_t o, n = 0;
+
+	w->n_defined = 1; /* "high" is an operator's: no configuration makes it anew */
+	world_restart(w);
+	world_define_one(w, "high", 0x11);
+	world_named(w, ISO_EVENT_REGION_DESTROY, "high");
+	world_run(w, 5 * WORLD_SECOND);
+	for (o = 0; o < WORLD_OBJECTS; o++)
+		n += w->objects[o].used;
+	cr_assert_eq(n, 1, "%s", w->trace);
+	cr_assert_eq(iso_region_find(w->engine, "high"), ISO_NONE);
+	world_free(w);
+}

@@ -133,8 +133,10 @@ Test(store, fewer_parts_leave_none_behind_and_an_end_removes_all)
 Test(store, interrupted_creation_is_seen_until_a_later_intent_settles_it)
 {
 	struct iso_restore_region region = fixture_region();
-	struct store_intent intent = {
-		.operation = 9, .kind = ISO_EFFECT_CREATE_REGION, .object = "left", .epoch = 2};
+	struct store_intent intent = {.operation = 9,
+				      .kind = ISO_EFFECT_CREATE_REGION,
+				      .object = "region left",
+				      .epoch = 2};
 	struct store_loaded loaded;
 	struct store_fixture f;
 
@@ -162,6 +164,41 @@ Test(store, interrupted_creation_is_seen_until_a_later_intent_settles_it)
 	fixture_load(&f, &loaded);
 	cr_assert_not(loaded.region.creation_interrupted);
 	cr_assert_eq(loaded.n_intents, 0);
+	fixture_teardown(&f);
+}
+
+Test(store, failed_creation_is_remembered_until_the_region_was_cleared)
+{
+	struct iso_restore_region region = fixture_region();
+	struct store_intent create = {
+		.operation = 9, .kind = ISO_EFFECT_CREATE_REGION, .object = "region left"};
+	struct store_intent clear = {
+		.operation = 10, .kind = ISO_EFFECT_CLEAR_REGION, .object = "region left"};
+	struct store_loaded loaded;
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	store_save_region(f.store, &region, 0);
+	store_intent(f.store, &create, 1);
+	store_intent_done(f.store, 9, -5);
+	store_intent(f.store, &clear, 2);
+	fixture_wait(&f, 2);
+	f.store = store_free(f.store);
+
+	fixture_open(&f, BOOT);
+	fixture_load(&f, &loaded);
+	cr_assert(loaded.region.creation_interrupted, "it is not cleared yet");
+	fixture_start(&f);
+	store_intent(f.store, &clear, 3);
+	store_intent_done(f.store, 10, 0);
+	fixture_wait(&f, 3);
+	f.store = store_free(f.store);
+
+	fixture_open(&f, BOOT);
+	fixture_load(&f, &loaded);
+	cr_assert_not(loaded.region.creation_interrupted);
 	fixture_teardown(&f);
 }
 

@@ -67,6 +67,7 @@ struct iso_fault {
 /* What a finished operation brought; which part is valid depends on its kind. */
 struct iso_completion {
 	uint64_t operation;
+	bool intent; /* of the INTENT, which has the same operation as the deed that follows it */
 	int32_t result; /* 0 or negative errno; -ETIME: the deadline passed */
 	char message[ISO_TEXT_BYTES]; /* why it failed, for people; may be empty */
 	uint32_t kernel_id; /* CREATE_REGION: regionN; CARVE: Y of daxX.Y */
@@ -187,6 +188,8 @@ struct iso_restore_incident {
 struct iso_event {
 	uint32_t kind; /* enum iso_event_kind */
 	uint64_t now_ns; /* CLOCK_BOOTTIME */
+	uint64_t answers; /* SNAPSHOT, INSPECTION: the operation that asked; when that was given
+			   * up it is not taken in. 0: nobody asked */
 	union {
 		struct iso_fault fault;
 		struct iso_pci_address settled;

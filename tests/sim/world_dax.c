@@ -127,12 +127,19 @@ uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *vi
 	return found;
 }
 
-static int remove_dax(struct world *w, uint32_t x)
+static int remove_dax(struct world *w, uint32_t x, bool of_lease)
 {
 	if (x == ISO_NONE || !w->dax[x].exists)
 		return 0;
 	if (w->dax[x].bound && anybody_maps(w, x))
 		world_break(w, "dax%u.%u removed under a mapping", w->dax[x].object, w->dax[x].id);
+	if (of_lease && w->dax[x].bound && w->dax[x].pinned_until_ns > w->now_ns &&
+	    w->dax[x].pinned_life == w->life)
+		world_break(w, "dax%u.%u removed under pins of a VM that is gone", w->dax[x].object,
+			    w->dax[x].id);
+	if (w->dax[x].node && of_lease)
+		world_break(w, "dax%u.%u removed while its node is a tenant's", w->dax[x].object,
+			    w->dax[x].id);
 	dax_gone(w, x);
 	return 0;
 }
@@ -157,6 +164,17 @@ static const struct world_process *process_with(const struct world *w, int32_t p
 	return NULL;
 }
 
+/* The kernel counts pins, it does not say of what: one is enough. */
+static bool pinned_by_nobody(const struct world *w)
+{
+	uint32_t x;
+
+	for (x = 0; x < WORLD_DAX; x++)
+		if (w->dax[x].used && w->dax[x].exists && w->dax[x].pinned_until_ns > w->now_ns)
+			return true;
+	return false;
+}
+
 /* All holders are looked at before anything is taken from anybody. */
 static int refuse_pins(const struct world *w, struct iso_completion *ret)
 {
@@ -164,7 +182,7 @@ static int refuse_pins(const struct world *w, struct iso_completion *ret)
 
 	for (i = 0; i < ret->n_mappers; i++)
 		ret->pins |= process_with(w, ret->mappers[i])->pins;
-	if (w->pins_outstanding)
+	if (w->pins_outstanding || pinned_by_nobody(w))
 		ret->pins |= ISO_PIN_OUTSTANDING;
 	if (!ret->pins)
 		return 0;
@@ -210,7 +228,7 @@ int kernel_on_instance(struct world *w, const struct iso_effect *effect, struct 
 		return carve(w, &view, ret);
 	x = kernel_dax_of(w, &view);
 	if (effect->kind == ISO_EFFECT_REMOVE)
-		return remove_dax(w, x);
+		return remove_dax(w, x, view.lease != ISO_NONE);
 	if (effect->kind == ISO_EFFECT_VERIFY) {
 		if (x != ISO_NONE)
 			add_mappers(w, x, ret);
@@ -244,6 +262,8 @@ int kernel_on_lease(struct world *w, const struct iso_effect *effect, struct iso
 		if ((effect->kind == ISO_EFFECT_VERIFY || effect->kind == ISO_EFFECT_REVOKE) &&
 		    x != ISO_NONE)
 			add_mappers(w, x, ret);
+		if (effect->kind == ISO_EFFECT_RETRACT && x != ISO_NONE)
+			w->dax[x].node = false;
 		if (effect->kind != ISO_EFFECT_HAND_OVER)
 			continue;
 		if (x == ISO_NONE || !w->dax[x].exists)
@@ -251,6 +271,7 @@ int kernel_on_lease(struct world *w, const struct iso_effect *effect, struct iso
 		if (!w->dax[x].proved)
 			world_break(w, "%s was handed memory that nobody proved",
 				    lease.terms->name);
+		w->dax[x].node = true;
 	}
 	if (effect->kind != ISO_EFFECT_REVOKE)
 		return 0;

@@ -461,13 +461,11 @@ void kernel_unplug(struct world *w, uint32_t m)
 
 void kernel_plug(struct world *w, uint32_t m)
 {
-	static uint32_t generation = 100; /* memN is another one each time */
-
 	if (w->memdevs[m].plugged)
 		return;
 	w->memdevs[m] = (struct world_memdev){.bytes = w->memdevs[m].bytes, .plugged = true};
 	snprintf(w->seen_memdevs[m].name, sizeof(w->seen_memdevs[m].name), "mem%u",
-		 generation++ % 1000);
+		 100 + w->n_plugged++ % 900); /* another one each time */
 	w->seqnum++;
 }
 

@@ -23,8 +23,11 @@ enum {
 	WORLD_OBJECTS = 24,
 	WORLD_DAX = 64,
 	WORLD_PROCESSES = 96,
+	WORLD_LEASES = 64,
 	WORLD_TASKS = 256,
-	WORLD_REPLIES = 2048,
+	WORLD_INTENTS = 128,
+	WORLD_ASKED = 4096,
+	WORLD_REPLIES = 1 << 15,
 	WORLD_PLANS = 16,
 	WORLD_TRACE_BYTES = 1 << 18,
 	WORLD_FIRST_PID = 1000,
@@ -67,6 +70,10 @@ struct world_dax {
 	bool exists;
 	bool bound;
 	bool dirty, proved;
+	char tenant[ISO_NAME_BYTES]; /* whose bytes made it dirty */
+	bool node; /* is a tenant's */
+	uint64_t pinned_until_ns; /* by who is gone already ... */
+	uint32_t pinned_life; /* ... as this engine could know */
 	uint32_t object, id, minor;
 	uint64_t bytes;
 };
@@ -82,17 +89,66 @@ struct world_process {
 	uint32_t n_maps, maps[ISO_LEASE_PARTS_MAX];
 };
 
-/* Something that will happen: the deed or the completion of an operation, an exit, an event. */
+enum world_task_kind {
+	WORLD_TASK_DEED, /* of an operation: it is carried out */
+	WORLD_TASK_COMPLETE, /* and this is when the engine hears of it */
+	WORLD_TASK_EXIT,
+	WORLD_TASK_EVENT,
+};
+
+/* Something that will happen. */
 struct world_task {
 	bool used;
-	uint32_t kind;
+	uint32_t kind; /* enum world_task_kind */
 	uint64_t at_ns, order;
-	struct iso_effect effect;
+	uint32_t life; /* of the engine that asked */
+	uint32_t next_free;
+	uint32_t process; /* EXIT */
+	struct iso_effect effect; /* of an operation, as the rest */
 	struct iso_completion completion;
 	struct world_picture *picture; /* of an observation */
-	uint32_t life; /* of the engine that asked */
-	uint32_t process;
-	struct iso_event event;
+	uint64_t end_ns; /* when the completion comes */
+	bool fails; /* the completion says so */
+	bool undone; /* the deed is not done */
+	bool lost; /* no completion ever comes */
+	bool leftover; /* a failed creation leaves its object behind */
+	bool twice; /* it completes a second time */
+	bool done; /* has completed once */
+	bool dies; /* the daemon, right after the deed */
+	struct iso_event event; /* EVENT */
+};
+
+/* What can go wrong with one effect. */
+enum world_spoil_kind {
+	WORLD_SPOIL_NONE,
+	WORLD_SPOIL_EBUSY,
+	WORLD_SPOIL_EIO,
+	WORLD_SPOIL_ENODEV,
+	WORLD_SPOIL_EINVAL,
+	WORLD_SPOIL_NEVER, /* neither done nor heard of; of a kill: the process does not exit */
+	WORLD_SPOIL_LOST, /* done and never heard of */
+	WORLD_SPOIL_LATE, /* heard of after its deadline */
+	WORLD_SPOIL_TWICE, /* completes twice */
+	WORLD_SPOIL_LIED, /* done, but reported as failed */
+	WORLD_SPOIL_CRASH_BEFORE, /* the daemon dies before the deed */
+	WORLD_SPOIL_CRASH_AFTER,
+	WORLD_SPOILS,
+};
+
+/* The nth effect is spoiled, or with `for_ever` from there on every one of its kind. */
+struct world_spoil {
+	enum world_spoil_kind kind;
+	uint32_t nth; /* 1 is the first; 0: none */
+	bool for_ever;
+	uint32_t effect_kind, hits; /* for ever: of what kind the nth was */
+};
+
+/* What the store's disk does when the daemon dies. */
+enum world_disk {
+	WORLD_DISK_GOOD,
+	WORLD_DISK_TORN, /* what was written last is not there */
+	WORLD_DISK_LYING, /* nothing is there that was written from some moment on */
+	WORLD_DISK_FULL, /* nothing can be written, and who asks is told so */
 };
 
 /* What goes wrong: the nth effect of a kind from now on, and `times` from there. */
@@ -105,7 +161,7 @@ struct world_plan {
 };
 
 struct world_stored {
-	struct iso_restore_lease leases[64];
+	struct iso_restore_lease leases[WORLD_LEASES];
 	struct iso_restore_region regions[WORLD_OBJECTS];
 	struct iso_restore_incident incidents[16];
 	uint32_t n_leases, n_regions, n_incidents;
@@ -130,12 +186,28 @@ struct world {
 	struct world_dax dax[WORLD_DAX];
 	struct world_process processes[WORLD_PROCESSES];
 	struct world_task tasks[WORLD_TASKS];
+	uint32_t due[WORLD_TASKS], n_due, n_tasks, free_task;
+	uint64_t upset_ns; /* when something outside of the engine last changed the host */
 	struct world_plan plans[WORLD_PLANS];
+	struct {
+		uint64_t request; /* 0: nobody asks */
+		uint32_t process;
+	} attaching;
+	uint32_t n_plugged;
 	uint32_t n_bridges, n_ports, n_memdevs, n_windows, n_processes, n_plans;
 
 	struct iso_region_definition defined[WORLD_OBJECTS];
 	uint32_t n_defined;
 	struct world_stored stored;
+	struct world_stored *synced; /* what survives a crash, unless the disk is good */
+	enum world_disk disk;
+	uint64_t written_ns;
+	bool saves_were_torn; /* the last ones before a crash are not in the store */
+	bool store_was_lost; /* a daemon died whose disk was full or lied */
+
+	struct world_spoil spoil;
+	uint8_t asked[WORLD_ASKED]; /* kinds of the effects so far, as many as fit */
+	uint32_t n_asked, n_faults, n_crashes;
 
 	uint64_t operation_ns; /* how long one takes */
 	uint64_t exit_ns; /* from SIGKILL to gone */
@@ -152,34 +224,63 @@ struct world {
 	uint32_t replies[WORLD_REPLIES]; /* by request: last enum iso_reply + 1 */
 	uint64_t request;
 	uint32_t n_kills, n_effects[ISO_EFFECT_KINDS];
-	uint64_t intended[64]; /* operations whose intent is durable */
+	uint64_t intended[WORLD_INTENTS]; /* operations whose intent is durable */
 	uint32_t n_intended;
 	struct iso_effects effects; /* of the last step */
 	char broken[512], why[160];
+	bool silent; /* no trace is kept */
 	char *trace; /* every note's text, one a line */
 	size_t trace_length;
 };
 
-/* world.c: time and effects */
+/* world.c: what the engine asks for */
 struct world *world_new(void);
 struct world *world_new_with(const struct iso_limits *limits, const struct iso_policy *policy);
-/* Fails the test when something was broken. */
+/* The end of a run. world_free() ends the program, and so fails the test, when something was broken. */
+void world_close(struct world *w);
 void world_free(struct world *w);
+void world_give_up(struct world *w, const char *format, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+void world_room(struct world *w, uint64_t n, uint64_t most);
 struct iso_effects world_step(struct world *w, const struct iso_event *event);
+void world_break(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void world_start_engine(struct world *w);
+
+/* world_time.c */
 void world_run(struct world *w, uint64_t ns);
 /* Runs until nothing is under way, `limit_ns` at most. Return: whether that was reached. */
 bool world_settle(struct world *w, uint64_t limit_ns);
-void world_break(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
+bool world_quiet(const struct world *w);
+struct world_task *world_task(struct world *w, enum world_task_kind kind, uint64_t ns);
+void world_forget(struct world *w);
+/* An event that comes after `ns`, to be filled in. */
 struct iso_event *world_later(struct world *w, uint64_t ns);
+/* About `ns`: durations are as random as the run is. */
+uint64_t world_duration(struct world *w, uint64_t ns);
+
+/* world_spoil.c: what goes wrong */
+enum world_spoil_kind world_spoil_next(struct world *w, const struct iso_effect *effect);
+void world_spoil_task(struct world_task *task, enum world_spoil_kind spoil);
+bool world_spoil_applies(uint32_t effect_kind, enum world_spoil_kind spoil);
+const char *world_spoil_name(enum world_spoil_kind spoil);
+
+/* world_check.c: what must never be asked for, and what must agree when nothing is under way */
+void world_check_operation(struct world *w, const struct iso_effect *effect);
+void world_check_rest(struct world *w);
 
 /* world_store.c */
-void world_start_engine(struct world *w);
-void store_lease(struct world *w, const struct iso_effect *effect);
-void store_region(struct world *w, const struct iso_effect *effect);
-void store_incident(struct world *w, uint64_t id);
+void world_store_before(struct world *w);
+void world_store_intent(struct world *w, const struct iso_effect *effect,
+			struct iso_completion *ret);
+void world_store_done(struct world *w, const struct iso_effect *effect);
+void world_store_lease(struct world *w, const struct iso_effect *effect);
+void world_store_region(struct world *w, const struct iso_effect *effect);
+void world_store_incident(struct world *w, uint64_t id);
 /* The engine dies and is built again from what the store holds; processes live on. */
 void world_restart(struct world *w);
+/* The disk of the store from now on; what the daemon could not write it writes when it can again. */
+void world_disk(struct world *w, enum world_disk disk);
 
 /* world_script.c: what a test does */
 uint32_t world_bridge(struct world *w);
@@ -199,6 +300,7 @@ uint64_t world_acquire(struct world *w, const char *name, const char *region, ui
 uint64_t world_acquire_terms(struct world *w, struct iso_acquire *terms);
 /* Return: the process's index. */
 uint32_t world_attach(struct world *w, const char *name);
+void world_attached(struct world *w, const struct iso_effect *reply);
 /* Acquires, waits for the grant and attaches. */
 uint32_t world_start_vm(struct world *w, const char *name, const char *region, uint64_t bytes);
 void world_exit(struct world *w, uint32_t process);
@@ -212,12 +314,12 @@ struct world_plan *world_plan(struct world *w, uint32_t kind);
 bool world_noted(const struct world *w, const char *text);
 uint32_t world_count_notes(const struct world *w, const char *text);
 
-struct iso_lease_view world_lease(const struct world *w, const char *name);
+struct iso_lease_view world_lease(struct world *w, const char *name);
 bool world_has_lease(const struct world *w, const char *name);
-struct iso_region_view world_region(const struct world *w, const char *name);
+struct iso_region_view world_region(struct world *w, const char *name);
 enum iso_domain_state world_domain(const struct world *w, uint32_t port);
 const char *world_reason(const struct world *w, uint32_t port);
-struct iso_incident_view world_incident(const struct world *w, uint64_t id);
+struct iso_incident_view world_incident(struct world *w, uint64_t id);
 uint32_t world_running(const struct world *w);
 
 /* world_kernel.c, world_dax.c, world_picture.c: the kernel's half */

@@ -3,13 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <criterion/criterion.h>
-
 #include "world.h"
 
 uint32_t world_bridge(struct world *w)
 {
-	cr_assert_lt(w->n_bridges, WORLD_BRIDGES);
+	world_room(w, w->n_bridges, WORLD_BRIDGES);
 	snprintf(w->bridges[w->n_bridges].path, ISO_PATH_BYTES, "hb%u", w->n_bridges);
 	return w->n_bridges++;
 }
@@ -20,7 +18,7 @@ uint32_t world_port(struct world *w, enum iso_port_kind kind, uint32_t bridge, u
 	uint32_t i, n = 0;
 	char last[16];
 
-	cr_assert_lt(w->n_ports, WORLD_PORTS);
+	world_room(w, w->n_ports, WORLD_PORTS);
 	for (i = 0; i < w->n_ports; i++)
 		n += w->ports[i].host_bridge == bridge && w->ports[i].parent == parent;
 	*port = (struct iso_observed_port){
@@ -40,7 +38,7 @@ uint32_t world_memdev(struct world *w, uint32_t port, uint64_t serial)
 	struct iso_observed_memdev *memdev = &w->seen_memdevs[w->n_memdevs];
 	const char *above = w->ports[port].path;
 
-	cr_assert_lt(w->n_memdevs, WORLD_MEMDEVS);
+	world_room(w, w->n_memdevs, WORLD_MEMDEVS);
 	*memdev = (struct iso_observed_memdev){
 		.serial = serial,
 		.port = port,
@@ -60,7 +58,7 @@ uint32_t world_window(struct world *w, uint64_t units, uint32_t n, const uint32_
 						w->windows[w->n_windows - 1].range.bytes
 				      : 64ull << 30;
 
-	cr_assert_lt(w->n_windows, WORLD_WINDOWS);
+	world_room(w, w->n_windows, WORLD_WINDOWS);
 	*window = (struct iso_observed_window){
 		.kernel_id = w->n_windows,
 		.range = {{start}, units * WORLD_UNIT},
@@ -90,9 +88,10 @@ struct world *world_pair(void)
 	world_define_one(w, "low", 0x10);
 	world_define_one(w, "high", 0x11);
 	world_run(w, WORLD_SECOND);
-	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
-	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
-	cr_assert_lt(world_region(w, "low").range.start.v, world_region(w, "high").range.start.v);
+	if (world_region(w, "low").state != ISO_REGION_LIVE ||
+	    world_region(w, "high").state != ISO_REGION_LIVE ||
+	    world_region(w, "low").range.start.v >= world_region(w, "high").range.start.v)
+		world_give_up(w, "the two regions are not live, low below high");
 	return w;
 }
 
@@ -101,11 +100,13 @@ struct world *world_pair(void)
 uint64_t world_define_as(struct world *w, const struct iso_region_definition *definition)
 {
 	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
-	uint32_t i;
+	uint32_t i, life = w->life;
 
 	event.define.request = w->request++;
 	event.define.definition = *definition;
 	world_step(w, &event);
+	if (w->life != life) /* the daemon died of it, and reads its configuration anew */
+		world_step(w, &event);
 	for (i = 0; i < w->n_defined && strcmp(w->defined[i].name, definition->name); i++)
 		;
 	if (world_reply(w, event.define.request) == ISO_REPLY_DONE && i == w->n_defined)
@@ -132,7 +133,7 @@ uint64_t world_acquire_terms(struct world *w, struct iso_acquire *terms)
 {
 	struct iso_event event = {.kind = ISO_EVENT_ACQUIRE};
 
-	cr_assert_lt(w->request, WORLD_REPLIES);
+	world_room(w, w->request, WORLD_REPLIES);
 	terms->request = w->request++;
 	event.acquire = *terms;
 	world_step(w, &event);
@@ -169,12 +170,14 @@ static struct world_process *new_process(struct world *w, const char *name)
 	struct world_process *process;
 	uint32_t i;
 
-	for (i = 0; i < w->n_processes && (w->processes[i].running || !w->processes[i].is_vm); i++)
-		;
-	cr_assert_lt(i, WORLD_PROCESSES);
 	/* An ended one makes room only when the table is full: tests look at it afterwards. */
-	if (w->n_processes < WORLD_PROCESSES)
-		i = w->n_processes++;
+	for (i = 0;
+	     i < w->n_processes && (w->n_processes < WORLD_PROCESSES || w->processes[i].running);
+	     i++)
+		;
+	world_room(w, i, WORLD_PROCESSES);
+	if (i == w->n_processes)
+		w->n_processes++;
 	process = &w->processes[i];
 	*process = (struct world_process){
 		.pid = WORLD_FIRST_PID + (int32_t)w->order++,
@@ -184,32 +187,50 @@ static struct world_process *new_process(struct world *w, const char *name)
 	return process;
 }
 
+/* The answer to an attach: from here on the process is the VM, also for a daemon that is started anew. */
+void world_attached(struct world *w, const struct iso_effect *reply)
+{
+	struct world_process *process = &w->processes[w->attaching.process];
+	uint32_t i;
+
+	w->attaching.request = 0;
+	if (reply->reply != ISO_REPLY_DONE)
+		return;
+	process->is_vm = true;
+	process->lease = reply->lease;
+	process->lease_epoch = reply->lease_epoch;
+	map_instances(w, process->name, process);
+	for (i = 0; i < process->n_maps; i++) {
+		struct world_dax *dax = &w->dax[process->maps[i]];
+
+		/* Its own bytes it may find again: where the store forgot that it had run. */
+		if (dax->dirty && (!w->store_was_lost || strcmp(dax->tenant, process->name)))
+			world_break(w, "%s runs on another tenant's bytes", process->name);
+		dax->dirty = true;
+		strcpy(dax->tenant, process->name);
+	}
+}
+
 uint32_t world_attach(struct world *w, const char *name)
 {
 	struct iso_event event = {.kind = ISO_EVENT_ATTACH};
 	struct world_process *process = new_process(w, name);
-	uint32_t i;
 
 	event.attach.request = w->request++;
 	event.attach.pid = process->pid;
 	snprintf(event.attach.name, ISO_NAME_BYTES, "%s", name);
 	process->pins = w->next_pins;
+	w->attaching.request = event.attach.request;
+	w->attaching.process = process - w->processes;
 	world_step(w, &event);
 	world_run(w, 0); /* it is looked at first */
-	if (world_reply(w, event.attach.request) != ISO_REPLY_DONE) {
+	w->attaching.request = 0;
+	if (!process->is_vm) {
 		process->running = false;
 		return ISO_NONE;
 	}
-	process->is_vm = true;
-	process->lease = iso_lease_find(w->engine, name);
-	process->lease_epoch = world_lease(w, name).epoch;
-	map_instances(w, name, process);
-	for (i = 0; i < process->n_maps; i++) {
-		if (w->dax[process->maps[i]].dirty)
-			world_break(w, "%s runs on another tenant's bytes", name);
-		w->dax[process->maps[i]].dirty = true;
-	}
-	if (process->n_maps < world_lease(w, name).n_instances)
+	if (process->running && world_has_lease(w, name) &&
+	    process->n_maps < world_lease(w, name).n_instances)
 		world_exit(w, process - w->processes); /* it cannot open what has gone */
 	return process - w->processes;
 }
@@ -219,8 +240,9 @@ uint32_t world_start_vm(struct world *w, const char *name, const char *region, u
 	uint64_t request = world_acquire(w, name, region, bytes);
 
 	world_run(w, WORLD_SECOND);
-	cr_assert_eq(world_reply(w, request), ISO_REPLY_DONE, "%s was not granted: %s\n%s", name,
-		     iso_reply_text(world_reply(w, request)), w->trace);
+	if (world_reply(w, request) != ISO_REPLY_DONE)
+		world_give_up(w, "%s was not granted: %s", name,
+			      iso_reply_text(world_reply(w, request)));
 	return world_attach(w, name);
 }
 
@@ -268,7 +290,7 @@ struct world_plan *world_plan(struct world *w, uint32_t kind)
 
 	for (i = 0; i < w->n_plans && w->plans[i].times; i++)
 		;
-	cr_assert_lt(i, WORLD_PLANS);
+	world_room(w, i, WORLD_PLANS);
 	if (i == w->n_plans)
 		w->n_plans++;
 	w->plans[i] = (struct world_plan){.kind = kind, .nth = 1, .times = 1};
@@ -340,21 +362,21 @@ bool world_has_lease(const struct world *w, const char *name)
 	return iso_lease_find(w->engine, name) != ISO_NONE;
 }
 
-struct iso_lease_view world_lease(const struct world *w, const char *name)
+struct iso_lease_view world_lease(struct world *w, const char *name)
 {
 	struct iso_lease_view view;
 
-	cr_assert(iso_lease_get(w->engine, iso_lease_find(w->engine, name), &view),
-		  "there is no lease %s\n%s", name, w->trace);
+	if (!iso_lease_get(w->engine, iso_lease_find(w->engine, name), &view))
+		world_give_up(w, "there is no lease %s", name);
 	return view;
 }
 
-struct iso_region_view world_region(const struct world *w, const char *name)
+struct iso_region_view world_region(struct world *w, const char *name)
 {
 	struct iso_region_view view;
 
-	cr_assert(iso_region_get(w->engine, iso_region_find(w->engine, name), &view),
-		  "there is no region %s", name);
+	if (!iso_region_get(w->engine, iso_region_find(w->engine, name), &view))
+		world_give_up(w, "there is no region %s", name);
 	return view;
 }
 
@@ -380,7 +402,7 @@ const char *world_reason(const struct world *w, uint32_t port)
 	return iso_domain_reason(w->engine, iso_port_find(w->engine, w->ports[port].path));
 }
 
-struct iso_incident_view world_incident(const struct world *w, uint64_t id)
+struct iso_incident_view world_incident(struct world *w, uint64_t id)
 {
 	struct iso_incident_view view;
 	uint32_t i;
@@ -388,8 +410,7 @@ struct iso_incident_view world_incident(const struct world *w, uint64_t id)
 	for (i = 0; i < iso_incident_count(w->engine); i++)
 		if (iso_incident_get(w->engine, i, &view) && view.id == id)
 			return view;
-	cr_assert(false, "there is no incident %llu\n%s", (unsigned long long)id, w->trace);
-	return view;
+	world_give_up(w, "there is no incident %llu", (unsigned long long)id);
 }
 
 uint32_t world_running(const struct world *w)

@@ -7,34 +7,21 @@
  * for, and every VM that wants to run does.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <criterion/criterion.h>
+#include "sim.h"
 
-#include "world.h"
-
-enum { LAUNCHERS = 8, SEEDS = 300, RECONCILES = 8 };
-
-enum launcher_state { IDLE, ASKING, RUNNING };
-
-struct launcher {
-	enum launcher_state state;
-	char name[ISO_NAME_BYTES];
-	const char *region;
-	uint64_t request;
-	uint32_t process;
-	bool wants; /* to run when all is over */
-};
+enum { RECONCILES = 8 };
 
 struct history {
 	struct world *w;
-	struct launcher launchers[LAUNCHERS];
+	struct launchers tenants;
 	uint64_t seed, seed_of_run;
 	uint32_t root_ports[8], n_root_ports;
 	bool repaired;
+	bool torn; /* the store's last writes may be lost with the daemon */
 	uint64_t reconciles[RECONCILES];
-	uint32_t n_reconciles;
+	uint32_t n_reconciles, life_asked; /* of the daemon they were asked of */
 };
 
 static uint32_t pick(struct history *h, uint32_t n)
@@ -97,59 +84,19 @@ static void build(struct history *h)
 	world_define_one(w, "c0", 0x40);
 }
 
-static void ask(struct history *h, struct launcher *launcher)
+static void terms(void *userdata, const struct launcher *launcher, struct iso_acquire *ret)
 {
-	struct iso_acquire terms = {.uid = 1, .restart = pick(h, 4) > 0, .wait = true};
+	struct history *h = userdata;
 	uint32_t p;
 
-	if (h->w->request > WORLD_REPLIES - 100)
-		return; /* it was a long life */
-	strcpy(terms.name, launcher->name);
-	terms.n_parts = launcher->region[0] ? 1 : 1 + pick(h, 3);
-	for (p = 0; p < terms.n_parts; p++) {
-		strcpy(terms.parts[p].region, launcher->region);
-		terms.parts[p].bytes = WORLD_PART / (1 + pick(h, 2));
-	}
+	ret->restart = pick(h, 4) > 0;
+	ret->n_parts = launcher->region[0] ? 1 : 1 + pick(h, 3);
+	for (p = 0; p < ret->n_parts; p++)
+		ret->parts[p].bytes = WORLD_PART / (1 + pick(h, 2));
 	if (!h->repaired) {
-		terms.wait = pick(h, 5) > 0;
-		terms.keep_ns = pick(h, 4) ? 0 : WORLD_SECOND / 2;
+		ret->wait = pick(h, 5) > 0;
+		ret->keep_ns = pick(h, 4) ? 0 : WORLD_SECOND / 2;
 	}
-	launcher->request = world_acquire_terms(h->w, &terms);
-	launcher->state = ASKING;
-}
-
-/* What daxmgr-qemu does: asks, attaches when granted, asks again after a kill. */
-static void launch(struct history *h)
-{
-	uint32_t i;
-
-	for (i = 0; i < LAUNCHERS; i++) {
-		struct launcher *launcher = &h->launchers[i];
-		int reply = launcher->state == ASKING ? world_reply(h->w, launcher->request) : -1;
-
-		if (launcher->state == RUNNING && !h->w->processes[launcher->process].running)
-			launcher->state = IDLE;
-		if (launcher->state == IDLE && launcher->wants) {
-			ask(h, launcher);
-		} else if (launcher->state == ASKING && reply == ISO_REPLY_DONE) {
-			launcher->process = world_attach(h->w, launcher->name);
-			launcher->state = launcher->process == ISO_NONE ? IDLE : RUNNING;
-		} else if (launcher->state == ASKING && reply != ISO_REPLY_WAITING) {
-			launcher->state = IDLE;
-		}
-	}
-}
-
-static void stop_or_start(struct history *h, struct launcher *launcher)
-{
-	launcher->wants = !launcher->wants;
-	if (launcher->wants)
-		return;
-	if (launcher->state == ASKING)
-		world_named(h->w, ISO_EVENT_WITHDRAW, launcher->name);
-	else if (launcher->state == RUNNING)
-		world_exit(h->w, launcher->process);
-	launcher->state = IDLE;
 }
 
 static void spoil_operation(struct history *h)
@@ -185,9 +132,9 @@ static void spoil_operation(struct history *h)
 /* A process that will not die, or one that maps what is not its own. */
 static void misbehave(struct history *h)
 {
-	struct launcher *launcher = &h->launchers[pick(h, LAUNCHERS)];
+	struct launcher *launcher = &h->tenants.launchers[pick(h, h->tenants.n)];
 
-	if (launcher->state != RUNNING || !h->w->processes[launcher->process].running)
+	if (!launcher_runs(&h->tenants, launcher))
 		return;
 	switch (pick(h, 4)) {
 	case 0:
@@ -210,6 +157,9 @@ static void reconcile(struct history *h)
 {
 	struct iso_event event = {.kind = ISO_EVENT_RECONCILE};
 
+	if (h->life_asked != h->w->life)
+		h->n_reconciles = 0;
+	h->life_asked = h->w->life;
 	event.reconcile.dry_run = pick(h, 2);
 	h->reconciles[h->n_reconciles % RECONCILES] = h->w->request;
 	h->n_reconciles++;
@@ -222,7 +172,7 @@ static void check_reconciles(struct history *h)
 {
 	uint32_t i;
 
-	for (i = 0; i < h->n_reconciles && i < RECONCILES; i++)
+	for (i = 0; h->life_asked == h->w->life && i < h->n_reconciles && i < RECONCILES; i++)
 		if (world_reply(h->w, h->reconciles[i]) < 0)
 			world_break(h->w, "a reconcile was never answered");
 }
@@ -232,41 +182,52 @@ static void operate(struct history *h)
 	struct iso_event gap = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
 
 	switch (pick(h, 7)) {
-	case 4:
-	case 5:
-		reconcile(h);
-		break;
-	case 6:
-		world_step(h->w, &gap);
-		break;
 	case 0:
 		world_named(h->w, ISO_EVENT_REGION_DESTROY, "s2");
 		break;
 	case 1:
 		world_define_one(h->w, "s2", 0x32);
 		break;
+	case 2:
+	case 3:
+		reconcile(h);
+		break;
+	case 4:
+		world_step(h->w, &gap);
+		break;
 	default:
-		world_named(h->w, ISO_EVENT_RELEASE, h->launchers[pick(h, LAUNCHERS)].name);
+		world_named(h->w, ISO_EVENT_RELEASE,
+			    h->tenants.launchers[pick(h, h->tenants.n)].name);
 	}
 }
 
-static void restart(struct history *h)
+/* What speaks of an earlier life of something changes nothing. */
+static void tell_stale(struct history *h)
 {
-	uint32_t i;
+	struct iso_event event = {.kind = ISO_EVENT_VM_EXITED};
+	struct iso_lease_view before, after;
+	uint32_t l, life = h->w->life;
 
-	world_restart(h->w);
-	h->n_reconciles = 0;
-	for (i = 0; i < LAUNCHERS; i++) /* connections are gone, launchers ask again */
-		if (h->launchers[i].state == ASKING)
-			h->launchers[i].state = IDLE;
+	for (l = 0; l < iso_lease_count(h->w->engine) && h->w->life == life; l++) {
+		if (!iso_lease_get(h->w->engine, l, &before) || before.state != ISO_LEASE_ATTACHED)
+			continue;
+		event.exited.lease = l;
+		event.exited.lease_epoch = before.epoch - 1;
+		world_step(h->w, &event);
+		if (h->w->life == life && iso_lease_get(h->w->engine, l, &after) &&
+		    after.state != ISO_LEASE_ATTACHED && after.state != ISO_LEASE_KILLED)
+			world_break(h->w, "the end of an earlier VM was taken for that of %s",
+				    after.terms->name);
+	}
 }
 
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
-	uint32_t memdev = pick(h, w->n_memdevs);
+	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
-	switch (pick(h, 19)) {
+	w->n_faults++;
+	switch (pick(h, 22)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -293,12 +254,12 @@ static void disturb(struct history *h)
 		world_port_request(w, ISO_EVENT_RECOVER, w->seen_memdevs[memdev].port);
 		break;
 	case 10:
-		restart(h);
+		world_restart(w);
 		break;
 	case 11: /* dies right after the kills, before anything of them is stored */
 		w->amnesia = true;
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
-		restart(h);
+		world_restart(w);
 		break;
 	case 12:
 		spoil_operation(h);
@@ -312,8 +273,19 @@ static void disturb(struct history *h)
 	case 15:
 		w->recovery_fails = !w->recovery_fails;
 		break;
+	case 16:
+		tell_stale(h);
+		break;
+	case 17:
+	case 18:
+		if (pick(h, 2) && h->torn)
+			world_disk(w, WORLD_DISK_TORN);
+		break;
 	default:
-		stop_or_start(h, &h->launchers[pick(h, LAUNCHERS)]);
+		w->n_faults--;
+		tenant = pick(h, h->tenants.n);
+		launcher_want(&h->tenants, &h->tenants.launchers[tenant],
+			      !h->tenants.launchers[tenant].wants);
 	}
 }
 
@@ -324,6 +296,7 @@ static void repair(struct history *h)
 	uint32_t i;
 
 	w->n_plans = 0;
+	world_disk(w, WORLD_DISK_GOOD);
 	w->no_uevents = false;
 	h->repaired = true;
 	w->recovery_fails = false;
@@ -338,7 +311,7 @@ static void repair(struct history *h)
 		kernel_plug(w, i);
 	world_changed(w);
 	for (i = 0; i < 900 && !w->broken[0]; i++) { /* also past what was given up at last */
-		launch(h);
+		launchers_step(&h->tenants);
 		world_run(w, WORLD_SECOND / 5);
 	}
 	for (i = 0; i < h->n_root_ports; i++)
@@ -355,22 +328,22 @@ static bool waits_for_tenants(const struct world *w, uint32_t port)
 
 static bool domains_well(struct history *h)
 {
-	uint32_t i;
-
-	for (i = 0; i < h->n_root_ports; i++)
-		if (world_domain(h->w, h->root_ports[i]) != ISO_DOMAIN_HEALTHY)
-			return false;
-	return true;
+	return liveness_healthy(h->w, h->root_ports, h->n_root_ports);
 }
 
-static bool launchers_well(struct history *h)
+static bool tenants_well(struct history *h)
 {
-	uint32_t i;
+	return launchers_well(&h->tenants);
+}
 
-	for (i = 0; i < LAUNCHERS; i++)
-		if (h->launchers[i].wants && h->launchers[i].state != RUNNING)
-			return false;
-	return true;
+static bool at_rest(struct history *h)
+{
+	return domains_well(h) && tenants_well(h) && liveness_settled(h->w);
+}
+
+static bool vacant(struct history *h)
+{
+	return domains_well(h) && liveness_settled(h->w);
 }
 
 /* Tenants in the way are the one thing that only people can change. */
@@ -381,7 +354,7 @@ static bool all_well(struct history *h)
 	for (i = 0; i < h->n_root_ports; i++)
 		if (waits_for_tenants(h->w, h->root_ports[i]))
 			return true;
-	return domains_well(h) && launchers_well(h);
+	return domains_well(h) && tenants_well(h);
 }
 
 static void wait_until(struct history *h, bool (*well)(struct history *h), const char *what)
@@ -389,111 +362,67 @@ static void wait_until(struct history *h, bool (*well)(struct history *h), const
 	uint32_t i;
 
 	for (i = 0; i < 6000 && !h->w->broken[0] && !well(h); i++) {
-		launch(h);
+		launchers_step(&h->tenants);
 		world_run(h->w, WORLD_SECOND / 5);
 	}
 	if (!h->w->broken[0] && !well(h))
-		world_break(h->w, "seed %llu: %s", (unsigned long long)h->seed_of_run, what);
+		world_break(h->w, "%s", what);
 }
 
-static void everybody(struct history *h, bool wants)
+static void play(struct history *h)
 {
-	uint32_t i;
+	uint32_t i, rounds = 20 + pick(h, 60);
 
-	for (i = 0; i < LAUNCHERS; i++)
-		if (h->launchers[i].wants != wants)
-			stop_or_start(h, &h->launchers[i]);
+	h->w->no_uevents = pick(h, 4) == 0;
+	for (i = 0; i < rounds && !h->w->broken[0]; i++) {
+		disturb(h);
+		launchers_step(&h->tenants);
+		world_run(h->w, pick(h, 300) * WORLD_MS);
+	}
 }
 
-static void tell(struct history *h)
+static void come_to_rest(struct history *h)
 {
-	struct world *w = h->w;
-	struct iso_instance_view instance;
-	struct iso_region_view region;
-	struct iso_lease_view lease;
-	uint32_t i;
-
-	for (i = 0; i < h->n_root_ports; i++)
-		fprintf(stderr, "%s: %s %s\n", w->ports[h->root_ports[i]].path,
-			iso_domain_state_name(world_domain(w, h->root_ports[i])),
-			iso_domain_reason(
-				w->engine,
-				iso_port_find(w->engine, w->ports[h->root_ports[i]].path)));
-	for (i = 0; i < iso_region_count(w->engine); i++)
-		if (iso_region_get(w->engine, i, &region))
-			fprintf(stderr, "%s: %s %s %s, %#llx+%#llx\n", region.definition->name,
-				iso_region_state_name(region.state),
-				iso_region_wait_name(region.wait), region.reason,
-				(unsigned long long)region.range.start.v,
-				(unsigned long long)region.range.bytes);
-	for (i = 0; i < iso_lease_count(w->engine); i++)
-		if (iso_lease_get(w->engine, i, &lease))
-			fprintf(stderr, "%s: %s %s\n", lease.terms->name,
-				iso_lease_state_name(lease.state), lease.waits_for);
-	for (i = 0; i < iso_instance_count(w->engine); i++)
-		if (iso_instance_get(w->engine, i, &instance))
-			fprintf(stderr, "instance %u: %s region %u lease %d\n", i,
-				iso_instance_state_name(instance.state), instance.region,
-				(int)instance.lease);
+	repair(h);
+	wait_until(h, all_well, "does not come to rest");
+	liveness_check_victims(h->w);
+	check_reconciles(h);
+	launchers_want(&h->tenants, false);
+	wait_until(h, vacant, "does not become healthy without tenants");
+	replay_check(h->w);
+	launchers_want(&h->tenants, true);
+	wait_until(h, at_rest, "does not run what should run");
+	world_check_rest(h->w);
+	replay_check(h->w);
 }
 
-/* A process that lives must not sit on memory that is gone. */
-static void check_victims(struct history *h)
-{
-	struct world *w = h->w;
-	uint32_t i, j;
-
-	for (i = 0; i < w->n_processes; i++)
-		for (j = 0; w->processes[i].running && j < w->processes[i].n_maps; j++)
-			if (!w->dax[w->processes[i].maps[j]].exists)
-				world_break(w, "%s lives on memory that is gone",
-					    w->processes[i].name);
-}
-
-static void run_seed(uint64_t seed)
+bool history_run(uint64_t seed, bool traced, struct sim_totals *totals)
 {
 	static const char *const regions[] = {"a0", "b0", "wide", "s0", "s1", "both", "c0", ""};
-	struct history h = {.seed = seed, .seed_of_run = seed, .w = world_new()};
-	uint32_t i, rounds;
+	struct history h = {
+		.seed = seed, .seed_of_run = seed, .w = world_new(), .torn = totals->torn};
+	char name[16];
+	bool well;
+	uint32_t i;
 
+	h.w->silent = !traced;
+	h.tenants = (struct launchers){.w = h.w, .terms = terms, .userdata = &h};
 	vary(&h);
 	build(&h);
-	for (i = 0; i < LAUNCHERS; i++) {
-		snprintf(h.launchers[i].name, ISO_NAME_BYTES, "vm%u", i);
-		h.launchers[i].region = regions[i];
-		h.launchers[i].wants = pick(&h, 2);
+	for (i = 0; i < LAUNCHERS_MAX; i++) {
+		snprintf(name, sizeof(name), "vm%u", i);
+		launcher_add(&h.tenants, name, regions[i])->wants = pick(&h, 2);
 	}
-	rounds = 20 + pick(&h, 60);
-	h.w->no_uevents = pick(&h, 4) == 0;
-	for (i = 0; i < rounds && !h.w->broken[0]; i++) {
-		disturb(&h);
-		launch(&h);
-		world_run(h.w, pick(&h, 300) * WORLD_MS);
-	}
-	repair(&h);
-	wait_until(&h, all_well, "does not come to rest");
-	check_victims(&h);
-	check_reconciles(&h);
-	everybody(&h, false);
-	wait_until(&h, domains_well, "does not become healthy without tenants");
-	everybody(&h, true);
-	wait_until(&h, launchers_well, "does not run what should run");
-	if (h.w->broken[0]) {
-		fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-		tell(&h);
-	}
-	world_free(h.w);
-}
-
-Test(engine_random, histories_come_to_rest)
-{
-	const char *one = getenv("WORLD_SEED"), *until = getenv("WORLD_SEEDS");
-	uint64_t seed, last = until ? strtoull(until, NULL, 0) : SEEDS;
-
-	if (one) {
-		run_seed(strtoull(one, NULL, 0));
-		return;
-	}
-	for (seed = 1; seed <= last; seed++)
-		run_seed(seed);
+	play(&h);
+	come_to_rest(&h);
+	well = !h.w->broken[0];
+	sim_count(totals, h.w);
+	if (traced)
+		fputs(h.w->trace, stdout);
+	if (!well)
+		liveness_tell(h.w, h.root_ports, h.n_root_ports);
+	if (!well)
+		fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed, h.w->broken);
+	world_close(h.w);
+	return well;
 }

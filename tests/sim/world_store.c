@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The store of the simulated platform, and what a restarted engine is told from it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "world.h"
+
+enum { SYNC_MS = 20 /* how long a write may take to be on the disk */ };
+
+/* What was written long enough ago has reached the disk. */
+static void age(struct world *w)
+{
+	if (w->disk == WORLD_DISK_TORN && w->now_ns >= w->written_ns + SYNC_MS * WORLD_MS)
+		*w->synced = w->stored;
+}
+
+void world_store_before(struct world *w)
+{
+	age(w);
+	w->written_ns = w->now_ns;
+}
+
+void world_store_lease(struct world *w, const struct iso_effect *effect)
+{
+	struct iso_restore_lease *saved = w->stored.leases;
+	struct iso_instance_view instance;
+	struct iso_region_view region;
+	struct iso_lease_view lease;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < w->stored.n_leases && strcmp(saved[i].terms.name, effect->text); i++)
+		;
+	if (!iso_lease_get(w->engine, effect->lease, &lease)) {
+		if (i < w->stored.n_leases)
+			saved[i] = saved[--w->stored.n_leases];
+		return;
+	}
+	world_room(w, i, WORLD_LEASES);
+	saved[i] = (struct iso_restore_lease){
+		.terms = *lease.terms,
+		.sequence = lease.sequence,
+		.state = lease.state,
+		.was_killed = lease.was_killed,
+		.pid = lease.pid,
+		.incident = lease.incident,
+	};
+	for (uint32_t p = 0; p < lease.n_instances; p++) {
+		iso_instance_get(w->engine, lease.instances[p], &instance);
+		if (!instance.named || instance.lost ||
+		    !iso_region_get(w->engine, instance.region, &region))
+			continue;
+		saved[i].parts[n] = (struct iso_restore_part){
+			instance.region_kernel_id, instance.kernel_id, instance.bytes, ""};
+		strcpy(saved[i].parts[n++].region, region.definition->name);
+	}
+	saved[i].n_parts = n;
+	if (i == w->stored.n_leases)
+		w->stored.n_leases++;
+}
+
+void world_store_region(struct world *w, const struct iso_effect *effect)
+{
+	struct iso_restore_region *saved = w->stored.regions;
+	struct iso_region_view region;
+	uint32_t i;
+
+	for (i = 0; i < w->stored.n_regions && strcmp(saved[i].definition.name, effect->text); i++)
+		;
+	if (!iso_region_get(w->engine, effect->region, &region)) {
+		if (i < w->stored.n_regions)
+			saved[i] = saved[--w->stored.n_regions];
+		return;
+	}
+	saved[i] = (struct iso_restore_region){
+		.creation_interrupted = i < w->stored.n_regions && saved[i].creation_interrupted,
+		.definition = *region.definition,
+		.kernel_id = region.kernel_id,
+		.last_hpa = region.range.start,
+		.has_hpa = region.has_hpa,
+		.from_operator = region.from_operator,
+	};
+	if (i == w->stored.n_regions)
+		w->stored.n_regions++;
+}
+
+void world_store_incident(struct world *w, uint64_t id)
+{
+	struct iso_restore_incident *saved = w->stored.incidents;
+	struct iso_incident_view v;
+	uint32_t i, slot;
+
+	for (i = 0; i < iso_incident_count(w->engine); i++)
+		if (iso_incident_get(w->engine, i, &v) && v.id == id)
+			break;
+	if (i == iso_incident_count(w->engine))
+		return;
+	for (slot = 0; slot < w->stored.n_incidents && saved[slot].id != id; slot++)
+		;
+	if (slot == 16)
+		for (slot = 15; slot > 0 && saved[slot].open; slot--)
+			;
+	saved[slot] = (struct iso_restore_incident){
+		.id = id,
+		.cause = v.cause,
+		.record_ns = v.record_ns,
+		.detected_ns = v.detected_ns,
+		.contained_ns = v.contained_ns,
+		.capacity_before_bytes = v.capacity_before_bytes,
+		.n_killed = v.n_killed,
+		.n_exited = v.n_exited,
+		.n_records = v.n_records,
+		.open = v.open,
+	};
+	strcpy(saved[slot].unit, v.unit);
+	strcpy(saved[slot].held_port, v.held_port);
+	saved[slot].held_flapping = v.held_flapping;
+	if (slot == w->stored.n_incidents)
+		w->stored.n_incidents++;
+}
+
+static struct iso_restore_region *stored_region(struct world *w, uint32_t region)
+{
+	struct iso_region_view view;
+	uint32_t i;
+
+	if (!iso_region_get(w->engine, region, &view))
+		return NULL;
+	for (i = 0; i < w->stored.n_regions; i++)
+		if (!strcmp(w->stored.regions[i].definition.name, view.definition->name))
+			return &w->stored.regions[i];
+	return NULL;
+}
+
+/* An intent is written after all that was written before it, and waited for. */
+void world_store_intent(struct world *w, const struct iso_effect *effect,
+			struct iso_completion *ret)
+{
+	struct iso_restore_region *region;
+	struct iso_effect save = *effect;
+	struct iso_region_view view;
+
+	if (w->disk == WORLD_DISK_FULL) {
+		ret->result = -ENOSPC;
+		strcpy(ret->message, "the store's disk is full");
+		return;
+	}
+	if (effect->intent == ISO_EFFECT_CREATE_REGION &&
+	    iso_region_get(w->engine, effect->region, &view)) {
+		save.text = view.definition->name;
+		region = stored_region(w, effect->region);
+		if (!region)
+			world_store_region(w, &save);
+		region = stored_region(w, effect->region);
+		region->creation_interrupted = true;
+	}
+	if (w->disk == WORLD_DISK_TORN)
+		*w->synced = w->stored;
+}
+
+/* Made or cleared: nothing half made is left. After a failure something may be. */
+void world_store_done(struct world *w, const struct iso_effect *effect)
+{
+	struct iso_restore_region *region = stored_region(w, effect->region);
+
+	if (region && w->disk != WORLD_DISK_FULL)
+		region->creation_interrupted = false;
+}
+
+static void store_all(struct world *w)
+{
+	struct iso_region_view region;
+	struct iso_incident_view incident;
+	struct iso_lease_view lease;
+	struct iso_effect save = {0};
+	uint32_t i;
+
+	w->stored.n_leases = w->stored.n_regions = 0;
+	for (i = 0; i < iso_region_count(w->engine); i++) {
+		save.region = i;
+		if (!iso_region_get(w->engine, i, &region))
+			continue;
+		save.text = region.definition->name;
+		world_store_region(w, &save);
+	}
+	for (i = 0; i < iso_lease_count(w->engine); i++) {
+		save.lease = i;
+		if (!iso_lease_get(w->engine, i, &lease))
+			continue;
+		save.text = lease.terms->name;
+		world_store_lease(w, &save);
+	}
+	for (i = 0; i < iso_incident_count(w->engine); i++)
+		if (iso_incident_get(w->engine, i, &incident))
+			world_store_incident(w, incident.id);
+}
+
+void world_disk(struct world *w, enum world_disk disk)
+{
+	bool was_full = w->disk == WORLD_DISK_FULL;
+
+	w->disk = disk;
+	if (was_full)
+		store_all(w);
+	if (disk == WORLD_DISK_GOOD)
+		return;
+	w->n_faults++;
+	if (!w->synced)
+		w->synced = malloc(sizeof(*w->synced));
+	*w->synced = w->stored;
+	w->written_ns = w->now_ns;
+}
+
+/* The pidfd store: which process of a lease outlived the daemon. */
+static struct world_process *survivor(struct world *w, const char *lease)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->n_processes; i++)
+		if (w->processes[i].running && w->processes[i].is_vm &&
+		    !strcmp(w->processes[i].name, lease))
+			return &w->processes[i];
+	return NULL;
+}
+
+static void restore_lease(struct world *w, const struct iso_restore_lease *saved)
+{
+	struct world_process *process = survivor(w, saved->terms.name);
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_LEASE};
+	struct iso_restore_lease restore = *saved;
+	struct iso_lease_view lease;
+	uint32_t l, life;
+
+	restore.has_process = process != NULL;
+	restore.pid = process ? process->pid : 0;
+	restore.was_killed &= !process || saved->pid == process->pid;
+	event.restore_lease = &restore;
+	if (process) { /* known before the step, which may kill it */
+		process->lease = w->next_lease;
+		process->lease_epoch = 1;
+	}
+	life = w->life;
+	world_step(w, &event);
+	l = iso_lease_find(w->engine, saved->terms.name);
+	if (l == ISO_NONE || w->life != life)
+		return;
+	w->next_lease = l + 1;
+	iso_lease_get(w->engine, l, &lease);
+	if (process && (process->lease != l || process->lease_epoch != lease.epoch))
+		world_give_up(w, "a lease was restored as another one than expected");
+}
+
+static void restore_definitions(struct world *w, const struct world_stored *stored)
+{
+	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE};
+	uint32_t i, life = w->life;
+
+	for (i = 0; i < w->n_defined && w->life == life; i++) {
+		event.define.definition = w->defined[i];
+		world_step(w, &event);
+	}
+	event.kind = ISO_EVENT_RESTORE_REGION;
+	for (i = 0; i < stored->n_regions && w->life == life; i++) {
+		event.restore_region = &stored->regions[i];
+		world_step(w, &event);
+	}
+}
+
+static void restore_tenants(struct world *w, const struct world_stored *stored)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_INCIDENT};
+	uint32_t i, life = w->life;
+
+	for (i = 0; i < stored->n_incidents && w->life == life; i++) {
+		event.restore_incident = &stored->incidents[i];
+		world_step(w, &event);
+	}
+	for (i = 0; i < stored->n_leases && w->life == life; i++)
+		restore_lease(w, &stored->leases[i]);
+}
+
+/* It may die again while it starts: then the start after that has done all there is to do. */
+void world_restart(struct world *w)
+{
+	struct world_stored *stored;
+	uint32_t i;
+
+	age(w);
+	w->saves_were_torn |= w->disk == WORLD_DISK_TORN &&
+			      memcmp(w->synced, &w->stored, sizeof(w->stored)) != 0;
+	if (w->disk == WORLD_DISK_TORN || w->disk == WORLD_DISK_LYING)
+		w->stored = *w->synced;
+	w->store_was_lost |= w->disk == WORLD_DISK_LYING || w->disk == WORLD_DISK_FULL;
+	stored = malloc(sizeof(*stored));
+	*stored = w->stored;
+	w->n_crashes++;
+	w->amnesia = false;
+	w->next_lease = 0;
+	for (i = 0; i < w->n_processes; i++)
+		w->processes[i].lease = ISO_NONE;
+	world_start_engine(w);
+	i = w->life;
+	restore_definitions(w, stored);
+	if (w->life == i)
+		restore_tenants(w, stored);
+	free(stored);
+}
