@@ -240,6 +240,17 @@ static void instance_failed(struct iso_engine *e, uint32_t i,
 	lease_dirty(e, instance->lease);
 }
 
+/*
+ * A region that went without a word has left its number to another: what was
+ * carved by that number is the other's. Looking shows it as an orphan there.
+ */
+static bool is_elsewhere(const struct region *region, const struct iso_completion *completion)
+{
+	return region->range.bytes && completion->range.bytes &&
+	       (completion->range.start.v < region->range.start.v ||
+		completion->range.start.v - region->range.start.v >= region->range.bytes);
+}
+
 static void carved(struct iso_engine *e, struct instance *instance,
 		   const struct iso_completion *completion)
 {
@@ -247,8 +258,16 @@ static void carved(struct iso_engine *e, struct instance *instance,
 		.result = -ESTALE,
 		.message = "made, lost and its name given away before we heard of it",
 	};
+	static const struct iso_completion elsewhere = {
+		.result = -ESTALE,
+		.message = "another region has the number of its own now",
+	};
 	uint32_t i = instance - e->instances;
 
+	if (is_elsewhere(&e->regions[instance->region], completion)) {
+		instance_failed(e, i, &elsewhere);
+		return;
+	}
 	if (!take_name(e, i, completion)) {
 		instance_failed(e, i, &overtaken);
 		return;

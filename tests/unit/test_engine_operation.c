@@ -121,6 +121,30 @@ Test(engine_operation, late_observation)
 	world_free(w);
 }
 
+/* Proves: what was carved by a region's number is not handed out when another region has it by now. */
+Test(engine_operation, number_of_another)
+{
+	struct world *w = world_new();
+	uint64_t request;
+
+	w->objects_vanish = true;
+	w->no_uevents = true;
+	world_simple_bridge(w, 1, 0x10);
+	world_simple_bridge(w, 1, 0x20);
+	world_define_one(w, "a", 0x10);
+	world_run(w, WORLD_SECOND);
+	request = world_acquire(w, "one", "a", WORLD_PART);
+	kernel_unplug(w, 0); /* region0 is gone, and nobody tells */
+	cr_assert_eq(kernel_foreign_region(w, 1, 1), 0);
+	w->objects[0].committed = true;
+	world_run(w, 30 * WORLD_MS); /* carved, but of somebody else's region */
+	cr_assert(world_noted(w, "another region has the number"), "%s", w->trace);
+	world_run(w, 30 * WORLD_SECOND);
+	cr_assert_neq(world_reply(w, request), ISO_REPLY_DONE);
+	cr_assert_neq(world_region(w, "a").state, ISO_REGION_LIVE);
+	world_free(w);
+}
+
 /* Proves: a name in an answer that took long is not taken from whom the kernel gave it to since. */
 Test(engine_operation, late_name)
 {
