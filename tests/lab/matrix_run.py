@@ -23,6 +23,7 @@ class Boot:
     kernel: str
     cells: list
     reports: list = field(default_factory=list)
+    play: type = CellPlay
     again: list = field(default_factory=list)   # what was played once more, and why
 
     @property
@@ -90,7 +91,7 @@ def _broken_report(boot: Boot, cell, step: str, what: str, seen=None) -> dict:
 def _play(host: _Host, cell) -> dict:
     boot = host.boot
     try:
-        play = CellPlay(host.get(), boot.shape, cell, boot.kernel, host.warm)
+        play = boot.play(host.get(), boot.shape, cell, boot.kernel, host.warm)
         report = play.run()
     except (LabError, OSError) as error:
         host.drop()

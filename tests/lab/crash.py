@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The daemon dies at a chosen system call while a port is lost: it must end as well as if it had not.
+
+strace kills the release binary, whichever of its threads it is, at the n-th call of a kind after the loss was armed;
+systemd starts it again. Everything that must hold in a cell of the matrix must hold then. One boot for all points.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .__main__ import HERE, image_dir, product_dir
+from .errors import FormatError, LabError
+from .guest import LAB_DIR
+from .matrix import shape_of
+from .matrix_losses import loss_named
+from .matrix_play import CellPlay
+from .matrix_run import Boot, Runner, outcome
+from .runner import Progress
+from .scenario import KERNELS
+
+TOPOLOGY = "demo"
+LOSS = "port-down"
+DAEMON = "daxmgrd.service"
+WANTED = 40
+# What the daemon waits with, asks workers with, hears from them with, kills with, and makes durable with.
+NTHS = {
+    "pidfd_send_signal": (1, 2),
+    "epoll_wait": (1, 2, 3, 5, 8, 13, 21, 34, 55, 89),
+    "recvmsg": (1, 2, 3, 5, 8, 13, 21, 34),
+    "sendto": (1, 2, 3, 5, 8, 13, 21),
+    "sendmsg": (1, 3, 8, 21),
+    "read": (1, 3, 8, 21),
+    "write": (1, 2, 5, 13),
+    "pwrite64": (1, 2, 3, 5, 8, 13, 21, 34),
+    "fdatasync": (1, 2, 3, 4, 5, 6, 8, 10),
+    "timerfd_settime": (1, 3, 8),
+}
+RECORD = f"{LAB_DIR}/crash-record"
+ARM = """
+rm -f {record}
+strace -f -qq -o {record} -e trace={call} -e signal=none -e inject={call}:signal=KILL:when={nth} \
+    -p "$(systemctl show -P MainPID daxmgrd.service)"
+"""
+# Or it has died already: some points lie before the loss.
+ARMED = f"""
+until [ -s {RECORD} ] || grep -q 'TracerPid:.[1-9]' /proc/$(systemctl show -P MainPID daxmgrd.service)/status; do
+    sleep 0.05
+done
+"""
+DISARM = "pkill -x strace; while pgrep -x strace >/dev/null; do sleep 0.05; done"
+
+
+@dataclass(frozen=True)
+class Point:
+    call: str
+    nth: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.call}-{self.nth}"
+
+
+def points() -> list:
+    return [Point(call, nth) for call, nths in NTHS.items() for nth in nths]
+
+
+def cell_at(shape, point: Point):
+    """The loss, with a death of the daemon armed before it."""
+    cell = loss_named(LOSS).build(shape)
+    cell.loss = point.name
+    cell.what = f"{cell.what}; daxmgrd dies at its {point.nth}. {point.call}"
+    arm = ARM.format(record=RECORD, call=point.call, nth=point.nth)
+    first = next(i for i, step in enumerate(cell.steps) if step["name"] in cell.losses)
+    cell.steps[first:first] = [
+        {"name": "its death is armed", "run": arm, "background": "strace", "expect": []},
+        {"name": "strace is there", "run": ARMED, "timeout": 20, "expect": []},
+    ]
+    well = cell.steps[-1]
+    cell.step("strace leaves", {"run": DISARM}, timeout=20)
+    cell.step("and all is as before", None, well["expect"], timeout=60)
+    return cell
+
+
+class CrashPlay(CellPlay):
+    """A cell that knows whether the daemon came to where it was to die."""
+
+    def _judge(self):
+        super()._judge()
+        deaths = self.guest.journal.exits(DAEMON, self.marks.journal("cell"))
+        self.report["reached"] = any(r.fields.get("EXIT_STATUS") in ("9", "KILL") for r in deaths)
+
+
+def table(reports: list) -> list:
+    """Rows calls, columns the number of the call: contain/recover in ms."""
+    by_name = {report["loss"]: report for report in reports}
+    lines = []
+    for call, nths in NTHS.items():
+        cells = [f"{nth}: {_text(by_name.get(Point(call, nth).name))}" for nth in nths]
+        lines.append(f"{call:18} " + "  ".join(cells))
+    return lines
+
+
+def _text(report) -> str:
+    if report is None:
+        return "not played"
+    if not report["held"]:
+        return "BROKEN"
+    if not report.get("reached"):
+        return "not reached"
+    return "/".join("-" if report[key] is None else f"{report[key]:.0f}" for key in ("contain_ms", "recover_ms"))
+
+
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(prog="crash", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--point", metavar="CALL-N", action="append", help="only this one, as fdatasync-3")
+    parser.add_argument("--kernel", choices=KERNELS, default="stock")
+    parser.add_argument("--json", metavar="OUT", help="write the reports here")
+    parser.add_argument("--keep", metavar="DIR", help="keep the evidence here")
+    parser.add_argument("--image-dir", metavar="DIR", help="disk.img, vmlinuz, initrd (or LAB_IMAGES)")
+    parser.add_argument("--product", metavar="DIR", help="staged install tree (or LAB_PRODUCT)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell what every expectation saw")
+    return parser.parse_args(argv)
+
+
+def chosen(names) -> list:
+    known = points()
+    for name in names or []:
+        if name not in [point.name for point in known]:
+            raise FormatError(f'there is no point "{name}" (known: {", ".join(p.name for p in known)})')
+    return [point for point in known if not names or point.name in names]
+
+
+def play(args, keep: Path) -> list:
+    wanted = chosen(args.point)
+    shape = shape_of(HERE / "topologies" / f"{TOPOLOGY}.toml")
+    boot = Boot(shape, args.kernel, [cell_at(shape, point) for point in wanted], play=CrashPlay)
+    return Runner(lambda kernel: image_dir(args, kernel), product_dir(args), keep, Progress(args.verbose)).run([boot], 1)
+
+
+def judge(args, reports: list) -> bool:
+    broken = [report for report in reports if not report["held"]]
+    reached = sum(bool(report.get("reached")) for report in reports)
+    print(f"\nthe daemon died at a system call while a port was lost; contain/recover in ms ({TOPOLOGY}, {args.kernel})")
+    for line in table(reports):
+        print(line)
+    print(f"{reached} crash points reached, {len(reports) - len(broken)} of {len(reports)} ended well")
+    for report in broken:
+        print(f'{report["loss"]}: {outcome(report)}')
+    if not args.point and reached < WANTED:
+        print(f"at least {WANTED} were to be reached")
+    return not broken and (bool(args.point) or reached >= WANTED)
+
+
+def main(argv=None) -> int:
+    args = parse_arguments(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    keep = Path(args.keep or tempfile.mkdtemp(prefix="daxmgr-crash-"))
+    keep.mkdir(parents=True, exist_ok=True)
+    try:
+        reports = play(args, keep.resolve())
+    except (FormatError, LabError) as error:
+        print(f"crash: {error}", file=sys.stderr)
+        return 2
+    held = judge(args, reports)
+    if args.json:
+        Path(args.json).write_text(json.dumps({"held": held, "points": reports}, indent=1) + "\n", encoding="utf-8")
+    print(f"evidence in {keep}")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
