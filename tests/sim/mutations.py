@@ -65,8 +65,6 @@ MUTATIONS = [
      "\t{"),
     ("a late name is taken from its new owner", "instance.c",
      "e->instances[old].seqnum_floor > completion->uevent_seqnum)", "e->instances[old].seqnum_floor == UINT64_MAX)"),
-    ("what was carved of another region is given to a tenant", "instance.c",
-     "if (is_elsewhere(&e->regions[instance->region], completion)) {", "if (!e->observed) {"),
     ("two instances may have one name", "instance.c",
      "\t\t\tlose_name(e, old, completion->minor);\n", "\t\t\tcontinue;\n"),
     ("what an instance held stays held", "instance.c", "\tregion->held_bytes -= instance->bytes;\n", ""),

@@ -1,22 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The scenarios of the sweep. All are on one host: three regions below one
+ * The scenarios of the sweep. Most are on one host: three regions below one
  * bridge share its decoders, the third of them is interleaved with a port of
- * another bridge and lies above the others.
+ * another bridge and lies above the others. Some are there for one thing that
+ * histories come to too seldom; these are played once and not swept.
  */
+#include <string.h>
+
 #include "sim.h"
+
+static void find_root_ports(struct scenario *s)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->w->n_ports; i++)
+		if (s->w->ports[i].kind == ISO_PORT_ROOT)
+			s->root_ports[s->n_root_ports++] = i;
+}
 
 static void build(struct scenario *s)
 {
 	struct world *w = s->w;
-	uint32_t bridges[2], i;
+	uint32_t bridges[2];
 
 	bridges[0] = world_simple_bridge(w, 3, 0x10);
 	bridges[1] = world_simple_bridge(w, 2, 0x20);
 	world_window(w, 16, 2, bridges);
-	for (i = 0; i < w->n_ports; i++)
-		if (w->ports[i].kind == ISO_PORT_ROOT)
-			s->root_ports[s->n_root_ports++] = i;
+	find_root_ports(s);
 	world_define_one(w, "low", 0x10);
 	world_define_one(w, "high", 0x11);
 	world_define(w, "wide", 2, (uint64_t[]){0x12, 0x20});
@@ -61,14 +71,118 @@ static void play_evict(struct scenario *s)
 	launchers_run(&s->tenants, 8 * WORLD_SECOND);
 }
 
+static void half_of_the_region(void *userdata, const struct launcher *launcher,
+			       struct iso_acquire *ret)
+{
+	(void)userdata;
+	if (!strcmp(launcher->region, "wide"))
+		ret->parts[0].bytes = WORLD_UNIT;
+}
+
+/* More want a region than it holds when it has been made again. */
+static void play_crowd(struct scenario *s)
+{
+	static const char *const names[] = {"five", "six", "seven"};
+	uint32_t i, n = s->tenants.n;
+
+	s->tenants.terms = half_of_the_region;
+	for (i = 0; i < 3; i++)
+		launcher_add(&s->tenants, names[i], "wide")->wants = true;
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+	world_surprise_down(s->w, s->root_ports[3]);
+	launchers_run(&s->tenants, 8 * WORLD_SECOND);
+	for (i = n; i < s->tenants.n; i++)
+		launcher_want(&s->tenants, &s->tenants.launchers[i], false);
+	s->tenants.n = n;
+	s->tenants.terms = NULL;
+}
+
+static void build_shared(struct scenario *s)
+{
+	world_simple_bridge(s->w, 3, 0x10);
+	s->w->memdevs[2].bytes = s->w->seen_memdevs[2].volatile_bytes = 2 * WORLD_UNIT;
+	find_root_ports(s);
+	world_define_one(s->w, "low", 0x10);
+	world_define_one(s->w, "high", 0x11);
+	launcher_add(&s->tenants, "one", "low");
+	launcher_add(&s->tenants, "two", "high")->wants = true;
+}
+
+/* The lowest region is taken away below a tenant: above it nothing can be made until that one has gone. */
+static void play_hole(struct scenario *s)
+{
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+	world_named(s->w, ISO_EVENT_REGION_DESTROY, "low");
+	launchers_run(&s->tenants, WORLD_SECOND);
+	world_define_one(s->w, "above", 0x12); /* too large for the place of the lowest */
+	launchers_run(&s->tenants, 3 * WORLD_SECOND);
+	if (s->w->n_refused)
+		world_break(s->w, "a region was asked for against the order of decoders");
+	world_define_one(s->w, "low", 0x10);
+	launchers_run(&s->tenants, WORLD_SECOND);
+}
+
+/* Bridges with a port each, and a region below the first. */
+static void build_apart(struct scenario *s)
+{
+	s->w->objects_vanish = true;
+	world_simple_bridge(s->w, 1, 0x10);
+	world_simple_bridge(s->w, 1, 0x20);
+	find_root_ports(s);
+	world_define_one(s->w, "a", 0x10);
+	launcher_add(&s->tenants, "one", "a");
+	world_run(s->w, WORLD_SECOND);
+}
+
+static void come_back(struct scenario *s)
+{
+	s->w->no_uevents = false;
+	kernel_plug(s->w, 0);
+	world_changed(s->w);
+	launchers_run(&s->tenants, 5 * WORLD_SECOND);
+}
+
+/* A device's name comes in an answer that took long, and has been another's since. */
+static void play_late_name(struct scenario *s)
+{
+	world_plan(s->w, ISO_EFFECT_CARVE)->late_ns = 50 * WORLD_SECOND;
+	launcher_want(&s->tenants, &s->tenants.launchers[0], true);
+	launchers_run(&s->tenants, WORLD_SECOND);
+	world_unplug(s->w, 0);
+	launchers_run(&s->tenants, WORLD_SECOND);
+	world_define_one(s->w, "b", 0x20);
+	launcher_add(&s->tenants, "two", "b")->wants = true;
+	launchers_run(&s->tenants, 100 * WORLD_SECOND);
+	come_back(s);
+}
+
+/* Somebody takes a tenant's device away by hand, and its own uevent is lost. */
+static void play_device(struct scenario *s)
+{
+	s->w->no_uevents = true;
+	launcher_want(&s->tenants, &s->tenants.launchers[0], true);
+	launchers_run(&s->tenants, WORLD_SECOND);
+	kernel_drop_dax(s->w, 0, false);
+	s->w->no_uevents = false;
+	world_changed(s->w);
+	world_run(s->w, WORLD_SECOND);
+	liveness_check_victims(s->w);
+	launchers_run(&s->tenants, WORLD_SECOND);
+}
+
 static const struct {
 	const char *name;
+	void (*build)(struct scenario *s);
 	void (*play)(struct scenario *s);
-	bool evict;
+	bool evict, once;
 } scenarios[] = {
-	{"loss", play_loss, false},
-	{"restart", play_restart, false},
-	{"evict", play_evict, true},
+	{"loss", build, play_loss, false, false},
+	{"restart", build, play_restart, false, false},
+	{"evict", build, play_evict, true, false},
+	{"crowd", build, play_crowd, false, true},
+	{"hole", build_shared, play_hole, false, true},
+	{"name", build_apart, play_late_name, false, true},
+	{"device", build_apart, play_device, false, true},
 };
 
 uint32_t scenario_count(void)
@@ -79,6 +193,11 @@ uint32_t scenario_count(void)
 const char *scenario_name(uint32_t i)
 {
 	return scenarios[i].name;
+}
+
+bool scenario_is_swept(uint32_t i)
+{
+	return !scenarios[i].once;
 }
 
 /* Before the first effect is asked for. */
@@ -97,7 +216,7 @@ void scenario_play(struct scenario *s, uint32_t i)
 	/* What fails for ever does so until all attempts and deadlines have passed. */
 	const uint64_t ever_ns = s->w->spoil.for_ever ? 400 * WORLD_SECOND : 0;
 
-	build(s);
+	scenarios[i].build(s);
 	scenarios[i].play(s);
 	launchers_run(&s->tenants, ever_ns);
 }

@@ -129,6 +129,10 @@ static bool sweep_scenario(uint32_t i, uint32_t stride, struct sim_totals *total
 
 	if (!play(&c, false, totals, &clean))
 		return false;
+	if (!scenario_is_swept(i)) {
+		printf("scenario %s: played once\n", scenario_name(i));
+		return true;
+	}
 	if (clean.n_asked > WORLD_ASKED) {
 		fprintf(stderr, "%s asks for too much to be swept\n", scenario_name(i));
 		return false;

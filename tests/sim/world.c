@@ -61,6 +61,7 @@ struct world *world_new_with(const struct iso_limits *limits, const struct iso_p
 	w->operation_ns = 10 * WORLD_MS;
 	w->exit_ns = 20 * WORLD_MS;
 	w->reset_ns = 100 * WORLD_MS;
+	w->uevent_ns = WORLD_MS;
 	w->request = 1;
 	world_start_engine(w);
 	return w;
@@ -126,6 +127,7 @@ static void take_kill(struct world *w, const struct iso_effect *effect, enum wor
 {
 	struct world_process *process = process_of(w, effect->lease, effect->lease_epoch);
 	uint64_t exit_ns = world_duration(w, w->exit_ns);
+	struct world_task *exit;
 
 	w->n_kills++;
 	if (!process) {
@@ -139,8 +141,11 @@ static void take_kill(struct world *w, const struct iso_effect *effect, enum wor
 	process->stubborn |= spoil == WORLD_SPOIL_NEVER || spoil == WORLD_SPOIL_LOST;
 	if (spoil == WORLD_SPOIL_LATE)
 		exit_ns = w->policy.exit_ns + WORLD_SECOND;
-	if (process->running && !process->stubborn)
-		world_task(w, WORLD_TASK_EXIT, exit_ns)->process = process - w->processes;
+	if (!process->running || process->stubborn)
+		return;
+	exit = world_task(w, WORLD_TASK_EXIT, exit_ns);
+	exit->process = process - w->processes;
+	exit->stopped = effect->unbinding != 0;
 }
 
 static struct world_plan *plan_for(struct world *w, uint32_t kind)
@@ -301,6 +306,7 @@ died:
 struct iso_effects world_step(struct world *w, const struct iso_event *event)
 {
 	struct iso_event now = *event;
+	uint32_t live = world_regions_live(w);
 	const char *broken;
 
 	w->steps++;
@@ -309,6 +315,7 @@ struct iso_effects world_step(struct world *w, const struct iso_event *event)
 	broken = iso_check(w->engine);
 	if (broken)
 		world_break(w, "invariant: %s (event %u)", broken, event->kind);
+	world_check_loss(w, live);
 	take_effects(w);
 	return w->effects;
 }

@@ -115,6 +115,7 @@ struct world_task {
 	bool twice; /* it completes a second time */
 	bool done; /* has completed once */
 	bool dies; /* the daemon, right after the deed */
+	bool stopped; /* EXIT: of a VM that is stopped first, and killed by the same daemon later */
 	struct iso_event event; /* EVENT */
 };
 
@@ -211,6 +212,7 @@ struct world {
 
 	uint64_t operation_ns; /* how long one takes */
 	uint64_t exit_ns; /* from SIGKILL to gone */
+	uint64_t uevent_ns; /* how long what the kernel tells is on its way, a few times this */
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	bool no_uevents;
 	bool evicts; /* VMs above in the decoder order may be killed */
@@ -224,6 +226,7 @@ struct world {
 	uint32_t replies[WORLD_REPLIES]; /* by request: last enum iso_reply + 1 */
 	uint64_t request;
 	uint32_t n_kills, n_effects[ISO_EFFECT_KINDS];
+	uint32_t n_refused; /* regions that the kernel did not make for the order of its decoders */
 	uint64_t intended[WORLD_INTENTS]; /* operations whose intent is durable */
 	uint32_t n_intended;
 	struct iso_effects effects; /* of the last step */
@@ -256,6 +259,8 @@ struct world_task *world_task(struct world *w, enum world_task_kind kind, uint64
 void world_forget(struct world *w);
 /* An event that comes after `ns`, to be filled in. */
 struct iso_event *world_later(struct world *w, uint64_t ns);
+/* An event that the kernel tells. */
+struct iso_event *world_uevent(struct world *w);
 /* About `ns`: durations are as random as the run is. */
 uint64_t world_duration(struct world *w, uint64_t ns);
 
@@ -268,6 +273,11 @@ const char *world_spoil_name(enum world_spoil_kind spoil);
 /* world_check.c: what must never be asked for, and what must agree when nothing is under way */
 void world_check_operation(struct world *w, const struct iso_effect *effect);
 void world_check_rest(struct world *w);
+/* A bit for each region that is live, and is so on the host; none of them is lost by the next step. */
+uint32_t world_regions_live(const struct world *w);
+void world_check_loss(struct world *w, uint32_t live);
+/* A port has failed and the engine has heard of it: nobody on memory below it lives on. */
+void world_check_blast(struct world *w, uint32_t port);
 
 /* world_store.c */
 void world_store_before(struct world *w);

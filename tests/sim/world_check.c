@@ -107,6 +107,85 @@ void world_check_operation(struct world *w, const struct iso_effect *effect)
 		world_break(w, "%s without a deadline", iso_effect_name(effect->kind));
 }
 
+static bool below(const struct world *w, uint64_t serial, uint32_t port)
+{
+	uint32_t m;
+
+	for (m = 0; m < w->n_memdevs; m++)
+		if (w->memdevs[m].plugged && w->seen_memdevs[m].serial == serial &&
+		    kernel_below(w, w->seen_memdevs[m].port, port))
+			return true;
+	return false;
+}
+
+static bool stands_below(const struct world *w, uint32_t instance, uint32_t port)
+{
+	struct iso_instance_view view;
+	struct iso_region_view region;
+	uint32_t i;
+
+	if (!iso_instance_get(w->engine, instance, &view) ||
+	    !iso_region_get(w->engine, view.region, &region))
+		return false;
+	for (i = 0; i < region.definition->ways; i++)
+		if (below(w, region.definition->serials[i], port))
+			return true;
+	return false;
+}
+
+/* An engine that has not looked yet does not know what hangs where. */
+void world_check_blast(struct world *w, uint32_t port)
+{
+	struct iso_lease_view lease;
+	uint32_t l, p;
+
+	if (iso_port_find(w->engine, w->ports[port].path) == ISO_NONE ||
+	    world_domain(w, port) == ISO_DOMAIN_UNKNOWN)
+		return;
+	for (l = 0; l < iso_lease_count(w->engine); l++) {
+		if (!iso_lease_get(w->engine, l, &lease) || lease.state != ISO_LEASE_ATTACHED)
+			continue;
+		for (p = 0; p < lease.n_instances; p++)
+			if (stands_below(w, lease.instances[p], port))
+				world_break(w, "%s was spared although its memory is lost",
+					    lease.terms->name);
+	}
+}
+
+static bool is_there(const struct world *w, const struct iso_region_view *view)
+{
+	const struct world_object *object;
+
+	if (view->kernel_id >= WORLD_OBJECTS)
+		return false;
+	object = &w->objects[view->kernel_id];
+	return object->used && object->committed && !object->condemned &&
+	       object->range.start.v == view->range.start.v;
+}
+
+static uint32_t regions_there(const struct world *w, uint32_t state)
+{
+	struct iso_region_view view;
+	uint32_t i, there = 0;
+
+	for (i = 0; i < iso_region_count(w->engine) && i < 32; i++)
+		if (iso_region_get(w->engine, i, &view) && view.state == state &&
+		    is_there(w, &view))
+			there |= UINT32_C(1) << i;
+	return there;
+}
+
+uint32_t world_regions_live(const struct world *w)
+{
+	return regions_there(w, ISO_REGION_LIVE);
+}
+
+void world_check_loss(struct world *w, uint32_t live)
+{
+	if (live & regions_there(w, ISO_REGION_LOST))
+		world_break(w, "a region is given up that is as it was");
+}
+
 static uint32_t instances_held(struct world *w)
 {
 	struct iso_instance_view view;

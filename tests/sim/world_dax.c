@@ -27,7 +27,7 @@ static void dax_gone(struct world *w, uint32_t x)
 	w->seqnum++;
 	if (w->no_uevents)
 		return;
-	event = world_later(w, 1 + w->order % 7 * WORLD_MS);
+	event = world_uevent(w);
 	event->kind = ISO_EVENT_FAULT;
 	event->fault.unit_kind = ISO_UNIT_INSTANCE;
 	event->fault.cause = ISO_CAUSE_REGION_GONE;

@@ -268,6 +268,8 @@ static int refill_region(struct world *w, const struct iso_effect *effect,
 				       object->range.bytes / object->ways);
 	if (r == 0)
 		r = commit_object(w, view.kernel_id);
+	if (r == 0)
+		object->condemned = false;
 	ret->kernel_id = view.kernel_id;
 	ret->range = object->range;
 	return r;
@@ -307,8 +309,10 @@ static int create_region(struct world *w, const struct iso_effect *effect, bool 
 	r = allocate_range(w, window, bytes_of(w, &view), &w->objects[o].range);
 	if (r == 0)
 		r = attach_legs(w, &w->objects[o], view.definition);
-	if (r == 0)
+	if (r == 0) {
 		r = commit_object(w, o);
+		w->n_refused += r < 0;
+	}
 	w->objects[o].ways = view.definition->ways;
 	w->objects[o].granularity = view.definition->granularity ? view.definition->granularity
 								 : window->granularity;

@@ -315,12 +315,17 @@ void world_changed(struct world *w)
 void world_fault_port(struct world *w, uint32_t port, enum iso_cause cause)
 {
 	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+	uint32_t life;
 
 	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
 	event.fault.cause = cause;
 	event.fault.address = w->ports[port].address;
 	event.fault.record_ns = w->now_ns - 1;
+	life = w->life;
+	kernel_condemn(w, port); /* told is told, whatever has become of it */
 	world_step(w, &event);
+	if (w->life == life)
+		world_check_blast(w, port);
 }
 
 void world_surprise_down(struct world *w, uint32_t port)
@@ -347,7 +352,10 @@ void world_unplug(struct world *w, uint32_t memdev)
 	event.fault.record_ns = w->now_ns - 1;
 	event.fault.uevent_seqnum = w->seqnum;
 	world_changed(w);
-	world_step(w, &event);
+	if (w->uevent_ns > WORLD_MS)
+		*world_uevent(w) = event;
+	else
+		world_step(w, &event);
 }
 
 /* --- looking -------------------------------------------------------------------------------- */

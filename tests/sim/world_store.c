@@ -246,6 +246,9 @@ static void restore_lease(struct world *w, const struct iso_restore_lease *saved
 		return;
 	w->next_lease = l + 1;
 	iso_lease_get(w->engine, l, &lease);
+	if (process && restore.was_killed && lease.state == ISO_LEASE_ATTACHED)
+		world_break(w, "%s was killed before the restart and is believed to live on",
+			    process->name);
 	if (process && (process->lease != l || process->lease_epoch != lease.epoch))
 		world_give_up(w, "a lease was restored as another one than expected");
 }

@@ -73,7 +73,7 @@ struct world_task *world_task(struct world *w, enum world_task_kind kind, uint64
 	task->used = true;
 	task->life = w->life;
 	task->fails = task->undone = task->lost = task->leftover = false;
-	task->twice = task->dies = task->done = false;
+	task->twice = task->dies = task->done = task->stopped = false;
 	task->effect.kind = ISO_EFFECT_KINDS; /* none, until told otherwise */
 	again(w, task, kind, w->now_ns + ns);
 	return task;
@@ -95,6 +95,11 @@ struct iso_event *world_later(struct world *w, uint64_t ns)
 
 	memset(&task->event, 0, sizeof(task->event));
 	return &task->event;
+}
+
+struct iso_event *world_uevent(struct world *w)
+{
+	return world_later(w, 1 + w->order % 7 * w->uevent_ns);
 }
 
 uint64_t world_duration(struct world *w, uint64_t ns)
@@ -244,8 +249,9 @@ static void run_task(struct world *w, struct world_task *task)
 	case WORLD_TASK_COMPLETE:
 		run_complete(w, task);
 		break;
-	case WORLD_TASK_EXIT:
-		world_exit(w, task->process);
+	case WORLD_TASK_EXIT: /* who is only stopped stays so when the daemon dies */
+		if (!task->stopped || task->life == w->life)
+			world_exit(w, task->process);
 		end_task(w, task);
 		break;
 	case WORLD_TASK_EVENT:
