@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from . import matrix, matrix_firmware, matrix_table, scenario, topology
+from . import firmware, matrix, matrix_table, scenario, topology
 from .errors import FormatError
 from .matrix_cell import NotApplicable, scenario_text
 from .matrix_losses import LOSSES, port_path
@@ -323,11 +323,11 @@ class FakeGuest:
 
 class Firmware(unittest.TestCase):
     def test_only_a_vm_that_runs_without_a_word_hangs(self):
-        self.assertEqual(matrix_firmware.place(matrix_firmware.hung(FakeGuest(1), "vm-a", 0, 0)),
+        self.assertEqual(firmware.place(firmware.hung(FakeGuest(1), "vm-a", 0, 0)),
                          "at 0000fff0, CS f000 ffff0000")
-        self.assertEqual(matrix_firmware.hung(FakeGuest(2), "vm-a", 0, 0), "")
-        self.assertEqual(matrix_firmware.hung(FakeGuest(1, "absent"), "vm-a", 0, 0), "")
-        self.assertEqual(matrix_firmware.hung(FakeGuest(1), "vm-b", 0, 0), "")
+        self.assertEqual(firmware.hung(FakeGuest(2), "vm-a", 0, 0), "")
+        self.assertEqual(firmware.hung(FakeGuest(1, "absent"), "vm-a", 0, 0), "")
+        self.assertEqual(firmware.hung(FakeGuest(1), "vm-b", 0, 0), "")
 
 if __name__ == "__main__":
     unittest.main()
