@@ -67,8 +67,8 @@ int guard_disarm(struct port *port, uint32_t region, struct iso_hpa_range range)
 	/* dax_cxl may still be loading, and from 7.1 on it probes asynchronously. */
 	while ((error = dax_read(port->root, region, 0, &device)) == -ENOENT) {
 		if (!guard_region_stands(port, region))
-			return port_fail(port, -ENODEV,
-					 "region%u lost a target before %s appeared", region, name);
+			return port_fail(port, -ENODEV, "region%u lost a target before %s appeared",
+					 region, name);
 		if (!port_pause(port, pause))
 			return port_fail(port, -ETIME,
 					 "%s did not appear (is the module dax_cxl loaded?)", name);
