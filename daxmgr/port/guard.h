@@ -44,7 +44,8 @@ void guard_leave(struct port *port, struct guard *guard);
  * System RAM nowhere and takes its capacity back, so that it stays as an empty
  * placeholder. Return: 0; -EBUSY when it is System RAM and cannot be taken
  * back: then the region must stay as it is; -EREMOTEIO when kmem got it and it
- * was taken back; or another negative errno, told.
+ * was taken back; -ENODEV when the region lost a target meanwhile; or another
+ * negative errno, told.
  */
 int guard_disarm(struct port *port, uint32_t region, struct iso_hpa_range range);
 

@@ -46,6 +46,16 @@ static int guard_take_back(struct port *port, uint32_t region, const char *name,
 		region, name, error ? strerror(-error) : "memory is in use");
 }
 
+/* A target that is lost takes the region's commit with it, and with 6.12 the region. */
+static bool guard_region_stands(struct port *port, uint32_t region)
+{
+	uint64_t committed;
+
+	return !sysfs_read_u64(port->root, &committed, "/sys/bus/cxl/devices/region%u/commit",
+			       region) &&
+	       committed;
+}
+
 int guard_disarm(struct port *port, uint32_t region, struct iso_hpa_range range)
 {
 	char name[DAX_NAME_BYTES];
@@ -56,6 +66,9 @@ int guard_disarm(struct port *port, uint32_t region, struct iso_hpa_range range)
 	dax_name(region, 0, name);
 	/* dax_cxl may still be loading, and from 7.1 on it probes asynchronously. */
 	while ((error = dax_read(port->root, region, 0, &device)) == -ENOENT) {
+		if (!guard_region_stands(port, region))
+			return port_fail(port, -ENODEV, "region%u lost a target before %s appeared",
+					 region, name);
 		if (!port_pause(port, pause))
 			return port_fail(port, -ETIME,
 					 "%s did not appear (is the module dax_cxl loaded?)", name);

@@ -3,6 +3,8 @@
  * How fast VMs die: from a readable trace page to the last SIGKILL and to the
  * last exit, for 1 to 256 processes, beside the least that is possible and
  * beside a process per kill. Prints; judges the targets but never fails on them.
+ * Nobody unbinds these VMs' memory: where the kernel does, the daemon's one call per
+ * VM sends SIGSTOP instead, and SIGKILL comes after it (vms.h).
  */
 #include <errno.h>
 #include <getopt.h>

@@ -57,6 +57,13 @@ def product_dir(args) -> Path:
     return Path(base).resolve() if base else Path(tempfile.mkdtemp(prefix="daxlab-empty-"))
 
 
+def booted(topology, image: Path, product: Path, folder: Path, progress: Progress) -> Session:
+    folder.mkdir(parents=True, exist_ok=True)
+    session = Session(topology, image, product, folder, progress)
+    session.boot()
+    return session
+
+
 def run_jobs(args, jobs, keep: Path, progress: Progress) -> list:
     reports, session, previous = [], None, None
     product = product_dir(args)
@@ -69,11 +76,15 @@ def run_jobs(args, jobs, keep: Path, progress: Progress) -> list:
                 session = None
             if session is None:
                 folder = keep if len(jobs) == 1 else keep / f"boot{number + 1}"
-                folder.mkdir(parents=True, exist_ok=True)
-                session = Session(topology, image_dir(args, kernel), product, folder, progress)
-                session.boot()
+                session = booted(topology, image_dir(args, kernel), product, folder, progress)
             previous = wanted
             reports.append(session.play(scenario))
+            why = reports[-1].get("again")
+            if why:
+                progress.line(f"once more: {why}")
+                session.close()
+                session = booted(topology, image_dir(args, kernel), product, folder / "again", progress)
+                reports[-1] = session.play(scenario) | {"played_twice": why}
     finally:
         if session:
             session.close()
@@ -83,6 +94,8 @@ def run_jobs(args, jobs, keep: Path, progress: Progress) -> list:
 def summarize(reports: list, keep: Path, progress: Progress):
     failed = sum(not report["held"] for report in reports)
     for report in reports:
+        if "played_twice" in report:
+            progress.line(f'{report["scenario"]} was played once more: {report["played_twice"]}')
         if not report["held"]:
             progress.line(f'BROKEN  {report["scenario"]}, step "{report["broken"]["step"]}"')
     progress.line(f"{len(reports) - failed} passed, {failed} failed; evidence in {keep}")

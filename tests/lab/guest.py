@@ -90,7 +90,7 @@ class Guest:
         for source in (Path(__file__).parent / "guest").glob("*.py"):
             shutil.copy(source, code)
         payload.build(code / "beat.elf")
-        payload.build_stranger(code / "stranger")
+        payload.build_tools(code)
         self.host.start()
         agent = Agent(self.host.socket("agent"))
         agent.wait(time.monotonic() + BOOT_SECONDS, self.host.check_alive)

@@ -331,9 +331,9 @@ def during_recovery(shape: Shape):
     where = f"at {second}" if second != port else "there again"
     cell = _new(shape, "during-recovery", f"surprise down at {port}, and {where} while {region} is being made again", hit)
     cell.before = "recovered"
-    # A region is made in some 20 ms; it lets those go first who look at the bus.
+    # A region is made in some 20 ms; it lets those go first who look at the bus, for 2 s at a time, and its clearing does, too.
     cell.step("somebody looks at the cxl bus", {
-        "run": "systemd-run -q --collect flock -s /run/daxmgr/cxl.lock sleep 3; sleep 0.3"})
+        "run": "systemd-run -q --collect flock -s /run/daxmgr/cxl.lock sleep 6; sleep 0.3"})
     cell.lose("a port goes down", {"surprise_down": port})
     under_way = region_is(region, "wait", "decoder-order") if region in first.direct else \
         region_is(region, "state", "creating")

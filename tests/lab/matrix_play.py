@@ -5,7 +5,7 @@ import json
 import re
 import threading
 
-from . import actions, matrix_firmware as firmware, scenario as scenario_file
+from . import actions, scenario as scenario_file
 from .errors import LabError, StepFailed
 from .evidence import FIRST_SIGNS
 from .guest import LIST_MOUNTS
@@ -166,6 +166,7 @@ class CellPlay(Play):
         self.before = State(self.guest, self.shape)
         self.marks.now("cell")
         self.serial_bytes = {vm: len(self.guest.serial(vm)) for vm in self.vms}
+        self.firmware_mark = self.marks.journal("cell")
         self.incidents_before = {item["id"] for item in self._incidents()}
 
     def _incidents(self) -> list:
@@ -287,20 +288,11 @@ class CellPlay(Play):
 
     def _collect(self) -> list:
         if not self.report["held"]:
-            self._look_for_hung_firmware()
             self._look_for_the_kernels_own_race()
         if not self.report["held"] or self.slow:
             return super()._collect()
         self._keep_little()
         return []
-
-    def _look_for_hung_firmware(self):
-        """Before the payload's first word only the emulator is at work: played once more."""
-        for vm in [] if self.guest.panicked or not self.serial_bytes else self.vms:
-            registers = firmware.hung(self.guest, vm, self.marks.journal("cell"), self.serial_bytes[vm])
-            if registers:
-                (self.path / f"{vm}-registers.txt").write_text(registers, encoding="utf-8")
-                self.report["again"] = f"the firmware of {vm} hung in the emulator {firmware.place(registers)}"
 
     def _look_for_the_kernels_own_race(self):
         """docs/operations.md: an exit against the kernel's unbind; nothing that the manager does could hold after it."""

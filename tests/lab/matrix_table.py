@@ -50,6 +50,17 @@ class Matrix:
         return f"{held} held, {len(self.reports) - held} broken, {none} not applicable"
 
 
+def _reasons(matrix: Matrix) -> list:
+    """At the end of a long output, where it is found."""
+    lines = [f"once more: {text}" for text in matrix.again]
+    for (topology, loss, kernel), report in matrix.reports.items():
+        if not report["held"]:
+            broken = report.get("broken") or {}
+            lines.append(f'BROKEN {topology}-{kernel} {loss}: step "{broken.get("step")}": {broken.get("expectation")}; '
+                         f'last seen: {str(broken.get("last_seen"))[:300]}')
+    return lines
+
+
 def terminal(matrix: Matrix) -> list:
     """Rows topologies, columns losses; held CONTAIN/RECOVER in ms."""
     lines = []
@@ -58,7 +69,7 @@ def terminal(matrix: Matrix) -> list:
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines += ["", f"{kernel} ({matrix.version(kernel)}): contain/recover in ms"]
         lines += ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
-    return [*lines, "", matrix.counts()]
+    return [*lines, "", *_reasons(matrix), matrix.counts()]
 
 
 def _markdown(rows: list) -> list:

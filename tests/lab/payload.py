@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Builds what runs in the guest (payload/beat.c and guest/stranger.c say what it does) and says how a VM runs it."""
+"""Builds what runs in the guest (payload/beat.c and the C files of guest/ say what it does) and says how a VM runs it."""
 
 import os
 import subprocess
@@ -24,10 +24,11 @@ def build(target: Path):
     _compile([*FLAGS, f"-Wl,-T,{SOURCE / 'beat.ld'}", "-o", str(target), *(str(SOURCE / name) for name in SOURCES)])
 
 
-def build_stranger(target: Path):
-    """Compiles the process that maps somebody else's memory, without need of the guest's libraries."""
-    _compile(["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", str(target),
-              str(SOURCE.parent / "guest" / "stranger.c")])
+def build_tools(directory: Path):
+    """Compiles the guest's own programs, without need of its libraries."""
+    for source in (SOURCE.parent / "guest").glob("*.c"):
+        _compile(["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", str(directory / source.stem),
+                  str(source)])
 
 
 def _compile(arguments: list):

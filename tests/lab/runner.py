@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import actions, expect, scenario as scenario_file
+from . import actions, expect, firmware, scenario as scenario_file
 from .errors import LabError, StepFailed
 from .evidence import Evidence
 from .guest import Guest
@@ -97,6 +97,8 @@ class Play:
                        "kernel": self.guest.kernel, "topology": session.topology.describe(),
                        "held": False, "steps": [], "faults": [], "evidence": str(self.path)}
         self.reboots = 0
+        self.firmware_mark = self.journal_mark  # in the journal and in the VMs' output: what is looked at for hung firmware
+        self.serial_bytes = {}
         session.used = True
 
     def run(self) -> dict:
@@ -129,6 +131,11 @@ class Play:
         for fault in self.report["faults"]:
             fault["before_reboot"] = True
 
+    def _rebooted(self):
+        self.marks.rebooted()
+        self.firmware_mark = self.guest.journal.mark()
+        self.serial_bytes = dict.fromkeys(self.serial_bytes, 0)
+
     def _faults_of_this_boot(self) -> list:
         return [fault for fault in self.report["faults"] if not fault.get("before_reboot")]
 
@@ -140,7 +147,15 @@ class Play:
             self.guest.host.check_alive()
         except LabError as error:
             return [str(error)]
+        if not self.report["held"]:
+            self._look_for_hung_firmware()
         return self.evidence.collect(self.journal_mark, self.scenario.product, self._faults_of_this_boot())
+
+    def _look_for_hung_firmware(self):
+        """Before the payload's first word only the emulator is at work: played once more."""
+        why = firmware.reason(self.guest, self.firmware_mark, self.serial_bytes, self.path)
+        if why:
+            self.report["again"] = why
 
     def _failed(self, what: str, last):
         step = self.report["steps"][-1]["name"] if self.report["steps"] else "preparation"
@@ -161,8 +176,9 @@ class Play:
             guest.install_product(scenario.config, scenario.dropins)
         for vm in scenario.vms:
             self.actions.variables[f"qemu.{vm.name}"] = guest.write_vm(vm)
+            self.serial_bytes[vm.name] = len(guest.serial(vm.name))
         self.marks = Marks(guest)
-        self.actions.before_reboot, self.actions.after_reboot = self._before_reboot, self.marks.rebooted
+        self.actions.before_reboot, self.actions.after_reboot = self._before_reboot, self._rebooted
         if scenario.start_daemon:
             guest.daemon("start")
 

@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from . import matrix, matrix_firmware, matrix_table, scenario, topology
+from . import firmware, matrix, matrix_table, scenario, topology
 from .errors import FormatError
 from .matrix_cell import NotApplicable, scenario_text
 from .matrix_losses import LOSSES, port_path
@@ -286,7 +286,8 @@ memdevs = ["mb{n}"]
         reports = [
             {"topology": "two-ports", "loss": "port-down", "kernel_kind": "stock", "kernel": "9.9", "held": True,
              "contain_ms": 12.3, "recover_ms": 456.7},
-            {"topology": "two-ports", "loss": "replug", "kernel_kind": "stock", "kernel": "9.9", "held": False}]
+            {"topology": "two-ports", "loss": "replug", "kernel_kind": "stock", "kernel": "9.9", "held": False,
+             "broken": {"step": "it comes back", "expectation": "beating", "last_seen": "silent"}}]
         table = matrix_table.Matrix(shapes, ["stock"], plans, reports, ["host-stock port-down: too busy"])
         self.assertEqual(table.text("two-ports", "port-down", "stock"), "held 12/457")
         self.assertEqual(table.text("two-ports", "replug", "stock"), "BROKEN")
@@ -295,7 +296,8 @@ memdevs = ["mb{n}"]
         text = matrix_table.document(table)
         self.assertIn("| two-ports | held 12/457 |", text)
         self.assertIn("| pass-through | two-ports | only one port has memory below it |", text)
-        self.assertTrue(any("BROKEN" in line for line in matrix_table.terminal(table)))
+        self.assertIn('BROKEN two-ports-stock replug: step "it comes back": beating; last seen: silent',
+                      matrix_table.terminal(table))
 
 
 class FakeGuest:
@@ -323,11 +325,11 @@ class FakeGuest:
 
 class Firmware(unittest.TestCase):
     def test_only_a_vm_that_runs_without_a_word_hangs(self):
-        self.assertEqual(matrix_firmware.place(matrix_firmware.hung(FakeGuest(1), "vm-a", 0, 0)),
+        self.assertEqual(firmware.place(firmware.hung(FakeGuest(1), "vm-a", 0, 0)),
                          "at 0000fff0, CS f000 ffff0000")
-        self.assertEqual(matrix_firmware.hung(FakeGuest(2), "vm-a", 0, 0), "")
-        self.assertEqual(matrix_firmware.hung(FakeGuest(1, "absent"), "vm-a", 0, 0), "")
-        self.assertEqual(matrix_firmware.hung(FakeGuest(1), "vm-b", 0, 0), "")
+        self.assertEqual(firmware.hung(FakeGuest(2), "vm-a", 0, 0), "")
+        self.assertEqual(firmware.hung(FakeGuest(1, "absent"), "vm-a", 0, 0), "")
+        self.assertEqual(firmware.hung(FakeGuest(1), "vm-b", 0, 0), "")
 
 if __name__ == "__main__":
     unittest.main()

@@ -25,6 +25,7 @@ static void setup(void)
 	fake_file(&f, AUTOPROBE, "1");
 	fake_file(&f, "/sys/bus/dax/drivers_probe", "");
 	fake_directory(&f, "/sys/bus/dax/devices/dax9.0");
+	fake_file(&f, "/sys/bus/cxl/devices/region0/commit", "1");
 	fake_file(&f, "/proc/iomem",
 		  "00001000-0009fbff : System RAM\n150000000-24fffffff : CXL Window 0\n"
 		  "  150000000-16fffffff : region0");
@@ -150,6 +151,16 @@ Test(guard, it_does_not_come)
 {
 	cr_assert_eq(guard_disarm(&f.port, 0, range), -ETIME);
 	cr_assert(strstr(f.completion.message, "dax_cxl"), "%s", f.completion.message);
+}
+
+/* Proves: nobody waits until the deadline for what cannot come any more. */
+Test(guard, its_region_loses_a_target)
+{
+	f.port.deadline_ns = port_now_ns() + 3600 * UINT64_C(1000000000);
+	fake_file(&f, "/sys/bus/cxl/devices/region0/commit", "0");
+	cr_assert_eq(guard_disarm(&f.port, 0, range), -ENODEV);
+	cr_assert(strstr(f.completion.message, "lost a target"), "%s", f.completion.message);
+	cr_assert_eq(guard_disarm(&f.port, 7, range), -ENODEV, "nor one that is gone");
 }
 
 Test(guard, kmem_has_it)

@@ -24,6 +24,16 @@ def hung(guest, vm: str, mark: int, printed: int) -> str:
         return ""
 
 
+def reason(guest, mark: int, printed: dict, path) -> str:
+    """Why what was played with these VMs is played once more; their registers are kept in path. Empty: no reason."""
+    for vm, printed_bytes in printed.items():
+        registers = hung(guest, vm, mark, printed_bytes)
+        if registers:
+            (path / f"{vm}-registers.txt").write_text(registers, encoding="utf-8")
+            return f"the firmware of {vm} hung in the emulator {place(registers)}"
+    return ""
+
+
 def place(registers: str) -> str:
     found = PLACE.search(registers)
     return f"at {found[1]}, CS {found[2]}" if found else "somewhere"
