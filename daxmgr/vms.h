@@ -37,16 +37,17 @@ int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, i
  * its instance is unbound makes the kernel write into memory that it has freed
  * (mm/memremap.c does not wait for the pages that exit_mmap() has taken out of the
  * page table but still holds). SIGKILL follows at vms_unbound(), or after
- * VMS_HOLD_MS. Return: 0, -ESRCH when it is gone already, -ENOENT for a stale epoch.
+ * VMS_HOLD_MS in which it unbound nothing. Return: 0, -ESRCH when it is gone already, -ENOENT for a stale epoch.
  */
 int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding);
 
-/* How long a stopped VM waits for the kernel. Its memory is lost anyway, and it does not run. */
+/* How long stopped VMs wait for a kernel that does nothing. Their memory is lost anyway, and they do not run. */
 enum { VMS_HOLD_MS = 1000 };
 
 /*
  * The kernel has unbound a part of a lease: a VM that was stopped for it is
  * killed, unless there is another part; one that is yet to be killed need not wait for it.
+ * The others that are stopped wait from now on: the kernel unbinds one after the other.
  */
 void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part);
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "notify.h"
+#include "clock.h"
 #include "vms.h"
 
 static char manager_path[64];
@@ -206,6 +207,32 @@ Test(vms, the_kernel_never_lets_go, .timeout = 10)
 	while (n_exited < 2)
 		cr_assert_geq(sd_event_run(event, 1000000), 0);
 	cr_assert(was_killed(second));
+	vms_free(vms);
+	sd_event_unref(event);
+}
+
+/* Proves: with many VMs on a region the last one waits for as long as the kernel gets on. */
+Test(vms, the_kernel_unbinds_one_after_the_other, .timeout = 10)
+{
+	unsigned int n_exited = 0;
+	sd_event *event = NULL;
+	struct vms *vms = build(&event, &n_exited);
+	int first_fd, last_fd;
+	pid_t first = child_start(&first_fd), last = child_start(&last_fd);
+	uint64_t begin;
+
+	cr_assert_eq(vms_add(vms, 1, 7, "x", first_fd), 0);
+	cr_assert_eq(vms_add(vms, 2, 7, "y", last_fd), 0);
+	cr_assert_eq(vms_kill(vms, 1, 7, 1), 0);
+	cr_assert_eq(vms_kill(vms, 2, 7, 1), 0);
+	usleep(VMS_HOLD_MS * 600);
+	vms_unbound(vms, 1, 0);
+	cr_assert(was_killed(first));
+	begin = clock_read_ns(CLOCK_MONOTONIC);
+	while (n_exited < 2)
+		cr_assert_geq(sd_event_run(event, 1000000), 0);
+	cr_assert(was_killed(last));
+	cr_assert_geq(clock_read_ns(CLOCK_MONOTONIC) - begin, VMS_HOLD_MS * UINT64_C(900000));
 	vms_free(vms);
 	sd_event_unref(event);
 }

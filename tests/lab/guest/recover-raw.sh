@@ -181,11 +181,23 @@ clear_all() {
 memdev_lost() { [[ ! -e $memdev/driver ]]; }
 memdev_back() { [[ -e $memdev/driver ]] && find_decoder; }
 
+# As the daemon does it: an exit while the kernel unbinds the instance is not safe (docs/operations.md).
+kill_what_is_unbound() {
+	local one
+	for one in "${!victims[@]}"; do
+		[[ -e $dax/devices/${instances[one]} ]] && continue
+		kill -KILL "${victims[one]}"
+		unset "victims[one]"
+	done
+	((${#victims[@]} == 0))
+}
+
 bring_back() {
 	local one
 	await memdev_lost
 	mark memdev lost
-	kill -KILL "${victims[@]}"
+	kill -STOP "${victims[@]}"
+	await kill_what_is_unbound
 	wait
 	mark processes gone
 	await memdev_back
