@@ -156,6 +156,11 @@ static int hold_prepare(struct vms *vms)
 	return r < 0 ? r : sd_event_source_set_enabled(vms->hold, SD_EVENT_OFF);
 }
 
+static uint64_t hold_end_us(void)
+{
+	return clock_read_ns(CLOCK_MONOTONIC) / 1000 + UINT64_C(1000) * VMS_HOLD_MS;
+}
+
 static int vm_stop(struct vm *vm)
 {
 	sd_event_source *hold = vm->vms->hold;
@@ -163,7 +168,7 @@ static int vm_stop(struct vm *vm)
 
 	if (send_signal(vm, SIGSTOP) < 0)
 		return vm_kill(vm);
-	vm->kill_at_us = clock_read_ns(CLOCK_MONOTONIC) / 1000 + UINT64_C(1000) * VMS_HOLD_MS;
+	vm->kill_at_us = hold_end_us();
 	sd_event_source_get_enabled(hold, &enabled);
 	if (enabled == SD_EVENT_OFF) {
 		sd_event_source_set_time(hold, vm->kill_at_us);
@@ -300,6 +305,17 @@ int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding
 	return vm->unbinding ? vm_stop(vm) : vm_kill(vm);
 }
 
+/* The timer finds the later times by itself. */
+static void hold_longer(struct vms *vms)
+{
+	uint64_t kill_at_us = hold_end_us();
+	uint32_t i;
+
+	for (i = 0; i < vms->room; i++)
+		if (vms->vms[i].kill_at_us)
+			vms->vms[i].kill_at_us = kill_at_us;
+}
+
 void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part)
 {
 	struct vm *vm = &vms->vms[lease];
@@ -307,6 +323,7 @@ void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part)
 	if (vm->pidfd < 0)
 		return;
 	vm->unbound |= UINT32_C(1) << part;
+	hold_longer(vms);
 	if (vm->kill_at_us && !(vm->unbinding & ~vm->unbound))
 		vm_kill(vm);
 }

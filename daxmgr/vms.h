@@ -31,22 +31,25 @@ struct vms *vms_free(struct vms *vms);
 /* Watches `pidfd` (becomes ours in any case) as the VM of a lease. Return: 0 or negative errno. */
 int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, int pidfd);
 
-/*
- * Ends a VM: one system call, after which it runs no more. That is SIGKILL, or,
- * while the kernel is `unbinding` its memory (a bit for each part), SIGSTOP: a process that exits while
- * its instance is unbound makes the kernel write into memory that it has freed
- * (mm/memremap.c does not wait for the pages that exit_mmap() has taken out of the
- * page table but still holds). SIGKILL follows at vms_unbound(), or after
- * VMS_HOLD_MS. Return: 0, -ESRCH when it is gone already, -ENOENT for a stale epoch.
- */
-int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding);
-
-/* How long a stopped VM waits for the kernel. Its memory is lost anyway, and it does not run. */
+/* How long stopped VMs wait for a kernel that unbinds nothing. They do not run, and their memory is lost. */
 enum { VMS_HOLD_MS = 1000 };
 
 /*
- * The kernel has unbound a part of a lease: a VM that was stopped for it is
- * killed, unless there is another part; one that is yet to be killed need not wait for it.
+ * Ends a VM: one system call, after which it runs no more. That is SIGKILL, or
+ * SIGSTOP while the kernel is `unbinding` parts of its memory (a bit for each):
+ * a process that exits at that moment makes the kernel use memory that it has
+ * freed (mm/memremap.c does not wait for the pages that exit_mmap() has taken
+ * out of the page table but still holds). SIGKILL follows at vms_unbound(), or
+ * after VMS_HOLD_MS in which nothing was unbound.
+ * Return: 0, -ESRCH when it is gone already, -ENOENT for a stale epoch.
+ */
+int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding);
+
+/*
+ * The kernel has unbound a part of a lease. A VM that was stopped for it is
+ * killed unless it waits for another part, and one that is yet to be killed
+ * need not wait for this one. The hold of all others that are stopped begins
+ * anew: the kernel unbinds one after the other.
  */
 void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part);
 

@@ -38,7 +38,6 @@ int dax_read(const char *root, uint32_t region, uint32_t id, struct dax_device *
 {
 	struct dax_device device = {0};
 	char name[DAX_NAME_BYTES];
-	uint64_t end;
 	int error;
 
 	dax_name(region, id, name);
@@ -54,11 +53,15 @@ int dax_read(const char *root, uint32_t region, uint32_t id, struct dax_device *
 			       name);
 	if (error)
 		return error;
-	if (device.bytes &&
-	    !sysfs_read_hex(root, &device.start.v, "/sys/bus/dax/devices/%s/mapping0/start",
-			    name) &&
-	    !sysfs_read_hex(root, &end, "/sys/bus/dax/devices/%s/mapping0/end", name))
-		device.first_bytes = end - device.start.v + 1;
+	/*
+	 * Never mappingN/start or end: whoever reads one waits for dax_region_rwsem while who
+	 * shrinks or removes the device holds it and waits for the reader (kernel:
+	 * drivers/dax/bus.c, get_dax_range() against size_store(), 6.8 and later). Both sleep
+	 * until the reader is killed.
+	 */
+	if (device.bytes)
+		(void)sysfs_read_u64(root, &device.start.v, "/sys/bus/dax/devices/%s/resource",
+				     name);
 	device.driver = dax_driver(root, name);
 	*ret = device;
 	return 0;

@@ -20,7 +20,6 @@ struct dax_device {
 	uint64_t bytes;
 	uint64_t align;
 	struct iso_hpa start; /* of its first range; 0 when it has none */
-	uint64_t first_bytes; /* length of the first range */
 	uint32_t major, minor;
 	uint32_t driver; /* enum iso_dax_driver */
 };

@@ -91,6 +91,18 @@ static bool guard_record_has(FILE *record, const char *line)
 	return false;
 }
 
+/*
+ * Looked at before it is written: a write to a device whose region is being
+ * deleted may meet the kernel's removal, and then both sleep (see dax_read()).
+ */
+static bool guard_holds_capacity(struct port *port, const char *name)
+{
+	uint64_t bytes;
+
+	return !sysfs_read_u64(port->root, &bytes, "/sys/bus/dax/devices/%s/size", name) && bytes &&
+	       dax_driver(port->root, name) == ISO_DAX_UNBOUND;
+}
+
 /* Capacity that its maker left without a driver when it died. */
 static void guard_empty_claimed(struct port *port, FILE *record)
 {
@@ -102,8 +114,7 @@ static void guard_empty_claimed(struct port *port, FILE *record)
 		if (sscanf(line, "ours %u.%u", &region, &id) != 2)
 			continue;
 		dax_name(region, id, name);
-		if (sysfs_exists(port->root, "/sys/bus/dax/devices/%s", name) &&
-		    dax_driver(port->root, name) == ISO_DAX_UNBOUND)
+		if (guard_holds_capacity(port, name))
 			(void)sysfs_write(port->root, "0", "/sys/bus/dax/devices/%s/size", name);
 	}
 }

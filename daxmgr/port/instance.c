@@ -176,7 +176,7 @@ static int instance_finish(struct port *port, struct instance_build *b)
 	c->minor = device.minor;
 	c->bytes = device.bytes;
 	c->uevent_seqnum = sysfs_uevent_seqnum(port->root);
-	c->range = (struct iso_hpa_range){device.start, device.first_bytes};
+	c->range.start = device.start;
 	return 0;
 }
 

@@ -97,16 +97,6 @@ int sysfs_read_u64(const char *root, uint64_t *ret, const char *format, ...)
 	return error ? error : sysfs_number(text, strncmp(text, "0x", 2) ? 10 : 16, ret);
 }
 
-int sysfs_read_hex(const char *root, uint64_t *ret, const char *format, ...)
-{
-	char path[PATH_MAX], text[32];
-	int error = SYSFS_PATH(path, root, format);
-
-	if (!error)
-		error = sysfs_read_path(path, text, sizeof(text));
-	return error ? error : sysfs_number(text, 16, ret);
-}
-
 int sysfs_read_dev(const char *root, uint32_t *ret_major, uint32_t *ret_minor, const char *format,
 		   ...)
 {

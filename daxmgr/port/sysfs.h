@@ -24,9 +24,6 @@ int sysfs_read(const char *root, char *ret, size_t room, const char *format, ...
 /* Reads a number, decimal or with 0x. Return: also -EINVAL for anything else. */
 int sysfs_read_u64(const char *root, uint64_t *ret, const char *format, ...) SYSFS_FORMAT(3, 4);
 
-/* Reads a number written in hexadecimal with or without 0x. */
-int sysfs_read_hex(const char *root, uint64_t *ret, const char *format, ...) SYSFS_FORMAT(3, 4);
-
 /* Reads a device number "MAJOR:MINOR". */
 int sysfs_read_dev(const char *root, uint32_t *ret_major, uint32_t *ret_minor, const char *format,
 		   ...) SYSFS_FORMAT(4, 5);

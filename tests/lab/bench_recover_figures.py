@@ -148,7 +148,7 @@ def table(result: dict) -> list:
 
 
 LEGEND = """\
-By hand is guest/recover-raw.sh: the same VMs, killed as soon as the memdev is gone; when they are gone and
-the memdev is bound again, the region object that the kernel kept is refilled (mode, dpa_size, target0, commit,
+By hand is guest/recover-raw.sh: the same VMs, stopped as soon as the memdev is gone and killed when the
+kernel has let go of their instances; when they are gone and the memdev is bound again, the region object that the kernel kept is refilled (mode, dpa_size, target0, commit,
 bind; deleted and made anew where the kernel wants that), then each instance is created, sized, bound (new_id) and its
 id removed, one after another. Nothing is forked in it; giving the nodes away is left out, a system call each."""

@@ -15,6 +15,7 @@ from .runner import Marks, Play, factor
 
 MAX_GAP_NS = 2_000_000_000
 SLOW_SECONDS = 8
+ACCOUNT_LINES = 60
 BUSY_NS = MAX_GAP_NS // 2
 LAST_BEATS = 5
 KERNELS_OWN_RACE = "free_pages_and_swap_cache"
@@ -44,8 +45,13 @@ systemctl show -p Id -p MainPID %s
 SLOW = """
 date +%T.%N; cat /proc/uptime
 daxmgrctl status; daxmgrctl region list; daxmgrctl vm list; daxmgrctl workers
+journalctl -u daxmgrd -n 12 -o cat
 for p in /proc/[0-9]*; do
-    case "$(cat $p/comm 2>/dev/null)" in daxmgr*|kworker*cxl*|*qemu*) ;; *) grep -q '^State:.*D' $p/status 2>/dev/null || continue ;; esac
+    case "$(cat $p/comm 2>/dev/null) $(cat $p/wchan)" in
+    *__skb_wait_for_more_packets) continue ;;
+    daxmgr*|kworker*cxl*|*qemu*) ;;
+    *) grep -q '^State:.*D' $p/status 2>/dev/null || continue ;;
+    esac
     echo "== ${p##*/} $(cat $p/comm) $(grep State $p/status)"; cat $p/stack
 done
 """
@@ -153,7 +159,7 @@ class CellPlay(Play):
             text = self.guest.channel.run(SLOW, 30).out
         except LabError as error:
             text = str(error)
-        self.slow.append(name)
+        self.slow.append(text)
         (self.path / f"slow-{len(self.slow)}.txt").write_text(f"step: {name}\n{text}", encoding="utf-8")
 
     def _play(self, steps: list):
@@ -289,6 +295,7 @@ class CellPlay(Play):
     def _collect(self) -> list:
         if not self.report["held"]:
             self._look_for_the_kernels_own_race()
+            self.report["account"] = self._account()
         if not self.report["held"] or self.slow:
             return super()._collect()
         self._keep_little()
@@ -298,6 +305,13 @@ class CellPlay(Play):
         """docs/operations.md: an exit against the kernel's unbind; nothing that the manager does could hold after it."""
         if any(KERNELS_OWN_RACE in r.message for r in self.guest.journal.kernel(self.journal_mark)):
             self.report["again"] = f"the kernel oopsed in {KERNELS_OWN_RACE}"
+
+    def _account(self) -> list:
+        """What the kernel complained of and what all were at, for those who see the output and not the evidence."""
+        lines = [record.message for record in self.guest.journal.bad_kernel_records(self.journal_mark, [])]
+        if self.slow:
+            lines += self.slow[-1].splitlines()
+        return lines[:ACCOUNT_LINES]
 
     def _keep_little(self):
         """Of a cell that held: the journal and the trace of its time."""

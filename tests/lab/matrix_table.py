@@ -58,6 +58,7 @@ def _reasons(matrix: Matrix) -> list:
             broken = report.get("broken") or {}
             lines.append(f'BROKEN {topology}-{kernel} {loss}: step "{broken.get("step")}": {broken.get("expectation")}; '
                          f'last seen: {str(broken.get("last_seen"))[:300]}')
+            lines += [f"    {text}" for text in report.get("account", [])]
     return lines
 
 

@@ -287,7 +287,8 @@ memdevs = ["mb{n}"]
             {"topology": "two-ports", "loss": "port-down", "kernel_kind": "stock", "kernel": "9.9", "held": True,
              "contain_ms": 12.3, "recover_ms": 456.7},
             {"topology": "two-ports", "loss": "replug", "kernel_kind": "stock", "kernel": "9.9", "held": False,
-             "broken": {"step": "it comes back", "expectation": "beating", "last_seen": "silent"}}]
+             "broken": {"step": "it comes back", "expectation": "beating", "last_seen": "silent"},
+             "account": ["region a: clearing"]}]
         table = matrix_table.Matrix(shapes, ["stock"], plans, reports, ["host-stock port-down: too busy"])
         self.assertEqual(table.text("two-ports", "port-down", "stock"), "held 12/457")
         self.assertEqual(table.text("two-ports", "replug", "stock"), "BROKEN")
@@ -298,6 +299,7 @@ memdevs = ["mb{n}"]
         self.assertIn("| pass-through | two-ports | only one port has memory below it |", text)
         self.assertIn('BROKEN two-ports-stock replug: step "it comes back": beating; last seen: silent',
                       matrix_table.terminal(table))
+        self.assertIn("    region a: clearing", matrix_table.terminal(table))
 
 
 class FakeGuest:

@@ -3,9 +3,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fake.h"
@@ -109,6 +112,25 @@ Test(guard, what_a_dead_worker_left_is_repaired)
 	cr_assert_not(fake_exists(&f, RECORD));
 	cr_assert_eq(fake_text(&f, "/sys/bus/dax/devices/dax0.3/size")[0], '0',
 		     "capacity without a driver is not left for kmem");
+}
+
+Test(guard, what_is_empty_is_not_written_again)
+{
+	const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	struct guard guard = GUARD_NULL;
+	struct stat status;
+	char path[PATH_MAX];
+
+	cr_assert_eq(guard_enter(&f.port, &guard), 0);
+	cr_assert_eq(guard_claim(&f.port, 0, 3), 0);
+	dax("dax0.3", "0", NULL);
+	snprintf(path, sizeof(path), "%s/sys/bus/dax/devices/dax0.3/size", f.root);
+	cr_assert_eq(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+	guard_leave(&f.port, &guard);
+	cr_assert(probing());
+	cr_assert_eq(stat(path, &status), 0);
+	cr_assert_eq(status.st_mtim.tv_sec, 1,
+		     "its region may be on its way out: a write would meet the removal");
 }
 
 Test(guard, first_devices_of_others_are_offered_afterwards)

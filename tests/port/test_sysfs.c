@@ -60,9 +60,6 @@ Test(sysfs, numbers_are_whole_numbers)
 		cr_assert_lt(sysfs_read_u64(f.root, &value, "/sys/a"), 0, "\"%s\"", *bad);
 	}
 	cr_assert_eq(value, 10);
-	fake_file(&f, "/sys/a", "ff");
-	cr_assert_eq(sysfs_read_hex(f.root, &value, "/sys/a"), 0);
-	cr_assert_eq(value, 0xff);
 }
 
 Test(sysfs, device_numbers)

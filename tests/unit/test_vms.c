@@ -20,6 +20,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "notify.h"
 #include "vms.h"
 
@@ -145,86 +146,117 @@ static bool was_killed(pid_t pid)
 	       WTERMSIG(status) == SIGKILL;
 }
 
+enum { TENANTS = 2 };
+
+/* VMs 0 and 1 of a daemon; children of ours. */
+struct tenants {
+	sd_event *event;
+	struct vms *vms;
+	unsigned int n_exited;
+	pid_t pids[TENANTS];
+};
+
+static void tenants_start(struct tenants *t)
+{
+	*t = (struct tenants){0};
+	t->vms = build(&t->event, &t->n_exited);
+	for (uint32_t i = 0; i < TENANTS; i++) {
+		int pidfd;
+
+		t->pids[i] = child_start(&pidfd);
+		cr_assert_eq(vms_add(t->vms, i, 7, i ? "y" : "x", pidfd), 0);
+	}
+}
+
+static void tenants_end(struct tenants *t)
+{
+	vms_free(t->vms);
+	sd_event_unref(t->event);
+}
+
+static void run_until_exited(struct tenants *t, unsigned int n)
+{
+	while (t->n_exited < n)
+		cr_assert_geq(sd_event_run(t->event, 1000000), 0);
+}
+
 /* Proves: no VM exits while the kernel unbinds any part of its memory, and it is killed right after. */
 Test(vms, the_kernel_lets_go_first, .timeout = 10)
 {
-	unsigned int n_exited = 0;
-	sd_event *event = NULL;
-	struct vms *vms = build(&event, &n_exited);
-	int pidfd;
-	pid_t pid = child_start(&pidfd);
+	struct tenants t;
 
-	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
-	cr_assert_eq(vms_kill(vms, 1, 7, 6), 0);
-	cr_assert(is_stopped(pid));
-	vms_unbound(vms, 2, 1);
-	vms_unbound(vms, 1, 1);
-	vms_unbound(vms, 1, 1);
-	cr_assert(lives(pid), "its other part is still bound");
-	vms_unbound(vms, 1, 2);
-	cr_assert(was_killed(pid));
-	vms_free(vms);
-	sd_event_unref(event);
+	tenants_start(&t);
+	cr_assert_eq(vms_kill(t.vms, 0, 7, 6), 0);
+	cr_assert(is_stopped(t.pids[0]));
+	vms_unbound(t.vms, 1, 1);
+	vms_unbound(t.vms, 0, 1);
+	vms_unbound(t.vms, 0, 1);
+	cr_assert(lives(t.pids[0]), "its other part is still bound");
+	vms_unbound(t.vms, 0, 2);
+	cr_assert(was_killed(t.pids[0]));
+	cr_assert(lives(t.pids[1]));
+	tenants_end(&t);
 }
 
 /* Proves: what is unbound before the kill is not waited for. */
 Test(vms, the_kernel_was_quicker, .timeout = 10)
 {
-	unsigned int n_exited = 0;
-	sd_event *event = NULL;
-	struct vms *vms = build(&event, &n_exited);
-	int pidfd;
-	pid_t pid = child_start(&pidfd);
+	struct tenants t;
 
-	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
-	vms_unbound(vms, 1, 0);
-	cr_assert(lives(pid));
-	cr_assert_eq(vms_kill(vms, 1, 7, 1), 0);
-	cr_assert(was_killed(pid));
-	vms_free(vms);
-	sd_event_unref(event);
+	tenants_start(&t);
+	vms_unbound(t.vms, 0, 0);
+	cr_assert(lives(t.pids[0]));
+	cr_assert_eq(vms_kill(t.vms, 0, 7, 1), 0);
+	cr_assert(was_killed(t.pids[0]));
+	tenants_end(&t);
 }
 
 /* Proves: a kernel that never lets go keeps no VM; each has the whole time, and its own. */
 Test(vms, the_kernel_never_lets_go, .timeout = 10)
 {
-	unsigned int n_exited = 0;
-	sd_event *event = NULL;
-	struct vms *vms = build(&event, &n_exited);
-	int first_fd, second_fd;
-	pid_t first = child_start(&first_fd), second = child_start(&second_fd);
+	struct tenants t;
 
-	cr_assert_eq(vms_add(vms, 1, 7, "x", first_fd), 0);
-	cr_assert_eq(vms_add(vms, 2, 7, "y", second_fd), 0);
-	cr_assert_eq(vms_kill(vms, 1, 7, 1), 0);
+	tenants_start(&t);
+	cr_assert_eq(vms_kill(t.vms, 0, 7, 1), 0);
 	usleep(100000);
-	cr_assert_eq(vms_kill(vms, 2, 7, 1), 0);
-	cr_assert(is_stopped(first) && is_stopped(second));
-	while (n_exited < 1)
-		cr_assert_geq(sd_event_run(event, 1000000), 0);
-	cr_assert(was_killed(first));
-	while (n_exited < 2)
-		cr_assert_geq(sd_event_run(event, 1000000), 0);
-	cr_assert(was_killed(second));
-	vms_free(vms);
-	sd_event_unref(event);
+	cr_assert_eq(vms_kill(t.vms, 1, 7, 1), 0);
+	cr_assert(is_stopped(t.pids[0]) && is_stopped(t.pids[1]));
+	run_until_exited(&t, 1);
+	cr_assert(was_killed(t.pids[0]));
+	run_until_exited(&t, 2);
+	cr_assert(was_killed(t.pids[1]));
+	tenants_end(&t);
+}
+
+/* Proves: with many VMs on a region the last one waits for as long as the kernel gets on. */
+Test(vms, the_kernel_unbinds_one_after_the_other, .timeout = 10)
+{
+	struct tenants t;
+	uint64_t begin;
+
+	tenants_start(&t);
+	cr_assert_eq(vms_kill(t.vms, 0, 7, 1), 0);
+	cr_assert_eq(vms_kill(t.vms, 1, 7, 1), 0);
+	usleep(VMS_HOLD_MS * 600);
+	vms_unbound(t.vms, 0, 0);
+	cr_assert(was_killed(t.pids[0]));
+	begin = clock_read_ns(CLOCK_MONOTONIC);
+	run_until_exited(&t, 2);
+	cr_assert(was_killed(t.pids[1]));
+	cr_assert_geq(clock_read_ns(CLOCK_MONOTONIC) - begin, VMS_HOLD_MS * UINT64_C(900000));
+	tenants_end(&t);
 }
 
 /* Proves: a daemon that ends leaves nobody stopped. */
 Test(vms, nobody_stays_stopped, .timeout = 10)
 {
-	unsigned int n_exited = 0;
-	sd_event *event = NULL;
-	struct vms *vms = build(&event, &n_exited);
-	int pidfd;
-	pid_t pid = child_start(&pidfd);
+	struct tenants t;
 
-	cr_assert_eq(vms_add(vms, 1, 7, "x", pidfd), 0);
-	cr_assert_eq(vms_kill(vms, 1, 7, 1), 0);
-	cr_assert(is_stopped(pid));
-	vms_free(vms);
-	sd_event_unref(event);
-	cr_assert(was_killed(pid));
+	tenants_start(&t);
+	cr_assert_eq(vms_kill(t.vms, 0, 7, 1), 0);
+	cr_assert(is_stopped(t.pids[0]));
+	tenants_end(&t);
+	cr_assert(was_killed(t.pids[0]));
 }
 
 Test(vms, readiness_is_told_until_it_is_taken, .timeout = 10)

@@ -96,11 +96,12 @@ struct iso_effect {
 	uint32_t lease_epoch;
 	uint32_t port;
 	uint64_t incident; /* 0: none */
-	uint32_t unbinding; /* KILL: a bit for each part of the lease that the kernel takes away by itself */
-	uint32_t note; /* enum iso_note_kind */
-	uint64_t at_ns; /* NOTE: when it happened */
-	uint64_t request; /* REPLY */
-	uint32_t reply; /* enum iso_reply */
+	/* KILL: a bit for each part of the lease that the kernel unbinds by itself now */
+	uint32_t unbinding;
+	uint32_t note;     /* enum iso_note_kind */
+	uint64_t at_ns;    /* NOTE: when it happened */
+	uint64_t request;  /* REPLY */
+	uint32_t reply;    /* enum iso_reply */
 	const char *text; /* NOTE, REPLY: one line for a person; valid until the next iso_step() */
 };
 

@@ -72,7 +72,7 @@ struct iso_completion {
 	char message[ISO_TEXT_BYTES]; /* why it failed, for people; may be empty */
 	uint32_t kernel_id; /* CREATE_REGION: regionN; CARVE: Y of daxX.Y */
 	uint32_t region_kernel_id; /* CARVE: X of daxX.Y */
-	struct iso_hpa_range range; /* CREATE_REGION, CARVE (first range) */
+	struct iso_hpa_range range; /* CREATE_REGION; CARVE: only where it starts */
 	uint32_t major; /* CARVE */
 	uint32_t minor;
 	uint64_t uevent_seqnum; /* CARVE: the kernel's counter when it was done */

@@ -158,8 +158,9 @@ prepare() {
 	fi
 	instances=()
 	for ((one = 0; one < n; one++)); do carve "$bytes"; done
-	victims=()
+	victims=() directories=()
 	for one in "${instances[@]}"; do
+		directories+=("$(readlink -f "$dax/devices/$one")")
 		rm -f "/run/daxmgr-lab/raw-$one"
 		bash "$vm" "/dev/$one" "/run/daxmgr-lab/raw-$one" &
 		victims+=($!)
@@ -181,11 +182,24 @@ clear_all() {
 memdev_lost() { [[ ! -e $memdev/driver ]]; }
 memdev_back() { [[ -e $memdev/driver ]] && find_decoder; }
 
+# As the daemon does it: an exit while the kernel unbinds the instance is not safe (docs/operations.md). The link below
+# bus/dax goes before the unbind, the directory after it.
+kill_what_is_unbound() {
+	local one
+	for one in "${!victims[@]}"; do
+		[[ -e ${directories[one]} ]] && continue
+		kill -KILL "${victims[one]}"
+		unset "victims[one]"
+	done
+	((${#victims[@]} == 0))
+}
+
 bring_back() {
 	local one
 	await memdev_lost
 	mark memdev lost
-	kill -KILL "${victims[@]}"
+	kill -STOP "${victims[@]}"
+	await kill_what_is_unbound
 	wait
 	mark processes gone
 	await memdev_back
