@@ -114,6 +114,7 @@ struct store {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	struct store_list queue;
+	uint64_t n_urgent; /* of the queue: what somebody waits for, or a restart needs */
 	struct store_list finished;
 	struct store_counters counters;
 	char problem[ISO_TEXT_BYTES]; /* goes away when a write succeeds */
@@ -135,6 +136,7 @@ void store_rows_free(struct store_rows *rows);
 void *store_thread(void *userdata);
 void store_list_add(struct store_list *list, struct store_item *item);
 void store_item_free(struct store_item *item);
+bool store_item_urgent(const struct store_item *item);
 
 /* store.c */
 int store_database_open(struct store *store);

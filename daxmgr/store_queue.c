@@ -134,13 +134,15 @@ struct store *store_free(struct store *store)
 static int enqueue(struct store *store, struct store_item *item)
 {
 	uint64_t room = item->kind == STORE_ITEM_EVENT ? STORE_QUEUE_MAX / 4 * 3 : STORE_QUEUE_MAX;
-	bool taken;
+	bool taken, urgent = store_item_urgent(item);
 
 	pthread_mutex_lock(&store->mutex);
 	taken = store->queue.n + store->counters.queued < room;
 	if (taken) {
+		if (urgent || !store->queue.first)
+			pthread_cond_signal(&store->wake);
 		store_list_add(&store->queue, item);
-		pthread_cond_signal(&store->wake);
+		store->n_urgent += urgent;
 	} else {
 		store->counters.refused++;
 	}
