@@ -123,6 +123,7 @@ struct store {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	struct store_list queue;
+	uint64_t n_urgent; /* of the queue: what somebody waits for, or a restart needs */
 	struct store_list finished;
 	struct store_counters counters;
 	char problem[ISO_TEXT_BYTES]; /* goes away when a write succeeds */
@@ -168,6 +169,7 @@ void store_rows_free(struct store_rows *rows);
 void *store_thread(void *userdata);
 void store_list_add(struct store_list *list, struct store_item *item);
 void store_item_free(struct store_item *item);
+bool store_item_urgent(const struct store_item *item);
 /* Puts in `problem` that and why the database cannot be written. */
 void store_describe_failure(struct store *store, int error);
 

@@ -153,15 +153,16 @@ static bool is_needed_at_start(const struct store_item *item)
 /* Takes the item. Events and notes, which come in storms, leave room for what matters more. */
 static int enqueue(struct store *store, struct store_item *item)
 {
-	bool storms = item->kind == STORE_ITEM_EVENT || item->kind == STORE_ITEM_NOTE;
-	uint64_t room = storms ? STORE_QUEUE_MAX / 4 * 3 : STORE_QUEUE_MAX;
-	bool taken;
+	bool taken, urgent = store_item_urgent(item);
+	uint64_t room = urgent ? STORE_QUEUE_MAX : STORE_QUEUE_MAX / 4 * 3;
 
 	pthread_mutex_lock(&store->mutex);
 	taken = store->queue.n + store->counters.queued < room;
 	if (taken) {
+		if (urgent || !store->queue.first)
+			pthread_cond_signal(&store->wake);
 		store_list_add(&store->queue, item);
-		pthread_cond_signal(&store->wake);
+		store->n_urgent += urgent;
 	} else {
 		store->counters.refused++;
 		store->missed |= is_needed_at_start(item);

@@ -21,6 +21,7 @@
 
 enum {
 	IDLE_SECONDS = 1,
+	GATHER_MS = 50, /* how long what only tells of the past waits for more */
 	BATCH_MAX = 2048, /* items in one transaction */
 	BUSY_ITEMS_MAX = 50000, /* written without a checkpoint while there is no idle moment */
 };
@@ -75,6 +76,11 @@ void store_item_free(struct store_item *item)
 static bool is_query(const struct store_item *item)
 {
 	return item->kind == STORE_ITEM_QUERY_INCIDENTS || item->kind == STORE_ITEM_QUERY_EVENTS;
+}
+
+bool store_item_urgent(const struct store_item *item)
+{
+	return item->kind != STORE_ITEM_EVENT && item->kind != STORE_ITEM_NOTE;
 }
 
 /* The database cannot take anything now, as opposed to this one item. */
@@ -372,6 +378,20 @@ static bool run_idle(struct store *store)
 	return true;
 }
 
+/* A loss makes hundreds of records: a transaction for each would take the CPUs from those that exit. */
+static void gather(struct store *store)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += GATHER_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (store->queue.first && !store->n_urgent && !store->stop && r == 0)
+		r = pthread_cond_timedwait(&store->wake, &store->mutex, &until);
+}
+
 /* Takes what is queued, or times out. Return: false when it is time to end. */
 static bool wait_for_work(struct store *store, struct store_list *list, bool *ret_idle)
 {
@@ -388,8 +408,10 @@ static bool wait_for_work(struct store *store, struct store_list *list, bool *re
 		else
 			r = pthread_cond_wait(&store->wake, &store->mutex);
 	}
+	gather(store);
 	*ret_idle = !store->queue.first && !store->stop;
 	list_move(list, &store->queue);
+	store->n_urgent = 0;
 	store->counters.queued = list->n;
 	stop = store->stop;
 	pthread_mutex_unlock(&store->mutex);

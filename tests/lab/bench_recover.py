@@ -18,7 +18,7 @@ from . import bench_recover_figures as figures
 from . import topology as topology_file
 from .__main__ import HERE, image_dir, product_dir
 from .bench_machine import Machine
-from .bench_recover_rounds import BYTES, SCRIPT, KernelBroke, ProductRounds, RawRounds
+from .bench_recover_rounds import BYTES, SCRIPT, RoundLost, ProductRounds, RawRounds
 from .errors import FormatError, LabError
 from .evidence import Evidence
 from .runner import Progress, Session
@@ -40,7 +40,7 @@ class Bench:
         self.args, self.keep, self.progress = args, keep, progress
         self.topology = topology_file.parse(HERE / "topologies" / f"{TOPOLOGY}.toml")
         self.rounds = {part: {} for part in PARTS}
-        self.broken = []    # what the kernel said, by round
+        self.broken = []    # what was not counted, and why
         self.boots = 0
         self.kernel = ""
         self.session = self.host = None
@@ -98,13 +98,13 @@ class Bench:
         self.rounds[part][tenants] = sorted(kept, key=lambda r: r.busy)[:wanted]
 
     def _round(self, part: str, tenants: int, folder: Path, cold: bool):
-        """One round, or None when the kernel did not do its part in it: then the next has another boot."""
+        """One round, or None when it says nothing: then the next has another boot."""
         try:
             if cold:
                 self._prepare(part, tenants)
             one = self.host.play(tenants, folder)
-        except KernelBroke as broke:
-            self.broken.append({"part": part, "tenants": tenants, "boot": self.boots, "kernel": str(broke)})
+        except RoundLost as broke:
+            self.broken.append({"part": part, "tenants": tenants, "boot": self.boots, "why": str(broke)})
             self.progress.line(f"{part:8} {tenants} tenants  not counted: {broke}")
             self._close()
             if len(self.broken) > BROKEN_MAX:
@@ -122,7 +122,7 @@ class Bench:
         return {
             "benchmark": "recover", "kernel": self.kernel, "rounds": self.args.rounds,
             "cpus": self.topology.cpus, "bytes": BYTES, "busy_limit_cpus": BUSY_CPUS, "results": results,
-            "boots": self.boots, "kernel_broke": self.broken,
+            "boots": self.boots, "not_counted": self.broken,
             "played": {part: {n: [asdict(r) for r in rounds] for n, rounds in by_tenants.items()}
                        for part, by_tenants in self.rounds.items()},
         }
@@ -137,9 +137,8 @@ def print_table(result: dict):
             print(line)
         if one["busy_cpus"] > BUSY_CPUS:
             print(f'  this machine was busy: others took up to {one["busy_cpus"]} CPUs')
-    for broke in result["kernel_broke"]:
-        print(f'\nNot counted, and followed by a new boot, because of the kernel ({broke["part"]}, '
-              f'{broke["tenants"]} tenants): {broke["kernel"]}')
+    for broke in result["not_counted"]:
+        print(f'\nNot counted, and followed by a new boot ({broke["part"]}, {broke["tenants"]} tenants): {broke["why"]}')
     print(f"\n{figures.LEGEND}")
 
 

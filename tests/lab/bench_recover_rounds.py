@@ -6,13 +6,14 @@ import re
 import shlex
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import payload
 from .demo_evidence import parse_trace
 from .errors import LabError
-from .guest import CODE_DIR, LAB_DIR, SOCKET, TRACE
+from .guest import CODE_DIR, LAB_DIR, SOCKET, TRACE, TRACE_LIVE
 from .scenario import Vm
 
 BYTES = 16 << 20
@@ -34,6 +35,10 @@ Memdevs={SERIAL:#x}
 LOST_SECONDS = 90
 QUIET_SECONDS = 1.5
 AFTERWARDS_SECONDS = 0.5    # the last QEMU is executed soon after its attach
+# Longer than any round takes that is not broken.
+UNDISTURBED_SECONDS = 1
+UNDISTURBED_SECONDS_EACH = 0.25
+FOLLOWERS = "pgrep -x journalctl; systemctl show -P MainPID daxlab-sampler"
 EVENTS_LIMIT = 500
 # Beside what the lab traces anyway: the moment in which a process is gone for its parent, and with that for its pidfd
 # (sched_process_exit comes before its memory is given back), and when a launcher has reached the manager.
@@ -54,8 +59,11 @@ LEASE_NOTE = re.compile(r"(\S+): \S+ -> (\S+)$")
 JOB_SAID = re.compile(r" result 0 .* in ([0-9.]+) ms ")
 
 
-class KernelBroke(LabError):
-    """The kernel complained of itself, or did not bind the memdev again: that round, and this boot, say nothing."""
+class RoundLost(LabError):
+    """
+    The kernel complained of itself or did not bind the memdev again, or the emulator let a VM hang: that round, and
+    this boot, say nothing.
+    """
 
 
 def wait_until(what: str, seconds: float, look):
@@ -63,7 +71,7 @@ def wait_until(what: str, seconds: float, look):
     deadline = time.monotonic() + seconds
     while not look():
         if time.monotonic() > deadline:
-            raise LabError(f"{what}: not within {seconds:g} s")
+            raise RoundLost(f"{what}: not within {seconds:g} s")
         time.sleep(0.05)
 
 
@@ -135,6 +143,17 @@ class _Rounds:
         self.guest = guest
         self.machine = machine
 
+    @contextmanager
+    def _undisturbed(self):
+        """The lab itself holds still: what it follows would take a tenth of the guest's CPUs; it reads that afterwards."""
+        pids = [word for word in self.guest.channel.must(FOLLOWERS).split() if word != "0"]
+        must = self.guest.channel.must
+        must(f"echo 0 > {TRACE_LIVE}/tracing_on && kill -STOP {' '.join(pids)}")
+        try:
+            yield
+        finally:
+            must(f"kill -CONT {' '.join(pids)}; echo 1 > {TRACE_LIVE}/tracing_on")
+
     def begin(self, tenants: int):
         """What has to be there before the first round of so many."""
 
@@ -144,13 +163,13 @@ class _Rounds:
     def _check_kernel(self) -> bool:
         bad = self.guest.journal.bad_kernel_records()
         if bad:
-            raise KernelBroke(bad[0].message)
+            raise RoundLost(bad[0].message)
         return False
 
     def _check_memdev(self, mark: int):
         given_up = [r.message for r in self.guest.journal.kernel(mark) if GIVEN_UP in r.message]
         if given_up:
-            raise KernelBroke(given_up[0])
+            raise RoundLost(given_up[0])
 
     def _usage(self) -> dict:
         """Microseconds of CPU by unit; "all" is everybody, kernel threads too."""
@@ -207,9 +226,10 @@ class ProductRounds(_Rounds):
         self._begin()
         mark, begin, before = guest.journal.mark(), guest.boottime_ns(), self._usage()
         with self.machine.watch() as watch:
-            guest.host.surprise_down(PORT)
-            # Nothing is asked of the guest meanwhile: its journal comes by itself.
-            wait_until("all VMs attached again", LOST_SECONDS, 
+            with self._undisturbed():
+                guest.host.surprise_down(PORT)
+                time.sleep(UNDISTURBED_SECONDS + UNDISTURBED_SECONDS_EACH * tenants)
+            wait_until("all VMs attached again", LOST_SECONDS,
                        lambda: self._check_kernel() or self._attached(mark) >= tenants)
         used = self._usage()
         time.sleep(AFTERWARDS_SECONDS)
@@ -330,10 +350,11 @@ class RawRounds(_Rounds):
         time.sleep(QUIET_SECONDS)
         self._begin()
         mark = self.guest.journal.mark()
-        with self.machine.watch() as watch:
+        with self.machine.watch() as watch, self._undisturbed():
             if not box:
                 self.guest.host.surprise_down(PORT)
-            thread.join()
+            time.sleep(UNDISTURBED_SECONDS + UNDISTURBED_SECONDS_EACH * tenants)
+        thread.join()
         self.guest.sync_journal()
         self._check_kernel()
         self._check_memdev(mark)
