@@ -17,6 +17,14 @@ enum {
 	STORE_SLOW_SECONDS = 5, /* a write that takes longer is said */
 };
 
+/*
+ * The intent, of a row of `regions`, that says whether its last creation may have
+ * left something half made: the last to make it, or a later one that went well.
+ */
+#define STORE_CREATION_INTENT                                                                      \
+	"(SELECT id FROM intents WHERE object = 'region ' || regions.name AND"                     \
+	" (state = 'done' OR kind = 'create-region') ORDER BY id DESC LIMIT 1)"
+
 enum store_item_kind {
 	STORE_ITEM_LEASE,
 	STORE_ITEM_LEASE_END,

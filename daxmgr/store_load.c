@@ -90,8 +90,7 @@ int store_load_regions(struct store *store,
 	static const char sql[] =
 		"SELECT name, ways, granularity, bytes, kernel_id, hpa_start, from_operator, boot_id,"
 		" coalesce((SELECT state != 'done' AND kind = 'create-region' FROM intents"
-		"  WHERE object = 'region ' || regions.name AND"
-		"  (state = 'done' OR kind = 'create-region') ORDER BY id DESC LIMIT 1), 0)"
+		"  WHERE id = " STORE_CREATION_INTENT "), 0)"
 		" FROM regions ORDER BY name";
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;

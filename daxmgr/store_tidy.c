@@ -4,7 +4,8 @@
  * together one in bytes: then the oldest goes first, events before finished
  * intents and operators' actions before timelines of closed incidents. What
  * decides what happens next is never dropped: leases, regions, open incidents
- * with their timelines, open intents.
+ * with their timelines, open intents, and of each region the intent that says
+ * how its last creation ended, however old.
  *
  * Freed pages are used again, so the file stays below the bound without being
  * rewritten.
@@ -18,6 +19,17 @@
 
 enum { ROUNDS_MAX = 64 };
 
+/*
+ * Intents that have ended, or that a later one about the same object has settled:
+ * nothing will ever end those. They go together with it or before it, or they
+ * would count again.
+ */
+#define INTENT_IS_HISTORY                                                                          \
+	"(state != 'open' OR EXISTS (SELECT 1 FROM intents AS later"                               \
+	" WHERE later.object = i.object AND later.id > i.id))"                                     \
+	" AND id NOT IN (SELECT intent FROM (SELECT " STORE_CREATION_INTENT                        \
+	" AS intent FROM regions) WHERE intent IS NOT NULL)"
+
 /* Statements take the number of rows that are kept. */
 static const struct {
 	const char *sql;
@@ -25,7 +37,7 @@ static const struct {
 } bounds[] = {
 	{"DELETE FROM events WHERE id <= (SELECT max(id) - ?1 FROM events)", STORE_EVENTS_MAX},
 	{"DELETE FROM actions WHERE id <= (SELECT max(id) - ?1 FROM actions)", STORE_ACTIONS_MAX},
-	{"DELETE FROM intents WHERE state != 'open' AND id <= (SELECT max(id) - ?1 FROM intents)",
+	{"DELETE FROM intents AS i WHERE id <= (SELECT max(id) - ?1 FROM intents) AND " INTENT_IS_HISTORY,
 	 STORE_ACTIONS_MAX},
 	{"DELETE FROM timeline WHERE seq <= (SELECT max(seq) - ?1 FROM timeline) AND"
 	 " (incident IS NULL OR incident NOT IN (SELECT id FROM incidents WHERE open))",
@@ -34,16 +46,13 @@ static const struct {
 	{"DELETE FROM incidents WHERE NOT open AND id <= (SELECT max(id) - ?1 FROM incidents) AND"
 	 " id NOT IN (SELECT incident FROM timeline WHERE incident IS NOT NULL)",
 	 STORE_INCIDENTS_MAX},
-	/* Settled by a later one about the same object: nothing will ever end it. */
-	{"DELETE FROM intents AS i WHERE state = 'open' AND id <= (SELECT max(id) - ?1 FROM intents) AND"
-	 " EXISTS (SELECT 1 FROM intents AS later WHERE later.object = i.object AND later.id > i.id)",
-	 STORE_ACTIONS_MAX},
 };
 
 /* A part of the oldest, in the order in which they are given up for bytes. Each takes at most ?1 rows. */
 static const char *const oldest[] = {
 	"DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?1)",
-	"DELETE FROM intents WHERE id IN (SELECT id FROM intents WHERE state != 'open' ORDER BY id LIMIT ?1)",
+	"DELETE FROM intents WHERE id IN (SELECT id FROM intents AS i WHERE " INTENT_IS_HISTORY
+	" ORDER BY id LIMIT ?1)",
 	"DELETE FROM actions WHERE id IN (SELECT id FROM actions ORDER BY id LIMIT ?1)",
 	"DELETE FROM timeline WHERE seq IN (SELECT seq FROM timeline WHERE incident IS NULL OR"
 	" incident NOT IN (SELECT id FROM incidents WHERE open) ORDER BY seq LIMIT ?1)",

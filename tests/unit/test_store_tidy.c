@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * History has bounds, and what decides what happens next is outside of them:
- * leases, regions, open incidents with their timelines, open intents.
+ * leases, regions, open incidents with their timelines, open intents, and how a
+ * region's last creation ended.
  */
 #include <criterion/criterion.h>
 
@@ -136,5 +137,104 @@ Test(store_tidy, bounds_in_rows)
 	cr_assert_eq(number(f.store, "SELECT count(*) FROM timeline"), STORE_NOTES_MAX + 1000);
 	cr_assert_eq(number(f.store, "SELECT count(*) FROM incidents"), STORE_INCIDENTS_MAX + 1);
 	cr_assert_eq(number(f.store, "SELECT max(id) FROM incidents"), 11000);
+	fixture_teardown(&f);
+}
+
+/* What was done about region "left", and whether its creation counts as cut short after that. */
+struct creation {
+	const char *intents; /* kind and state, oldest first */
+	bool interrupted;
+};
+
+static const struct creation creations[] = {
+	{"('create-region', 'failed')", true},
+	{"('create-region', 'done'), ('create-region', 'failed')", true},
+	{"('create-region', 'failed'), ('clear-region', 'failed')", true},
+	{"('create-region', 'open'), ('clear-region', 'failed')", true},
+	{"('create-region', 'open'), ('create-region', 'done')", false},
+	{"('create-region', 'failed'), ('clear-region', 'done')", false},
+	{"('create-region', 'open'), ('clear-region', 'done'), ('refill-region', 'failed')", false},
+};
+
+/* The intents of region "left", and enough of others behind them to make them old. */
+static void add_creation(struct store *store, const struct creation *creation, int others)
+{
+	char sql[1024];
+
+	snprintf(
+		sql, sizeof(sql),
+		"WITH old(kind, state) AS (VALUES %s)"
+		" INSERT INTO intents(run, operation, kind, object, epoch, boot_id, state, begun_us)"
+		" SELECT 'old', row_number() OVER (), kind, 'region left', 1, 'b', state, 1 FROM old;"
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+		" INSERT INTO intents(run, operation, kind, object, epoch, boot_id, state, begun_us)"
+		" SELECT 'later', i, 'carve', 'instance in left', 1, 'b', 'done', 1 FROM n",
+		creation->intents, others);
+	cr_assert_eq(sqlite3_exec(store->db, sql, NULL, NULL, NULL), SQLITE_OK, "%s",
+		     sqlite3_errmsg(store->db));
+}
+
+static void expect_creation(struct store_fixture *f, const struct creation *creation)
+{
+	struct store_loaded loaded;
+
+	fixture_load(f, &loaded);
+	cr_assert_eq(loaded.n_regions, 1);
+	cr_assert_eq(loaded.region.creation_interrupted, creation->interrupted, "after %s",
+		     creation->intents);
+}
+
+static void open_with_creation(struct store_fixture *f, const struct creation *creation, int others)
+{
+	struct iso_restore_region region = fixture_region();
+
+	fixture_setup(f);
+	fixture_open(f, BOOT);
+	fixture_start(f);
+	store_save_region(f->store, &region, 0);
+	f->store = store_free(f->store);
+	fixture_open(f, BOOT);
+	add_creation(f->store, creation, others);
+	expect_creation(f, creation);
+}
+
+/* Proves: what a region's last creation may have left is still known when everything about it is old. */
+Test(store_tidy, how_a_creation_ended_is_kept_in_bytes)
+{
+	for (size_t i = 0; i < sizeof(creations) / sizeof(creations[0]); i++) {
+		struct store_fixture f;
+
+		open_with_creation(&f, &creations[i], 100);
+		cr_assert_eq(store_shrink(f.store->db, 1), SQLITE_OK);
+		expect_creation(&f, &creations[i]);
+		cr_assert_eq(number(f.store, "SELECT count(*) FROM intents"), 1, "after %s",
+			     creations[i].intents);
+		fixture_teardown(&f);
+	}
+}
+
+Test(store_tidy, how_a_creation_ended_is_kept_in_rows)
+{
+	for (size_t i = 0; i < sizeof(creations) / sizeof(creations[0]); i++) {
+		struct store_fixture f;
+
+		open_with_creation(&f, &creations[i], STORE_ACTIONS_MAX + 10);
+		store_tidy(f.store);
+		expect_creation(&f, &creations[i]);
+		cr_assert_eq(number(f.store, "SELECT count(*) FROM intents"), STORE_ACTIONS_MAX + 1,
+			     "after %s", creations[i].intents);
+		fixture_teardown(&f);
+	}
+}
+
+/* Proves: a region that is forgotten leaves no intents behind for ever. */
+Test(store_tidy, a_forgotten_region)
+{
+	struct store_fixture f;
+
+	open_with_creation(&f, &creations[0], 100);
+	cr_assert_eq(sqlite3_exec(f.store->db, "DELETE FROM regions", NULL, NULL, NULL), SQLITE_OK);
+	cr_assert_eq(store_shrink(f.store->db, 1), SQLITE_OK);
+	cr_assert_eq(number(f.store, "SELECT count(*) FROM intents"), 0);
 	fixture_teardown(&f);
 }
