@@ -12,6 +12,8 @@
 #include "log.h"
 #include "notify.h"
 
+#define STOPS_PATH "/run/daxmgr/stopped"
+
 enum { SPARE_WORKERS = 6 }; /* as many as a recovery keeps busy at once */
 
 static void queue_push(struct event_queue *queue, const struct iso_event *event)
@@ -125,6 +127,19 @@ static void on_job(void *userdata, const struct job_reply *reply, int snapshot_f
 		say_status(daemon);
 }
 
+static int build_vms(struct daemon *daemon, uint32_t room)
+{
+	int r = vms_new(daemon->event, PRIORITY_EXIT, room, on_exited, daemon, &daemon->vms);
+
+	if (r < 0)
+		return r;
+	r = vms_remember_stops(daemon->vms, STOPS_PATH);
+	if (r < 0)
+		log_line(LOG_WARNING, "what is stopped cannot be written down: %s: %s", STOPS_PATH,
+			 strerror(-r));
+	return 0;
+}
+
 static int build_engine(struct daemon *daemon)
 {
 	struct iso_limits limits;
@@ -141,8 +156,7 @@ static int build_engine(struct daemon *daemon)
 	daemon->engine = iso_engine_init(daemon->engine_memory, bytes, &limits, &policy);
 	if (!daemon->engine)
 		return -EINVAL;
-	return vms_new(daemon->event, PRIORITY_EXIT, limits.leases, on_exited, daemon,
-		       &daemon->vms);
+	return build_vms(daemon, limits.leases);
 }
 
 static int read_boot_id(struct daemon *daemon)
@@ -266,6 +280,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->store = store_free(daemon->store);
 	daemon->vms = vms_free(daemon->vms);
 	sd_event_source_disable_unref(daemon->timer);
+	sd_event_source_disable_unref(daemon->resume_timer);
 	while ((request = daemon->requests)) {
 		daemon->requests = request->next;
 		if (request->pidfd >= 0)

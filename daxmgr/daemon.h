@@ -65,6 +65,7 @@ struct daemon {
 	sd_event *event;
 	sd_event_source *timer;
 	sd_event_source *trace_timer;
+	sd_event_source *resume_timer;
 	const struct config *config;
 	void *engine_memory;
 	struct iso_engine *engine;
@@ -77,6 +78,8 @@ struct daemon {
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;
+	uint64_t look; /* operation of the last look at the host, and when it began */
+	uint64_t look_began_ns;
 	char boot_id[STORE_BOOT_ID_BYTES];
 	char trace_problem[ISO_TEXT_BYTES]; /* empty: works */
 	char uevent_problem[ISO_TEXT_BYTES];
@@ -119,6 +122,10 @@ void sources_close(struct daemon *daemon);
 
 /* restore.c: what configuration and store say, as events before the first observation */
 int restore_all(struct daemon *daemon);
+/* resume.c: VMs that an earlier daemon left stopped, after a look at the host that began then */
+void resume_stopped(struct daemon *daemon, uint64_t looked_ns);
+/* Says that of one that was just restored. */
+void resume_tell(const struct daemon *daemon, uint32_t lease, const char *name);
 /* save.c: what the engine believes, as rows */
 void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);

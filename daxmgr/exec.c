@@ -120,8 +120,13 @@ static void exec_job(struct daemon *daemon, const struct iso_effect *effect)
 {
 	struct job_request request;
 	uint32_t lane = job_build(daemon->engine, effect, &request);
-	int r = worker_pool_submit(daemon->workers, lane, &request);
+	int r;
 
+	if (effect->kind == ISO_EFFECT_OBSERVE) {
+		daemon->look = effect->operation;
+		daemon->look_began_ns = clock_boottime_ns();
+	}
+	r = worker_pool_submit(daemon->workers, lane, &request);
 	if (r < 0) {
 		store_intent_done(daemon->store, effect->operation, r);
 		complete(daemon, effect->operation, r, "the worker's queue is full");
@@ -197,6 +202,8 @@ void exec_stored(void *userdata, uint64_t token, int result)
 static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, int fd)
 {
 	struct iso_event event = {.kind = ISO_EVENT_SNAPSHOT};
+	uint64_t looked_ns = daemon->look_began_ns;
+	bool is_last = reply->completion.operation == daemon->look;
 	struct snapshot_file file = SNAPSHOT_FILE_NULL;
 	int r = snapshot_file_open(fd, &file);
 
@@ -208,6 +215,8 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 	event.answers = reply->completion.operation;
 	daemon_step(daemon, &event);
 	complete(daemon, reply->completion.operation, 0, "");
+	if (is_last)
+		resume_stopped(daemon, looked_ns);
 	daemon->ready = true;
 	snapshot_file_close(&file);
 }

@@ -51,6 +51,7 @@ static void adopt_process(struct daemon *daemon, const char *name, pid_t pid, in
 		return;
 	}
 	log_line(LOG_INFO, "%s: process %d adopted", name, pid);
+	resume_tell(daemon, index, name);
 	/* The kill that was recorded before the crash may not have been sent. */
 	if (lease.state == ISO_LEASE_KILLED)
 		vms_kill(daemon->vms, index, lease.epoch, 0);
@@ -164,6 +165,6 @@ int restore_all(struct daemon *daemon)
 	if (hold.hold)
 		restore_kept_processes(daemon);
 	/* A process that no stored lease speaks of is not ours to hold. */
-	vms_drop_stored(daemon->vms);
+	vms_settle(daemon->vms);
 	return r < 0 ? r : 0;
 }

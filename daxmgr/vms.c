@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "log.h"
 #include "notify.h"
+#include "stops.h"
 
 static const char stored_prefix[] = "vm-";
 
@@ -31,12 +32,15 @@ struct vm {
 	uint64_t kill_at_us; /* CLOCK_MONOTONIC; 0: not stopped by us */
 	uint32_t unbinding;  /* parts it was stopped for */
 	uint32_t unbound;    /* parts the kernel has let go of */
+	bool left_stopped;   /* by an earlier daemon, and what of it is not decided */
+	uint64_t trusted_ns; /* CLOCK_BOOTTIME: whose memory is there then keeps it */
 	char name[ISO_NAME_BYTES];
 };
 
 struct vms {
 	sd_event *event;
 	sd_event_source *hold;
+	struct stops *stops; /* NULL: not remembered */
 	int64_t priority;
 	vms_exited_t exited;
 	void *userdata;
@@ -66,10 +70,10 @@ int vms_pidfd_pid(int pidfd, pid_t *ret)
 	return -EBADF; /* not a pidfd */
 }
 
-/* Field 22 of /proc/PID/stat; the name before it may hold blanks and brackets. */
-static int read_process_start(pid_t pid, uint64_t *ret)
+/* Fields 3 and 22 of /proc/PID/stat; the name before them may hold blanks and brackets. */
+static int read_process(pid_t pid, char *ret_state, uint64_t *ret_start)
 {
-	char path[32], line[1024];
+	char path[32], line[1024], state;
 	_cleanup_fclose_ FILE *file = NULL;
 	unsigned long long start;
 	const char *at;
@@ -80,11 +84,12 @@ static int read_process_start(pid_t pid, uint64_t *ret)
 		return -ESRCH;
 	at = strrchr(line, ')');
 	if (!at || sscanf(at + 1,
-			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
+			  " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
 			  " %*d %*d %*d %llu",
-			  &start) != 1)
+			  &state, &start) != 2)
 		return -EBADMSG;
-	*ret = start;
+	*ret_state = state;
+	*ret_start = start;
 	return 0;
 }
 
@@ -92,6 +97,7 @@ int vms_open_process(pid_t pid, uint64_t process_start)
 {
 	struct pollfd poll_exit = {.events = POLLIN};
 	uint64_t start;
+	char state;
 
 	if (pid <= 1 || !process_start)
 		return -ESRCH;
@@ -99,7 +105,7 @@ int vms_open_process(pid_t pid, uint64_t process_start)
 	if (poll_exit.fd < 0)
 		return -ESRCH;
 	/* The pidfd holds the process: what is read now is about it, or it has exited. */
-	if (read_process_start(pid, &start) < 0 || start != process_start ||
+	if (read_process(pid, &state, &start) < 0 || start != process_start ||
 	    poll(&poll_exit, 1, 0) != 0) {
 		close(poll_exit.fd);
 		return -ESRCH;
@@ -117,10 +123,21 @@ static int send_signal(const struct vm *vm, int number)
 	return syscall(SYS_pidfd_send_signal, vm->pidfd, number, NULL, 0) < 0 ? -errno : 0;
 }
 
+static uint32_t place_of(const struct vm *vm)
+{
+	return (uint32_t)(vm - vm->vms->vms);
+}
+
+/* Who dies in between kills once more at its next start. */
 static int vm_kill(struct vm *vm)
 {
+	int r;
+
 	vm->kill_at_us = 0;
-	return send_signal(vm, SIGKILL);
+	vm->left_stopped = false;
+	r = send_signal(vm, SIGKILL);
+	stops_clear(vm->vms->stops, place_of(vm));
+	return r;
 }
 
 /* Those whose time is over are killed; the timer runs for the next one. */
@@ -166,6 +183,7 @@ static int vm_stop(struct vm *vm)
 	sd_event_source *hold = vm->vms->hold;
 	int enabled = SD_EVENT_OFF;
 
+	stops_set(vm->vms->stops, place_of(vm), vm->pid, vm->process_start);
 	if (send_signal(vm, SIGSTOP) < 0)
 		return vm_kill(vm);
 	vm->kill_at_us = hold_end_us();
@@ -203,6 +221,36 @@ int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exite
 	return 0;
 }
 
+/* One that stays there by mistake is of an exited process: the next start tells it apart. */
+static void unstore_fd(const char *name)
+{
+	char message[ISO_NAME_BYTES + 64];
+
+	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s%s", stored_prefix, name);
+	notify_send(message, -1);
+}
+
+/* What nobody took is let go of. */
+static void drop_stored(struct vms *vms)
+{
+	for (int i = 0; i < vms->n_stored; i++) {
+		if (!vms->stored_names[i])
+			continue;
+		if (!strncmp(vms->stored_names[i], stored_prefix, strlen(stored_prefix)))
+			unstore_fd(vms->stored_names[i] + strlen(stored_prefix));
+		close(SD_LISTEN_FDS_START + i);
+		free(vms->stored_names[i]);
+	}
+	free(vms->stored_names);
+	vms->stored_names = NULL;
+	vms->n_stored = 0;
+}
+
+int vms_remember_stops(struct vms *vms, const char *path)
+{
+	return stops_open(path, vms->room, &vms->stops);
+}
+
 static void vm_close(struct vm *vm)
 {
 	vm->source = sd_event_source_disable_unref(vm->source);
@@ -213,6 +261,8 @@ static void vm_close(struct vm *vm)
 	vm->process_start = 0;
 	vm->kill_at_us = 0;
 	vm->unbinding = vm->unbound = 0;
+	vm->left_stopped = false;
+	vm->trusted_ns = 0;
 }
 
 struct vms *vms_free(struct vms *vms)
@@ -226,7 +276,8 @@ struct vms *vms_free(struct vms *vms)
 			vm_kill(&vms->vms[i]);
 		vm_close(&vms->vms[i]);
 	}
-	vms_drop_stored(vms);
+	drop_stored(vms);
+	stops_free(vms->stops);
 	sd_event_source_disable_unref(vms->hold);
 	sd_event_unref(vms->event);
 	free(vms);
@@ -248,13 +299,19 @@ static void store_fd(const struct vm *vm)
 			 vm->name, strerror(-r));
 }
 
-/* One that stays there by mistake is of an exited process: the next start tells it apart. */
-static void unstore_fd(const char *name)
+static uint64_t trusted_from_ns(void)
 {
-	char message[ISO_NAME_BYTES + 64];
+	return clock_boottime_ns() + UINT64_C(1000000) * VMS_HOLD_MS;
+}
 
-	snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s%s", stored_prefix, name);
-	notify_send(message, -1);
+/* It is still to be known to the next daemon if this one dies, too. */
+static void note_left_stopped(struct vm *vm)
+{
+	vm->left_stopped = stops_was_left(vm->vms->stops, vm->pid, vm->process_start);
+	if (!vm->left_stopped)
+		return;
+	vm->trusted_ns = trusted_from_ns();
+	stops_set(vm->vms->stops, place_of(vm), vm->pid, vm->process_start);
 }
 
 static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -272,9 +329,11 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *use
 int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, int pidfd)
 {
 	struct vm *vm = &vms->vms[lease];
+	char state;
 	int r;
 
 	vm_close(vm);
+	stops_clear(vms->stops, lease);
 	vm->pidfd = pidfd;
 	vm->epoch = epoch;
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
@@ -284,7 +343,8 @@ int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, i
 		return r;
 	}
 	if (vm->pid)
-		read_process_start(vm->pid, &vm->process_start);
+		read_process(vm->pid, &state, &vm->process_start);
+	note_left_stopped(vm);
 	r = sd_event_add_io(vms->event, &vm->source, pidfd, EPOLLIN, on_pidfd, vm);
 	if (r < 0) {
 		vm_close(vm);
@@ -301,7 +361,8 @@ int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding
 
 	if (vm->pidfd < 0 || vm->epoch != epoch)
 		return -ENOENT;
-	vm->unbinding = unbinding & ~vm->unbound;
+	/* What the kernel was at when an earlier daemon stopped it is not known. */
+	vm->unbinding = vm->left_stopped ? UINT32_MAX : unbinding & ~vm->unbound;
 	return vm->unbinding ? vm_stop(vm) : vm_kill(vm);
 }
 
@@ -311,9 +372,12 @@ static void hold_longer(struct vms *vms)
 	uint64_t kill_at_us = hold_end_us();
 	uint32_t i;
 
-	for (i = 0; i < vms->room; i++)
+	for (i = 0; i < vms->room; i++) {
 		if (vms->vms[i].kill_at_us)
 			vms->vms[i].kill_at_us = kill_at_us;
+		if (vms->vms[i].left_stopped)
+			vms->vms[i].trusted_ns = trusted_from_ns();
+	}
 }
 
 void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part)
@@ -328,12 +392,39 @@ void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part)
 		vm_kill(vm);
 }
 
+bool vms_was_left_stopped(const struct vms *vms, uint32_t lease)
+{
+	return vms->vms[lease].left_stopped;
+}
+
+bool vms_continue(struct vms *vms, uint32_t lease, uint64_t looked_ns)
+{
+	struct vm *vm = &vms->vms[lease];
+
+	if (!vm->left_stopped || vm->kill_at_us || looked_ns < vm->trusted_ns)
+		return false;
+	vm->left_stopped = false;
+	send_signal(vm, SIGCONT);
+	stops_clear(vms->stops, lease);
+	return true;
+}
+
+bool vms_is_stopped(const struct vms *vms, uint32_t lease)
+{
+	uint64_t start;
+	char state;
+
+	return read_process(vms->vms[lease].pid, &state, &start) == 0 && state == 'T' &&
+	       start == vms->vms[lease].process_start;
+}
+
 void vms_forget(struct vms *vms, uint32_t lease)
 {
 	struct vm *vm = &vms->vms[lease];
 
 	if (vm->pidfd < 0)
 		return;
+	stops_clear(vms->stops, lease);
 	unstore_fd(vm->name);
 	vm_close(vm);
 }
@@ -404,19 +495,12 @@ bool vms_left_stored(const struct vms *vms, char *name, size_t room)
 	return false;
 }
 
-void vms_drop_stored(struct vms *vms)
+void vms_settle(struct vms *vms)
 {
-	int i;
+	int r;
 
-	for (i = 0; i < vms->n_stored; i++) {
-		if (!vms->stored_names[i])
-			continue;
-		if (!strncmp(vms->stored_names[i], stored_prefix, strlen(stored_prefix)))
-			unstore_fd(vms->stored_names[i] + strlen(stored_prefix));
-		close(SD_LISTEN_FDS_START + i);
-		free(vms->stored_names[i]);
-	}
-	free(vms->stored_names);
-	vms->stored_names = NULL;
-	vms->n_stored = 0;
+	drop_stored(vms);
+	r = stops_settle(vms->stops);
+	if (r < 0)
+		log_line(LOG_WARNING, "what is stopped cannot be written down: %s", strerror(-r));
 }

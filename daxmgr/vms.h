@@ -25,6 +25,13 @@ typedef void (*vms_exited_t)(void *userdata, uint32_t lease, uint32_t epoch);
 int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exited, void *userdata,
 	    struct vms **ret);
 
+/*
+ * What is stopped is written down at `path` (stops.h) from now on, and what an
+ * earlier daemon wrote down there is known. Without it all goes as well, but who
+ * was stopped by a daemon that died stays so. Return: 0 or negative errno.
+ */
+int vms_remember_stops(struct vms *vms, const char *path);
+
 /* Closes all; VMs live on, their pidfds stay in the fd store. NULL is fine. */
 struct vms *vms_free(struct vms *vms);
 
@@ -53,6 +60,27 @@ int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding
  */
 void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part);
 
+/*
+ * A daemon that dies between the two signals leaves a stopped VM behind. It stays
+ * so until vms_kill(), which gives the kernel its time as above, or
+ * vms_continue(). Return: whether the VM of a lease is such a one.
+ */
+bool vms_was_left_stopped(const struct vms *vms, uint32_t lease);
+
+/*
+ * The memory of a VM that was left stopped is as it was, says a look at the host
+ * that began at `looked_ns` (CLOCK_BOOTTIME). It goes on, unless the kernel may
+ * have been about to unbind then: it has VMS_HOLD_MS for that, as above, from
+ * vms_add() on. Return: whether it goes on.
+ */
+bool vms_continue(struct vms *vms, uint32_t lease, uint64_t looked_ns);
+
+/* Whether the VM of a lease is stopped, by whomever (QEMU's own `stop` is nothing of that kind). */
+bool vms_is_stopped(const struct vms *vms, uint32_t lease);
+
+/* All that an earlier daemon left was added or is nobody's: a later one need not know of it. */
+void vms_settle(struct vms *vms);
+
 /* Forgets the process of a lease, also in the fd store. */
 void vms_forget(struct vms *vms, uint32_t lease);
 
@@ -68,9 +96,6 @@ int vms_take_stored(struct vms *vms, const char *name, pid_t *ret_pid);
 
 /* Name of a lease of which the fd store holds a pidfd that nobody took. Return: false when there is none. */
 bool vms_left_stored(const struct vms *vms, char *name, size_t room);
-
-/* Closes what was left in the fd store and nobody took. */
-void vms_drop_stored(struct vms *vms);
 
 /*
  * When the process of a lease started, in ticks since boot; together with its

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The pidfds of virtual machines and the service manager that keeps them:
- * proves that a manager that does not listen stops nothing, and that of several
- * descriptors kept under one name the living process is found.
+ * proves that a manager that does not listen stops nothing, that of several
+ * descriptors kept under one name the living process is found, and that nobody
+ * stays stopped whom a daemon has stopped.
  */
 #include <criterion/criterion.h>
 
@@ -247,6 +248,172 @@ Test(vms, the_kernel_unbinds_one_after_the_other, .timeout = 10)
 	tenants_end(&t);
 }
 
+/* ---- a daemon that dies between the two signals ---- */
+
+static char stops_path[64];
+
+static void stops_begin(void)
+{
+	snprintf(stops_path, sizeof(stops_path), "/tmp/daxmgr-test-stops-%d", getpid());
+	unlink(stops_path);
+}
+
+static void stops_end(void)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s.new", stops_path);
+	unlink(path);
+	unlink(stops_path);
+}
+
+/* Stops the first process as the VM of lease 3, and dies with the second not stopped yet. */
+static void stop_and_die(const pid_t *pids)
+{
+	struct vms *vms;
+	sd_event *event = NULL;
+	unsigned int n_exited = 0;
+
+	vms = build(&event, &n_exited);
+	if (vms_remember_stops(vms, stops_path) < 0)
+		_exit(1);
+	vms_settle(vms);
+	for (uint32_t i = 0; i < TENANTS; i++)
+		if (vms_add(vms, 3 - i, 7, "x", pidfd_open(pids[i], 0)) < 0)
+			_exit(2);
+	if (vms_kill(vms, 3, 7, 1) < 0)
+		_exit(3);
+	kill(getpid(), SIGKILL);
+}
+
+/* Two VMs, whose daemon has died and left one of them stopped. */
+static void children_of_the_dead(pid_t *pids)
+{
+	pid_t daemon;
+	int status, pidfd;
+
+	stops_begin();
+	for (int i = 0; i < TENANTS; i++) {
+		pids[i] = child_start(&pidfd);
+		close(pidfd);
+	}
+	daemon = fork();
+	if (daemon == 0)
+		stop_and_die(pids);
+	waitpid(daemon, &status, 0);
+	cr_assert(WIFSIGNALED(status), "step %d", WEXITSTATUS(status));
+	cr_assert(is_stopped(pids[0]));
+	cr_assert(lives(pids[1]));
+}
+
+/* The next daemon: leases have other numbers. */
+static void next_daemon(struct tenants *t, const pid_t *pids)
+{
+	*t = (struct tenants){0};
+	t->vms = build(&t->event, &t->n_exited);
+	cr_assert_eq(vms_remember_stops(t->vms, stops_path), 0);
+	for (uint32_t i = 0; i < TENANTS; i++) {
+		t->pids[i] = pids[i];
+		cr_assert_eq(vms_add(t->vms, i, 9, "x", pidfd_open(pids[i], 0)), 0);
+	}
+}
+
+static bool is_continued(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, WCONTINUED | WNOHANG) == pid && WIFCONTINUED(status);
+}
+
+/* Proves: who has lost nothing goes on, but not before the kernel had its time to unbind. */
+Test(vms, who_was_left_stopped_goes_on, .timeout = 10)
+{
+	uint64_t begin = clock_boottime_ns();
+	pid_t pids[TENANTS];
+	struct tenants t;
+
+	children_of_the_dead(pids);
+	next_daemon(&t, pids);
+	vms_settle(t.vms);
+	cr_assert(vms_was_left_stopped(t.vms, 0) && vms_is_stopped(t.vms, 0));
+	cr_assert(!vms_was_left_stopped(t.vms, 1) && !vms_is_stopped(t.vms, 1));
+	cr_assert_not(vms_continue(t.vms, 1, UINT64_MAX), "nobody has stopped it");
+	cr_assert_not(vms_continue(t.vms, 0, clock_boottime_ns()), "the look came too early");
+	vms_unbound(t.vms, 1, 0);
+	cr_assert_not(vms_continue(t.vms, 0, begin + VMS_HOLD_MS * UINT64_C(1000000)),
+		      "the kernel is still at it");
+	cr_assert_not(is_continued(pids[0]));
+	cr_assert(vms_continue(t.vms, 0, clock_boottime_ns() + VMS_HOLD_MS * UINT64_C(1000000)));
+	cr_assert(is_continued(pids[0]));
+	cr_assert_not(vms_was_left_stopped(t.vms, 0));
+	tenants_end(&t);
+
+	next_daemon(&t, pids);
+	cr_assert_not(vms_was_left_stopped(t.vms, 0), "that is over");
+	tenants_end(&t);
+	stops_end();
+}
+
+/* Proves: who has lost memory is killed, and after the time that the kernel may need. */
+Test(vms, who_was_left_stopped_is_killed, .timeout = 10)
+{
+	uint64_t begin;
+	pid_t pids[TENANTS];
+	struct tenants t;
+
+	children_of_the_dead(pids);
+	next_daemon(&t, pids);
+	vms_settle(t.vms);
+	begin = clock_read_ns(CLOCK_MONOTONIC);
+	cr_assert_eq(vms_kill(t.vms, 0, 9, 0), 0);
+	cr_assert_not(vms_continue(t.vms, 0, UINT64_MAX), "it is as good as dead");
+	cr_assert(lives(pids[0]));
+	run_until_exited(&t, 1);
+	cr_assert(was_killed(pids[0]));
+	cr_assert_geq(clock_read_ns(CLOCK_MONOTONIC) - begin, VMS_HOLD_MS * UINT64_C(900000));
+	cr_assert(lives(pids[1]));
+	tenants_end(&t);
+	stops_end();
+}
+
+/* Proves: the next daemon may die, too, before or after it has taken over, or end in order. */
+Test(vms, left_stopped_over_and_over, .timeout = 10)
+{
+	pid_t pids[TENANTS];
+	struct tenants t;
+
+	children_of_the_dead(pids);
+	for (int i = 0; i < 4; i++) {
+		next_daemon(&t, pids);
+		if (i % 2)
+			vms_settle(t.vms);
+		cr_assert(vms_was_left_stopped(t.vms, 0), "daemon %d", i);
+		tenants_end(&t);
+	}
+	cr_assert(lives(pids[0]));
+	cr_assert_not(is_continued(pids[0]));
+	stops_end();
+}
+
+/* Proves: who was stopped by somebody else is told from those, and let alone. */
+Test(vms, who_was_stopped_by_another_stays, .timeout = 10)
+{
+	pid_t pids[TENANTS];
+	struct tenants t;
+
+	children_of_the_dead(pids);
+	kill(pids[1], SIGSTOP);
+	cr_assert(is_stopped(pids[1]));
+	next_daemon(&t, pids);
+	vms_settle(t.vms);
+	cr_assert(vms_is_stopped(t.vms, 1));
+	cr_assert_not(vms_was_left_stopped(t.vms, 1));
+	cr_assert_not(vms_continue(t.vms, 1, UINT64_MAX));
+	cr_assert_not(is_continued(pids[1]));
+	tenants_end(&t);
+	stops_end();
+}
+
 /* Proves: a daemon that ends leaves nobody stopped. */
 Test(vms, nobody_stays_stopped, .timeout = 10)
 {
@@ -304,7 +471,7 @@ static int take_as_service(int first, int second, pid_t living)
 		return 2;
 	if (vms_take_stored(vms, "x", &pid) != -ENOENT)
 		return 3;
-	vms_drop_stored(vms);
+	vms_settle(vms);
 	if (vms_add(vms, 0, 1, "x", fd) < 0 || vms_kill(vms, 0, 1, 0) < 0)
 		return 4;
 	return 0;
