@@ -360,6 +360,13 @@ static bool run_unread(struct store *store, struct store_list *list)
 	return r == 0;
 }
 
+/* What fills the disk may be the log, and what of it is in the file can be written over. */
+static int try_disk(struct store *store)
+{
+	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return store_schema_touch(store->db);
+}
+
 /* Nothing to write: a disk that failed is tried all the same, so that it is known when it heals. */
 static bool run_idle(struct store *store)
 {
@@ -367,7 +374,7 @@ static bool run_idle(struct store *store)
 	int code = SQLITE_OK, r = store->db ? 0 : open_again(store);
 
 	if (r == 0 && failing)
-		code = store_schema_touch(store->db);
+		code = try_disk(store);
 	if (r < 0 || code != SQLITE_OK) {
 		store_describe_failure(store, r < 0 ? r : store_errno(code));
 		return false;

@@ -305,6 +305,7 @@ Test(store_disk, start_on_a_broken_disk)
 	cr_assert(store_is_unread(f.store));
 	cr_assert(strstr(store_hold(f.store), "cannot be read"));
 	expect_problem(&f, "cannot be read: the disk fails");
+	cr_assert_eq(store_close_old_incidents(f.store), 0, "none is known");
 	fixture_load(&f, &loaded);
 	cr_assert_eq(loaded.n_leases, 0);
 	fixture_start(&f);
@@ -376,21 +377,28 @@ static void remount(struct store_fixture *f, unsigned long flags)
 		     strerror(errno));
 }
 
+/* What room there is left in the log may take some. */
+static void save_until_refused(struct store_fixture *f)
+{
+	f->n_done = 0;
+	for (int i = 0; i < 60 && (!f->n_done || f->results[f->n_done - 1] == 0); i++) {
+		save(f, "before", 1);
+		fixture_wait(f, f->n_done + 1);
+	}
+	cr_assert_lt(f->results[f->n_done - 1], 0);
+}
+
 static void expect_known_and_refused(struct store_fixture *f, const char *words)
 {
 	struct store_loaded loaded;
 
-	f->n_done = 0;
 	fixture_open(f, BOOT);
 	cr_assert_null(store_hold(f->store), "%s", store_hold(f->store));
 	fixture_load(f, &loaded);
 	cr_assert_eq(loaded.n_leases, 1);
+	cr_assert_eq(store_close_old_incidents(f->store), 0, "there are none to be closed");
 	fixture_start(f);
-	for (int i = 0; i < 40 && (!f->n_done || f->results[f->n_done - 1] == 0); i++) {
-		save(f, "before", 1); /* what room there is left in the log may take some */
-		fixture_wait(f, f->n_done + 1);
-	}
-	cr_assert_lt(f->results[f->n_done - 1], 0);
+	save_until_refused(f);
 	expect_problem(f, words);
 }
 
@@ -405,6 +413,28 @@ static void expect_healed(struct store_fixture *f)
 	store_end_lease(f->store, "after", 3);
 	fixture_wait(f, n + 2);
 	f->store = store_free(f->store);
+}
+
+/* Proves: a log that has taken the last of the room is brought into the file, and all goes on by itself. */
+Test(store_disk, the_log_is_what_fills_it)
+{
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	mount_small(&f);
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	save(&f, "before", 1);
+	fixture_wait(&f, 1);
+	usleep(2500000); /* the log is in the file, which does not have to grow for the same lease again */
+	fill(&f);
+	save_until_refused(&f);
+	wait_healthy(&f);
+	save(&f, "before", 2);
+	fixture_wait(&f, f.n_done + 1);
+	cr_assert_eq(f.results[f.n_done - 1], 0);
+	cr_assert_eq(umount2(f.directory, MNT_DETACH), 0);
+	fixture_teardown(&f);
 }
 
 /* Proves: what the faulty disk plays is what file systems do. */
