@@ -83,15 +83,13 @@ static int on_read(sqlite3_file *file, void *to, int bytes, sqlite3_int64 offset
 static int on_write(sqlite3_file *file, const void *from, int bytes, sqlite3_int64 offset)
 {
 	enum disk_fault_kind kind;
-	int code;
 
 	if (!hit(DISK_WRITE, &kind))
 		return real(file)->pMethods->xWrite(real(file), from, bytes, offset);
 	switch (kind) {
 	case DISK_TEARS:
-	case DISK_LIES:
-		code = real(file)->pMethods->xWrite(real(file), from, bytes / 2, offset);
-		return kind == DISK_TEARS ? SQLITE_IOERR_WRITE : code;
+		real(file)->pMethods->xWrite(real(file), from, bytes / 2, offset);
+		return SQLITE_IOERR_WRITE;
 	case DISK_IS_FULL:
 		return SQLITE_FULL;
 	case DISK_READ_ONLY:
@@ -114,7 +112,7 @@ static int on_sync(sqlite3_file *file, int flags)
 
 	if (!hit(DISK_SYNC, &kind))
 		return real(file)->pMethods->xSync(real(file), flags);
-	return kind == DISK_LIES ? SQLITE_OK : SQLITE_IOERR_FSYNC;
+	return SQLITE_IOERR_FSYNC;
 }
 
 static int on_size(sqlite3_file *file, sqlite3_int64 *ret)

@@ -25,7 +25,6 @@ enum disk_fault_kind {
 	DISK_IS_FULL,   /* ENOSPC; of DISK_OPEN: of files that would have to be made */
 	DISK_READ_ONLY, /* EROFS; files that are there open for reading */
 	DISK_TEARS,     /* the first half of a write is done, then it fails */
-	DISK_LIES, /* the first half is done, or nothing is synced, and it says that all is well */
 	DISK_DELAYS,
 };
 
