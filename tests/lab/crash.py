@@ -41,18 +41,18 @@ NTHS = {
     "timerfd_settime": (1, 3, 8),
 }
 RECORD = f"{LAB_DIR}/crash-record"
-ARM = """
-rm -f {record}
-strace -f -qq -o {record} -e trace={call} -e signal=none -e inject={call}:signal=KILL:when={nth} \
-    -p "$(systemctl show -P MainPID daxmgrd.service)"
+# Its threads by number: with -f strace would kill the workers that it starts from then on, too.
+ARM = f"""
+strace -qq -o {RECORD} -e trace={{call}} -e signal=none -e inject={{call}}:signal=KILL:when={{nth}} \
+    -p "$(ls /proc/$(systemctl show -P MainPID {DAEMON})/task)"
 """
 # Or it has died already: some points lie before the loss.
 ARMED = f"""
-until [ -s {RECORD} ] || grep -q 'TracerPid:.[1-9]' /proc/$(systemctl show -P MainPID daxmgrd.service)/status; do
+until [ -s {RECORD} ] || grep -q 'TracerPid:.[1-9]' /proc/$(systemctl show -P MainPID {DAEMON})/status; do
     sleep 0.05
 done
 """
-DISARM = "pkill -x strace; while pgrep -x strace >/dev/null; do sleep 0.05; done"
+DISARM = f"pkill -x strace; while pgrep -x strace >/dev/null; do sleep 0.05; done; rm -f {RECORD}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def cell_at(shape, point: Point):
     cell = loss_named(LOSS).build(shape)
     cell.loss = point.name
     cell.what = f"{cell.what}; daxmgrd dies at its {point.nth}. {point.call}"
-    arm = ARM.format(record=RECORD, call=point.call, nth=point.nth)
+    arm = ARM.format(call=point.call, nth=point.nth)
     first = next(i for i, step in enumerate(cell.steps) if step["name"] in cell.losses)
     cell.steps[first:first] = [
         {"name": "its death is armed", "run": arm, "background": "strace", "expect": []},
@@ -101,7 +101,7 @@ def table(reports: list) -> list:
     lines = []
     for call, nths in NTHS.items():
         cells = [f"{nth}: {_text(by_name.get(Point(call, nth).name))}" for nth in nths]
-        lines.append(f"{call:18} " + "  ".join(cells))
+        lines.append(f"{call:18}  " + "  ".join(cells))
     return lines
 
 
