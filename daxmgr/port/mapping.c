@@ -150,6 +150,8 @@ int mapping_set_all(struct port *port, struct mapping_set *ret)
 	_cleanup_closedir_ DIR *dir = sysfs_open(port->root, "/sys/bus/dax/devices");
 	struct dirent *entry;
 
+	if (!dir && errno != ENOENT) /* nobody would map anything */
+		return port_fail(port, -errno, "/sys/bus/dax/devices: %s", strerror(errno));
 	while (dir && (entry = readdir(dir))) {
 		int error = mapping_set_add_bound(port, &set, entry->d_name);
 
