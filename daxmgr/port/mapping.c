@@ -164,6 +164,16 @@ int mapping_set_all(struct port *port, struct mapping_set *ret)
 	return 0;
 }
 
+void mapping_set_keep(struct mapping_set *set, uint32_t region)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->devices[i].region_kernel_id == region)
+			set->devices[n++] = set->devices[i];
+	set->n = n;
+}
+
 void mapping_set_free(struct mapping_set *set)
 {
 	free(set->devices);
