@@ -87,6 +87,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 static bool limits_valid(const struct iso_limits *l)
 {
 	return l->host_bridges && l->host_bridges <= 64 && l->ports && l->ports <= 576 &&
+	e->reconcile.gap_findings =
+		arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.gap_findings));
 	       l->memdevs && l->memdevs <= 1024 && l->windows && l->windows <= 65535 &&
 	       l->regions && l->regions <= 65535 && l->instances && l->instances <= 1u << 20 &&
 	       l->leases && l->leases <= 1u << 20 && l->operations && l->operations <= 65535 &&

@@ -246,7 +246,8 @@ struct reconcile {
 	uint32_t n_asked;
 	uint32_t stage; /* enum reconcile_stage */
 	uint64_t asked_ns; /* when the first one became so */
-	struct iso_finding *findings;
+	struct iso_finding *findings; /* of the last request */
+	struct iso_finding *gap_findings; /* scratch: those that nobody asked for */
 	uint32_t n_findings;
 	uint64_t told[FINDINGS_MAX]; /* of those that still stand: each is told once */
 	uint32_t n_told;
@@ -550,6 +551,7 @@ void reconcile_advance(struct iso_engine *e);
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);
 bool rescan_may_help(const struct iso_engine *e, const struct region *region);
+void reconcile_inspection_ended(struct iso_engine *e, const struct iso_completion *completion);
 
 /* domain.c */
 void domain_update(struct iso_engine *e);
