@@ -316,6 +316,7 @@ struct iso_engine {
 	uint32_t dirty_head, dirty_tail;
 	uint64_t store_retry_ns; /* when it is tried next whether the store takes intents */
 	uint64_t store_probe; /* the operation whose intent tries it now; 0: none */
+	uint64_t surveyed_step; /* in which it was last seen what there is to give away */
 	char store_reason[ISO_TEXT_BYTES];
 	char held_reason[ISO_TEXT_BYTES];
 	bool store_failing; /* the last intent could not be made durable */
