@@ -68,10 +68,12 @@ void region_enter(struct iso_engine *e, uint32_t r, enum iso_region_state state)
 
 	assert(region->used);
 	assert(region_moves[was] & TO(state));
-	if (was == ISO_REGION_LIVE)
+	/* One that is cleared leaves when that is done: the store may not even take the intent. */
+	if (was == ISO_REGION_LIVE && state == ISO_REGION_LOST)
 		order_left(e, r);
 	region->state = state;
-	region->over_hole = false;
+	if (state != ISO_REGION_LIVE && state != ISO_REGION_CLEARING)
+		region->over_hole = false;
 	if (state == ISO_REGION_LIVE || state == ISO_REGION_QUARANTINED || was == ISO_REGION_LIVE)
 		emit_note(e, ISO_NOTE_REGION, 0, "region %s: %s -> %s%s%s", region->definition.name,
 			  iso_region_state_name(was), iso_region_state_name(state),
