@@ -319,6 +319,8 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 {
 	struct instance *instance = &e->instances[i];
 
+	if (completion->n_mappers == 0)
+		instance->stranger = 0;
 	if (completion->n_mappers == 0 && instance->lost) {
 		instance_gone(e, i);
 		return;
