@@ -93,7 +93,9 @@ static int adopt(struct context *context, const char *name, const char *device,
 		fprintf(stderr, "daxmgrctl: process %d: %s\n", (int)pid, strerror(errno));
 		return CLIENT_NOT_FOUND;
 	}
-	if (!context->yes || context->dry_run)
+	if (context->dry_run && sd_json_format_enabled(context->json))
+		verb_print_json(context, instance);
+	else if (context->dry_run || !context->yes)
 		show(instance, pid);
 	if (context->dry_run)
 		return CLIENT_OK;

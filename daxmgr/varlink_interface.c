@@ -99,6 +99,6 @@ SD_VARLINK_DEFINE_INTERFACE(
 	ERROR(Locked, "Firmware has locked the decoders of the region"),
 	ERROR(NotAdoptable,
 	      "It belongs to a lease, is System RAM or being removed, or not that process alone maps it"),
-	ERROR(NotObserved, "The host could not be looked at"),
+	ERROR(NotObserved, "The host, or who maps what of it, could not be looked at"),
 	ERROR(OnHold, "Nothing is handed out now: the database fails, or waits for Confirm()"),
 	ERROR(StoreFailed, "The store could not be read"));

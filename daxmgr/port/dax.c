@@ -13,19 +13,31 @@ void dax_name(uint32_t region, uint32_t id, char ret[DAX_NAME_BYTES])
 	snprintf(ret, DAX_NAME_BYTES, "dax%u.%u", region, id);
 }
 
-uint32_t dax_driver(const char *root, const char *name)
+static int dax_read_driver(const char *root, const char *name, uint32_t *ret)
 {
 	char driver[32];
 	int error =
 		sysfs_link(root, driver, sizeof(driver), "/sys/bus/dax/devices/%s/driver", name);
 
+	*ret = ISO_DAX_UNBOUND;
 	if (error == -ENOENT)
-		return ISO_DAX_UNBOUND;
+		return 0;
+	*ret = ISO_DAX_OTHER;
 	if (error)
-		return ISO_DAX_OTHER;
+		return error;
 	if (!strcmp(driver, "device_dax"))
-		return ISO_DAX_DEVICE_DAX;
-	return strcmp(driver, "kmem") ? ISO_DAX_OTHER : ISO_DAX_KMEM;
+		*ret = ISO_DAX_DEVICE_DAX;
+	else if (!strcmp(driver, "kmem"))
+		*ret = ISO_DAX_KMEM;
+	return 0;
+}
+
+uint32_t dax_driver(const char *root, const char *name)
+{
+	uint32_t driver;
+
+	(void)dax_read_driver(root, name, &driver);
+	return driver;
 }
 
 /* Other dax regions (hmem, pmem) use the same names: only children of dax_regionX count. */
@@ -62,7 +74,9 @@ int dax_read(const char *root, uint32_t region, uint32_t id, struct dax_device *
 	if (device.bytes)
 		(void)sysfs_read_u64(root, &device.start.v, "/sys/bus/dax/devices/%s/resource",
 				     name);
-	device.driver = dax_driver(root, name);
+	error = dax_read_driver(root, name, &device.driver);
+	if (error)
+		return error;
 	*ret = device;
 	return 0;
 }
@@ -92,7 +106,7 @@ bool dax_region_next(DIR *dir, uint32_t region, uint32_t *ret_id)
 /* Errors of a device that is not there, or not in that state, any more. */
 static int dax_gone(int error)
 {
-	return error == -ENOENT || error == -ENODEV || error == -ENXIO ? 0 : error;
+	return sysfs_is_gone(error) ? 0 : error;
 }
 
 int dax_unbind(const char *root, const char *name, const char **ret_step)

@@ -27,10 +27,10 @@ struct dax_device {
 /* "daxX.Y". */
 void dax_name(uint32_t region, uint32_t id, char ret[DAX_NAME_BYTES]);
 
-/* Reads one. Return: -ENOENT when there is no such device in dax_regionX. */
+/* Reads one. Return: 0; -ENOENT when there is no such device in dax_regionX; or another negative errno. */
 int dax_read(const char *root, uint32_t region, uint32_t id, struct dax_device *ret);
 
-/* Driver it is bound to, enum iso_dax_driver. */
+/* Driver it is bound to, enum iso_dax_driver; ISO_DAX_OTHER also when that cannot be read. */
 uint32_t dax_driver(const char *root, const char *name);
 
 /* The directory of dax_regionX; NULL and errno when there is none. */

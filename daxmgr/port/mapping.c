@@ -150,6 +150,8 @@ int mapping_set_all(struct port *port, struct mapping_set *ret)
 	_cleanup_closedir_ DIR *dir = sysfs_open(port->root, "/sys/bus/dax/devices");
 	struct dirent *entry;
 
+	if (!dir && errno != ENOENT) /* nobody would map anything */
+		return port_fail(port, -errno, "/sys/bus/dax/devices: %s", strerror(errno));
 	while (dir && (entry = readdir(dir))) {
 		int error = mapping_set_add_bound(port, &set, entry->d_name);
 
@@ -160,6 +162,16 @@ int mapping_set_all(struct port *port, struct mapping_set *ret)
 	*ret = set;
 	set = (struct mapping_set){0};
 	return 0;
+}
+
+void mapping_set_keep(struct mapping_set *set, uint32_t region)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->devices[i].region_kernel_id == region)
+			set->devices[n++] = set->devices[i];
+	set->n = n;
 }
 
 void mapping_set_free(struct mapping_set *set)

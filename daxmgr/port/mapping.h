@@ -30,6 +30,9 @@ int mapping_set_add(struct port *port, const struct job_instance *instances, uin
 /* The set of all dax devices of CXL regions that are bound to device_dax. */
 int mapping_set_all(struct port *port, struct mapping_set *ret);
 
+/* Drops all but those of one region. */
+void mapping_set_keep(struct mapping_set *set, uint32_t region);
+
 void mapping_set_free(struct mapping_set *set);
 
 /* One line of /proc/PID/maps. */

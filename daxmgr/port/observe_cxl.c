@@ -10,6 +10,19 @@
 #include "observe.h"
 #include "sysfs.h"
 
+#define BUS "/sys/bus/cxl/devices/"
+
+/*
+ * What cannot be read is not taken for gone: VMs are killed when their memory
+ * is. Return: 0 without an error or when it is gone; or the error, told.
+ */
+static int observe_unread(struct port *port, int error, const char *device, const char *what)
+{
+	if (!error || sysfs_is_gone(error))
+		return 0;
+	return port_fail(port, error, "observation: %s: %s: %s", device, what, strerror(-error));
+}
+
 static uint64_t observe_bytes(unsigned long long bytes)
 {
 	return bytes == ULLONG_MAX ? 0 : bytes; /* libcxl: not known */
@@ -22,12 +35,15 @@ static int observe_memdev(struct port *port, struct observation *o, struct cxl_m
 	const char *host = cxl_memdev_get_host(memdev);
 	char real[PATH_MAX];
 	char *up;
+	int error;
 
 	if (index == SNAPSHOT_MEMDEVS_MAX)
 		return port_fail(port, -EOVERFLOW, "more than %d memdevs", SNAPSHOT_MEMDEVS_MAX);
-	if (!observe_pci_address(host, &m->address, NULL) ||
-	    sysfs_real(port->root, real, "/sys/bus/pci/devices/%s", host))
-		return 0; /* not a PCI device, or it has just left */
+	if (!observe_pci_address(host, &m->address, NULL))
+		return 0; /* not a PCI device */
+	error = sysfs_real(port->root, real, "/sys/bus/pci/devices/%s", host);
+	if (error) /* it has just left */
+		return observe_unread(port, error, cxl_memdev_get_devname(memdev), host);
 	if (observe_pci_path(o, real, m->path) == ISO_NONE)
 		return 0;
 	up = strrchr(real, '/');
@@ -87,27 +103,66 @@ static int observe_window(struct port *port, struct observation *o, struct cxl_d
  * libcxl gives up on a region with an empty target, and an emptied one is just
  * what a fault leaves behind: so the targets are read as the kernel shows them.
  */
-static void observe_target(struct port *port, const struct observation *o, const char *region,
-			   uint32_t position, struct iso_observed_region *ret)
+static int observe_target(struct port *port, const struct observation *o, const char *region,
+			  uint32_t position, struct iso_observed_region *ret)
 {
-	char decoder[32], memdev[32];
-	uint64_t locked;
+	char decoder[32] = "", memdev[32] = "", target[24];
+	uint64_t locked = 0;
+	int error;
 
-	if (sysfs_read(port->root, decoder, sizeof(decoder), "/sys/bus/cxl/devices/%s/target%u",
-		       region, position) ||
-	    !decoder[0])
-		return;
+	snprintf(target, sizeof(target), "target%u", position);
+	error = sysfs_read(port->root, decoder, sizeof(decoder), BUS "%s/%s", region, target);
+	if (error || !decoder[0])
+		return observe_unread(port, error, region, target);
 	/* Kernels before 7.1 tell only at the decoder. */
-	if (!sysfs_read_u64(port->root, &locked, "/sys/bus/cxl/devices/%s/locked", decoder) &&
-	    locked)
+	error = sysfs_read_u64(port->root, &locked, BUS "%s/locked", decoder);
+	if (!error && locked)
 		ret->locked = true;
-	if (sysfs_link(port->root, memdev, sizeof(memdev), "/sys/bus/cxl/devices/%s/../uport",
-		       decoder))
-		return;
-	for (uint32_t i = 0; i < o->counts.n_memdevs; i++)
+	if (!error || sysfs_is_gone(error))
+		error = sysfs_link(port->root, memdev, sizeof(memdev), BUS "%s/../uport", decoder);
+	for (uint32_t i = 0; !error && i < o->counts.n_memdevs; i++)
 		if (!strcmp(o->memdevs[i].name, memdev))
 			ret->targets[position] =
 				(struct iso_observed_target){o->memdevs[i].serial, true};
+	return observe_unread(port, error, decoder, "memdev");
+}
+
+/* An attribute that is 0 or 1; one that is not there is 0. */
+static int observe_flag(struct port *port, const char *region, const char *attribute, bool *ret)
+{
+	uint64_t flag = 0;
+	int error = sysfs_read_u64(port->root, &flag, BUS "%s/%s", region, attribute);
+
+	*ret = !error && flag;
+	return observe_unread(port, error, region, attribute);
+}
+
+static int observe_dax_region(struct port *port, struct iso_observed_region *r)
+{
+	char name[32];
+	int error;
+
+	snprintf(name, sizeof(name), "dax_region%u", r->kernel_id);
+	error = sysfs_read_u64(port->root, &r->available_bytes, BUS "%s/dax_region/available_size",
+			       name);
+	r->has_dax = !error;
+	return observe_unread(port, error, name, "available_size");
+}
+
+static int observe_attributes(struct port *port, const char *name, struct iso_observed_region *r)
+{
+	char mode[16] = "";
+	int error;
+
+	error = observe_flag(port, name, "commit", &r->committed);
+	if (!error)
+		error = observe_flag(port, name, "locked", &r->locked);
+	if (!error)
+		error = observe_unread(
+			port, sysfs_read(port->root, mode, sizeof(mode), BUS "%s/mode", name), name,
+			"mode");
+	r->is_volatile = !strcmp(mode, "ram");
+	return error ? error : observe_dax_region(port, r);
 }
 
 static int observe_region(struct port *port, struct observation *o, struct cxl_region *region)
@@ -115,8 +170,7 @@ static int observe_region(struct port *port, struct observation *o, struct cxl_r
 	uint32_t index = o->counts.n_regions;
 	struct iso_observed_region *r = &o->regions[index];
 	const char *name = cxl_region_get_devname(region);
-	char mode[16] = "";
-	uint64_t flag;
+	int error;
 
 	if (index == SNAPSHOT_REGIONS_MAX)
 		return port_fail(port, -EOVERFLOW, "more than %d regions", SNAPSHOT_REGIONS_MAX);
@@ -126,21 +180,14 @@ static int observe_region(struct port *port, struct observation *o, struct cxl_r
 	r->range.bytes = observe_bytes(cxl_region_get_size(region));
 	r->range.start.v = r->range.bytes ? cxl_region_get_resource(region) : 0;
 	r->bound = cxl_region_is_enabled(region) > 0;
-	r->committed = !sysfs_read_u64(port->root, &flag, "/sys/bus/cxl/devices/%s/commit", name) &&
-		       flag;
-	r->locked = !sysfs_read_u64(port->root, &flag, "/sys/bus/cxl/devices/%s/locked", name) &&
-		    flag;
-	(void)sysfs_read(port->root, mode, sizeof(mode), "/sys/bus/cxl/devices/%s/mode", name);
-	r->is_volatile = !strcmp(mode, "ram");
-	r->has_dax = !sysfs_read_u64(port->root, &r->available_bytes,
-				     "/sys/bus/cxl/devices/dax_region%u/dax_region/available_size",
-				     r->kernel_id);
+	error = observe_attributes(port, name, r);
 	if (r->ways > ISO_WAYS_MAX)
 		r->ways = 0; /* just being made: nothing set yet */
-	for (uint32_t i = 0; i < r->ways; i++)
-		observe_target(port, o, name, i, r);
-	o->counts.n_regions++;
-	return 0;
+	for (uint32_t i = 0; !error && i < r->ways; i++)
+		error = observe_target(port, o, name, i, r);
+	if (!error)
+		o->counts.n_regions++;
+	return error;
 }
 
 static int observe_bus(struct port *port, struct observation *o, struct cxl_bus *bus)

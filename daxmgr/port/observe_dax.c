@@ -14,12 +14,16 @@ static int observe_instance(struct port *port, struct observation *o, uint32_t r
 	uint32_t index = o->counts.n_instances;
 	struct iso_observed_instance *i = &o->instances[index];
 	struct dax_device device;
+	int error;
 
 	if (index == SNAPSHOT_INSTANCES_MAX)
 		return port_fail(port, -EOVERFLOW, "more than %d dax devices",
 				 SNAPSHOT_INSTANCES_MAX);
-	if (dax_read(port->root, region, id, &device))
+	error = dax_read(port->root, region, id, &device);
+	if (sysfs_is_gone(error))
 		return 0; /* it has just left */
+	if (error)
+		return port_fail(port, error, "dax%u.%u: %s", region, id, strerror(-error));
 	*i = (struct iso_observed_instance){
 		.region_kernel_id = region,
 		.kernel_id = id,
@@ -40,6 +44,8 @@ int observe_dax(struct port *port, struct observation *o)
 		uint32_t region = o->regions[r].kernel_id, id;
 		_cleanup_closedir_ DIR *dir = dax_region_open(port->root, region);
 
+		if (!dir && !sysfs_is_gone(-errno))
+			return port_fail(port, -errno, "dax_region%u: %s", region, strerror(errno));
 		while (dir && dax_region_next(dir, region, &id)) {
 			int error = observe_instance(port, o, region, id);
 

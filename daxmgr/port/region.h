@@ -29,8 +29,9 @@ int region_refill(struct port *port, const struct job_region *region);
  * Removes regionN with its instances, and frees the DPA of the legs' decoders
  * that carry no region. What is gone already is success; so is a regionN of
  * other memdevs than the definition's, which is left alone, and DPA below a
- * decoder in use, which nobody can free: both are said. Return: 0; -EBUSY
- * when one of its dax devices is System RAM; or a negative errno, told.
+ * decoder in use, which nobody can free: both are said. Return: 0; -EBUSY when
+ * one of its dax devices is System RAM or mapped by somebody, and nothing was
+ * done; or a negative errno, told.
  */
 int region_clear(struct port *port, const struct job_region *region);
 

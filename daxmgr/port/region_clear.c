@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #include "dax.h"
 #include "guard.h"
 #include "libcxl_root.h"
+#include "mappers.h"
+#include "process.h"
 #include "region.h"
 #include "region_legs.h"
 #include "region_object.h"
@@ -28,6 +31,28 @@ static int region_refuse_ram(struct port *port, const char *name, uint32_t id)
 				device);
 	}
 	return 0;
+}
+
+/* To unbind an instance takes it from whoever maps it: of one made by hand nobody was asked before. */
+static int region_refuse_mapped(struct port *port, const char *name, uint32_t id)
+{
+	_cleanup_(mapping_set_free) struct mapping_set set = {0};
+	_cleanup_(mappers_walk_close) struct mappers_walk walk = MAPPERS_WALK_NULL;
+	struct mappers_process process;
+	char where[ISO_EVIDENCE_BYTES];
+	int found;
+
+	found = mapping_set_all(port, &set);
+	mapping_set_keep(&set, id);
+	if (!found && set.n)
+		found = mappers_walk_open(port, &set, false, &walk);
+	if (!found && set.n)
+		found = mappers_walk_next(&walk, &process);
+	if (found <= 0)
+		return found;
+	process_where(port, process.pid, where);
+	return port_fail(port, -EBUSY, "region %s: process %" PRId32 " (%s) maps dax%u.%u", name,
+			 process.pid, where, id, set.devices[process.maps[0]].kernel_id);
 }
 
 static int region_remove_children(struct port *port, const char *name, uint32_t id)
@@ -82,6 +107,8 @@ static int region_clear_object(struct port *port, const struct job_region *regio
 	    !region_is_meant(port, region))
 		return 0;
 	error = region_refuse_ram(port, name, id);
+	if (!error)
+		error = region_refuse_mapped(port, name, id);
 	if (!error)
 		error = guard_enter(port, &guard);
 	if (!error)

@@ -49,7 +49,10 @@ static int sysfs_read_path(const char *path, char *ret, size_t room)
 	text = malloc(room + 1);
 	if (!text)
 		return -ENOMEM;
-	length = read(fd, text, room + 1);
+	/* Attributes wait for the locks of cxl and dax interruptibly: a debugger that attaches is enough. */
+	do {
+		length = read(fd, text, room + 1);
+	} while (length < 0 && errno == EINTR);
 	if (length < 0)
 		return -errno;
 	if (length > 0 && text[length - 1] == '\n')
@@ -175,6 +178,11 @@ int sysfs_real(const char *root, char *ret, const char *format, ...)
 	}
 	strcpy(ret, real + prefix);
 	return 0;
+}
+
+bool sysfs_is_gone(int error)
+{
+	return error == -ENOENT || error == -ENODEV || error == -ENXIO;
 }
 
 bool sysfs_exists(const char *root, const char *format, ...)

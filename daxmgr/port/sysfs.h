@@ -43,6 +43,9 @@ int sysfs_real(const char *root, char *ret, const char *format, ...) SYSFS_FORMA
 
 bool sysfs_exists(const char *root, const char *format, ...) SYSFS_FORMAT(2, 3);
 
+/* Whether an error of the above says that it is not there, or not any more: others say nothing. */
+bool sysfs_is_gone(int error);
+
 /* The kernel's counter of uevents; 0 when it cannot be read. */
 uint64_t sysfs_uevent_seqnum(const char *root);
 

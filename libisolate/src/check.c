@@ -133,7 +133,7 @@ static const char *check_incident(const struct iso_engine *e, const struct incid
 static const char *check_domain(const struct iso_engine *e, const struct region *region)
 {
 	if (!e->observed || e->domains_dirty || region->domain == ISO_NONE || !region->desired ||
-	    region->state == ISO_REGION_LIVE)
+	    hold_standing(e, region) == ISO_REGION_LIVE)
 		return NULL;
 	return e->domains[region->domain].state == ISO_DOMAIN_HEALTHY
 		       ? "a healthy domain has all its regions"

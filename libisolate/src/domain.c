@@ -70,6 +70,25 @@ static void name_missing_leg(const struct iso_engine *e, const struct region *re
 		 lacks);
 }
 
+/* The store is all that it waits for, whatever else there may be afterwards. */
+static bool waits_for_store(const struct iso_engine *e, const struct region *region)
+{
+	switch (hold_standing(e, region)) {
+	case ISO_REGION_ABSENT:
+		return e->store_failing && region->desired &&
+		       (region->wait == ISO_WAIT_NOTHING || region->wait == ISO_WAIT_RETRY);
+	case ISO_REGION_LOST:
+		return e->store_failing && !region->n_instances && !region->locked;
+	case ISO_REGION_CREATING:
+	case ISO_REGION_LIVE:
+	case ISO_REGION_CLEARING:
+	case ISO_REGION_QUARANTINED:
+	case ISO_REGION_STATES:
+		break;
+	}
+	return false;
+}
+
 static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 {
 	const struct region *region = &e->regions[r];
@@ -114,7 +133,7 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 	case ISO_WAIT_OTHER_REGION:
 		snprintf(reason, sizeof(reason), "region %s comes after region %s (%s)",
 			 region->definition.name, e->regions[region->waits_for].definition.name,
-			 iso_region_state_name(e->regions[region->waits_for].state));
+			 iso_region_state_name(hold_standing(e, &e->regions[region->waits_for])));
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
 		break;
 	}
@@ -123,9 +142,16 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 {
 	const struct region *region = &e->regions[r];
+	enum iso_region_state state = hold_standing(e, region);
 	char reason[ISO_TEXT_BYTES];
 
-	switch ((enum iso_region_state)region->state) {
+	if (waits_for_store(e, region)) {
+		snprintf(reason, sizeof(reason), "region %.48s waits for the store: %.110s",
+			 region->definition.name, e->store_reason);
+		judge(v, ISO_DOMAIN_RECOVERING, reason);
+		return;
+	}
+	switch (state) {
 	case ISO_REGION_LIVE:
 		/* Its tenants are well; it only takes no new ones. */
 		if (region->draining && !v->reason[0])
@@ -154,7 +180,7 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 	case ISO_REGION_CLEARING:
 	case ISO_REGION_STATES:
 		snprintf(reason, sizeof(reason), "region %s: %s", region->definition.name,
-			 iso_region_state_name(region->state));
+			 iso_region_state_name(state));
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
 		break;
 	}

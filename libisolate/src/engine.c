@@ -52,6 +52,16 @@ static void *arena_take(struct arena *arena, size_t n, size_t size)
 	return piece;
 }
 
+/* A power of two, at most half full: open addressing. */
+static uint32_t index_size(uint32_t n)
+{
+	uint32_t size = 2;
+
+	while (size < 2 * n)
+		size *= 2;
+	return size;
+}
+
 static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct arena *arena)
 {
 	e->kills_room = l->leases;
@@ -71,12 +81,14 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->verdicts = arena_take(arena, l->ports, sizeof(*e->verdicts));
 	e->held_up = arena_take(arena, l->regions, sizeof(*e->held_up));
 	e->memdev_down = arena_take(arena, l->memdevs, sizeof(*e->memdev_down));
-	e->name_index_size = 2; /* a power of two, at most half full */
-	while (e->name_index_size < 2 * l->instances)
-		e->name_index_size *= 2;
+	e->name_index_size = index_size(l->instances);
 	e->name_index = arena_take(arena, e->name_index_size, sizeof(*e->name_index));
+	e->pid_index_size = index_size(l->leases);
+	e->pid_index = arena_take(arena, e->pid_index_size, sizeof(*e->pid_index));
 	e->region_seen = arena_take(arena, l->regions, sizeof(*e->region_seen));
 	e->reconcile.findings = arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.findings));
+	e->reconcile.gap_findings =
+		arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.gap_findings));
 	e->foreign = arena_take(arena, l->regions, sizeof(*e->foreign));
 	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
 	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));

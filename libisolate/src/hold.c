@@ -25,6 +25,7 @@ static void look_again(struct iso_engine *e)
 			instance_advance(e, i);
 	e->regions_dirty = true;
 	e->placement_dirty = true;
+	e->domains_dirty = true;
 }
 
 /* ---- the store ---- */
@@ -53,6 +54,7 @@ void hold_intent_durable(struct iso_engine *e)
 	e->store_reason[0] = '\0';
 	emit_note(e, ISO_NOTE_WAITING, 0, "the store takes intents again: all goes on");
 	look_again(e);
+	engine_arm(e, e->now_ns); /* who was not let try it waits for nothing else */
 }
 
 void hold_intent_failed(struct iso_engine *e, uint64_t operation, const char *why)
@@ -64,10 +66,19 @@ void hold_intent_failed(struct iso_engine *e, uint64_t operation, const char *wh
 	e->store_failing = true;
 	e->store_retry_ns = e->now_ns + e->policy.observe_ns;
 	engine_arm(e, e->store_retry_ns);
+	e->domains_dirty = true;
 	copy_text(e->store_reason, sizeof(e->store_reason), why);
 	if (news)
 		emit_note(e, ISO_NOTE_WAITING, 0,
 			  "nothing is handed out or taken apart until the store works: %s", why);
+}
+
+/* State of a region: of one that tries the store nothing is begun yet, it is where it was. */
+enum iso_region_state hold_standing(const struct iso_engine *e, const struct region *region)
+{
+	if (region->operation && region->operation == e->store_probe)
+		return e->operations[region->operation & 0xffff].before;
+	return region->state;
 }
 
 /* ---- the operator ---- */
@@ -111,9 +122,33 @@ bool hold_placement(struct iso_engine *e, char *text, size_t room)
 	return true;
 }
 
+/* Where the lease of a process is, or would be, in the index. */
+static uint32_t *pid_slot(const struct iso_engine *e, int32_t pid)
+{
+	uint32_t mask = e->pid_index_size - 1;
+	uint32_t slot = ((uint32_t)pid * 2654435761u) & mask;
+
+	while (e->pid_index[slot] != ISO_NONE && e->leases[e->pid_index[slot]].pid != pid)
+		slot = (slot + 1) & mask;
+	return &e->pid_index[slot];
+}
+
+/* Thousands of mappers are looked up in one inspection; all leases would be walked for each. */
+void hold_index(struct iso_engine *e)
+{
+	uint32_t l;
+
+	if (!e->held)
+		return;
+	memset(e->pid_index, 0xff, e->pid_index_size * sizeof(*e->pid_index));
+	for (l = 0; l < e->n_leases; l++)
+		if (e->leases[l].used && e->leases[l].state == ISO_LEASE_ATTACHED)
+			*pid_slot(e, e->leases[l].pid) = l;
+}
+
 /*
  * A process of whose lease only the name is known maps an instance that nobody
- * claims: it is one of that lease. Return: whether it was taken.
+ * claims: it is one of that lease. After hold_index(). Return: whether it was taken.
  */
 bool hold_adopt(struct iso_engine *e, uint32_t i, int32_t pid)
 {
@@ -124,15 +159,14 @@ bool hold_adopt(struct iso_engine *e, uint32_t i, int32_t pid)
 	if (!e->held || instance->lease != ISO_NONE || instance->lost || instance->operation ||
 	    instance->state != ISO_INSTANCE_DOOMED)
 		return false;
-	for (l = 0; l < e->n_leases; l++)
-		if (e->leases[l].used && e->leases[l].state == ISO_LEASE_ATTACHED &&
-		    e->leases[l].pid == pid)
-			break;
-	if (l == e->n_leases || e->leases[l].n_instances == ISO_LEASE_PARTS_MAX)
+	l = *pid_slot(e, pid);
+	if (l == ISO_NONE || e->leases[l].n_instances == ISO_LEASE_PARTS_MAX)
 		return false;
 	lease = &e->leases[l];
 	instance->lease = l;
 	instance->part = lease->n_instances;
+	instance->stranger = 0;
+	instance->failures = 0;
 	instance_enter(e, i, ISO_INSTANCE_HELD);
 	lease->instances[lease->n_instances++] = i;
 	if (lease->terms.n_parts < lease->n_instances) {

@@ -68,6 +68,7 @@ void inspection_completed(struct iso_engine *e, const struct iso_completion *com
 {
 	e->inspect_operation = 0;
 	adopt_inspection_ended(e, completion);
+	reconcile_inspection_ended(e, completion);
 	if (completion->result < 0)
 		emit_note(e, ISO_NOTE_FAILED, 0, "looking who maps instances: %s",
 			  completion->message);
@@ -95,7 +96,9 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_mapper *
 	    seqnum < e->instances[i].seqnum_floor) /* the name had another owner then */
 		return;
 	if (e->instances[i].lease == ISO_NONE && !hold_adopt(e, i, mapper->pid)) {
-		instance_stranger(e, i, mapper->pid);
+		if (!e->instances[i].seen) /* the first of several, as of those who verify */
+			instance_stranger(e, i, mapper->pid);
+		e->instances[i].seen = true;
 		return;
 	}
 	lease = &e->leases[e->instances[i].lease];
@@ -136,14 +139,32 @@ static void conclude(struct iso_engine *e, uint32_t l)
 		lease->evidence[0] = '\0';
 }
 
+/* While nothing is removed nobody else asks who maps an orphan that stands, or no longer does. */
+static void let_go_of(struct iso_engine *e, uint64_t seqnum)
+{
+	uint32_t i;
+
+	for (i = 0; e->held && i < e->n_instances; i++) {
+		struct instance *instance = &e->instances[i];
+
+		if (instance->used && !instance->seen && !instance->lost &&
+		    seqnum >= instance->seqnum_floor)
+			instance->stranger = 0;
+	}
+}
+
 void inspection_take_in(struct iso_engine *e, const struct iso_inspection *inspection)
 {
 	uint32_t i;
 
 	instance_index(e);
+	hold_index(e);
 	forget_last_look(e);
+	for (i = 0; i < e->n_instances; i++)
+		e->instances[i].seen = false; /* scratch */
 	for (i = 0; i < inspection->n_mappers; i++)
 		take_in_one(e, &inspection->mappers[i], inspection->uevent_seqnum);
+	let_go_of(e, inspection->uevent_seqnum);
 	for (i = 0; i < e->n_leases; i++)
 		if (e->leases[i].used && e->leases[i].state == ISO_LEASE_ATTACHED)
 			conclude(e, i);

@@ -319,6 +319,8 @@ static void orphan_verified(struct iso_engine *e, uint32_t i,
 {
 	struct instance *instance = &e->instances[i];
 
+	if (completion->n_mappers == 0)
+		instance->stranger = 0;
 	if (completion->n_mappers == 0 && instance->lost) {
 		instance_gone(e, i);
 		return;
@@ -351,7 +353,10 @@ void instance_completed(struct iso_engine *e, const struct operation *op,
 	if (op->kind == ISO_EFFECT_CARVE && completion->result == 0 &&
 	    instance->state == ISO_INSTANCE_DOOMED) {
 		/* Doomed while it was being made: it exists and must be removed. */
-		take_name(e, i, completion);
+		if (is_elsewhere(&e->regions[instance->region], completion))
+			engine_observe(e); /* there, where it is an orphan */
+		else
+			take_name(e, i, completion);
 	}
 	if (instance->state == ISO_INSTANCE_DOOMED) {
 		if (instance->lease != ISO_NONE)
@@ -473,11 +478,19 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r, const struct iso_obse
  */
 bool instance_is_another(const struct instance *instance, const struct iso_observed_instance *seen)
 {
-	if (instance->state != ISO_INSTANCE_HELD)
-		return false;
 	if (instance->major && seen->major)
 		return instance->major != seen->major || instance->minor != seen->minor;
-	return instance->bytes != seen->bytes;
+	return instance->state == ISO_INSTANCE_HELD && instance->bytes != seen->bytes;
+}
+
+/* A lease's own has gone: the other one is an orphan once that is taken apart. */
+static void take_in_another(struct iso_engine *e, uint32_t r, uint32_t i,
+			    const struct iso_observed_instance *seen)
+{
+	if (e->instances[i].lease != ISO_NONE || e->instances[i].operation)
+		return;
+	instance_gone(e, i);
+	adopt_orphan(e, r, seen);
 }
 
 static void take_in_one(struct iso_engine *e, const struct iso_observed_instance *seen)
@@ -499,8 +512,10 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 		adopt_orphan(e, r, seen); /* also from kmem, as long as none of it is online */
 		return;
 	}
-	if (instance_is_another(&e->instances[i], seen))
-		return; /* the lease's own has gone; this one is an orphan once that is taken apart */
+	if (instance_is_another(&e->instances[i], seen)) {
+		take_in_another(e, r, i, seen);
+		return;
+	}
 	e->instances[i].system_ram = seen->driver == ISO_DAX_KMEM;
 	e->instances[i].seen = seen->driver == ISO_DAX_DEVICE_DAX ||
 			       e->instances[i].state != ISO_INSTANCE_HELD;

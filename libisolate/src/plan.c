@@ -55,6 +55,7 @@ static void survey(struct iso_engine *e)
 {
 	uint32_t r;
 
+	e->surveyed_step = e->step;
 	for (r = 0; r < e->n_regions; r++) {
 		struct region *region = &e->regions[r];
 
@@ -154,7 +155,8 @@ enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l)
 
 	if (hold_placement(e, e->leases[l].waits_for, sizeof(e->leases[l].waits_for)))
 		return PLAN_ON_HOLD;
-	survey(e);
+	if (e->surveyed_step != e->step) /* thousands may come due in one step */
+		survey(e);
 	return plan(e, l, regions);
 }
 

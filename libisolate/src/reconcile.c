@@ -220,6 +220,7 @@ static void tell(struct iso_engine *e, const struct finding_list *list)
 	}
 	if (list->n > n)
 		emit_note(e, ISO_NOTE_RECONCILE, 0, "and %u findings more", list->n - n);
+	reconcile->n_leases_rebooted = reconcile->n_incidents_rebooted = 0;
 }
 
 /* ---- requests ---- */
@@ -296,14 +297,14 @@ bool reconcile_observed(struct iso_engine *e, const struct iso_snapshot *snapsho
 	struct reconcile *reconcile = &e->reconcile;
 	bool asked = reconcile->stage == RECONCILE_LOOKING;
 	bool dry = asked && is_dry(reconcile);
-	/* Findings that wait for an inspection are not to be overwritten. */
-	uint32_t kept = reconcile->stage >= RECONCILE_COMPARED ? reconcile->n_findings : 0;
-	struct finding_list list;
+	/* Those of a request are not to be overwritten: somebody may still look at them. */
+	struct finding_list list = {
+		.at = asked ? reconcile->findings : reconcile->gap_findings,
+		.room = FINDINGS_MAX,
+	};
 
-	kept = kept < FINDINGS_MAX ? kept : FINDINGS_MAX;
 	if (!asked && !reconcile->looks_at_gap)
 		return true;
-	list = (struct finding_list){.at = reconcile->findings + kept, .room = FINDINGS_MAX - kept};
 	compare(e, snapshot, &list);
 	if (asked) {
 		reconcile->n_findings = list.n;
@@ -316,7 +317,6 @@ bool reconcile_observed(struct iso_engine *e, const struct iso_snapshot *snapsho
 		tell(e, &list);
 	}
 	reconcile->looks_at_gap = false;
-	reconcile->n_leases_rebooted = reconcile->n_incidents_rebooted = 0;
 	return true;
 }
 
@@ -336,7 +336,7 @@ void reconcile_observation_ended(struct iso_engine *e, const struct iso_completi
 		reconcile->stage = RECONCILE_ASKED; /* it showed an older world: once more */
 }
 
-static void finish(struct iso_engine *e)
+static void finish(struct iso_engine *e, enum iso_reply reply, const char *text)
 {
 	struct reconcile *reconcile = &e->reconcile;
 	struct finding_list list = {
@@ -346,7 +346,7 @@ static void finish(struct iso_engine *e)
 	reconcile->n_findings = list.n;
 	if (!is_dry(reconcile))
 		tell(e, &list);
-	answer(e, ISO_REPLY_DONE, NULL);
+	answer(e, reply, text);
 }
 
 /* After the observation comes the question who maps what, if anybody could. */
@@ -354,12 +354,25 @@ void reconcile_advance(struct iso_engine *e)
 {
 	struct reconcile *reconcile = &e->reconcile;
 
-	if (reconcile->stage == RECONCILE_COMPARED && !e->inspect_operation) {
-		if (inspection_now(e))
-			reconcile->stage = RECONCILE_INSPECTING;
-		else
-			finish(e);
-	} else if (reconcile->stage == RECONCILE_INSPECTING && !e->inspect_operation) {
-		finish(e);
+	if (reconcile->stage != RECONCILE_COMPARED || e->inspect_operation)
+		return;
+	if (inspection_now(e))
+		reconcile->stage = RECONCILE_INSPECTING;
+	else
+		finish(e, ISO_REPLY_DONE, NULL);
+}
+
+/* Not knowing who maps what is not the same as nobody doing it. */
+void reconcile_inspection_ended(struct iso_engine *e, const struct iso_completion *completion)
+{
+	char text[ISO_TEXT_BYTES];
+
+	if (e->reconcile.stage != RECONCILE_INSPECTING)
+		return;
+	if (completion->result >= 0) {
+		finish(e, ISO_REPLY_DONE, NULL);
+		return;
 	}
+	snprintf(text, sizeof(text), "who maps what: %.170s", completion->message);
+	finish(e, ISO_REPLY_NOT_OBSERVED, text);
 }

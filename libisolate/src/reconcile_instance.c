@@ -98,6 +98,10 @@ static void compare(const struct iso_engine *e, const struct iso_observed_instan
 		known->seen = true;
 	if (known && (known->operation || known->lost))
 		return;
+	if (known && known->lease == ISO_NONE && instance_is_another(known, seen)) {
+		known = NULL; /* what was known of the one says nothing of the other */
+		i = ISO_NONE;
+	}
 	if (known && known->lease != ISO_NONE && instance_is_another(known, seen)) {
 		finding = add(list, ISO_FINDING_INSTANCE_GONE, ISO_REMEDY_ITSELF,
 			      seen->region_kernel_id, seen->kernel_id);

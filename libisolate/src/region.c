@@ -522,6 +522,8 @@ void region_completed(struct iso_engine *e, const struct operation *op,
 	assert(region->operation == op->id);
 	region->operation = 0;
 	engine_observe(e);
+	if (op->before == ISO_REGION_LIVE)
+		order_left(e, r);
 	if (op->kind == ISO_EFFECT_CREATE_REGION || op->kind == ISO_EFFECT_REFILL_REGION) {
 		if (completion->result == 0)
 			region_created(e, r, completion);

@@ -98,6 +98,7 @@ struct region {
 	bool evict;             /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
 	bool over_hole;         /* live, but decoders below it were given up out of order */
+	bool untold; /* that it is being cleared: it tries a failing store each second */
 	bool creation_interrupted;
 	char reason[ISO_TEXT_BYTES];
 };
@@ -246,7 +247,8 @@ struct reconcile {
 	uint32_t n_asked;
 	uint32_t stage; /* enum reconcile_stage */
 	uint64_t asked_ns; /* when the first one became so */
-	struct iso_finding *findings;
+	struct iso_finding *findings; /* of the last request */
+	struct iso_finding *gap_findings; /* scratch: those that nobody asked for */
 	uint32_t n_findings;
 	uint64_t told[FINDINGS_MAX]; /* of those that still stand: each is told once */
 	uint32_t n_told;
@@ -281,12 +283,13 @@ struct iso_engine {
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
 	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
 	uint32_t *name_index;   /* scratch: instances by name, open addressing */
+	uint32_t *pid_index;    /* scratch: attached leases by process, open addressing */
 	uint32_t *region_seen;  /* scratch: by region, which one of an observation it is */
 	struct iso_hpa_range *foreign; /* ranges of regions that are not managed */
 	uint32_t *lease_buckets;
 
 	uint32_t n_host_bridges, n_ports, n_memdevs, n_windows;
-	uint32_t n_foreign, name_index_size;
+	uint32_t n_foreign, name_index_size, pid_index_size;
 	uint32_t topology; /* counts changes in where memdevs are */
 	uint32_t queue_head, queue_tail;
 	uint32_t n_regions, n_instances, n_leases; /* high water marks */
@@ -313,6 +316,7 @@ struct iso_engine {
 	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */
 	uint64_t observe_hold_ns; /* after a failed one: none before */
 	uint32_t dirty_head, dirty_tail;
+	uint64_t surveyed_step; /* in which it was last seen what there is to give away */
 	uint64_t store_retry_ns; /* when it is tried next whether the store takes intents */
 	uint64_t store_probe; /* the operation whose intent tries it now; 0: none */
 	char store_reason[ISO_TEXT_BYTES];
@@ -434,6 +438,8 @@ void hold_intent_failed(struct iso_engine *e, uint64_t operation, const char *wh
 void hold_begin(struct iso_engine *e, const char *why);
 void hold_confirm(struct iso_engine *e, uint64_t request);
 bool hold_placement(struct iso_engine *e, char *text, size_t room);
+enum iso_region_state hold_standing(const struct iso_engine *e, const struct region *region);
+void hold_index(struct iso_engine *e);
 bool hold_adopt(struct iso_engine *e, uint32_t instance, int32_t pid);
 
 /* verify.c: nobody maps what a VM had */
@@ -545,6 +551,7 @@ bool reconcile_wants_observation(const struct iso_engine *e);
 bool reconcile_begin(struct iso_engine *e);
 bool reconcile_observed(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void reconcile_observation_ended(struct iso_engine *e, const struct iso_completion *completion);
+void reconcile_inspection_ended(struct iso_engine *e, const struct iso_completion *completion);
 void reconcile_advance(struct iso_engine *e);
 
 /* rescan.c */

@@ -61,6 +61,18 @@ static const uint32_t domain_moves[ISO_DOMAIN_STATES] = {
 	[ISO_DOMAIN_QUARANTINED] = ANY_BUT_UNKNOWN,
 };
 
+/* With a store that fails a live region is about to be cleared and is not, each second: told once. */
+static bool is_news(struct iso_engine *e, struct region *region, uint32_t was, uint32_t state)
+{
+	bool untold = region->untold;
+
+	region->untold = was == ISO_REGION_LIVE && state == ISO_REGION_CLEARING && e->store_failing;
+	if (region->untold || (untold && state == ISO_REGION_LIVE))
+		return false;
+	return state == ISO_REGION_LIVE || state == ISO_REGION_QUARANTINED ||
+	       was == ISO_REGION_LIVE;
+}
+
 void region_enter(struct iso_engine *e, uint32_t r, enum iso_region_state state)
 {
 	struct region *region = &e->regions[r];
@@ -68,11 +80,13 @@ void region_enter(struct iso_engine *e, uint32_t r, enum iso_region_state state)
 
 	assert(region->used);
 	assert(region_moves[was] & TO(state));
-	if (was == ISO_REGION_LIVE)
+	/* One that is cleared leaves when that is done: the store may not even take the intent. */
+	if (was == ISO_REGION_LIVE && state == ISO_REGION_LOST)
 		order_left(e, r);
 	region->state = state;
-	region->over_hole = false;
-	if (state == ISO_REGION_LIVE || state == ISO_REGION_QUARANTINED || was == ISO_REGION_LIVE)
+	if (state != ISO_REGION_LIVE && state != ISO_REGION_CLEARING)
+		region->over_hole = false;
+	if (is_news(e, region, was, state))
 		emit_note(e, ISO_NOTE_REGION, 0, "region %s: %s -> %s%s%s", region->definition.name,
 			  iso_region_state_name(was), iso_region_state_name(state),
 			  region->reason[0] ? ": " : "", region->reason)

@@ -331,7 +331,8 @@ static void let_time_pass(struct host *host)
 void host_begin_observation(struct host *host, struct iso_event *ret_snapshot,
 			    struct iso_event *ret_completion)
 {
-	struct iso_event changed = {.kind = ISO_EVENT_CHANGED};
+	/* After a gap: what is seen is compared with all that is believed. */
+	struct iso_event changed = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
 	struct iso_effect effect;
 
 	host_answer(host);

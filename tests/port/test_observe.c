@@ -217,6 +217,65 @@ Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
 	snapshot_file_close(&file);
 }
 
+/* In place of an attribute something that cannot be read as one. */
+static void make_unreadable(const char *path)
+{
+	char full[512];
+
+	snprintf(full, sizeof(full), "%s%s", f.root, path);
+	cr_assert_eq(unlink(full), 0, "%s", full);
+	fake_directory(&f, path);
+}
+
+static void expect_failure(const char *what)
+{
+	struct job_request request = {.kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX};
+	struct job_reply reply;
+	int fd;
+
+	job_run(f.root, &request, &reply, &fd);
+	cr_assert_lt(reply.completion.result, 0, "%s", what);
+	cr_assert_eq(fd, -1);
+	cr_assert(strstr(reply.completion.message, what), "'%s'", reply.completion.message);
+}
+
+/* Proves: what could not be read is not taken for gone: VMs would be killed for that. */
+Test(observe, what_cannot_be_read_is_no_observation)
+{
+	fake_tree(&f, "tests/port/demo-tree.txt");
+	if (!fake_mount(&f))
+		cr_skip_test("no mount namespace here");
+	make_unreadable("/sys/bus/cxl/devices/region0/commit");
+	expect_failure("region0: commit");
+}
+
+Test(observe, a_target_that_cannot_be_read)
+{
+	fake_tree(&f, "tests/port/demo-tree.txt");
+	if (!fake_mount(&f))
+		cr_skip_test("no mount namespace here");
+	make_unreadable("/sys/bus/cxl/devices/region0/target0");
+	expect_failure("region0: target0");
+}
+
+Test(observe, a_driver_that_cannot_be_read)
+{
+	fake_tree(&f, "tests/port/demo-tree.txt");
+	if (!fake_mount(&f))
+		cr_skip_test("no mount namespace here");
+	make_unreadable("/sys/bus/cxl/devices/dax_region0/dax0.1/driver");
+	expect_failure("dax0.1");
+}
+
+Test(observe, a_size_that_cannot_be_read)
+{
+	fake_tree(&f, "tests/port/demo-tree.txt");
+	if (!fake_mount(&f))
+		cr_skip_test("no mount namespace here");
+	make_unreadable("/sys/bus/cxl/devices/dax_region0/dax0.1/size");
+	expect_failure("dax0.1");
+}
+
 Test(observe, libcxl_is_never_led_to_the_hosts_devices)
 {
 	struct job_request request = {.kind = JOB_OBSERVE, .deadline_ns = UINT64_MAX};

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fake.h"
+#include "fake_process.h"
 
 #define BUS "/sys/bus/cxl/devices/"
 
@@ -132,6 +133,34 @@ Test(region, system_ram_is_not_cleared)
 	c = run(JOB_CLEAR_REGION);
 	cr_assert_eq(c.result, -EBUSY, "%s", c.message);
 	cr_assert(strstr(c.message, "dax0.1"), "%s", c.message);
+}
+
+/* Proves: an instance that the daemon does not know of is not taken from who maps it. */
+Test(region, a_mapped_instance_is_not_cleared)
+{
+	struct iso_completion c;
+
+	request.region.kernel_id = 0;
+	request.region.definition.serials[0] = 0x10;
+	fake_process(&f, 4711, 'S', "0", "dax0.1");
+	c = run(JOB_CLEAR_REGION);
+	cr_assert_eq(c.result, -EBUSY, "%s", c.message);
+	cr_assert(strstr(c.message, "low") && strstr(c.message, "4711") &&
+			  strstr(c.message, "dax0.1"),
+		  "%s", c.message);
+	cr_assert(is(BUS "dax_region0/dax0.1/size", "2097152"), "nothing was done");
+}
+
+/* Proves: who maps instances of other regions is in nobody's way. */
+Test(region, a_mapped_instance_of_another_region)
+{
+	fake_file(&f, BUS "decoder0.3/delete_region", "");
+	request.region.kernel_id = 3;
+	request.region.definition.ways = 2;
+	request.region.definition.serials[0] = 0x12;
+	request.region.definition.serials[1] = 0x13;
+	fake_process(&f, 4711, 'S', "0", "dax0.1");
+	cr_assert_eq(run(JOB_CLEAR_REGION).result, 0);
 }
 
 Test(region, a_region_that_lost_a_leg_is_deleted_and_the_healthy_leg_freed)

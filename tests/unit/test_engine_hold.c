@@ -38,7 +38,7 @@ static uint64_t acquire_at_once(struct world *w, const char *name, const char *r
 Test(engine_hold, containment_goes_on_and_recovery_waits)
 {
 	struct world *w = world_pair();
-	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART), intents;
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART), intents, notes;
 
 	fail_store(w);
 	world_surprise_down(w, 0);
@@ -50,14 +50,39 @@ Test(engine_hold, containment_goes_on_and_recovery_waits)
 			     w->n_effects[ISO_EFFECT_REFILL_REGION],
 		     0);
 	intents = w->n_effects[ISO_EFFECT_INTENT];
+	notes = w->n_effects[ISO_EFFECT_NOTE];
 	world_run(w, 10 * WORLD_SECOND);
 	cr_assert_leq(w->n_effects[ISO_EFFECT_INTENT] - intents, 12, "once a second");
+	cr_assert_eq(w->n_effects[ISO_EFFECT_NOTE], notes, "that is no news\n%s", w->trace);
+	cr_assert(strstr(world_reason(w, 0), "waits for the store: planned failure"), "'%s'",
+		  world_reason(w, 0));
 	cr_assert_eq(world_count_notes(w, "until the store works"), 1, "%s", w->trace);
 	heal_store(w);
 	world_run(w, 10 * WORLD_SECOND);
 	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
 	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ACQUIRED, "%s", w->trace);
 	cr_assert_eq(world_count_notes(w, "the store takes intents again"), 1);
+	world_free(w);
+}
+
+/* Proves: a live region that cannot be taken apart for want of the store is no news each second, and stays healthy. */
+Test(engine_hold, a_region_that_shall_go_stays_quietly)
+{
+	struct world *w = world_pair();
+	uint32_t notes;
+
+	fail_store(w);
+	world_named(w, ISO_EVENT_REGION_DESTROY, "high");
+	world_run(w, 5 * WORLD_SECOND);
+	notes = w->n_effects[ISO_EFFECT_NOTE];
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_NOTE], notes, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_HEALTHY);
+	cr_assert_eq(world_count_notes(w, "region high: clearing -> live"), 1, "%s", w->trace);
+	heal_store(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(iso_region_find(w->engine, "high"), ISO_NONE, "%s", w->trace);
 	world_free(w);
 }
 
@@ -89,6 +114,25 @@ Test(engine_hold, leases_wait_with_the_reason)
 	world_named(w, ISO_EVENT_RELEASE, "first");
 	world_run(w, 2 * WORLD_SECOND);
 	cr_assert_eq(world_reply(w, second), ISO_REPLY_DONE);
+	world_free(w);
+}
+
+/* Proves: when the store is well again all who waited for it go on at once, not only who tried it. */
+Test(engine_hold, all_go_on_when_the_store_is_well)
+{
+	struct world *w = world_pair();
+	uint64_t requests[8];
+	char name[16];
+	uint32_t i;
+
+	world_fail(w, ISO_EFFECT_INTENT, 1, 8, -28 /* ENOSPC */);
+	for (i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "vm%u", i);
+		requests[i] = world_acquire(w, name, i % 2 ? "high" : "low", WORLD_PART / 2);
+	}
+	world_run(w, 3 * WORLD_SECOND);
+	for (i = 0; i < 8; i++)
+		cr_assert_eq(world_reply(w, requests[i]), ISO_REPLY_DONE, "%u\n%s", i, w->trace);
 	world_free(w);
 }
 
@@ -273,6 +317,64 @@ Test(engine_hold, an_unknown_process_keeps_its_memory)
 	w->processes[vm].n_maps = 0;
 	world_run(w, 20 * WORLD_SECOND);
 	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: who maps what nobody claims is shown for as long as he does, and no longer. */
+Test(engine_hold, who_maps_it_is_who_does_so_now)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART), i;
+	struct iso_instance_view view;
+
+	restart_without_store(w);
+	world_run(w, 5 * WORLD_SECOND);
+	for (i = 0; !iso_instance_get(w->engine, i, &view); i++)
+		;
+	cr_assert_eq(view.mapper, w->processes[vm].pid);
+	w->processes[vm].n_maps = 0;
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert(iso_instance_get(w->engine, i, &view));
+	cr_assert_eq(view.mapper, 0, "he maps it no more");
+	w->processes[vm].n_maps = 1;
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert(iso_instance_get(w->engine, i, &view));
+	cr_assert_eq(view.mapper, w->processes[vm].pid);
+	world_free(w);
+}
+
+/* Proves: who maps what nobody claims is told once when that is lost, too. */
+Test(engine_hold, who_maps_what_is_lost)
+{
+	struct world *w = world_pair();
+
+	world_start_vm(w, "web", "low", WORLD_PART);
+	world_start_vm(w, "db", "high", WORLD_PART);
+	restart_without_store(w);
+	world_run(w, 5 * WORLD_SECOND);
+	world_surprise_down(w, 0);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_count_notes(w, "belongs to no lease but process"), 2, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: of several who map what nobody claims one is told, once, as long as he does. */
+Test(engine_hold, one_of_several_mappers_is_told)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+	uint32_t child = world_stranger(w, "web");
+
+	restart_without_store(w);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_count_notes(w, "belongs to no lease but process"), 1, "%s", w->trace);
+	confirm(w);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_count_notes(w, "belongs to no lease but process"), 1, "%s", w->trace);
+	w->processes[vm].running = false;
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_count_notes(w, "belongs to no lease but process"), 2, "%s", w->trace);
+	cr_assert(w->processes[child].running);
 	world_free(w);
 }
 

@@ -277,3 +277,44 @@ Test(engine_order, second_window)
 	cr_assert_eq(world_region(w, "a").window_kernel_id, 1);
 	world_free(w);
 }
+
+/* Proves: a region whose removal the store did not take leaves no hole: what is above it is in nobody's way. */
+Test(engine_order, no_hole_where_nothing_was_removed)
+{
+	struct world *w = world_new();
+
+	world_simple_bridge(w, 3, 0x10);
+	world_define_one(w, "low", 0x10);
+	world_define_one(w, "high", 0x11);
+	world_run(w, WORLD_SECOND);
+	world_start_vm(w, "web", "high", WORLD_PART);
+	world_fail(w, ISO_EFFECT_INTENT, 1, UINT32_MAX, -28 /* ENOSPC */);
+	world_named(w, ISO_EVENT_REGION_DESTROY, "low");
+	world_run(w, 2 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_define_one(w, "low", 0x10); /* it shall stay after all */
+	w->n_plans = 0;
+	world_define_one(w, "top", 0x12);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "top").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CLEAR_REGION], 0);
+	world_free(w);
+}
+
+/* Proves: one that was removed from below does leave one. */
+Test(engine_order, hole_where_one_was_removed)
+{
+	struct world *w = world_new();
+
+	world_simple_bridge(w, 3, 0x10);
+	world_define_one(w, "low", 0x10);
+	world_define_one(w, "high", 0x11);
+	world_run(w, WORLD_SECOND);
+	world_start_vm(w, "web", "high", WORLD_PART);
+	world_named(w, ISO_EVENT_REGION_DESTROY, "low");
+	world_run(w, 2 * WORLD_SECOND);
+	world_define_one(w, "top", 0x12);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "top").wait, ISO_WAIT_DECODER_ORDER, "%s", w->trace);
+	world_free(w);
+}
