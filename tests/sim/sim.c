@@ -4,6 +4,8 @@
  * sim --seed S                one of them, with its trace
  * sim --sweep [--stride N]    each effect of each scenario going wrong (or only every Nth)
  * sim --case NAME             one of those, with its trace
+ * sim --stories [--update] [NAME] [--directory PATH]
+ *                             what is told has to be what the files say; or writes them
  * --torn                      in histories a crash also loses what the store wrote last
  *
  * Ends with 1 at the first thing that was broken; the last line replays it.
@@ -84,12 +86,14 @@ struct options {
 	uint64_t n, first;
 	const char *seed, *name;
 	uint32_t stride;
-	bool sweep, torn;
+	bool sweep, torn, tells;
+	struct story_options stories;
 };
 
 static void usage(void)
 {
-	fputs("sim --seeds N [--from S] | --seed S | --sweep [--stride N] | --case NAME; [--torn]\n",
+	fputs("sim --seeds N [--from S] | --seed S | --sweep [--stride N] | --case NAME; [--torn]\n"
+	      "sim --stories [--update] [--directory PATH] [NAME]\n",
 	      stderr);
 	exit(2);
 }
@@ -97,12 +101,19 @@ static void usage(void)
 static struct options parse(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
-		{"seed", required_argument, NULL, 's'},  {"sweep", no_argument, NULL, 'w'},
-		{"case", required_argument, NULL, 'c'},  {"stride", required_argument, NULL, 't'},
-		{"torn", no_argument, NULL, 'd'},        {NULL, 0, NULL, 0},
+		{"seeds", required_argument, NULL, 'n'},
+		{"from", required_argument, NULL, 'f'},
+		{"seed", required_argument, NULL, 's'},
+		{"sweep", no_argument, NULL, 'w'},
+		{"case", required_argument, NULL, 'c'},
+		{"stride", required_argument, NULL, 't'},
+		{"torn", no_argument, NULL, 'd'},
+		{"stories", no_argument, NULL, 'y'},
+		{"update", no_argument, NULL, 'u'},
+		{"directory", required_argument, NULL, 'p'},
+		{NULL, 0, NULL, 0},
 	};
-	struct options o = {.first = 1, .stride = 1};
+	struct options o = {.first = 1, .stride = 1, .stories = {.directory = "tests/sim/stories"}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -118,12 +129,20 @@ static struct options parse(int argc, char **argv)
 			o.torn = true;
 		else if (c == 'c')
 			o.name = optarg;
+		else if (c == 'y')
+			o.tells = true;
+		else if (c == 'u')
+			o.stories.update = true;
+		else if (c == 'p')
+			o.stories.directory = optarg;
 		else if (c == 't')
 			o.stride = (uint32_t)strtoul(optarg, NULL, 0);
 		else
 			usage();
 	}
-	if (optind != argc || !o.stride || (!o.n && !o.seed && !o.sweep && !o.name))
+	if (o.tells && optind < argc)
+		o.stories.name = argv[optind++];
+	if (optind != argc || !o.stride || (!o.n && !o.seed && !o.sweep && !o.name && !o.tells))
 		usage();
 	return o;
 }
@@ -143,7 +162,9 @@ int main(int argc, char **argv)
 		sim_replay_with("--case", o.name);
 		well = sweep_one(o.name, &totals);
 	}
-	if (o.sweep)
+	if (o.tells)
+		well = stories_run(&o.stories, &totals);
+	if (well && o.sweep)
 		well = sweep_all(o.stride, &totals);
 	if (well && o.n)
 		well = run_seeds(o.first, o.n, &totals);

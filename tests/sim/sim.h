@@ -37,6 +37,21 @@ bool scenario_is_swept(uint32_t i);
 void scenario_begin(struct scenario *s, uint32_t i);
 void scenario_play(struct scenario *s, uint32_t i);
 
+/* story.c, story_plays.c: named scenarios, told as text that has to be that of a file. */
+struct story {
+	const char *name, *title, *about;
+	void (*play)(struct scenario *s);
+};
+struct story_options {
+	const char *directory, *name; /* NULL: all */
+	bool update; /* the files */
+};
+/* NULL: there are no more. */
+const struct story *story_get(uint32_t i);
+/* Writes down what `status` would show. */
+void story_status(struct scenario *s, const char *when);
+bool stories_run(const struct story_options *options, struct sim_totals *totals);
+
 /* liveness.c: once faults stop */
 bool liveness_named(const struct world *w, const uint32_t *ports, uint32_t n);
 /* No lease or instance is on its way from one thing to another, and nothing is under way. */

@@ -231,17 +231,6 @@ static void take_operation(struct world *w, const struct iso_effect *effect,
 	world_spoil_task(task, spoil);
 }
 
-static void trace_note(struct world *w, const struct iso_effect *effect)
-{
-	size_t room = WORLD_TRACE_BYTES - w->trace_length;
-	int n = snprintf(w->trace + w->trace_length, room, "%6llu %s: %s\n",
-			 (unsigned long long)(w->now_ns / WORLD_MS), iso_note_name(effect->note),
-			 effect->text);
-
-	if ((size_t)n < room)
-		w->trace_length += n;
-}
-
 static void take_save(struct world *w, const struct iso_effect *effect)
 {
 	if (w->amnesia || w->disk == WORLD_DISK_FULL)
@@ -261,6 +250,7 @@ static bool take_effect(struct world *w, const struct iso_effect *effect)
 	enum world_spoil_kind spoil;
 
 	w->n_effects[effect->kind]++;
+	world_tell_effect(w, effect);
 	if (effect->kind == ISO_EFFECT_REPLY) {
 		if (effect->request < WORLD_REPLIES)
 			w->replies[effect->request] = effect->reply + 1;
@@ -270,7 +260,7 @@ static bool take_effect(struct world *w, const struct iso_effect *effect)
 	}
 	if (effect->kind == ISO_EFFECT_NOTE) {
 		if (!w->silent)
-			trace_note(w, effect);
+			world_tell_note(w, effect);
 		return true;
 	}
 	spoil = world_spoil_next(w, effect);

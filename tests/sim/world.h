@@ -195,7 +195,7 @@ struct world {
 		uint32_t process;
 	} attaching;
 	uint32_t n_plugged;
-	uint32_t n_bridges, n_ports, n_memdevs, n_windows, n_processes, n_plans;
+	uint32_t n_bridges, n_ports, n_memdevs, n_windows, n_processes, n_started, n_plans;
 
 	struct iso_region_definition defined[WORLD_OBJECTS];
 	uint32_t n_defined;
@@ -232,6 +232,9 @@ struct world {
 	struct iso_effects effects; /* of the last step */
 	char broken[512], why[160];
 	bool silent; /* no trace is kept */
+	uint64_t story_ns; /* when the story begins that is told; 0: none is */
+	uint64_t story_told_ns; /* the time of its last line ... */
+	char story_told[512]; /* ... and that line */
 	char *trace; /* every note's text, one a line */
 	size_t trace_length;
 };
@@ -263,6 +266,14 @@ struct iso_event *world_later(struct world *w, uint64_t ns);
 struct iso_event *world_uevent(struct world *w);
 /* About `ns`: durations are as random as the run is. */
 uint64_t world_duration(struct world *w, uint64_t ns);
+
+/* world_tell.c: what is written down of a run */
+void world_trace(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A line of the story that is told, if one is: who did what. */
+void world_tell(struct world *w, const char *who, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void world_tell_note(struct world *w, const struct iso_effect *effect);
+void world_tell_effect(struct world *w, const struct iso_effect *effect);
 
 /* world_spoil.c: what goes wrong */
 enum world_spoil_kind world_spoil_next(struct world *w, const struct iso_effect *effect);

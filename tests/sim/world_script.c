@@ -180,7 +180,7 @@ static struct world_process *new_process(struct world *w, const char *name)
 		w->n_processes++;
 	process = &w->processes[i];
 	*process = (struct world_process){
-		.pid = WORLD_FIRST_PID + (int32_t)w->order++,
+		.pid = WORLD_FIRST_PID + (int32_t)w->n_started++,
 		.running = true,
 	};
 	snprintf(process->name, sizeof(process->name), "%s", name);

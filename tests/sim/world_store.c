@@ -288,6 +288,7 @@ void world_restart(struct world *w)
 	struct world_stored *stored;
 	uint32_t i;
 
+	world_tell(w, "host", "the daemon is dead; another one is started");
 	age(w);
 	w->saves_were_torn |= w->disk == WORLD_DISK_TORN &&
 			      memcmp(w->synced, &w->stored, sizeof(w->stored)) != 0;

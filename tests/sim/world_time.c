@@ -255,6 +255,9 @@ static void run_task(struct world *w, struct world_task *task)
 		end_task(w, task);
 		break;
 	case WORLD_TASK_EVENT:
+		if (task->event.kind == ISO_EVENT_SETTLED)
+			world_tell(w, "host",
+				   "the kernel has reset the link: its own recovery has ended");
 		if (task->life == w->life)
 			world_step(w, &task->event);
 		end_task(w, task);
