@@ -68,15 +68,24 @@ static void manager_stop_listening(void)
 	cr_assert_eq(notify_send("STATUS=full", -1), -EAGAIN);
 }
 
+/* Returns when it is sure to end with us, even if it is stopped at once. */
 static pid_t child_start(int *ret_pidfd)
 {
-	pid_t pid = fork();
+	int ready[2];
+	char byte;
+	pid_t pid;
 
+	cr_assert_eq(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		pause();
+		if (write(ready[1], "", 1) == 1)
+			pause();
 		_exit(0);
 	}
+	cr_assert_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
 	*ret_pidfd = pidfd_open(pid, 0);
 	cr_assert_geq(*ret_pidfd, 0);
 	return pid;
