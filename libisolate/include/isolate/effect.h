@@ -60,35 +60,35 @@ enum iso_reply {
 	ISO_REPLY_NOT_READY,      /* the first observation has not ended */
 	ISO_REPLY_PINNING,        /* the VM pins its memory and the host may not panic */
 	ISO_REPLY_NOT_ADOPTABLE,  /* adopt: see the text */
-	ISO_REPLY_NOT_OBSERVED,   /* reconcile, adopt: the host could not be looked at; the text says what of it */
-	ISO_REPLY_LOCKED,         /* region destroy: firmware has locked its decoders */
-	ISO_REPLY_ON_HOLD,        /* acquire: nothing is handed out now; the text says why */
+	ISO_REPLY_NOT_OBSERVED, /* reconcile, adopt: the host could not be looked at; the text says what of it */
+	ISO_REPLY_LOCKED, /* region destroy: firmware has locked its decoders */
+	ISO_REPLY_ON_HOLD, /* acquire: nothing is handed out now; the text says why */
 };
 
 enum iso_note_kind {
-	ISO_NOTE_FAULT,           /* first record of an incident */
-	ISO_NOTE_CORRELATED,      /* a further record of the same one */
-	ISO_NOTE_DOMAIN,          /* domain changed state */
+	ISO_NOTE_FAULT, /* first record of an incident */
+	ISO_NOTE_CORRELATED, /* a further record of the same one */
+	ISO_NOTE_DOMAIN, /* domain changed state */
 	ISO_NOTE_REGION,
 	ISO_NOTE_LEASE,
 	ISO_NOTE_KILL,
 	ISO_NOTE_EXIT,
 	ISO_NOTE_CONTAINED,
-	ISO_NOTE_WAITING,         /* recovery waits; text says for whom */
+	ISO_NOTE_WAITING, /* recovery waits; text says for whom */
 	ISO_NOTE_RECOVERED,
-	ISO_NOTE_FAILED,          /* an operation failed; it is retried or given up, see text */
-	ISO_NOTE_STRANGER,        /* somebody else maps an instance */
-	ISO_NOTE_GUARD,           /* a managed instance was found as System RAM */
-	ISO_NOTE_PINNING,         /* a VM pins its memory: a loss can panic the host */
-	ISO_NOTE_REVOKED,         /* mappings that outlived the kill were taken away */
-	ISO_NOTE_RECONCILE,       /* seen otherwise than believed; text says what is done */
+	ISO_NOTE_FAILED, /* an operation failed; it is retried or given up, see text */
+	ISO_NOTE_STRANGER, /* somebody else maps an instance */
+	ISO_NOTE_GUARD, /* a managed instance was found as System RAM */
+	ISO_NOTE_PINNING, /* a VM pins its memory: a loss can panic the host */
+	ISO_NOTE_REVOKED, /* mappings that outlived the kill were taken away */
+	ISO_NOTE_RECONCILE, /* seen otherwise than believed; text says what is done */
 };
 
 struct iso_effect {
 	uint32_t kind; /* enum iso_effect_kind */
 	uint64_t operation; /* 0: does not complete */
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME; of operations */
-	uint32_t lane;   /* domain whose worker lane runs it */
+	uint32_t lane; /* domain whose worker lane runs it */
 	uint32_t intent; /* INTENT: kind of the effect that will follow */
 	uint32_t region; /* indices, ISO_NONE when not meant */
 	uint32_t instance;
@@ -98,10 +98,10 @@ struct iso_effect {
 	uint64_t incident; /* 0: none */
 	/* KILL: a bit for each part of the lease that the kernel unbinds by itself now */
 	uint32_t unbinding;
-	uint32_t note;     /* enum iso_note_kind */
-	uint64_t at_ns;    /* NOTE: when it happened */
-	uint64_t request;  /* REPLY */
-	uint32_t reply;    /* enum iso_reply */
+	uint32_t note; /* enum iso_note_kind */
+	uint64_t at_ns; /* NOTE: when it happened */
+	uint64_t request; /* REPLY */
+	uint32_t reply; /* enum iso_reply */
 	const char *text; /* NOTE, REPLY: one line for a person; valid until the next iso_step() */
 };
 
