@@ -69,7 +69,9 @@ void inspection_completed(struct iso_engine *e, const struct iso_completion *com
 	e->inspect_operation = 0;
 	adopt_inspection_ended(e, completion);
 	reconcile_inspection_ended(e, completion);
-	if (completion->result < 0)
+	if (completion->result >= 0)
+		e->inspect_problem[0] = '\0';
+	else if (operation_problem(e->inspect_problem, completion->message))
 		emit_note(e, ISO_NOTE_FAILED, 0, "looking who maps instances: %s",
 			  completion->message);
 	if (e->held)

@@ -528,10 +528,10 @@ static void lease_failed(struct iso_engine *e, uint32_t l, const struct operatio
 	else if (lease->deadline_ns <= e->now_ns)
 		lease->retry_at_ns = e->now_ns + e->policy.observe_ns;
 	engine_arm(e, lease->retry_at_ns);
-	emit_note(e, ISO_NOTE_FAILED, lease->incident, "%s: %s: %s", lease->terms.name,
-		  iso_effect_name(op->kind), completion->message)
-		->lease = l;
-	copy_text(lease->waits_for, sizeof(lease->waits_for), completion->message);
+	if (operation_problem(lease->waits_for, completion->message))
+		emit_note(e, ISO_NOTE_FAILED, lease->incident, "%s: %s: %s", lease->terms.name,
+			  iso_effect_name(op->kind), completion->message)
+			->lease = l;
 	if (op->kind == ISO_EFFECT_HAND_OVER && lease->state == ISO_LEASE_PREPARING)
 		lease_begin_end(e, l);
 }

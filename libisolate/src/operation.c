@@ -148,19 +148,48 @@ static void operation_end(struct iso_engine *e, struct operation *op)
 	e->free_operations = op - e->operations;
 }
 
+/* Whether this is said for the first time in a row: it may fail the same way for hours. */
+bool operation_problem(char told[ISO_TEXT_BYTES], const char *problem)
+{
+	const char *text = *problem ? problem : "no reason was given";
+	bool news = strcmp(told, text) != 0;
+
+	copy_text(told, ISO_TEXT_BYTES, text);
+	return news;
+}
+
+/* The host could not be looked at: again, and after a few times less often. */
+static void not_observed(struct iso_engine *e, const struct iso_completion *completion)
+{
+	uint32_t shift = e->observe_failures < 3 ? e->observe_failures : 3;
+
+	if (operation_problem(e->observe_problem, completion->message))
+		emit_note(e, ISO_NOTE_FAILED, 0, "observation failed: %s", completion->message);
+	e->observe_failures++;
+	e->observe_hold_ns = e->now_ns + (e->policy.retry_ns << shift);
+	engine_arm(e, e->observe_hold_ns);
+	engine_observe(e);
+}
+
+static void observation_ended(struct iso_engine *e, const struct iso_completion *completion)
+{
+	e->observe_operation = 0;
+	reconcile_observation_ended(e, completion);
+	if (completion->result < 0) {
+		not_observed(e, completion);
+		return;
+	}
+	if (e->observe_failures > 1)
+		emit_note(e, ISO_NOTE_WAITING, 0, "the host can be looked at again");
+	e->observe_failures = 0;
+	e->observe_problem[0] = '\0';
+}
+
 static void dispatch(struct iso_engine *e, const struct operation *op,
 		     const struct iso_completion *completion)
 {
 	if (op->kind == ISO_EFFECT_OBSERVE) {
-		e->observe_operation = 0;
-		reconcile_observation_ended(e, completion);
-		if (completion->result < 0) {
-			emit_note(e, ISO_NOTE_FAILED, 0, "observation failed: %s",
-				  completion->message);
-			e->observe_hold_ns = e->now_ns + e->policy.retry_ns;
-			engine_arm(e, e->observe_hold_ns);
-			engine_observe(e);
-		}
+		observation_ended(e, completion);
 	} else if (op->kind == ISO_EFFECT_INSPECT && op->lease == ISO_NONE) {
 		inspection_completed(e, completion);
 	} else if (op->port != ISO_NONE) {

@@ -315,6 +315,9 @@ struct iso_engine {
 	uint64_t inspect_at_ns; /* UINT64_MAX: nothing asks for it */
 	uint64_t observe_at_ns; /* when the next routine observation is due; UINT64_MAX: none */
 	uint64_t observe_hold_ns; /* after a failed one: none before */
+	uint32_t observe_failures; /* in a row */
+	char observe_problem[ISO_TEXT_BYTES]; /* as last told; the same of inspections: */
+	char inspect_problem[ISO_TEXT_BYTES];
 	uint32_t dirty_head, dirty_tail;
 	uint64_t surveyed_step; /* in which it was last seen what there is to give away */
 	uint64_t store_retry_ns; /* when it is tried next whether the store takes intents */
@@ -361,6 +364,7 @@ struct operation_object {
 };
 uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_object object,
 			 uint32_t lane, uint64_t extra_ns);
+bool operation_problem(char told[ISO_TEXT_BYTES], const char *problem);
 void operation_complete(struct iso_engine *e, const struct iso_completion *completion);
 void operation_expire(struct iso_engine *e);
 

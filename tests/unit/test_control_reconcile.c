@@ -205,6 +205,8 @@ Test(control_reconcile, adopt_verb)
 {
 	char *dry[] = {(char *)"adopt", (char *)"hand", (char *)"dax0.9", (char *)"--dry-run",
 		       NULL};
+	char *json[] = {(char *)"adopt",     (char *)"hand",         (char *)"dax0.9",
+			(char *)"--dry-run", (char *)"--json=short", NULL};
 	char *yes[] = {(char *)"adopt", (char *)"hand", (char *)"dax0.9", (char *)"--yes", NULL};
 	char *odd[] = {(char *)"adopt", (char *)"hand", (char *)"dax0.8", (char *)"--yes", NULL};
 	char out[8192], pid[64];
@@ -217,6 +219,8 @@ Test(control_reconcile, adopt_verb)
 	cr_assert(strstr(out, "'daxmgrctl vm adopt NAME dax0.9' makes that a VM"), "%s", out);
 	cr_assert_eq(run_words(&f, "vm adopt", 4, dry, out, sizeof(out)), CLIENT_OK, "%s", out);
 	cr_assert(strstr(out, pid), "%s", out);
+	cr_assert_eq(run_words(&f, "vm adopt", 5, json, out, sizeof(out)), CLIENT_OK, "%s", out);
+	cr_assert(out[0] == '{' && strstr(out, "\"device\":\"dax0.9\""), "%s", out);
 	cr_assert_eq(run_words(&f, "vm adopt", 3, dry, out, sizeof(out)), CLIENT_USAGE);
 	cr_assert_eq(run_words(&f, "vm adopt", 4, odd, out, sizeof(out)), CLIENT_NOT_FOUND);
 	cr_assert_eq(run_words(&f, "vm adopt", 4, yes, out, sizeof(out)), CLIENT_OK, "%s", out);

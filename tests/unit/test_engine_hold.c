@@ -358,6 +358,23 @@ Test(engine_hold, who_maps_what_is_lost)
 	world_free(w);
 }
 
+/* Proves: that nobody can be asked who maps what is told once, and asked on. */
+Test(engine_hold, nobody_can_be_asked_who_maps_what)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	restart_without_store(w);
+	name_process(w, vm);
+	world_fail(w, ISO_EFFECT_INSPECT, 1, 20, -5);
+	world_run(w, 15 * WORLD_SECOND);
+	cr_assert_eq(world_count_notes(w, "looking who maps instances"), 1, "%s", w->trace);
+	cr_assert_eq(world_lease(w, "web").n_instances, 0);
+	world_run(w, 15 * WORLD_SECOND);
+	cr_assert_eq(world_lease(w, "web").n_instances, 1, "%s", w->trace);
+	world_free(w);
+}
+
 /* Proves: of several who map what nobody claims one is told, once, as long as he does. */
 Test(engine_hold, one_of_several_mappers_is_told)
 {

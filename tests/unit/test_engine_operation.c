@@ -121,6 +121,42 @@ Test(engine_operation, late_observation)
 	world_free(w);
 }
 
+/* Proves: a host that cannot be looked at for long is told once, asked less and less, and at once known again. */
+Test(engine_operation, observations_that_fail_for_long)
+{
+	struct world *w = world_pair();
+	uint32_t asked;
+
+	world_start_vm(w, "web", "low", WORLD_PART);
+	world_fail(w, ISO_EFFECT_OBSERVE, 1, 1000, -5);
+	world_surprise_down(w, 1);
+	world_run(w, 60 * WORLD_SECOND);
+	asked = w->n_effects[ISO_EFFECT_OBSERVE];
+	world_run(w, 40 * WORLD_SECOND);
+	cr_assert_leq(w->n_effects[ISO_EFFECT_OBSERVE] - asked, 26);
+	cr_assert_eq(world_count_notes(w, "observation failed"), 1, "%s", w->trace);
+	w->n_plans = 0;
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(world_count_notes(w, "the host can be looked at again"), 1, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: a node that cannot be taken back is told once, and tried on. */
+Test(engine_operation, a_node_that_cannot_be_taken_back)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	world_fail(w, ISO_EFFECT_RETRACT, 1, 60, -30);
+	world_exit(w, vm);
+	world_run(w, 30 * WORLD_SECOND);
+	cr_assert_eq(world_count_notes(w, "web: retract: "), 1, "%s", w->trace);
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_not(world_has_lease(w, "web"), "%s", w->trace);
+	world_free(w);
+}
+
 /* Proves: what was carved by a region's number is not handed out when another region has it by now. */
 Test(engine_operation, number_of_another)
 {
