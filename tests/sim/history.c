@@ -242,7 +242,6 @@ static void disturb(struct history *h)
 	struct world *w = h->w;
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
-	let_disk_heal(h);
 	w->n_faults++;
 	switch (pick(h, 22)) {
 	case 0:
@@ -396,6 +395,7 @@ static void play(struct history *h)
 
 	h->w->no_uevents = pick(h, 4) == 0;
 	for (i = 0; i < rounds && !h->w->broken[0]; i++) {
+		let_disk_heal(h);
 		disturb(h);
 		launchers_step(&h->tenants);
 		world_run(h->w, pick(h, 300) * WORLD_MS);
