@@ -114,10 +114,7 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 			region->definition.name);
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
-	case ISO_WAIT_FLAPPING:
-		snprintf(reason, sizeof(reason), "region %s was lost too often (flapping)",
-			 region->definition.name);
-		judge(v, ISO_DOMAIN_QUARANTINED, reason);
+	case ISO_WAIT_FLAPPING: /* judge_held() says what to do about it */
 		break;
 	case ISO_WAIT_OPERATOR:
 		judge(v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
@@ -240,6 +237,33 @@ static void judge_stuck(const struct iso_engine *e, const struct region *region,
 	}
 }
 
+/* A victim that has nothing left and does not exit: until it has, its VM cannot come back. */
+static const struct lease *undead(const struct iso_engine *e, const struct incident *incident)
+{
+	uint32_t l;
+
+	for (l = 0; e->n_stuck && l < e->n_leases; l++)
+		if (e->leases[l].used && e->leases[l].state == ISO_LEASE_STUCK &&
+		    e->leases[l].restore_pending && e->leases[l].incident == incident->id)
+			return &e->leases[l];
+	return NULL;
+}
+
+static void judge_unrestored(const struct iso_engine *e, const struct incident *incident,
+			     struct verdict *v)
+{
+	const struct lease *lease = undead(e, incident);
+	char reason[ISO_TEXT_BYTES];
+
+	if (!lease) {
+		judge(v, ISO_DOMAIN_RECOVERING, "its VMs are coming back");
+		return;
+	}
+	snprintf(reason, sizeof(reason), "VM %.40s comes back after the end of %.110s",
+		 lease->terms.name, lease->waits_for);
+	judge(v, ISO_DOMAIN_WAITING, reason);
+}
+
 static void judge_incident(struct iso_engine *e, struct incident *incident, struct verdict *v)
 {
 	char reason[ISO_TEXT_BYTES];
@@ -249,7 +273,7 @@ static void judge_incident(struct iso_engine *e, struct incident *incident, stru
 		judge(v, ISO_DOMAIN_CONTAINING, reason);
 	}
 	if (incident->n_unrestored)
-		judge(v, ISO_DOMAIN_RECOVERING, "its VMs are coming back");
+		judge_unrestored(e, incident, v);
 }
 
 static void judge_held(const struct iso_engine *e, uint32_t p, struct verdict *v)

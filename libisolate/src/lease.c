@@ -295,6 +295,9 @@ static void advance_preparing(struct iso_engine *e, uint32_t l)
 	for (p = 0; p < lease->n_instances; p++)
 		if (e->instances[lease->instances[p]].state != ISO_INSTANCE_READY)
 			return;
+	/* Before the intent, and so durable with it: a start has to know what its VM may map by then. */
+	if (!hold_intents(e))
+		emit_save_lease(e, l);
 	lease_operate(e, l, ISO_EFFECT_HAND_OVER);
 	if (!lease->operation)
 		return;

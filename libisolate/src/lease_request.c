@@ -222,6 +222,13 @@ static uint32_t restore_instance(struct iso_engine *e, uint32_t l, uint32_t part
 	return i;
 }
 
+/* Saved after its victim was gone, or before it ever had a process. */
+static bool is_granted_anew(const struct iso_restore_lease *restore)
+{
+	return restore->state == ISO_LEASE_WAITING || restore->state == ISO_LEASE_PREPARING ||
+	       restore->state == ISO_LEASE_ACQUIRED;
+}
+
 static void restore_state(struct iso_engine *e, uint32_t l, const struct iso_restore_lease *restore)
 {
 	struct lease *lease = &e->leases[l];
@@ -229,7 +236,7 @@ static void restore_state(struct iso_engine *e, uint32_t l, const struct iso_res
 	if (restore->has_process) {
 		lease->state = ISO_LEASE_ATTACHED;
 		lease->pid = restore->pid;
-		if (restore->was_killed) /* a kill may be repeated; a forgotten one may not stay */
+		if (lease->was_killed) /* a kill may be repeated; a forgotten one may not stay */
 			lease_kill_again(e, l);
 		return;
 	}
@@ -245,6 +252,8 @@ static void restore_state(struct iso_engine *e, uint32_t l, const struct iso_res
 		engine_arm(e, lease->deadline_ns);
 		return;
 	}
+	/* It was about to be handed over: its client asks again, and finds its place in the order. */
+	lease->comes_back |= restore->state == ISO_LEASE_PREPARING;
 	lease->died_unseen = restore->state == ISO_LEASE_ATTACHED;
 	lease->state = ISO_LEASE_ATTACHED;
 	lease->exited_ns = e->now_ns;
@@ -253,6 +262,8 @@ static void restore_state(struct iso_engine *e, uint32_t l, const struct iso_res
 
 void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore)
 {
+	struct incident *incident = incident_get(e, restore->incident);
+	uint64_t contained_ns = incident ? incident->contained_ns : 0;
 	struct lease *lease;
 	uint32_t l, p, i;
 
@@ -279,15 +290,20 @@ void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore
 			lease->instances[lease->n_instances++] = i;
 	}
 	lease->handed_over = restore->n_parts > 0;
-	lease->was_killed = restore->was_killed;
-	if (restore->was_killed)
+	/* A process that attached after that, which was not stored any more, is not the one killed. */
+	lease->was_killed = restore->was_killed &&
+			    !(restore->has_process && is_granted_anew(restore));
+	if (lease->was_killed)
 		lease_restore_victim(e, l, restore->incident);
 	if (restore->state == ISO_LEASE_KILLED && !restore->has_process)
 		incident_exit_seen(e, restore->incident);
 	restore_state(e, l, restore);
-	/* Saved as granted anew: what the incident took is long gone. */
-	if (lease->state == ISO_LEASE_WAITING || lease->state == ISO_LEASE_ACQUIRED)
+	/* What the incident took is long gone, and was contained when it was. */
+	if (lease->state == ISO_LEASE_WAITING || is_granted_anew(restore)) {
 		incident_lease_contained(e, l);
+		if (incident && !incident->n_pending)
+			incident->contained_ns = contained_ns;
+	}
 	if (lease->state == ISO_LEASE_WAITING) {
 		plan_join(e, l);
 		lease->deadline_ns = e->now_ns + e->policy.grant_ns;

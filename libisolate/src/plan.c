@@ -160,6 +160,27 @@ enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l)
 	return plan(e, l, regions);
 }
 
+/* What an absent region waits for; empty when it is about to be made. */
+static const char *wait_words(uint32_t wait)
+{
+	static const char *const words[ISO_WAIT_FLAPPING + 1] = {
+		[ISO_WAIT_NOTHING] = "",
+		[ISO_WAIT_OBSERVATION] = ", waits for a look at the host",
+		[ISO_WAIT_MEMDEV] = ", waits for its memdevs",
+		[ISO_WAIT_SETTLING] = ", waits for the kernel, which is resetting a memdev",
+		[ISO_WAIT_DECODER_ORDER] = ", waits for the tenants of a region above it",
+		[ISO_WAIT_OPERATOR] = ", waits for an operator, who keeps it away",
+		[ISO_WAIT_RETRY] = ", waits for its next attempt",
+		[ISO_WAIT_OTHER_REGION] = ", waits for another region, which comes first",
+		[ISO_WAIT_WINDOW] = ", waits for a window that reaches its memdevs",
+		[ISO_WAIT_TOO_SMALL] = ", waits for more room on its memdevs",
+		[ISO_WAIT_LOCKED] = ", waits for a reboot: firmware locked what is in its way",
+		[ISO_WAIT_FLAPPING] = ", waits for an operator: it was lost too often",
+	};
+
+	return words[wait];
+}
+
 static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome outcome)
 {
 	const char *name = lease->terms.parts[0].region;
@@ -169,12 +190,10 @@ static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "free capacity%s%s",
 			 name[0] ? " in region " : "", name);
 	else if (r != ISO_NONE)
-		snprintf(lease->waits_for, sizeof(lease->waits_for), "region %s: %s%s%s", name,
+		snprintf(lease->waits_for, sizeof(lease->waits_for), "region %s: %s%s", name,
 			 iso_region_state_name(e->regions[r].state),
-			 e->regions[r].state == ISO_REGION_ABSENT ? ", waits for " : "",
-			 e->regions[r].state == ISO_REGION_ABSENT
-				 ? iso_region_wait_name(e->regions[r].wait)
-				 : "");
+			 e->regions[r].state == ISO_REGION_ABSENT ? wait_words(e->regions[r].wait)
+								  : "");
 	else
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "%s%s",
 			 name[0] ? "region " : "a healthy region", name);

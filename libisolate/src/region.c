@@ -229,6 +229,15 @@ void region_drop_leaving(struct iso_engine *e)
 		region_leaves(e, r);
 }
 
+/* Saved before the intent: a start finds by both whose it is what was left half made. */
+static void create(struct iso_engine *e, uint32_t r)
+{
+	if (!hold_intents(e))
+		emit_save_region(e, r);
+	if (region_operate(e, r, ISO_EFFECT_CREATE_REGION))
+		region_enter(e, r, ISO_REGION_CREATING);
+}
+
 static void advance_absent(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
@@ -246,8 +255,8 @@ static void advance_absent(struct iso_engine *e, uint32_t r)
 	region_set_wait(e, r, region_creation_wait(e, r));
 	if (region->wait == ISO_WAIT_OBSERVATION)
 		engine_observe(e);
-	else if (region->wait == ISO_WAIT_NOTHING && region_operate(e, r, ISO_EFFECT_CREATE_REGION))
-		region_enter(e, r, ISO_REGION_CREATING);
+	else if (region->wait == ISO_WAIT_NOTHING)
+		create(e, r);
 	if (region->wait != waited)
 		e->regions_dirty = true; /* who stands in its way looks again */
 	e->domains_dirty = true;

@@ -20,6 +20,7 @@ struct history {
 	uint32_t root_ports[8], n_root_ports;
 	bool repaired;
 	bool torn; /* the store's last writes may be lost with the daemon */
+	uint32_t rounds_full; /* for how long the store's disk stays full */
 	uint64_t reconciles[RECONCILES];
 	uint32_t n_reconciles, life_asked; /* of the daemon they were asked of */
 };
@@ -44,6 +45,7 @@ static void vary(struct history *h)
 	w->policy.flap_window_ns = 5 * WORLD_SECOND;
 	w->policy.inspect_ns = pick(h, 2) * WORLD_SECOND;
 	w->uevent_ns = pick(h, 4) ? WORLD_MS : 150 * WORLD_MS;
+	w->unbind_ns = pick(h, 4) ? 30 * WORLD_MS : 0;
 	world_start_engine(w);
 }
 
@@ -222,6 +224,19 @@ static void tell_stale(struct history *h)
 	}
 }
 
+/* The disk fills, for a moment or for as long as everything else may take, and somebody makes room. */
+static void fill_disk(struct history *h)
+{
+	h->rounds_full = 1 + pick(h, pick(h, 4) ? 10 : 80);
+	world_disk(h->w, WORLD_DISK_FULL);
+}
+
+static void let_disk_heal(struct history *h)
+{
+	if (h->rounds_full && !--h->rounds_full)
+		world_disk(h->w, h->torn ? WORLD_DISK_TORN : WORLD_DISK_GOOD);
+}
+
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
@@ -278,9 +293,12 @@ static void disturb(struct history *h)
 		tell_stale(h);
 		break;
 	case 17:
-	case 18:
-		if (pick(h, 2) && h->torn)
+		if (h->torn && !h->rounds_full)
 			world_disk(w, WORLD_DISK_TORN);
+		break;
+	case 18:
+		if (pick(h, 2) && !h->rounds_full)
+			fill_disk(h);
 		break;
 	default:
 		w->n_faults--;
@@ -297,6 +315,7 @@ static void repair(struct history *h)
 	uint32_t i;
 
 	w->n_plans = 0;
+	h->rounds_full = 0;
 	world_disk(w, WORLD_DISK_GOOD);
 	w->no_uevents = false;
 	h->repaired = true;
@@ -376,6 +395,7 @@ static void play(struct history *h)
 
 	h->w->no_uevents = pick(h, 4) == 0;
 	for (i = 0; i < rounds && !h->w->broken[0]; i++) {
+		let_disk_heal(h);
 		disturb(h);
 		launchers_step(&h->tenants);
 		world_run(h->w, pick(h, 300) * WORLD_MS);
@@ -400,8 +420,10 @@ static void come_to_rest(struct history *h)
 bool history_run(uint64_t seed, bool traced, struct sim_totals *totals)
 {
 	static const char *const regions[] = {"a0", "b0", "wide", "s0", "s1", "both", "c0", ""};
-	struct history h = {
-		.seed = seed, .seed_of_run = seed, .w = world_new(), .torn = totals->torn};
+	struct history h = {.seed = seed,
+			    .seed_of_run = seed,
+			    .w = world_new(),
+			    .torn = totals->torn || seed % 4 == 3};
 	char name[16];
 	bool well;
 	uint32_t i;

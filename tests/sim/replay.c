@@ -125,7 +125,7 @@ static struct world *copy_of(const struct world *w)
 
 	*copy = *w;
 	copy->memory = NULL;
-	copy->synced = NULL;
+	copy->synced = copy->batch = NULL;
 	copy->trace = calloc(1, WORLD_TRACE_BYTES);
 	copy->trace_length = 0;
 	copy->n_due = copy->n_tasks = copy->free_task = 0;

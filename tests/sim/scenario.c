@@ -122,6 +122,37 @@ static void play_hole(struct scenario *s)
 	launchers_run(&s->tenants, WORLD_SECOND);
 }
 
+/* What is asked of the host, without looking at it, from now on. */
+static uint32_t deeds(const struct world *w)
+{
+	return w->n_effects[ISO_EFFECT_CREATE_REGION] + w->n_effects[ISO_EFFECT_REFILL_REGION] +
+	       w->n_effects[ISO_EFFECT_CLEAR_REGION] + w->n_effects[ISO_EFFECT_CARVE] +
+	       w->n_effects[ISO_EFFECT_HAND_OVER] + w->n_effects[ISO_EFFECT_REMOVE] +
+	       w->n_effects[ISO_EFFECT_REVOKE];
+}
+
+/* The store's disk is full while a port is lost, a tenant leaves and another one comes. */
+static void play_disk(struct scenario *s)
+{
+	struct world *w = s->w;
+	uint32_t before;
+
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+	world_disk(w, WORLD_DISK_FULL);
+	world_run(w, WORLD_SECOND / 5);
+	before = deeds(w);
+	world_surprise_down(w, s->root_ports[1]);
+	launcher_want(&s->tenants, &s->tenants.launchers[0], false);
+	launcher_add(&s->tenants, "three", "low")->wants = true;
+	launchers_run(&s->tenants, 3 * WORLD_SECOND);
+	if (deeds(w) != before)
+		world_break(w, "something was done that the store did not take");
+	if (!w->spoil.nth && !world_incident(w, 1).contained_ns)
+		world_break(w, "a full disk kept a loss from being contained");
+	world_disk(w, WORLD_DISK_GOOD);
+	launchers_run(&s->tenants, 5 * WORLD_SECOND);
+}
+
 /* Bridges with a port each, and a region below the first. */
 static void build_apart(struct scenario *s)
 {
@@ -179,6 +210,7 @@ static const struct {
 	{"loss", build, play_loss, false, false},
 	{"restart", build, play_restart, false, false},
 	{"evict", build, play_evict, true, false},
+	{"disk", build_shared, play_disk, false, false},
 	{"crowd", build, play_crowd, false, true},
 	{"hole", build_shared, play_hole, false, true},
 	{"name", build_apart, play_late_name, false, true},
@@ -207,6 +239,7 @@ void scenario_begin(struct scenario *s, uint32_t i)
 	s->w = world_new();
 	s->tenants.w = s->w;
 	s->w->policy.settle_ns = WORLD_SECOND / 2;
+	s->w->unbind_ns = 30 * WORLD_MS;
 	s->w->policy.evict = scenarios[i].evict;
 	world_start_engine(s->w);
 }

@@ -73,7 +73,7 @@ static bool run_seeds(uint64_t first, uint64_t n, struct sim_totals *totals)
 
 	for (seed = first; seed < first + n; seed++) {
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)seed);
-		sim_replay_with("--seed", text);
+		sim_replay_with(totals->torn ? "--torn --seed" : "--seed", text);
 		if (history_run(seed, false, totals))
 			continue;
 		fputs(replay_line, stderr);
@@ -156,7 +156,7 @@ int main(int argc, char **argv)
 
 	signal(SIGABRT, on_abort);
 	if (o.seed) {
-		sim_replay_with("--seed", o.seed);
+		sim_replay_with(o.torn ? "--torn --seed" : "--seed", o.seed);
 		well = history_run(strtoull(o.seed, NULL, 0), true, &totals);
 	} else if (o.name) {
 		sim_replay_with("--case", o.name);

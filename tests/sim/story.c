@@ -105,7 +105,8 @@ static char *text_of(const struct story *story, struct sim_totals *totals)
 	s.w = world_new();
 	s.tenants.w = s.w;
 	s.w->silent = true;
-	s.w->policy.evict = false;
+	s.w->unbind_ns = 30 * WORLD_MS;
+	s.w->uevent_ns = 0; /* a text must not change with what else is under way */
 	world_trace(s.w, "%s\n\n%s", story->title, story->about);
 	story->play(&s);
 	story_status(&s, "In the end:");

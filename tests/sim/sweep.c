@@ -37,6 +37,13 @@ static void mend(struct world *w)
 	}
 }
 
+/* A victim does not exit. Nothing else fails. */
+static bool is_hit_by_silence(const struct world *w)
+{
+	return w->spoil.hits && w->spoil.effect_kind == ISO_EFFECT_KILL &&
+	       w->spoil.kind == WORLD_SPOIL_NEVER;
+}
+
 static void wait_for(struct scenario *s, bool healthy, const char *what)
 {
 	uint32_t i;
@@ -85,6 +92,8 @@ static bool play(const struct sweep_case *c, bool traced, struct sim_totals *tot
 		memcpy(ret_clean->asked, s.w->asked, sizeof(s.w->asked));
 		ret_clean->n_asked = s.w->n_asked;
 	}
+	if (is_hit_by_silence(s.w)) /* whoever it waits for is named while it does */
+		wait_for(&s, false, "does not say whose end it waits for");
 	mend(s.w);
 	wait_for(&s, false, "does not come to rest");
 	liveness_check_victims(s.w);

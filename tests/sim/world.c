@@ -86,6 +86,7 @@ void world_close(struct world *w)
 		free(w->tasks[i].picture);
 	free(w->memory);
 	free(w->synced);
+	free(w->batch);
 	free(w->trace);
 	free(w);
 }
@@ -143,9 +144,11 @@ static void take_kill(struct world *w, const struct iso_effect *effect, enum wor
 		exit_ns = w->policy.exit_ns + WORLD_SECOND;
 	if (!process->running || process->stubborn)
 		return;
+	exit_ns = world_hold(w, process, effect, exit_ns);
 	exit = world_task(w, WORLD_TASK_EXIT, exit_ns);
 	exit->process = process - w->processes;
-	exit->stopped = effect->unbinding != 0;
+	exit->pid = process->pid;
+	exit->stopped = process->stopped_life != 0;
 }
 
 static struct world_plan *plan_for(struct world *w, uint32_t kind)
@@ -222,6 +225,8 @@ static void take_operation(struct world *w, const struct iso_effect *effect,
 	task = world_task(w, WORLD_TASK_DEED, deed_ns);
 	task->effect = *effect;
 	task->effect.text = "";
+	if (effect->kind == ISO_EFFECT_INTENT)
+		world_store_asked(w);
 	task->completion = (struct iso_completion){
 		.operation = effect->operation,
 		.intent = effect->kind == ISO_EFFECT_INTENT,
@@ -242,6 +247,7 @@ static void take_save(struct world *w, const struct iso_effect *effect)
 		world_store_region(w, effect);
 	else
 		world_store_incident(w, effect->incident);
+	world_store_after(w);
 }
 
 /* Return: false when the daemon dies here, before the deed. */

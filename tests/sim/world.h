@@ -51,6 +51,7 @@ struct world_memdev {
 	bool plugged;
 	bool detached; /* by DETACH_PORT: a rescan finds it again */
 	bool unbound;  /* the kernel's own recovery has failed: a rescan binds it */
+	bool unbinding; /* by the kernel, after a surprise down */
 };
 
 /* A region object of the kernel; it outlives the loss of its targets. */
@@ -74,6 +75,7 @@ struct world_dax {
 	bool node; /* is a tenant's */
 	uint64_t pinned_until_ns; /* by who is gone already ... */
 	uint32_t pinned_life; /* ... as this engine could know */
+	uint32_t unbinding_life; /* the kernel is about to unbind it, as this engine was told */
 	uint32_t object, id, minor;
 	uint64_t bytes;
 };
@@ -86,6 +88,8 @@ struct world_process {
 	uint32_t pins; /* enum iso_pin */
 	uint32_t kills;
 	uint64_t killed_step;
+	uint32_t stopped_life; /* the daemon that has stopped it, and kills it later ... */
+	uint64_t exit_ns; /* ... from when on it takes so long */
 	uint32_t n_maps, maps[ISO_LEASE_PARTS_MAX];
 };
 
@@ -94,6 +98,7 @@ enum world_task_kind {
 	WORLD_TASK_COMPLETE, /* and this is when the engine hears of it */
 	WORLD_TASK_EXIT,
 	WORLD_TASK_EVENT,
+	WORLD_TASK_UNBIND, /* the kernel has unbound what stood on a memdev */
 };
 
 /* Something that will happen. */
@@ -103,7 +108,8 @@ struct world_task {
 	uint64_t at_ns, order;
 	uint32_t life; /* of the engine that asked */
 	uint32_t next_free;
-	uint32_t process; /* EXIT */
+	uint32_t process; /* EXIT; of UNBIND the memdev */
+	int32_t pid; /* EXIT: its place in the table may be another's */
 	struct iso_effect effect; /* of an operation, as the rest */
 	struct iso_completion completion;
 	struct world_picture *picture; /* of an observation */
@@ -201,10 +207,14 @@ struct world {
 	uint32_t n_defined;
 	struct world_stored stored;
 	struct world_stored *synced; /* what survives a crash, unless the disk is good */
+	struct world_stored *batch; /* what is being written ... */
+	uint64_t batch_end_ns; /* ... until then; 0: nothing is */
+	bool queued; /* more has been saved since that began */
 	enum world_disk disk;
-	uint64_t written_ns;
-	bool saves_were_torn; /* the last ones before a crash are not in the store */
-	bool store_was_lost; /* a daemon died whose disk was full or lied */
+	uint64_t full_ns; /* since when this daemon has had no room on it ... */
+	uint32_t n_refused_intents; /* ... and how often it has tried */
+	bool saves_were_lost; /* a daemon died that could not write what it saved last */
+	bool store_was_lost; /* or whose disk lied */
 
 	struct world_spoil spoil;
 	uint8_t asked[WORLD_ASKED]; /* kinds of the effects so far, as many as fit */
@@ -214,6 +224,7 @@ struct world {
 	uint64_t exit_ns; /* from SIGKILL to gone */
 	uint64_t uevent_ns; /* how long what the kernel tells is on its way, a few times this */
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
+	uint64_t unbind_ns; /* how much of that it unbinds by itself; 0: it is done at once */
 	bool no_uevents;
 	bool evicts; /* VMs above in the decoder order may be killed */
 	bool pins_outstanding; /* the kernel counts pins of nobody that maps anything */
@@ -290,8 +301,20 @@ void world_check_loss(struct world *w, uint32_t live);
 /* A port has failed and the engine has heard of it: nobody on memory below it lives on. */
 void world_check_blast(struct world *w, uint32_t port);
 
+/* world_unbind.c: what the kernel unbinds by itself, and who is killed for it */
+void kernel_begin_unbind(struct world *w, uint32_t m, uint32_t port);
+void kernel_end_unbind(struct world *w, uint32_t m);
+/* Return: how long a VM that has been sent its signal lives on. */
+uint64_t world_hold(struct world *w, struct world_process *process, const struct iso_effect *effect,
+		    uint64_t exit_ns);
+/* The daemon hears that a device has been unbound. */
+void world_unbound(struct world *w);
+
 /* world_store.c */
 void world_store_before(struct world *w);
+void world_store_after(struct world *w);
+/* An intent is queued behind what was saved before it. */
+void world_store_asked(struct world *w);
 void world_store_intent(struct world *w, const struct iso_effect *effect,
 			struct iso_completion *ret);
 void world_store_done(struct world *w, const struct iso_effect *effect);

@@ -257,8 +257,7 @@ void world_check_rest(struct world *w)
 		n_objects += w->objects[i].used && !w->objects[i].foreign;
 	for (i = 0; i < WORLD_DAX; i++)
 		n_dax += w->dax[i].used && w->dax[i].exists;
-	/* Of an object without targets only the store knows whose it was, if that was written. */
-	if (regions_live(w) != n_objects && !w->saves_were_torn)
+	if (regions_live(w) != n_objects)
 		world_break(w, "at rest: region%u is nobody's", unknown_object(w));
 	if (instances_held(w) != n_dax)
 		world_break(w, "at rest: %u dax devices, not all of them known", n_dax);

@@ -448,7 +448,7 @@ void kernel_surprise_down(struct world *w, uint32_t port)
 
 	for (m = 0; m < w->n_memdevs; m++)
 		if (w->memdevs[m].plugged && kernel_below(w, w->seen_memdevs[m].port, port)) {
-			kernel_lose(w, m);
+			kernel_begin_unbind(w, m, port);
 			w->memdevs[m].reset_until_ns = w->now_ns + w->reset_ns;
 			w->memdevs[m].unbound = w->recovery_fails;
 		}
@@ -459,7 +459,7 @@ void kernel_unplug(struct world *w, uint32_t m)
 	if (!w->memdevs[m].plugged)
 		return;
 	kernel_lose(w, m);
-	w->memdevs[m].plugged = false;
+	w->memdevs[m].plugged = w->memdevs[m].unbinding = false;
 	w->seqnum++;
 }
 

@@ -204,7 +204,7 @@ void world_attached(struct world *w, const struct iso_effect *reply)
 		struct world_dax *dax = &w->dax[process->maps[i]];
 
 		/* Its own bytes it may find again: where the store forgot that it had run. */
-		if (dax->dirty && (!w->store_was_lost || strcmp(dax->tenant, process->name)))
+		if (dax->dirty && (!w->saves_were_lost || strcmp(dax->tenant, process->name)))
 			world_break(w, "%s runs on another tenant's bytes", process->name);
 		dax->dirty = true;
 		strcpy(dax->tenant, process->name);

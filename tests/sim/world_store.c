@@ -6,19 +6,57 @@
 
 #include "world.h"
 
-enum { SYNC_MS = 20 /* how long a write may take to be on the disk */ };
+#define COMMIT_NS (20 * WORLD_MS) /* how long one commit takes */
 
-/* What was written long enough ago has reached the disk. */
+/*
+ * As the real store does it (daxmgr/store_thread.c): all that is queued becomes
+ * durable together, in the order in which it was saved, and what is saved
+ * meanwhile waits for the next commit. A daemon that dies takes along what has
+ * not been committed: the last of it, never something in between.
+ */
+static void committed(struct world *w)
+{
+	*w->synced = *w->batch;
+	if (w->queued) {
+		*w->batch = w->stored;
+		w->batch_end_ns += COMMIT_NS;
+	} else {
+		w->batch_end_ns = 0;
+	}
+	w->queued = false;
+}
+
 static void age(struct world *w)
 {
-	if (w->disk == WORLD_DISK_TORN && w->now_ns >= w->written_ns + SYNC_MS * WORLD_MS)
-		*w->synced = w->stored;
+	while (w->disk == WORLD_DISK_TORN && w->batch_end_ns && w->now_ns >= w->batch_end_ns)
+		committed(w);
 }
 
 void world_store_before(struct world *w)
 {
 	age(w);
-	w->written_ns = w->now_ns;
+}
+
+void world_store_after(struct world *w)
+{
+	if (w->disk != WORLD_DISK_TORN)
+		return;
+	if (w->batch_end_ns) {
+		w->queued = true;
+		return;
+	}
+	*w->batch = w->stored;
+	w->batch_end_ns = w->now_ns + COMMIT_NS;
+}
+
+void world_store_asked(struct world *w)
+{
+	if (w->disk != WORLD_DISK_TORN)
+		return;
+	age(w);
+	*w->batch = w->stored;
+	w->batch_end_ns = w->now_ns + COMMIT_NS;
+	w->queued = false;
 }
 
 void world_store_lease(struct world *w, const struct iso_effect *effect)
@@ -119,70 +157,92 @@ void world_store_incident(struct world *w, uint64_t id)
 		w->stored.n_incidents++;
 }
 
-static struct iso_restore_region *stored_region(struct world *w, uint32_t region)
+static void mark_creation(struct world *w, struct world_stored *stored, uint32_t region,
+			  bool begins)
 {
 	struct iso_region_view view;
 	uint32_t i;
 
 	if (!iso_region_get(w->engine, region, &view))
-		return NULL;
-	for (i = 0; i < w->stored.n_regions; i++)
-		if (!strcmp(w->stored.regions[i].definition.name, view.definition->name))
-			return &w->stored.regions[i];
-	return NULL;
+		return;
+	for (i = 0; i < stored->n_regions; i++)
+		if (!strcmp(stored->regions[i].definition.name, view.definition->name))
+			stored->regions[i].creation_interrupted = begins;
 }
 
-/* An intent is written after all that was written before it, and waited for. */
+/* All that was under way fails; then one at a time tries now and then whether that is over. */
+static void check_patience(struct world *w)
+{
+	uint64_t seconds = (w->now_ns - w->full_ns) / WORLD_SECOND;
+
+	if (++w->n_refused_intents > w->limits.operations + 2 * (seconds + 1))
+		world_break(w, "a store that takes nothing is asked again and again");
+}
+
+/* An intent is durable with all that was saved before it. Of a region nobody saved a start knows nothing. */
 void world_store_intent(struct world *w, const struct iso_effect *effect,
 			struct iso_completion *ret)
 {
-	struct iso_restore_region *region;
-	struct iso_effect save = *effect;
-	struct iso_region_view view;
-
 	if (w->disk == WORLD_DISK_FULL) {
+		check_patience(w);
 		ret->result = -ENOSPC;
 		strcpy(ret->message, "the store's disk is full");
 		return;
 	}
-	if (effect->intent == ISO_EFFECT_CREATE_REGION &&
-	    iso_region_get(w->engine, effect->region, &view)) {
-		save.text = view.definition->name;
-		region = stored_region(w, effect->region);
-		if (!region)
-			world_store_region(w, &save);
-		region = stored_region(w, effect->region);
-		region->creation_interrupted = true;
+	if (w->disk == WORLD_DISK_TORN && w->batch_end_ns)
+		committed(w);
+	if (effect->intent != ISO_EFFECT_CREATE_REGION)
+		return;
+	mark_creation(w, &w->stored, effect->region, true);
+	if (w->disk == WORLD_DISK_TORN) {
+		mark_creation(w, w->batch, effect->region, true);
+		mark_creation(w, w->synced, effect->region, true);
 	}
-	if (w->disk == WORLD_DISK_TORN)
-		*w->synced = w->stored;
 }
 
 /* Made or cleared: nothing half made is left. After a failure something may be. */
 void world_store_done(struct world *w, const struct iso_effect *effect)
 {
-	struct iso_restore_region *region = stored_region(w, effect->region);
-
-	if (region && w->disk != WORLD_DISK_FULL)
-		region->creation_interrupted = false;
+	if (w->disk != WORLD_DISK_FULL)
+		mark_creation(w, &w->stored, effect->region, false);
 }
 
-static void store_all(struct world *w)
+static bool region_is_known(const struct world *w, const char *name)
 {
+	return iso_region_find(w->engine, name) != ISO_NONE;
+}
+
+/* Intents are in the store by themselves: a creation that was cut short stays one until one succeeds. */
+static void store_regions(struct world *w)
+{
+	struct iso_restore_region *saved = w->stored.regions;
 	struct iso_region_view region;
-	struct iso_incident_view incident;
-	struct iso_lease_view lease;
 	struct iso_effect save = {0};
 	uint32_t i;
 
-	w->stored.n_leases = w->stored.n_regions = 0;
+	for (i = 0; i < w->stored.n_regions; i++)
+		if (!region_is_known(w, saved[i].definition.name))
+			saved[i--] = saved[--w->stored.n_regions];
 	for (i = 0; i < iso_region_count(w->engine); i++) {
 		save.region = i;
 		if (!iso_region_get(w->engine, i, &region))
 			continue;
 		save.text = region.definition->name;
 		world_store_region(w, &save);
+		if (region.state == ISO_REGION_LIVE)
+			mark_creation(w, &w->stored, i, false);
 	}
+}
+
+static void store_all(struct world *w)
+{
+	struct iso_incident_view incident;
+	struct iso_lease_view lease;
+	struct iso_effect save = {0};
+	uint32_t i;
+
+	store_regions(w);
+	w->stored.n_leases = 0;
 	for (i = 0; i < iso_lease_count(w->engine); i++) {
 		save.lease = i;
 		if (!iso_lease_get(w->engine, i, &lease))
@@ -200,15 +260,20 @@ void world_disk(struct world *w, enum world_disk disk)
 	bool was_full = w->disk == WORLD_DISK_FULL;
 
 	w->disk = disk;
+	w->full_ns = w->now_ns;
+	w->n_refused_intents = 0;
 	if (was_full)
 		store_all(w);
 	if (disk == WORLD_DISK_GOOD)
 		return;
 	w->n_faults++;
-	if (!w->synced)
+	if (!w->synced) {
 		w->synced = malloc(sizeof(*w->synced));
+		w->batch = malloc(sizeof(*w->batch));
+	}
 	*w->synced = w->stored;
-	w->written_ns = w->now_ns;
+	w->batch_end_ns = 0;
+	w->queued = false;
 }
 
 /* The pidfd store: which process of a lease outlived the daemon. */
@@ -233,7 +298,7 @@ static void restore_lease(struct world *w, const struct iso_restore_lease *saved
 
 	restore.has_process = process != NULL;
 	restore.pid = process ? process->pid : 0;
-	restore.was_killed &= !process || saved->pid == process->pid;
+	restore.was_killed &= !process || !saved->pid || saved->pid == process->pid;
 	event.restore_lease = &restore;
 	if (process) { /* known before the step, which may kill it */
 		process->lease = w->next_lease;
@@ -246,7 +311,7 @@ static void restore_lease(struct world *w, const struct iso_restore_lease *saved
 		return;
 	w->next_lease = l + 1;
 	iso_lease_get(w->engine, l, &lease);
-	if (process && restore.was_killed && lease.state == ISO_LEASE_ATTACHED)
+	if (process && saved->pid && restore.was_killed && lease.state == ISO_LEASE_ATTACHED)
 		world_break(w, "%s was killed before the restart and is believed to live on",
 			    process->name);
 	if (process && (process->lease != l || process->lease_epoch != lease.epoch))
@@ -290,11 +355,14 @@ void world_restart(struct world *w)
 
 	world_tell(w, "host", "the daemon is dead; another one is started");
 	age(w);
-	w->saves_were_torn |= w->disk == WORLD_DISK_TORN &&
-			      memcmp(w->synced, &w->stored, sizeof(w->stored)) != 0;
+	w->saves_were_lost |= w->disk != WORLD_DISK_GOOD;
 	if (w->disk == WORLD_DISK_TORN || w->disk == WORLD_DISK_LYING)
 		w->stored = *w->synced;
-	w->store_was_lost |= w->disk == WORLD_DISK_LYING || w->disk == WORLD_DISK_FULL;
+	w->store_was_lost |= w->disk == WORLD_DISK_LYING;
+	w->full_ns = w->now_ns;
+	w->n_refused_intents = 0;
+	w->batch_end_ns = 0;
+	w->queued = false;
 	stored = malloc(sizeof(*stored));
 	*stored = w->stored;
 	w->n_crashes++;

@@ -240,6 +240,20 @@ void world_exit(struct world *w, uint32_t p)
 		world_step(w, &event);
 }
 
+/* What the kernel tells is told to nobody when the daemon has died. */
+static void run_event(struct world *w, const struct world_task *task)
+{
+	const struct iso_event *event = &task->event;
+
+	if (event->kind == ISO_EVENT_SETTLED)
+		world_tell(w, "host", "the kernel has reset the link: its own recovery has ended");
+	if (task->life != w->life)
+		return;
+	if (event->kind == ISO_EVENT_FAULT && event->fault.unit_kind == ISO_UNIT_INSTANCE)
+		world_unbound(w);
+	world_step(w, event);
+}
+
 static void run_task(struct world *w, struct world_task *task)
 {
 	switch ((enum world_task_kind)task->kind) {
@@ -250,16 +264,17 @@ static void run_task(struct world *w, struct world_task *task)
 		run_complete(w, task);
 		break;
 	case WORLD_TASK_EXIT: /* who is only stopped stays so when the daemon dies */
-		if (!task->stopped || task->life == w->life)
+		if ((!task->stopped || task->life == w->life) &&
+		    w->processes[task->process].pid == task->pid)
 			world_exit(w, task->process);
 		end_task(w, task);
 		break;
+	case WORLD_TASK_UNBIND:
+		kernel_end_unbind(w, task->process);
+		end_task(w, task);
+		break;
 	case WORLD_TASK_EVENT:
-		if (task->event.kind == ISO_EVENT_SETTLED)
-			world_tell(w, "host",
-				   "the kernel has reset the link: its own recovery has ended");
-		if (task->life == w->life)
-			world_step(w, &task->event);
+		run_event(w, task);
 		end_task(w, task);
 		break;
 	}
@@ -305,7 +320,8 @@ bool world_quiet(const struct world *w)
 	for (i = 0; i < w->n_due; i++) {
 		const struct world_task *task = &w->tasks[w->due[i]];
 
-		if (task->life != w->life && task->kind != WORLD_TASK_EXIT)
+		if (task->life != w->life && task->kind != WORLD_TASK_EXIT &&
+		    task->kind != WORLD_TASK_UNBIND)
 			continue;
 		if (task->effect.kind != ISO_EFFECT_OBSERVE &&
 		    task->effect.kind != ISO_EFFECT_INSPECT &&

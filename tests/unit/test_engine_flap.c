@@ -29,7 +29,9 @@ Test(engine_flap, quarantined_and_recovered)
 	}
 	cr_assert_eq(world_region(w, "high").wait, ISO_WAIT_FLAPPING, "%s", w->trace);
 	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_QUARANTINED);
-	cr_assert(strstr(world_reason(w, 1), "flapping"), "%s", world_reason(w, 1));
+	cr_assert(strstr(world_reason(w, 1), "flapping: lost too often within"), "%s",
+		  world_reason(w, 1));
+	cr_assert(strstr(world_reason(w, 1), "`daxmgrctl recover"), "%s", world_reason(w, 1));
 	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "its neighbour goes on");
 	cr_assert(world_incident(w, 3).open);
 	world_port_request(w, ISO_EVENT_RECOVER, 1);

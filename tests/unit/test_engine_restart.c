@@ -231,13 +231,17 @@ Test(engine_restart, region_gone_while_down)
 Test(engine_restart, incident_goes_on)
 {
 	struct world *w = world_pair();
+	uint64_t contained_ns;
 
 	world_start_vm(w, "web", "low", WORLD_PART);
 	world_unplug(w, 0);
 	world_run(w, WORLD_SECOND);
+	contained_ns = world_incident(w, 1).contained_ns;
 	world_restart(w);
 	world_run(w, WORLD_SECOND);
 	cr_assert(world_incident(w, 1).open);
+	cr_assert_eq(world_incident(w, 1).contained_ns, contained_ns, "it was then, not now");
+	cr_assert_eq(world_count_notes(w, "contained, 1 killed"), 1, "%s", w->trace);
 	cr_assert_eq(world_region(w, "low").wait, ISO_WAIT_MEMDEV);
 	kernel_plug(w, 0);
 	world_changed(w);
@@ -248,6 +252,78 @@ Test(engine_restart, incident_goes_on)
 	cr_assert_not(world_incident(w, 1).open, "%s", w->trace);
 	world_surprise_down(w, 0);
 	cr_assert(world_incident(w, 2).open);
+	world_free(w);
+}
+
+static void run_to_hand_over(struct world *w)
+{
+	uint32_t asked = w->n_effects[ISO_EFFECT_HAND_OVER], i;
+
+	for (i = 0; i < 1000 && w->n_effects[ISO_EFFECT_HAND_OVER] == asked; i++)
+		world_run(w, WORLD_MS);
+	cr_assert_neq(w->n_effects[ISO_EFFECT_HAND_OVER], asked);
+}
+
+/* Proves: from the moment a VM may have its memory a start knows of it, whatever was written last. */
+Test(engine_restart, memory_is_known_before_it_is_handed_over)
+{
+	struct world *w = world_pair();
+	uint32_t vm;
+
+	world_acquire(w, "web", "low", WORLD_PART);
+	run_to_hand_over(w);
+	w->amnesia = true; /* nothing that is saved from here on reaches the disk */
+	world_run(w, WORLD_SECOND);
+	vm = world_attach(w, "web");
+	cr_assert_neq(vm, ISO_NONE);
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_lease(w, "web").n_instances, 1, "%s", w->trace);
+	world_surprise_down(w, 0);
+	cr_assert_eq(w->processes[vm].kills, 1, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: who was about to be handed its memory when the daemon died is still served before the next. */
+Test(engine_restart, hand_over_cut_short)
+{
+	struct world *w = world_pair();
+	uint64_t first, second;
+
+	world_acquire(w, "first", "low", WORLD_UNIT);
+	world_acquire(w, "second", "low", WORLD_UNIT);
+	run_to_hand_over(w);
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	second = world_acquire(w, "second", "low", WORLD_UNIT);
+	first = world_acquire(w, "first", "low", WORLD_UNIT);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_reply(w, first), ISO_REPLY_DONE, "%s", w->trace);
+	cr_assert_eq(world_reply(w, second), ISO_REPLY_WAITING);
+	world_free(w);
+}
+
+/* Proves: a VM that came back is not taken for the one that was killed when its attach was not stored. */
+Test(engine_restart, came_back_unstored)
+{
+	struct world *w = world_pair();
+	uint32_t vm;
+
+	world_start_vm(w, "web", "low", WORLD_PART);
+	world_unplug(w, 0);
+	world_run(w, WORLD_SECOND);
+	kernel_plug(w, 0);
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	world_acquire(w, "web", "low", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	w->amnesia = true;
+	vm = world_attach(w, "web");
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 0, "%s", w->trace);
+	cr_assert_eq(world_lease(w, "web").state, ISO_LEASE_ATTACHED);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_HEALTHY, "%s", world_reason(w, 0));
 	world_free(w);
 }
 
@@ -291,6 +367,29 @@ Test(engine_restart, half_made_region)
 	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
 	cr_assert_eq(world_region(w, "high").range.start.v,
 		     world_region(w, "low").range.start.v + WORLD_UNIT, "nothing eats the window");
+	world_free(w);
+}
+
+/* Proves: nothing is left over of a region's very first creation either, when the daemon dies in it. */
+Test(engine_restart, half_made_for_the_first_time)
+{
+	struct world *w = world_new();
+	struct world_plan *plan;
+	uint32_t i;
+
+	world_simple_bridge(w, 1, 0x10);
+	plan = world_plan(w, ISO_EFFECT_CREATE_REGION);
+	plan->leftover = plan->lost = true;
+	plan->error = -5;
+	world_define_one(w, "low", 0x10);
+	for (i = 0; i < 1000 && !w->n_effects[ISO_EFFECT_CREATE_REGION]; i++)
+		world_run(w, WORLD_MS);
+	world_run(w, 10 * WORLD_MS);
+	cr_assert(w->objects[0].used, "something was left");
+	world_restart(w);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_check_rest(w);
 	world_free(w);
 }
 
