@@ -163,6 +163,8 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 		} else {
 			region->kernel_id = ISO_NONE;
 		}
+		/* It is there, but another claims its number: nothing is made before the next look tells. */
+		region->unobserved = seen && region->state == ISO_REGION_ABSENT;
 		break;
 	case ISO_REGION_LIVE:
 		if (region_works(region, seen)) {

@@ -90,3 +90,35 @@ Test(engine_names, of_an_orphan)
 	cr_assert(is_told(w, &w->processes[w->n_processes - 1]), "%s", w->trace);
 	world_free(w);
 }
+
+/* Proves: a region whose number a vanished one still claims is looked at again, not made a second time. */
+Test(engine_names, number_of_a_vanished_region)
+{
+	struct world *w = world_new();
+	struct iso_region_definition low = {
+		.name = "low", .ways = 1, .bytes = WORLD_UNIT, .serials = {0x10}};
+	uint32_t i, n = 0;
+
+	w->objects_vanish = true;
+	world_simple_bridge(w, 1, 0x10);
+	world_simple_bridge(w, 1, 0x20);
+	w->memdevs[0].bytes = w->seen_memdevs[0].volatile_bytes = 2 * WORLD_UNIT;
+	kernel_unplug(w, 0);
+	world_define_as(w, &low);
+	world_define_one(w, "other", 0x20);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "other").kernel_id, 0);
+	kernel_plug(w, 0);
+	world_changed(w);
+	for (i = 0; i < 100 && w->n_effects[ISO_EFFECT_CREATE_REGION] < 2; i++)
+		world_run(w, WORLD_MS);
+	w->no_uevents = true;
+	kernel_unplug(w, 1); /* its number is free, and nobody has told */
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(world_region(w, "low").kernel_id, 0);
+	for (i = 0; i < WORLD_OBJECTS; i++)
+		n += w->objects[i].used;
+	cr_assert_eq(n, 1, "made once\n%s", w->trace);
+	world_free(w);
+}
