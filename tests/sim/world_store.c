@@ -271,7 +271,7 @@ void world_disk(struct world *w, enum world_disk disk)
 		w->synced = malloc(sizeof(*w->synced));
 		w->batch = malloc(sizeof(*w->batch));
 	}
-	*w->synced = w->stored;
+	*w->synced = *w->batch = w->stored;
 	w->batch_end_ns = 0;
 	w->queued = false;
 }
