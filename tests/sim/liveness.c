@@ -45,8 +45,8 @@ bool liveness_settled(const struct world *w)
 			return false;
 	for (i = 0; i < iso_lease_count(w->engine); i++)
 		if (iso_lease_get(w->engine, i, &lease) && lease.state != ISO_LEASE_ATTACHED &&
-		    lease.state != ISO_LEASE_ACQUIRED && lease.state != ISO_LEASE_WAITING)
-			return false;
+		    lease.state != ISO_LEASE_ACQUIRED)
+			return false; /* one that waits is tried again: there is room for all */
 	return world_quiet(w);
 }
 
