@@ -37,7 +37,7 @@ static bool region_open(const struct iso_engine *e, const struct region *region)
 	uint32_t i;
 
 	if (!region->used || region->state != ISO_REGION_LIVE || region->draining ||
-	    !region->desired || region->domain == ISO_NONE ||
+	    !region->desired || region->doubted || region->domain == ISO_NONE ||
 	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING)
 		return false;
 	for (i = 0; i < region->definition.ways; i++) {

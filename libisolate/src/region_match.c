@@ -229,6 +229,8 @@ void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 			continue;
 		}
 		region->unobserved = false;
+		e->placement_dirty |= region->doubted;
+		region->doubted = false;
 		take_in_one(e, r, snapshot);
 		if (stands_on_nothing(e, region))
 			fault_restored(e, r);

@@ -93,6 +93,7 @@ struct region {
 	bool look_stale;        /* the same of one that is only looked at, for a dry run */
 	bool observe_again;     /* an observation passed it over while an operation ran */
 	bool unobserved;        /* not seen since the last operation on it */
+	bool doubted;           /* live, but the kernel gave its number to another one since */
 	bool refill_failed;     /* since it was lost: the object has to go */
 	bool locked;            /* firmware holds its decoders */
 	bool evict;             /* an operator said so: who is above it makes way */

@@ -98,6 +98,7 @@ MUTATIONS = [
      "\tif (held != ISO_NONE)\n", "\tif (held != ISO_NONE && m == ISO_NONE)\n"),
     ("what others hold of a memdev is not counted", "size.c",
      "\t\t\tbytes += leg_share(&e->regions[i]);", "\t\t\tbytes += 0 * leg_share(&e->regions[i]);"),
+    ("what is in doubt is given away", "plan.c", "!region->desired || region->doubted ||", "!region->desired ||"),
     ("a region that waits for tenants is called healthy", "domain.c",
      "name_tenants_above(e, r, reason, sizeof(reason));\n\t\tjudge(v, ISO_DOMAIN_WAITING, reason);",
      "name_tenants_above(e, r, reason, sizeof(reason));\n\t\tjudge(v, ISO_DOMAIN_HEALTHY, reason);"),

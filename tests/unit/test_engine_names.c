@@ -114,7 +114,11 @@ Test(engine_names, number_of_a_vanished_region)
 		world_run(w, WORLD_MS);
 	w->no_uevents = true;
 	kernel_unplug(w, 1); /* its number is free, and nobody has told */
+	for (i = 0; i < 100 && !world_noted(w, "its number given away"); i++)
+		world_run(w, WORLD_MS);
+	world_acquire(w, "web", "other", WORLD_PART);
 	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CARVE], 0, "nothing is carved from the one in doubt");
 	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
 	cr_assert_eq(world_region(w, "low").kernel_id, 0);
 	for (i = 0; i < WORLD_OBJECTS; i++)
