@@ -150,10 +150,6 @@ int revoke_run(struct port *port, const struct job_instance *instances, uint32_t
 	struct revoke r = {.instances = instances, .n = n};
 	int error;
 
-	for (uint32_t i = 0; i < n; i++)
-		if (!instances[i].kernel_id)
-			return port_fail(port, -EINVAL, "dax%u.0 is the region's own",
-					 instances[i].region_kernel_id);
 	error = mapping_set_add(port, instances, n, &r.set);
 	if (!error)
 		error = revoke_all(port, &r);

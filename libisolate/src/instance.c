@@ -277,7 +277,7 @@ static void carved(struct iso_engine *e, struct instance *instance,
 	instance_enter(e, i, ISO_INSTANCE_ZEROING);
 }
 
-/* CARVE or REMOVE whose intent was not made durable. */
+/* CARVE, REVOKE or REMOVE whose intent was not made durable. */
 void instance_undone(struct iso_engine *e, const struct operation *op)
 {
 	uint32_t i = op->instance;
@@ -287,7 +287,7 @@ void instance_undone(struct iso_engine *e, const struct operation *op)
 	assert(instance->used && instance->operation == op->id);
 	instance->operation = 0;
 	instance->retry_at_ns = e->store_retry_ns;
-	if (instance->state == ISO_INSTANCE_REMOVING)
+	if (instance->state == ISO_INSTANCE_REMOVING || instance->state == ISO_INSTANCE_VERIFYING)
 		instance_enter(e, i, ISO_INSTANCE_DOOMED);
 	if (!lease) {
 		instance_advance(e, i);
@@ -306,6 +306,7 @@ void instance_stranger(struct iso_engine *e, uint32_t i, int32_t pid)
 {
 	struct instance *instance = &e->instances[i];
 
+	instance->was_mapped = true;
 	if (instance->stranger == pid)
 		return;
 	instance->stranger = pid;
@@ -314,32 +315,46 @@ void instance_stranger(struct iso_engine *e, uint32_t i, int32_t pid)
 		->instance = i;
 }
 
+/* Nobody maps it, and nothing of its pages is held. */
+static void orphan_let_go(struct iso_engine *e, uint32_t i)
+{
+	struct instance *instance = &e->instances[i];
+
+	if (instance->lost) { /* its region takes it along */
+		instance_gone(e, i);
+		return;
+	}
+	if (instance->adopting) {
+		instance_enter(e, i, ISO_INSTANCE_DOOMED);
+		return;
+	}
+	instance_enter(e, i, ISO_INSTANCE_REMOVING);
+	instance_operate(e, i, ISO_EFFECT_REMOVE);
+	if (!instance->operation)
+		instance_enter(e, i, ISO_INSTANCE_DOOMED);
+}
+
 static void orphan_verified(struct iso_engine *e, uint32_t i,
 			    const struct iso_completion *completion)
 {
 	struct instance *instance = &e->instances[i];
 
-	if (completion->n_mappers == 0)
-		instance->stranger = 0;
-	if (completion->n_mappers == 0 && instance->lost) {
-		instance_gone(e, i);
-		return;
-	}
-	if (completion->n_mappers == 0 && instance->adopting) {
+	if (completion->n_mappers) {
 		instance_enter(e, i, ISO_INSTANCE_DOOMED);
+		instance->retry_at_ns = e->now_ns + e->policy.observe_ns;
+		engine_arm(e, instance->retry_at_ns);
+		instance_stranger(e, i, completion->mappers[0]);
 		return;
 	}
-	if (completion->n_mappers == 0) {
-		instance_enter(e, i, ISO_INSTANCE_REMOVING);
-		instance_operate(e, i, ISO_EFFECT_REMOVE);
-		if (!instance->operation)
-			instance_enter(e, i, ISO_INSTANCE_DOOMED);
+	instance->stranger = 0;
+	if (!instance->was_mapped || instance->adopting) {
+		orphan_let_go(e, i);
 		return;
 	}
-	instance_enter(e, i, ISO_INSTANCE_DOOMED);
-	instance->retry_at_ns = e->now_ns + e->policy.observe_ns;
-	engine_arm(e, instance->retry_at_ns);
-	instance_stranger(e, i, completion->mappers[0]);
+	/* I/O in flight holds pages still, whoever has gone, and what he pinned nobody knows: to be shown. */
+	instance_operate(e, i, ISO_EFFECT_REVOKE);
+	if (!instance->operation)
+		instance_enter(e, i, ISO_INSTANCE_DOOMED);
 }
 
 void instance_completed(struct iso_engine *e, const struct operation *op,
@@ -377,6 +392,8 @@ void instance_completed(struct iso_engine *e, const struct operation *op,
 		instance_enter(e, i, ISO_INSTANCE_READY);
 	else if (op->kind == ISO_EFFECT_VERIFY)
 		orphan_verified(e, i, completion);
+	else if (op->kind == ISO_EFFECT_REVOKE)
+		orphan_let_go(e, i);
 	else if (op->kind == ISO_EFFECT_REMOVE)
 		instance_gone(e, i);
 	if (e->instances[i].used && instance->lease != ISO_NONE)

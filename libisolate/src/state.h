@@ -128,6 +128,7 @@ struct instance {
 	bool seen; /* in the snapshot being taken in */
 	bool adopting; /* not removed meanwhile */
 	int32_t stranger; /* of an orphan: who maps it, as was told; 0: nobody */
+	bool was_mapped; /* an orphan, by somebody whose pins may outlive him */
 };
 
 /* What an inspection finds of one lease, until it is compared with the last one. */

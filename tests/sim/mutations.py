@@ -58,7 +58,7 @@ MUTATIONS = [
      "\tif (completion->result < 0) {\n\t\tinstance_failed(e, i, completion);",
      "\tif (completion->result < 0 && op->kind != ISO_EFFECT_PROVE) {\n\t\tinstance_failed(e, i, completion);"),
     ("an orphan is removed although somebody maps it", "instance.c",
-     "\tif (completion->n_mappers == 0) {\n", "\tif (completion->n_mappers <= ISO_MAPPERS_MAX) {\n"),
+     "\tif (completion->n_mappers) {\n", "\tif (completion->n_mappers > ISO_MAPPERS_MAX) {\n"),
     ("nobody looks who maps an orphan", "instance.c",
      "\tif (instance->lease == ISO_NONE) {\n\t\tinstance_operate(e, i, ISO_EFFECT_VERIFY);\n"
      "\t\tif (instance->operation)\n\t\t\tinstance_enter(e, i, ISO_INSTANCE_VERIFYING);\n\t} else {",

@@ -229,9 +229,13 @@ int kernel_on_instance(struct world *w, const struct iso_effect *effect, struct 
 	x = kernel_dax_of(w, &view);
 	if (effect->kind == ISO_EFFECT_REMOVE)
 		return remove_dax(w, x, view.lease != ISO_NONE);
-	if (effect->kind == ISO_EFFECT_VERIFY) {
+	if (effect->kind == ISO_EFFECT_VERIFY || effect->kind == ISO_EFFECT_REVOKE) {
 		if (x != ISO_NONE)
 			add_mappers(w, x, ret);
+		if (effect->kind == ISO_EFFECT_REVOKE && refuse_pins(w, ret) < 0)
+			return -EBUSY;
+		if (effect->kind == ISO_EFFECT_REVOKE)
+			revoke(w, x);
 		return 0;
 	}
 	if (x == ISO_NONE || !w->dax[x].exists)

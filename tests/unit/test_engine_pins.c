@@ -179,6 +179,49 @@ Test(engine_pins, outlive_the_process)
 	world_free(w);
 }
 
+/* Proves: the pins of somebody whom nobody knew outlive him as well: what he mapped is not removed under them. */
+Test(engine_pins, outlive_a_stranger)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->stored = (struct world_stored){0};
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert(world_noted(w, "belongs to no lease but process"), "%s", w->trace);
+	w->pins_outstanding = true;
+	w->processes[vm].running = false;
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_REMOVE], 0, "%s", w->trace);
+	w->pins_outstanding = false;
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: the same where its region is lost: that is not cleared. */
+Test(engine_pins, outlive_a_stranger_on_a_lost_region)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+
+	w->stored = (struct world_stored){0};
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	w->pins_outstanding = true;
+	world_surprise_down(w, 0);
+	world_run(w, WORLD_SECOND);
+	w->processes[vm].running = false;
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LOST, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CLEAR_REGION] + w->n_effects[ISO_EFFECT_REFILL_REGION],
+		     0);
+	w->pins_outstanding = false;
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
 /* Proves: what-if counts the victims whose loss can panic the host. */
 Test(engine_pins, what_if)
 {
