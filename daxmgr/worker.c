@@ -174,8 +174,9 @@ static bool worker_lane_start(struct worker_pool *pool, struct worker_lane *lane
 	worker->slow |= !job_is_quick(&worker->jobs->request);
 	for (struct worker_job *job = worker->jobs; job; job = job->next) {
 		job->since_ns = now;
-		/* When this fails the process is dying, and its end answers the job. */
-		(void)worker_send(worker, job, job == worker->jobs ? joined : 0);
+		/* It is dying, or it will never hear of the job: its end answers that, at once. */
+		if (worker_send(worker, job, job == worker->jobs ? joined : 0) < 0)
+			worker_kill(worker);
 	}
 	return true;
 }

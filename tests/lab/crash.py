@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The daemon dies at a chosen system call while a port is lost: it must end as well as if it had not.
+"""The daemon dies at a chosen system call while a port is lost, or the call fails: it must end as well as if it had not.
 
-strace kills the release binary, whichever of its threads it is, at the n-th call of a kind after the loss was armed;
-systemd starts it again. Everything that must hold in a cell of the matrix must hold then. One boot for all points.
+strace kills the release binary, whichever of its threads it is, at the n-th call of a kind after the loss was armed,
+and systemd starts it again; or the call returns an error. Everything that must hold in a cell of the matrix must hold
+then. One boot for all points.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .__main__ import HERE, image_dir, product_dir
-from .errors import FormatError, LabError
+from .errors import FormatError, LabError, StepFailed
 from .guest import LAB_DIR
 from .matrix import shape_of
 from .matrix_losses import loss_named
@@ -40,10 +41,19 @@ NTHS = {
     "fdatasync": (1, 2, 3, 4, 5, 6, 8, 10),
     "timerfd_settime": (1, 3, 8),
 }
+# What the kernel may answer instead, and to which calls of the kind: the disk, uevents that were too many, a socket
+# that is full, a trace that cannot be read.
+ERRORS = (
+    ("fdatasync", "EIO", "1"), ("fdatasync", "EIO", "1..4"), ("pwrite64", "ENOSPC", "1..8"), ("pwrite64", "EIO", "3"),
+    ("recvmsg", "ENOBUFS", "1"), ("recvmsg", "EINTR", "1..3"), ("sendmsg", "EAGAIN", "1..4"), ("sendto", "EAGAIN", "1"),
+    ("read", "EIO", "1"), ("epoll_wait", "EINTR", "1..5"),
+)
 RECORD = f"{LAB_DIR}/crash-record"
+INJECTED = f"{RECORD}.injected"
 # Its threads by number: with -f strace would kill the workers that it starts from then on, too.
 ARM = f"""
-strace -qq -o {RECORD} -e trace={{call}} -e signal=none -e inject={{call}}:signal=KILL:when={{nth}} \
+rm -f {INJECTED}
+strace -qq -o {RECORD} -e trace={{call}} -e signal=none -e inject={{call}}:{{what}}:when={{when}} \
     -p "$(ls /proc/$(systemctl show -P MainPID {DAEMON})/task)"
 """
 # Or it has died already: some points lie before the loss.
@@ -52,32 +62,48 @@ until [ -s {RECORD} ] || grep -q 'TracerPid:.[1-9]' /proc/$(systemctl show -P Ma
     sleep 0.05
 done
 """
-DISARM = f"pkill -x strace; while pgrep -x strace >/dev/null; do sleep 0.05; done; rm -f {RECORD}"
+DISARM = f"""
+pkill -x strace; while pgrep -x strace >/dev/null; do sleep 0.05; done
+if grep -qs '(INJECTED)' {RECORD}; then touch {INJECTED}; fi; rm -f {RECORD}
+"""
 
 
 @dataclass(frozen=True)
 class Point:
     call: str
-    nth: int
+    when: str
+    error: str = ""     # what the call returns; the daemon dies when it is empty
 
     @property
     def name(self) -> str:
-        return f"{self.call}-{self.nth}"
+        return "-".join(part for part in (self.call, self.error.lower(), self.when.replace("..", "to")) if part)
+
+    @property
+    def what(self) -> str:
+        return f"{self.error} for" if self.error else "daxmgrd dies at"
+
+    @property
+    def inject(self) -> str:
+        return f"error={self.error}" if self.error else "signal=KILL"
+
+
+def deaths() -> list:
+    return [Point(call, str(nth)) for call, nths in NTHS.items() for nth in nths]
 
 
 def points() -> list:
-    return [Point(call, nth) for call, nths in NTHS.items() for nth in nths]
+    return [*deaths(), *(Point(call, when, error) for call, error, when in ERRORS)]
 
 
 def cell_at(shape, point: Point):
-    """The loss, with a death of the daemon armed before it."""
+    """The loss, with a death of the daemon, or an error that it gets, armed before it."""
     cell = loss_named(LOSS).build(shape)
     cell.loss = point.name
-    cell.what = f"{cell.what}; daxmgrd dies at its {point.nth}. {point.call}"
-    arm = ARM.format(call=point.call, nth=point.nth)
+    cell.what = f"{cell.what}; {point.what} {point.call} {point.when}"
+    arm = ARM.format(call=point.call, what=point.inject, when=point.when)
     first = next(i for i, step in enumerate(cell.steps) if step["name"] in cell.losses)
     cell.steps[first:first] = [
-        {"name": "its death is armed", "run": arm, "background": "strace", "expect": []},
+        {"name": "it is armed", "run": arm, "background": "strace", "expect": []},
         {"name": "strace is there", "run": ARMED, "timeout": 20, "expect": []},
     ]
     well = cell.steps[-1]
@@ -87,12 +113,16 @@ def cell_at(shape, point: Point):
 
 
 class CrashPlay(CellPlay):
-    """A cell that knows whether the daemon came to where it was to die."""
+    """A cell that knows whether the daemon came to where it was to die or to get an error."""
 
     def _judge(self):
         super()._judge()
-        deaths = self.guest.journal.exits(DAEMON, self.marks.journal("cell"))
-        self.report["reached"] = any(r.fields.get("EXIT_STATUS") in ("9", "KILL") for r in deaths)
+        exits = self.guest.journal.exits(DAEMON, self.marks.journal("cell"))
+        died = any(r.fields.get("EXIT_STATUS") in ("9", "KILL") for r in exits)
+        injected = self.guest.file_info(INJECTED) is not None
+        self.report |= {"died": died, "reached": died or injected}
+        if injected and exits:
+            raise StepFailed("an error ends no daemon", str([r.message for r in exits]))
 
 
 def table(reports: list) -> list:
@@ -100,8 +130,11 @@ def table(reports: list) -> list:
     by_name = {report["loss"]: report for report in reports}
     lines = []
     for call, nths in NTHS.items():
-        cells = [f"{nth}: {_text(by_name.get(Point(call, nth).name))}" for nth in nths]
+        cells = [f"{nth}: {_text(by_name.get(Point(call, str(nth)).name))}" for nth in nths]
         lines.append(f"{call:18}  " + "  ".join(cells))
+    lines.append("errors")
+    for call, error, when in ERRORS:
+        lines.append(f"{call:18}  {error} {when}: {_text(by_name.get(Point(call, when, error).name))}")
     return lines
 
 
@@ -145,11 +178,12 @@ def play(args, keep: Path) -> list:
 
 def judge(args, reports: list) -> bool:
     broken = [report for report in reports if not report["held"]]
-    reached = sum(bool(report.get("reached")) for report in reports)
+    reached = sum(bool(report.get("died")) for report in reports)
+    errors = sum(bool(report.get("reached")) for report in reports) - reached
     print(f"\nthe daemon died at a system call while a port was lost; contain/recover in ms ({TOPOLOGY}, {args.kernel})")
     for line in table(reports):
         print(line)
-    print(f"{reached} crash points reached, {len(reports) - len(broken)} of {len(reports)} ended well")
+    print(f"{reached} crash points and {errors} errors reached, {len(reports) - len(broken)} of {len(reports)} ended well")
     for report in broken:
         print(f'{report["loss"]}: {outcome(report)}')
     if not args.point and reached < WANTED:

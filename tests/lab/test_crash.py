@@ -17,10 +17,11 @@ class Points(unittest.TestCase):
     def test_there_are_enough_to_reach_as_many_as_are_wanted(self):
         names = [point.name for point in crash.points()]
         self.assertEqual(len(names), len(set(names)))
-        self.assertGreaterEqual(len(names), crash.WANTED * 5 // 4)
+        self.assertGreaterEqual(len(crash.deaths()), crash.WANTED * 5 // 4)
 
     def test_a_point_is_chosen_by_its_name(self):
-        self.assertEqual(crash.chosen(["fdatasync-3"]), [crash.Point("fdatasync", 3)])
+        self.assertEqual(crash.chosen(["fdatasync-3"]), [crash.Point("fdatasync", "3")])
+        self.assertEqual(crash.chosen(["fdatasync-eio-1to4"]), [crash.Point("fdatasync", "1..4", "EIO")])
         self.assertEqual(crash.chosen(None), crash.points())
         with self.assertRaises(FormatError):
             crash.chosen(["fdatasync-7777"])
@@ -39,12 +40,14 @@ class Cells(unittest.TestCase):
                 scenario.check_against(scenario.parse(path), SHAPE.topology)
 
     def test_death_is_armed_right_before_the_loss_and_disarmed_before_the_end(self):
-        cell = crash.cell_at(SHAPE, crash.Point("pwrite64", 8))
+        cell = crash.cell_at(SHAPE, crash.Point("pwrite64", "8"))
         names = [step["name"] for step in cell.steps]
         first = names.index(cell.losses[0])
-        self.assertEqual(names[first - 2:first], ["its death is armed", "strace is there"])
+        self.assertEqual(names[first - 2:first], ["it is armed", "strace is there"])
         self.assertIn("pwrite64:signal=KILL:when=8 ", cell.steps[first - 2]["run"])
         self.assertEqual(names[-2:], ["strace leaves", "and all is as before"])
+        cell = crash.cell_at(SHAPE, crash.Point("pwrite64", "1..8", "ENOSPC"))
+        self.assertIn("pwrite64:error=ENOSPC:when=1..8 ", cell.steps[first - 2]["run"])
 
 
 class Table(unittest.TestCase):
