@@ -468,8 +468,8 @@ bool region_take_kernel_id(struct iso_engine *e, uint32_t r, uint32_t kernel_id)
 		if (!e->regions[i].used || e->regions[i].kernel_id != kernel_id)
 			continue;
 		if (e->regions[i].state == ISO_REGION_LIVE) {
-			e->regions[i].doubted =
-				true; /* nothing is carved from it before it is seen */
+			/* Nothing is carved from it before it is seen. */
+			e->regions[i].doubted = true;
 			engine_observe(e);
 			return false;
 		}

@@ -9,7 +9,7 @@
 
 #include "sim.h"
 
-static void find_root_ports(struct scenario *s)
+void scenario_find_root_ports(struct scenario *s)
 {
 	uint32_t i;
 
@@ -26,7 +26,7 @@ static void build(struct scenario *s)
 	bridges[0] = world_simple_bridge(w, 3, 0x10);
 	bridges[1] = world_simple_bridge(w, 2, 0x20);
 	world_window(w, 16, 2, bridges);
-	find_root_ports(s);
+	scenario_find_root_ports(s);
 	world_define_one(w, "low", 0x10);
 	world_define_one(w, "high", 0x11);
 	world_define(w, "wide", 2, (uint64_t[]){0x12, 0x20});
@@ -101,7 +101,7 @@ static void build_shared(struct scenario *s)
 {
 	world_simple_bridge(s->w, 3, 0x10);
 	s->w->memdevs[2].bytes = s->w->seen_memdevs[2].volatile_bytes = 2 * WORLD_UNIT;
-	find_root_ports(s);
+	scenario_find_root_ports(s);
 	world_define_one(s->w, "low", 0x10);
 	world_define_one(s->w, "high", 0x11);
 	launcher_add(&s->tenants, "one", "low");
@@ -159,7 +159,7 @@ static void build_apart(struct scenario *s)
 	s->w->objects_vanish = true;
 	world_simple_bridge(s->w, 1, 0x10);
 	world_simple_bridge(s->w, 1, 0x20);
-	find_root_ports(s);
+	scenario_find_root_ports(s);
 	world_define_one(s->w, "a", 0x10);
 	launcher_add(&s->tenants, "one", "a");
 	world_run(s->w, WORLD_SECOND);

@@ -34,6 +34,8 @@ uint32_t scenario_count(void);
 const char *scenario_name(uint32_t i);
 /* Or only played clean. */
 bool scenario_is_swept(uint32_t i);
+/* Those of its host, when that is built. */
+void scenario_find_root_ports(struct scenario *s);
 void scenario_begin(struct scenario *s, uint32_t i);
 void scenario_play(struct scenario *s, uint32_t i);
 

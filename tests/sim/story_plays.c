@@ -25,21 +25,12 @@ static struct world_process *process_of(struct scenario *s, const char *name)
 	world_give_up(s->w, "there is no VM %s", name);
 }
 
-static void find_root_ports(struct scenario *s)
-{
-	uint32_t i;
-
-	for (i = 0; i < s->w->n_ports; i++)
-		if (s->w->ports[i].kind == ISO_PORT_ROOT)
-			s->root_ports[s->n_root_ports++] = i;
-}
-
 static void build(struct scenario *s)
 {
 	world_start_engine(s->w);
 	world_simple_bridge(s->w, 2, 0x10);
 	world_simple_bridge(s->w, 1, 0x20);
-	find_root_ports(s);
+	scenario_find_root_ports(s);
 	world_define_one(s->w, "low", 0x10);
 	world_define_one(s->w, "high", 0x11);
 	world_define_one(s->w, "far", 0x20);
@@ -128,7 +119,7 @@ static void play_second_loss(struct scenario *s)
 	world_simple_bridge(s->w, 2, 0x10);
 	world_simple_bridge(s->w, 1, 0x20);
 	world_window(s->w, 16, 2, bridges);
-	find_root_ports(s);
+	scenario_find_root_ports(s);
 	world_define_one(s->w, "low", 0x10);
 	world_define(s->w, "wide", 2, serials);
 	vm(s, "mail", "low");

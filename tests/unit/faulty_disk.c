@@ -9,12 +9,9 @@
 
 #include <sqlite3.h>
 
-enum { FAULTS_MAX = 8 };
+#include "passing_disk.h"
 
-struct file {
-	sqlite3_file base;
-	sqlite3_file *real; /* lies behind this struct */
-};
+enum { FAULTS_MAX = 8 };
 
 static struct {
 	pthread_mutex_t mutex;
@@ -23,6 +20,7 @@ static struct {
 	int n;
 	uint64_t calls[DISK_CALLS];
 	sqlite3_vfs vfs, *real;
+	sqlite3_io_methods methods;
 } disk = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void delay(uint64_t ns)
@@ -61,23 +59,13 @@ static bool hit(enum disk_call call, enum disk_fault_kind *ret)
 	return any;
 }
 
-static sqlite3_file *real(sqlite3_file *file)
-{
-	return ((struct file *)file)->real;
-}
-
-static int on_close(sqlite3_file *file)
-{
-	return real(file)->pMethods->xClose(real(file));
-}
-
 static int on_read(sqlite3_file *file, void *to, int bytes, sqlite3_int64 offset)
 {
 	enum disk_fault_kind kind;
 
 	if (hit(DISK_READ, &kind))
 		return SQLITE_IOERR_READ;
-	return real(file)->pMethods->xRead(real(file), to, bytes, offset);
+	return passing_real(file)->pMethods->xRead(passing_real(file), to, bytes, offset);
 }
 
 static int on_write(sqlite3_file *file, const void *from, int bytes, sqlite3_int64 offset)
@@ -85,10 +73,11 @@ static int on_write(sqlite3_file *file, const void *from, int bytes, sqlite3_int
 	enum disk_fault_kind kind;
 
 	if (!hit(DISK_WRITE, &kind))
-		return real(file)->pMethods->xWrite(real(file), from, bytes, offset);
+		return passing_real(file)->pMethods->xWrite(passing_real(file), from, bytes,
+							    offset);
 	switch (kind) {
 	case DISK_TEARS:
-		real(file)->pMethods->xWrite(real(file), from, bytes / 2, offset);
+		passing_real(file)->pMethods->xWrite(passing_real(file), from, bytes / 2, offset);
 		return SQLITE_IOERR_WRITE;
 	case DISK_IS_FULL:
 		return SQLITE_FULL;
@@ -101,95 +90,14 @@ static int on_write(sqlite3_file *file, const void *from, int bytes, sqlite3_int
 	return SQLITE_IOERR_WRITE;
 }
 
-static int on_truncate(sqlite3_file *file, sqlite3_int64 bytes)
-{
-	return real(file)->pMethods->xTruncate(real(file), bytes);
-}
-
 static int on_sync(sqlite3_file *file, int flags)
 {
 	enum disk_fault_kind kind;
 
 	if (!hit(DISK_SYNC, &kind))
-		return real(file)->pMethods->xSync(real(file), flags);
+		return passing_real(file)->pMethods->xSync(passing_real(file), flags);
 	return SQLITE_IOERR_FSYNC;
 }
-
-static int on_size(sqlite3_file *file, sqlite3_int64 *ret)
-{
-	return real(file)->pMethods->xFileSize(real(file), ret);
-}
-
-static int on_lock(sqlite3_file *file, int level)
-{
-	return real(file)->pMethods->xLock(real(file), level);
-}
-
-static int on_unlock(sqlite3_file *file, int level)
-{
-	return real(file)->pMethods->xUnlock(real(file), level);
-}
-
-static int on_check_lock(sqlite3_file *file, int *ret)
-{
-	return real(file)->pMethods->xCheckReservedLock(real(file), ret);
-}
-
-static int on_control(sqlite3_file *file, int operation, void *argument)
-{
-	return real(file)->pMethods->xFileControl(real(file), operation, argument);
-}
-
-static int on_sector_size(sqlite3_file *file)
-{
-	return real(file)->pMethods->xSectorSize(real(file));
-}
-
-static int on_characteristics(sqlite3_file *file)
-{
-	return real(file)->pMethods->xDeviceCharacteristics(real(file));
-}
-
-static int on_shm_map(sqlite3_file *file, int page, int bytes, int extend, void volatile **ret)
-{
-	return real(file)->pMethods->xShmMap(real(file), page, bytes, extend, ret);
-}
-
-static int on_shm_lock(sqlite3_file *file, int offset, int n, int flags)
-{
-	return real(file)->pMethods->xShmLock(real(file), offset, n, flags);
-}
-
-static void on_shm_barrier(sqlite3_file *file)
-{
-	real(file)->pMethods->xShmBarrier(real(file));
-}
-
-static int on_shm_unmap(sqlite3_file *file, int and_delete)
-{
-	return real(file)->pMethods->xShmUnmap(real(file), and_delete);
-}
-
-/* Version 2: with shared memory, without memory-mapped files, which would pass us by. */
-static const sqlite3_io_methods methods = {
-	.iVersion = 2,
-	.xClose = on_close,
-	.xRead = on_read,
-	.xWrite = on_write,
-	.xTruncate = on_truncate,
-	.xSync = on_sync,
-	.xFileSize = on_size,
-	.xLock = on_lock,
-	.xUnlock = on_unlock,
-	.xCheckReservedLock = on_check_lock,
-	.xFileControl = on_control,
-	.xSectorSize = on_sector_size,
-	.xDeviceCharacteristics = on_characteristics,
-	.xShmMap = on_shm_map,
-	.xShmLock = on_shm_lock,
-	.xShmBarrier = on_shm_barrier,
-	.xShmUnmap = on_shm_unmap,
-};
 
 /* As a file system does it. Return: whether the file cannot be had at all. */
 static bool refuses(const char *name, int *flags)
@@ -212,7 +120,7 @@ static bool refuses(const char *name, int *flags)
 static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
 		   int *ret_flags)
 {
-	struct file *file = (struct file *)base;
+	struct passing_file *file = (struct passing_file *)base;
 	int code;
 
 	(void)vfs;
@@ -222,7 +130,7 @@ static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int f
 		return SQLITE_CANTOPEN;
 	code = disk.real->xOpen(disk.real, name, file->real, flags, ret_flags);
 	if (code == SQLITE_OK)
-		file->base.pMethods = &methods;
+		file->base.pMethods = &disk.methods;
 	return code;
 }
 
@@ -232,8 +140,12 @@ void faulty_disk_install(void)
 	disk.real = sqlite3_vfs_find(NULL);
 	disk.vfs = *disk.real;
 	disk.vfs.zName = "faulty";
-	disk.vfs.szOsFile = (int)sizeof(struct file) + disk.real->szOsFile;
+	disk.vfs.szOsFile = (int)sizeof(struct passing_file) + disk.real->szOsFile;
 	disk.vfs.xOpen = on_open;
+	disk.methods = passing_methods();
+	disk.methods.xRead = on_read;
+	disk.methods.xWrite = on_write;
+	disk.methods.xSync = on_sync;
 	sqlite3_vfs_register(&disk.vfs, 1);
 }
 

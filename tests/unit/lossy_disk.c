@@ -13,6 +13,8 @@
 
 #include <sqlite3.h>
 
+#include "passing_disk.h"
+
 enum {
 	IMAGES_MAX = 8,
 	SECTOR_BYTES = 512, /* written wholly or not at all */
@@ -35,8 +37,7 @@ struct image {
 };
 
 struct file {
-	sqlite3_file base;
-	sqlite3_file *real; /* lies behind this struct */
+	struct passing_file passing;
 	struct image *image; /* NULL: a file without a name */
 };
 
@@ -46,6 +47,7 @@ static struct {
 	uint64_t calls, nth;
 	bool lies;
 	sqlite3_vfs vfs, *real;
+	sqlite3_io_methods methods;
 } disk = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- images ---- */
@@ -155,28 +157,13 @@ static struct file *of(sqlite3_file *file)
 	return (struct file *)file;
 }
 
-static sqlite3_file *real(sqlite3_file *file)
-{
-	return of(file)->real;
-}
-
-static int on_close(sqlite3_file *file)
-{
-	return real(file)->pMethods->xClose(real(file));
-}
-
-static int on_read(sqlite3_file *file, void *to, int bytes, sqlite3_int64 offset)
-{
-	return real(file)->pMethods->xRead(real(file), to, bytes, offset);
-}
-
 static int on_write(sqlite3_file *file, const void *from, int bytes, sqlite3_int64 offset)
 {
 	if (!has_power())
 		return SQLITE_IOERR_WRITE;
 	if (of(file)->image)
 		note(of(file)->image, (size_t)offset, from, (size_t)bytes);
-	return real(file)->pMethods->xWrite(real(file), from, bytes, offset);
+	return passing_real(file)->pMethods->xWrite(passing_real(file), from, bytes, offset);
 }
 
 static int on_truncate(sqlite3_file *file, sqlite3_int64 bytes)
@@ -185,7 +172,7 @@ static int on_truncate(sqlite3_file *file, sqlite3_int64 bytes)
 		return SQLITE_IOERR_TRUNCATE;
 	if (of(file)->image)
 		note(of(file)->image, (size_t)bytes, NULL, 0);
-	return real(file)->pMethods->xTruncate(real(file), bytes);
+	return passing_real(file)->pMethods->xTruncate(passing_real(file), bytes);
 }
 
 static int on_sync(sqlite3_file *file, int flags)
@@ -203,31 +190,6 @@ static int on_sync(sqlite3_file *file, int flags)
 	return SQLITE_OK;
 }
 
-static int on_size(sqlite3_file *file, sqlite3_int64 *ret)
-{
-	return real(file)->pMethods->xFileSize(real(file), ret);
-}
-
-static int on_lock(sqlite3_file *file, int level)
-{
-	return real(file)->pMethods->xLock(real(file), level);
-}
-
-static int on_unlock(sqlite3_file *file, int level)
-{
-	return real(file)->pMethods->xUnlock(real(file), level);
-}
-
-static int on_check_lock(sqlite3_file *file, int *ret)
-{
-	return real(file)->pMethods->xCheckReservedLock(real(file), ret);
-}
-
-static int on_control(sqlite3_file *file, int operation, void *argument)
-{
-	return real(file)->pMethods->xFileControl(real(file), operation, argument);
-}
-
 static int on_sector_size(sqlite3_file *file)
 {
 	(void)file;
@@ -241,47 +203,6 @@ static int on_characteristics(sqlite3_file *file)
 	return 0;
 }
 
-static int on_shm_map(sqlite3_file *file, int page, int bytes, int extend, void volatile **ret)
-{
-	return real(file)->pMethods->xShmMap(real(file), page, bytes, extend, ret);
-}
-
-static int on_shm_lock(sqlite3_file *file, int offset, int n, int flags)
-{
-	return real(file)->pMethods->xShmLock(real(file), offset, n, flags);
-}
-
-static void on_shm_barrier(sqlite3_file *file)
-{
-	real(file)->pMethods->xShmBarrier(real(file));
-}
-
-static int on_shm_unmap(sqlite3_file *file, int and_delete)
-{
-	return real(file)->pMethods->xShmUnmap(real(file), and_delete);
-}
-
-/* Version 2: with shared memory, without memory-mapped files, which would pass us by. */
-static const sqlite3_io_methods methods = {
-	.iVersion = 2,
-	.xClose = on_close,
-	.xRead = on_read,
-	.xWrite = on_write,
-	.xTruncate = on_truncate,
-	.xSync = on_sync,
-	.xFileSize = on_size,
-	.xLock = on_lock,
-	.xUnlock = on_unlock,
-	.xCheckReservedLock = on_check_lock,
-	.xFileControl = on_control,
-	.xSectorSize = on_sector_size,
-	.xDeviceCharacteristics = on_characteristics,
-	.xShmMap = on_shm_map,
-	.xShmLock = on_shm_lock,
-	.xShmBarrier = on_shm_barrier,
-	.xShmUnmap = on_shm_unmap,
-};
-
 static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
 		   int *ret_flags)
 {
@@ -289,12 +210,12 @@ static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int f
 	int code;
 
 	(void)vfs;
-	*file = (struct file){.real = (sqlite3_file *)(file + 1)};
+	*file = (struct file){.passing.real = (sqlite3_file *)(file + 1)};
 	if (name)
 		file->image = image_of(name);
-	code = disk.real->xOpen(disk.real, name, file->real, flags, ret_flags);
+	code = disk.real->xOpen(disk.real, name, file->passing.real, flags, ret_flags);
 	if (code == SQLITE_OK)
-		base->pMethods = &methods;
+		base->pMethods = &disk.methods;
 	return code;
 }
 
@@ -322,6 +243,12 @@ void lossy_disk_install(void)
 	disk.vfs.szOsFile = (int)sizeof(struct file) + disk.real->szOsFile;
 	disk.vfs.xOpen = on_open;
 	disk.vfs.xDelete = on_delete;
+	disk.methods = passing_methods();
+	disk.methods.xWrite = on_write;
+	disk.methods.xTruncate = on_truncate;
+	disk.methods.xSync = on_sync;
+	disk.methods.xSectorSize = on_sector_size;
+	disk.methods.xDeviceCharacteristics = on_characteristics;
 	sqlite3_vfs_register(&disk.vfs, 1);
 }
 

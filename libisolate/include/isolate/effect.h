@@ -60,7 +60,7 @@ enum iso_reply {
 	ISO_REPLY_NOT_READY,      /* the first observation has not ended */
 	ISO_REPLY_PINNING,        /* the VM pins its memory and the host may not panic */
 	ISO_REPLY_NOT_ADOPTABLE,  /* adopt: see the text */
-	ISO_REPLY_NOT_OBSERVED, /* reconcile, adopt: the host could not be looked at; the text says what of it */
+	ISO_REPLY_NOT_OBSERVED, /* reconcile, adopt: the text says what could not be looked at */
 	ISO_REPLY_LOCKED, /* region destroy: firmware has locked its decoders */
 	ISO_REPLY_ON_HOLD, /* acquire: nothing is handed out now; the text says why */
 };
