@@ -30,7 +30,8 @@ class Result:
 
 
 class Channel:
-    def __init__(self, path: str, on_journal, on_trace):
+    def __init__(self, path: str, on_journal, on_trace, explain=lambda: None):
+        """When QEMU has closed the connection, explain() may raise what is known of its end."""
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
         self._file = self._socket.makefile("rb")
@@ -38,6 +39,7 @@ class Channel:
         self._replies = {}
         self._next_id = 0
         self._closed = False
+        self._explain = explain
         self._on_journal = on_journal
         self._on_trace = on_trace
         threading.Thread(target=self._read, name="channel", daemon=True).start()
@@ -62,22 +64,28 @@ class Channel:
             self._changed.notify_all()
 
     def call(self, op: str, timeout: float = 30, **arguments) -> dict:
-        with self._changed:
-            self._next_id += 1
-            ident = self._next_id
-            request = {"id": ident, "op": op, **arguments}
-            try:
-                self._socket.sendall(repr(request).encode() + b"\n")
-            except OSError as error:
-                raise LabError(f"the guest's channel is gone: {error.strerror}") from error
-            self._changed.wait_for(lambda: ident in self._replies or self._closed, timeout)
-            reply = self._replies.pop(ident, None)
+        try:
+            reply = self._ask({"op": op, **arguments}, timeout)
+        except OSError as error:
+            self._explain()
+            raise LabError(f"the guest's channel is gone: {error.strerror}") from error
         if reply is None:
+            if self._closed:
+                self._explain()
             why = "the channel is closed" if self._closed else f"no answer within {timeout:g} s"
             raise LabError(f"guest: {op}: {why}")
         if "error" in reply:
             raise GuestOsError(f'guest: {op}: {reply["error"]}', reply["errno"])
         return reply
+
+    def _ask(self, request: dict, timeout: float):
+        """The answer, or None when none comes."""
+        with self._changed:
+            self._next_id += 1
+            ident = self._next_id
+            self._socket.sendall(repr({"id": ident, **request}).encode() + b"\n")
+            self._changed.wait_for(lambda: ident in self._replies or self._closed, timeout)
+            return self._replies.pop(ident, None)
 
     def run(self, command, timeout: float = 60, stdin: bytes = b"") -> Result:
         """Runs an argument list, or a text through sh -c; a non-zero exit is not an error here."""
@@ -111,6 +119,7 @@ class Channel:
         self.call("write", path=path, data=data.encode() if isinstance(data, str) else data, mode=mode)
 
     def close(self):
+        self._explain = lambda: None
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:

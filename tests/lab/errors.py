@@ -10,6 +10,10 @@ class LabError(Exception):
     """The lab itself could not do what was asked: QEMU, the guest or a channel failed."""
 
 
+class HostEnded(LabError):
+    """The emulated host is not there any more; the text says how it ended."""
+
+
 class StepFailed(Exception):
     """A step or an expectation of a scenario did not hold."""
 

@@ -99,7 +99,8 @@ class Guest:
 
     def _meet(self, agent: Agent):
         """Makes a guest whose agent answers the lab's guest."""
-        self.channel = Channel(self.host.socket("channel"), self.journal.feed, self.trace_live.feed)
+        self.channel = Channel(self.host.socket("channel"), self.journal.feed, self.trace_live.feed,
+                               self.host.explain_end)
         # On a busy machine fstab's attempt may come before the devices are there.
         agent.run("for share in out product; do for try in $(seq 100); do mountpoint -q /run/lab/$share && break; "
                   "mount /run/lab/$share; sleep 0.1; done; done 2>/dev/null; "

@@ -4,11 +4,12 @@
 import os
 import shutil
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 from . import process
-from .errors import LabError
+from .errors import HostEnded, LabError
 from .formats import format_size
 from .qmp import Qmp, QmpError
 from .topology import Memdev, Topology
@@ -19,6 +20,11 @@ KERNEL_ARGUMENTS = ("root=/dev/vda rw console=ttyS0 loglevel=5 panic=1 mitigatio
 CHANNEL = "org.daxmgr.lab"
 LSA_BYTES = 1 << 20
 UNPLUG_SECONDS = 30
+END_SECONDS = 10    # from a closed connection to the end of its QEMU
+# What QEMU's reasons mean; it runs with -no-reboot, so a reset is its end.
+ENDS = {"guest-reset": "the emulated host reset itself", "guest-shutdown": "the emulated host switched itself off",
+        "guest-panic": "the emulated host panicked"}
+TRIPLE_FAULT = "Triple fault"
 
 # Type 3 (a counter expired) needs the threshold bit and a count, or the kernel warns.
 MEDIA_EVENTS = {
@@ -148,6 +154,7 @@ class Host:
             "-M", machine(topology), "-m", str(topology.memory >> 20), "-smp", str(topology.cpus),
             "-accel", "tcg,thread=multi", "-cpu", topology.cpu_model,
             "-nic", "none", "-display", "none",
+            "-d", "cpu_reset", "-D", str(self.keep / "qemu-resets.txt"),
             "-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd"),
             "-append", KERNEL_ARGUMENTS,
             "-drive", f"file={str(self.image / 'disk.img').replace(',', ',,')},if=none,id=root,format=raw,snapshot=on",
@@ -182,20 +189,42 @@ class Host:
             self.started_ns = time.monotonic_ns()
             self.child = process.spawn(arguments, stdout=output, stderr=output,
                                        env={**os.environ, "TMPDIR": str(self.run_dir)})
-        self.qmp = Qmp(self.socket("qmp"), time.monotonic() + 20, self.check_alive)
+        self.qmp = Qmp(self.socket("qmp"), time.monotonic() + 20, self.check_alive, self.explain_end)
 
     def console(self) -> str:
         return (self.keep / "console.log").read_text(errors="replace")
 
     def check_alive(self):
-        """A LabError with QEMU's own last words, when it has ended."""
+        """A HostEnded with QEMU's reason and last words, when it has ended."""
         if self.child is None or self.child.poll() is None:
             return
-        said = (self.keep / "qemu-output.txt").read_text(errors="replace").strip()
+        said = self._kept("qemu-output.txt").strip()
         console = self.console().splitlines()[-12:]
-        raise LabError(f"the guest's QEMU ended with code {self.child.returncode}"
-                       + (f": {said[-800:]}" if said else "")
-                       + ("; the console ends:\n  " + "\n  ".join(console) if console else ""))
+        raise HostEnded(f"{self._why_ended()}the guest's QEMU ended with code {self.child.returncode}"
+                        + (f": {said[-800:]}" if said else "")
+                        + ("; the console ends:\n  " + "\n  ".join(console) if console else ""))
+
+    def explain_end(self):
+        """What check_alive() says, by somebody whose connection was closed: QEMU may be about to end."""
+        if self.child is None:
+            return
+        try:
+            self.child.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return
+        self.check_alive()
+
+    def _why_ended(self) -> str:
+        reason = self.qmp.ended_by(1) if self.qmp else ""
+        if not reason:
+            return ""
+        if reason == "guest-reset" and TRIPLE_FAULT in self._kept("qemu-resets.txt"):
+            reason += ", a triple fault"
+        return f"{ENDS.get(reason.split(',')[0], 'the emulated host was ended')} ({reason}): "
+
+    def _kept(self, name: str) -> str:
+        path = self.keep / name
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def stop(self):
         if self.qmp:

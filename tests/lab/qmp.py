@@ -14,8 +14,12 @@ class QmpError(LabError):
 
 
 class Qmp:
-    def __init__(self, path: str, deadline: float, alive=lambda: None):
-        """Connects until the deadline; alive() may raise to end the waiting early."""
+    def __init__(self, path: str, deadline: float, alive=lambda: None, explain=lambda: None):
+        """
+        Connects until the deadline; alive() may raise to end the waiting early. When QEMU has closed the connection,
+        explain() may raise what is known of its end.
+        """
+        self._explain = explain
         self._socket = _connect(path, deadline, alive)
         self._file = self._socket.makefile("rb")
         self._changed = threading.Condition()
@@ -48,23 +52,34 @@ class Qmp:
 
     def execute(self, command: str, arguments=None, timeout: float = 30):
         """Runs one command and returns its value; a refusal is a QmpError in QEMU's own words."""
-        with self._changed:
-            self._next_id += 1
-            ident = self._next_id
-            request = {"execute": command, "id": ident}
-            if arguments:
-                request["arguments"] = arguments
-            try:
-                self._socket.sendall(json.dumps(request).encode() + b"\n")
-            except OSError as error:
-                raise LabError(f"QEMU is gone ({command}: {error.strerror})") from error
-            self._changed.wait_for(lambda: ident in self._replies or self._closed, timeout)
-            reply = self._replies.pop(ident, None)
+        try:
+            reply = self._ask({"execute": command} | ({"arguments": arguments} if arguments else {}), timeout)
+        except OSError as error:
+            self._explain()
+            raise LabError(f"QEMU is gone ({command}: {error.strerror})") from error
         if reply is None:
+            if self._closed:
+                self._explain()
             raise LabError(f"QEMU did not answer {command}" + (": it is gone" if self._closed else ""))
         if "error" in reply:
             raise QmpError(f'{command}: {reply["error"]["desc"]}')
         return reply["return"]
+
+    def _ask(self, request: dict, timeout: float):
+        """The answer, or None when none comes."""
+        with self._changed:
+            self._next_id += 1
+            ident = self._next_id
+            self._socket.sendall(json.dumps(request | {"id": ident}).encode() + b"\n")
+            self._changed.wait_for(lambda: ident in self._replies or self._closed, timeout)
+            return self._replies.pop(ident, None)
+
+    def ended_by(self, timeout: float = 0) -> str:
+        """QEMU's reason for its end ("guest-reset", "guest-shutdown", …) once it has closed the connection, or nothing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, timeout)
+            reasons = [event.get("data", {}).get("reason", "") for event in self.events if event["event"] == "SHUTDOWN"]
+        return reasons[-1] if reasons else ""
 
     def monitor(self, line: str) -> str:
         """Runs a human monitor command; QEMU reports its failures as text, which is returned."""
@@ -87,6 +102,7 @@ class Qmp:
         return event
 
     def close(self):
+        self._explain = lambda: None
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
