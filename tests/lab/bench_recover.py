@@ -2,7 +2,7 @@
 """How long a recovery takes, and how much of it the manager adds to what the kernel needs.
 
 In one boot: 1, 4 and 8 VMs on one memdev lose their port, again and again, and daxmgrd brings them back; then, without
-it, the same steps are done by raw sysfs writes. Prints; judges the target but never fails on it.
+it, a shell loop does the same by raw sysfs writes. Prints; judges the target but never fails on it.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from . import bench_recover_figures as figures
 from . import topology as topology_file
 from .__main__ import HERE, image_dir, product_dir
 from .bench_machine import Machine
-from .bench_recover_rounds import BYTES, SCRIPT, RoundLost, ProductRounds, RawRounds
-from .errors import FormatError, LabError
+from .bench_recover_raw import SCRIPT, RawRounds
+from .bench_recover_rounds import BYTES, ProductRounds, RoundLost
+from .errors import FormatError, HostEnded, LabError
 from .evidence import Evidence
 from .runner import Progress, Session
 from .scenario import KERNELS
@@ -50,8 +51,7 @@ class Bench:
             for part in self.args.parts:
                 for tenants in self.args.tenants:
                     self._play(part, tenants)
-                self.host.finish()
-                self.host = None
+                self._finish(part)
         finally:
             self._close()
         return self._result()
@@ -85,6 +85,22 @@ class Bench:
                          else RawRounds(self.session.guest, machine))
         self.host.begin(tenants)
 
+    def _finish(self, part: str):
+        """The next part begins on the same boot, if that can be left clean."""
+        try:
+            self.host.finish()
+            self.host = None
+        except HostEnded as error:
+            self._lost(part, 0, error)
+
+    def _lost(self, part: str, tenants: int, why: LabError):
+        """What was going on does not count, and this boot is of no use any more."""
+        self.broken.append({"part": part, "tenants": tenants, "boot": self.boots, "why": str(why)})
+        self.progress.line(f"{part:8} {tenants} tenants  not counted: {why}")
+        self._close()
+        if len(self.broken) > BROKEN_MAX:
+            raise why
+
     def _play(self, part: str, tenants: int):
         """The first round warms caches and is thrown away; of the others the quietest are kept."""
         wanted, kept, number, cold = self.args.rounds, [], 0, True
@@ -103,16 +119,11 @@ class Bench:
             if cold:
                 self._prepare(part, tenants)
             one = self.host.play(tenants, folder)
-        except RoundLost as broke:
-            self.broken.append({"part": part, "tenants": tenants, "boot": self.boots, "why": str(broke)})
-            self.progress.line(f"{part:8} {tenants} tenants  not counted: {broke}")
-            self._close()
-            if len(self.broken) > BROKEN_MAX:
-                raise
+        except (RoundLost, HostEnded) as broke:
+            self._lost(part, tenants, broke)
             return None
         (folder / "round.json").write_text(json.dumps(asdict(one), indent=1) + "\n", encoding="utf-8")
-        took = one.recovered if part == "product" else one.carved
-        self.progress.line(f"{part:8} {tenants} tenants  {took / 1e6:6.0f} ms  others took {one.busy:.2f} CPUs"
+        self.progress.line(f"{part:8} {tenants} tenants  {one.recovered / 1e6:6.0f} ms  others took {one.busy:.2f} CPUs"
                            + ("  (not counted)" if cold else ""))
         return one
 

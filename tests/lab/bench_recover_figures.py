@@ -35,6 +35,21 @@ def figure(values) -> dict:
     return {"median": round(median(values), 1), "min": min(values), "max": max(values)}
 
 
+# The same by hand.
+RAW_STAGES = (
+    ("killed", "last SIGKILL sent", lambda r: r.kill_sent),
+    ("gone", "last process gone", lambda r: r.marks["processes gone"]),
+    ("memdev_back", "memdev bound again (the kernel)", lambda r: r.marks["memdev back"]),
+    ("committed", "region committed", lambda r: r.marks["region committed"]),
+    ("bound", "region bound", lambda r: r.marks["region bound"]),
+    ("carved_first", "first instance carved", lambda r: r.marks["carved 1"]),
+    ("carved", "last instance carved (kernel_ms, the kernel's own part)", lambda r: r.carved),
+    ("restarted", "last launcher executed", lambda r: max(r.restarted.values())),
+    ("given", "last node given", lambda r: r.marks["nodes given"]),
+    ("running", "last QEMU executed", lambda r: r.recovered),
+)
+
+
 def shown_restart(r) -> int:
     """What the restart of the units adds where nothing else goes on: the wait for the last launcher, and its exec."""
     return max(0, max(r.asked.values()) - r.last("acquired")) + r.recovered - r.last("attached")
@@ -53,10 +68,9 @@ def overlapped(r) -> float:
     return done
 
 
-def raw_stages(rounds: list) -> dict:
-    names = {"gone": "processes gone", "memdev_back": "memdev back", "committed": "region committed",
-             "bound": "region bound", "carved_first": "carved 1"}
-    return {key: figure([r.marks[mark] for r in rounds]) for key, mark in names.items()}
+def raw_restart(r) -> int:
+    """From a process gone to its unit's next launcher executed, the longest."""
+    return max(r.restarted[name] - r.exited[name] for name in r.exited)
 
 
 def compute(tenants: int, product: list, raw: list) -> dict:
@@ -74,7 +88,9 @@ def compute(tenants: int, product: list, raw: list) -> dict:
     if raw:
         result |= {
             "kernel_ms": figure([r.carved for r in raw]),
-            "kernel_stages": raw_stages(raw),
+            "raw_recover_ms": figure([r.recovered for r in raw]),
+            "raw_restart_ms": figure([raw_restart(r) for r in raw]),
+            "kernel_stages": {key: figure([at(r) for r in raw]) for key, _, at in RAW_STAGES},
             "zeroing_ms": figure([r.zero + r.prove for r in raw]),
             "verify_ms": figure([r.verify for r in raw]),
             "observe_ms": figure([r.observe for r in raw]),
@@ -88,14 +104,20 @@ def compute(tenants: int, product: list, raw: list) -> dict:
 
 
 def judge(result: dict, product: list) -> dict:
+    """
+    added_ms is what is judged: both parts of it end with the last QEMU, under the same conditions. The others compare
+    with the kernel's own part, which ends before any VM starts.
+    """
     kernel, zeroing = result["kernel_ms"]["median"], result["zeroing_ms"]["median"]
     own = median(ms(r.recovered - shown_restart(r)) for r in product)
+    added = result["recover_ms"]["median"] - result["raw_recover_ms"]["median"] - zeroing
     return {
+        "added_ms": round(added, 1),
         "over_ms": round(result["recover_ms"]["median"] - kernel - zeroing, 1),
         "rest_ms": round(own - kernel - zeroing, 1),
         "rest_overlapped_ms": round(own - result["overlapped_ms"]["median"], 1),
         "target": f"at most {TARGET_MS} ms",
-        "met": own - kernel - zeroing <= TARGET_MS,
+        "met": round(added, 1) <= TARGET_MS,
     }
 
 
@@ -116,14 +138,11 @@ def _product_lines(result: dict) -> list:
 
 
 def _raw_lines(result: dict) -> list:
-    stages = result["kernel_stages"]
-    return [
-        _line("by hand: to the last instance carved (the kernel's own part)", result["kernel_ms"]),
-        _line("  last process gone", stages["gone"]),
-        _line("  memdev bound again", stages["memdev_back"]),
-        _line("  region committed", stages["committed"]),
-        _line("  region bound", stages["bound"]),
-        _line("  first instance carved", stages["carved_first"]),
+    lines = [_line("by hand: to the last VM on its new instance, not zeroed", result["raw_recover_ms"])]
+    for key, text, _ in RAW_STAGES:
+        lines.append(_line(f"  {text}", result["kernel_stages"][key]))
+    return lines + [
+        _line("restart by systemd: process gone to launcher executed", result["raw_restart_ms"]),
         _line("zeroing and proof by hand, one instance after another", result["zeroing_ms"]),
         _line("one walk of /proc by hand (who maps an instance)", result["verify_ms"]),
         _line("one observation of the host by hand", result["observe_ms"]),
@@ -139,16 +158,24 @@ def table(result: dict) -> list:
         lines += _raw_lines(result)
     if "met" in result:
         lines += [
-            f'  recover - kernel - zeroing: {result["over_ms"]:.0f} ms; without the restart that nothing hides: '
-            f'{result["rest_ms"]:.0f} ms',
-            f'  beside raw steps with zeroing and carving overlapped: {result["rest_overlapped_ms"]:.0f} ms',
-            f'  target: the rest is {result["target"]}: {"met" if result["met"] else "MISSED"}',
+            f'  recover - by hand - zeroing: {result["added_ms"]:.0f} ms; target: {result["target"]}: '
+            f'{"met" if result["met"] else "MISSED"}',
+            f'  beside the kernel\'s own part only: recover - kernel - zeroing: {result["over_ms"]:.0f} ms; without the '
+            f'restart that nothing hides: {result["rest_ms"]:.0f} ms',
+            f'  and with zeroing and carving overlapped: {result["rest_overlapped_ms"]:.0f} ms',
         ]
     return lines
 
 
 LEGEND = """\
-By hand is guest/recover-raw.sh: the same VMs, stopped as soon as the memdev is gone and killed when the
-kernel has let go of their instances; when they are gone and the memdev is bound again, the region object that the kernel kept is refilled (mode, dpa_size, target0, commit,
-bind; deleted and made anew where the kernel wants that), then each instance is created, sized, bound (new_id) and its
-id removed, one after another. Nothing is forked in it; giving the nodes away is left out, a system call each."""
+By hand is guest/recover-raw.sh, a shell loop that does the whole job: the same VMs in units with the settings of the
+product's, which systemd restarts by itself meanwhile, on the same CPUs. They are stopped as soon as the memdev is gone and
+killed when the kernel has let go of their instances; when they are gone and the memdev is bound again, the region object
+that the kernel kept is refilled (mode, dpa_size, target0, commit, bind; deleted and made anew where the kernel wants
+that), then each instance is created, sized, bound (new_id) and its id removed, one after another, and its node given to a
+VM. A launcher by hand is a shell that waits for the name of its node; it asks nobody. Nothing is forked in the loop.
+
+What is judged is the first difference: both end with the last QEMU executed, so that the restart is in both of them, with
+what it takes from everybody else. The kernel's own part ends with the last instance carved, before any VM starts. What is
+left beside it, also without the restart that nothing hides (the wait for the last launcher when the memory is ready, and
+its exec of QEMU), holds the rest of what the restart costs."""

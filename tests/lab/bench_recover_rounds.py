@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The rounds of `bench recover`: a loss that the product recovers, and the same steps by raw sysfs writes."""
+"""The rounds of `bench recover`: what they have in common, and those in which the product recovers a loss."""
 
 import json
 import re
-import shlex
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import payload
 from .demo_evidence import parse_trace
 from .errors import LabError
-from .guest import CODE_DIR, LAB_DIR, SOCKET, TRACE, TRACE_LIVE
+from .guest import SOCKET, TRACE, TRACE_LIVE
 from .scenario import Vm
 
 BYTES = 16 << 20
@@ -21,9 +18,6 @@ PORT = "rp0"
 SERIAL = 0x10
 REGION = "r0"
 USER = "daxlab-vm"
-SCRIPT = "recover-raw.sh"
-READY = f"{LAB_DIR}/raw-ready"
-RAW_VM = f"{LAB_DIR}/raw-vm"
 # The same port is lost again and again: that is no flapping here.
 CONFIG = f"""
 [Recovery]
@@ -56,7 +50,6 @@ USAGE = ("cd /sys/fs/cgroup && "
 # The product has a way out of this, but it takes as long as it takes.
 GIVEN_UP = "memdev disabled, abort error handling"
 LEASE_NOTE = re.compile(r"(\S+): \S+ -> (\S+)$")
-JOB_SAID = re.compile(r" result 0 .* in ([0-9.]+) ms ")
 
 
 class RoundLost(LabError):
@@ -85,26 +78,31 @@ class Operation:
 
 
 @dataclass
-class ProductRound:
+class Round:
     """A loss and its recovery; all times in ns after the kernel's first record of it."""
     tenants: int
     busy: float = 0.0           # CPUs that others took meanwhile
     cpu: float = 0.0            # seconds of CPU that the guest took until all VMs ran
+    used: dict = field(default_factory=dict)        # by unit: ms of the guest's CPUs
     kill_sent: int = 0
-    contained: int = 0
-    memdev_back: int = 0        # as daxmgrd read the uevent
-    region_live: int = 0
     exited: dict = field(default_factory=dict)      # by VM: its process is gone
     restarted: dict = field(default_factory=dict)   # its launcher is executed
-    asked: dict = field(default_factory=dict)       # that one has connected to the manager
-    states: dict = field(default_factory=dict)      # {state of the lease: when it was entered}
     running: dict = field(default_factory=dict)     # QEMU is executed
-    operations: list = field(default_factory=list)
-    used: dict = field(default_factory=dict)        # by unit: ms of the guest's CPUs
 
     @property
     def recovered(self) -> int:
         return max(self.running.values())
+
+
+@dataclass
+class ProductRound(Round):
+    """The same with what the manager said of it."""
+    contained: int = 0
+    memdev_back: int = 0        # as daxmgrd read the uevent
+    region_live: int = 0
+    asked: dict = field(default_factory=dict)       # by VM: its next launcher has connected to the manager
+    states: dict = field(default_factory=dict)      # {state of the lease: when it was entered}
+    operations: list = field(default_factory=list)
 
     def last(self, state: str) -> int:
         return max(entered[state] for entered in self.states.values())
@@ -117,31 +115,15 @@ class ProductRound:
         return max(o.begin for o in self.operations if o.kind == kind)
 
 
-@dataclass
-class RawRound:
-    """The same by hand: marks in ns after the kernel's first record; zeroing one instance after another, in ns."""
-    tenants: int
-    busy: float = 0.0
-    cpu: float = 0.0
-    marks: dict = field(default_factory=dict)
-    zero: int = 0
-    prove: int = 0
-    verify: int = 0     # one walk of /proc
-    observe: int = 0    # one look at the host
-
-    @property
-    def carved(self) -> int:
-        return self.marks[f"carved {self.tenants}"]
-
-    @property
-    def refilled(self) -> bool:
-        return "region refilled" in self.marks
-
-
-class _Rounds:
+class Rounds:
     def __init__(self, guest, machine):
         self.guest = guest
         self.machine = machine
+        guest.channel.must(TRACING)
+
+    def unit(self, name: str) -> str:
+        """The unit of a VM."""
+        raise NotImplementedError
 
     @contextmanager
     def _undisturbed(self):
@@ -180,6 +162,41 @@ class _Rounds:
             found[unit or "all"] = int(value)
         return found
 
+    @staticmethod
+    def _spent(before: dict, after: dict) -> dict:
+        """By unit, in ms."""
+        return {unit: (usec - before.get(unit, 0)) / 1000 for unit, usec in after.items()}
+
+    def _pids(self, names: list) -> dict:
+        shown = self.guest.channel.must(["systemctl", "show", "-P", "MainPID", *(self.unit(name) for name in names)])
+        return dict(zip(names, (int(word) for word in shown.split())))
+
+    def _threads(self, names: list) -> dict:
+        """By VM: all threads of its process."""
+        return {name: self._threads_of(pid) for name, pid in self._pids(names).items()}
+
+    def _threads_of(self, pid: int) -> set:
+        paths = self.guest.channel.call("glob", pattern=f"/proc/{pid}/task/*")["paths"]
+        return {int(path.rsplit("/", 1)[1]) for path in paths}
+
+    @staticmethod
+    def _read_ends(result, records, threads, pids, t0):
+        """Ends of processes and their next beginnings; threads are those before the loss, pids those after it."""
+        owner = {thread: name for name, group in threads.items() for thread in group}
+        names = {pid: name for name, pid in pids.items()}
+        for r in records:
+            signal = r.number("sig") if r.event == "signal_generate" else 0
+            if signal == 9 and r.number("pid") in owner:
+                result.kill_sent = r.ns - t0
+            elif signal == 17 and r.thread in owner:
+                result.exited[owner[r.thread]] = r.ns - t0
+            elif r.event == "sched_process_exec" and r.number("pid") in names:
+                which = result.running if "qemu-system" in r.word("filename") else result.restarted
+                which[names[r.number("pid")]] = r.ns - t0
+        for what, times in (("exit", result.exited), ("restart", result.restarted), ("QEMU", result.running)):
+            if len(times) != result.tenants:
+                raise LabError(f"the trace shows the {what} of {sorted(times)} only")
+
     def _trace(self, folder: Path) -> tuple:
         """(text, records, time of the loss)"""
         text = self.guest.trace()
@@ -192,7 +209,7 @@ class _Rounds:
         return text, records, min(lost)
 
 
-class ProductRounds(_Rounds):
+class ProductRounds(Rounds):
     """Rounds with daxmgrd, whose VMs are restarted by systemd."""
 
     def __init__(self, guest, machine, most: int):
@@ -201,9 +218,11 @@ class ProductRounds(_Rounds):
         guest.install_product(CONFIG, {})
         for name in self.names:
             guest.write_vm(Vm(name, BYTES, REGION, USER, "", True))
-        guest.channel.must(TRACING)
         guest.daemon("start")
         self._ahead = int(guest.channel.must(REALTIME_AHEAD))
+
+    def unit(self, name: str) -> str:
+        return self.guest.vm_unit(name)
 
     def finish(self):
         """Leaves no region, no VM and no daemon."""
@@ -214,7 +233,7 @@ class ProductRounds(_Rounds):
 
     def begin(self, tenants: int):
         """So many VMs run, and nothing else is going on."""
-        units = [self.guest.vm_unit(name) for name in self.names]
+        units = [self.unit(name) for name in self.names]
         if units[tenants:]:
             self.guest.channel.must(["systemctl", "stop", *units[tenants:]])
         self.guest.channel.must(["systemctl", "start", "--no-block", *units[:tenants]])
@@ -222,7 +241,7 @@ class ProductRounds(_Rounds):
 
     def play(self, tenants: int, folder: Path) -> ProductRound:
         guest, names = self.guest, self.names[:tenants]
-        threads = {name: self._threads(pid) for name, pid in self._pids(names).items()}
+        threads = self._threads(names)
         self._begin()
         mark, begin, before = guest.journal.mark(), guest.boottime_ns(), self._usage()
         with self.machine.watch() as watch:
@@ -233,10 +252,11 @@ class ProductRounds(_Rounds):
                        lambda: self._check_kernel() or self._attached(mark) >= tenants)
         used = self._usage()
         time.sleep(AFTERWARDS_SECONDS)
-        result = ProductRound(tenants, watch.busy, watch.ours)
-        result.used = {unit: (usec - before.get(unit, 0)) / 1000 for unit, usec in used.items()}
+        result = ProductRound(tenants, watch.busy, watch.ours, self._spent(before, used))
         text, records, t0 = self._trace(folder)
-        self._read_trace(result, text, records, threads, self._pids(names), t0)
+        pids = self._pids(names)
+        self._read_ends(result, records, threads, pids, t0)
+        self._read_asked(result, text, pids, t0)
         self._settle(tenants, begin)
         guest.sync_journal()
         self._check_kernel()
@@ -245,15 +265,6 @@ class ProductRounds(_Rounds):
         self._read_uevents(result, t0, folder)
         self._read_store(result, begin, t0)
         return result
-
-    def _pids(self, names: list) -> dict:
-        units = [self.guest.vm_unit(name) for name in names]
-        shown = self.guest.channel.must(["systemctl", "show", "-P", "MainPID", *units])
-        return dict(zip(names, (int(word) for word in shown.split())))
-
-    def _threads(self, pid: int) -> set:
-        paths = self.guest.channel.call("glob", pattern=f"/proc/{pid}/task/*")["paths"]
-        return {int(path.rsplit("/", 1)[1]) for path in paths}
 
     def _attached(self, mark: int) -> int:
         return sum(r.message.endswith(" -> attached") for r in self.guest.journal.messages(mark))
@@ -273,25 +284,12 @@ class ProductRounds(_Rounds):
         time.sleep(QUIET_SECONDS)
 
     @staticmethod
-    def _read_trace(result, text, records, threads, pids, t0):
-        owner = {thread: name for name, group in threads.items() for thread in group}
+    def _read_asked(result, text, pids, t0):
         names = {pid: name for name, pid in pids.items()}
-        for r in records:
-            signal = r.number("sig") if r.event == "signal_generate" else 0
-            if signal == 9 and r.number("pid") in owner:
-                result.kill_sent = r.ns - t0
-            elif signal == 17 and r.thread in owner:
-                result.exited[owner[r.thread]] = r.ns - t0
-            elif r.event == "sched_process_exec" and r.number("pid") in names:
-                which = result.running if "qemu-system" in r.word("filename") else result.restarted
-                which[names[r.number("pid")]] = r.ns - t0
         for found in CONNECT.finditer(text):
             if int(found[1]) in names:
                 at = int(found[2]) * 1_000_000_000 + int(found[3]) * 1000 - t0
                 result.asked.setdefault(names[int(found[1])], at)
-        for what, times in (("exit", result.exited), ("restart", result.restarted), ("QEMU", result.running)):
-            if len(times) != result.tenants:
-                raise LabError(f"the trace shows the {what} of {sorted(times)} only")
 
     def _read_notes(self, result, mark, t0):
         for record in self.guest.journal.since(mark):
@@ -318,69 +316,3 @@ class ProductRounds(_Rounds):
         origin = self._ahead + t0
         result.operations = [Operation(row["kind"], row["object"], row["begun_us"] * 1000 - origin,
                                        row["ended_us"] * 1000 - origin) for row in json.loads(out or "[]")]
-
-
-class RawRounds(_Rounds):
-    """Rounds with guest/recover-raw.sh; no daxmgrd runs and nothing of it is left."""
-
-    def begin(self, tenants: int):
-        """What starts the same VM as daxmgr-qemu does, on a node, with its output in a file."""
-        words = payload.qemu_command("raw", BYTES, serial="@SERIAL@")
-        at = words.index("-qmp")
-        command = shlex.join(words[:at] + words[at + 2:]).replace("@SERIAL@", '"$2"')
-        self.guest.channel.write(RAW_VM, f'exec {command} -object memory-backend-file,id=mem0,mem-path="$1",'
-                                         f"size={BYTES},align=2M,share=on,prealloc=off\n")
-
-    def _script(self, *words) -> list:
-        return ["bash", f"{CODE_DIR}/{SCRIPT}", words[0], str(SERIAL), *(str(word) for word in words[1:])]
-
-    def play(self, tenants: int, folder: Path) -> RawRound:
-        box = {}
-
-        def run():
-            try:
-                box["out"] = self.guest.channel.must(
-                    self._script("round", tenants, BYTES, READY, f"{TRACE}/trace_marker", RAW_VM), 2 * LOST_SECONDS)
-            except LabError as error:
-                box["error"] = error
-        self.guest.channel.must(f"rm -f {READY}")
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        wait_until("the raw round is ready", LOST_SECONDS, lambda: box or self.guest.file_info(READY))
-        time.sleep(QUIET_SECONDS)
-        self._begin()
-        mark = self.guest.journal.mark()
-        with self.machine.watch() as watch, self._undisturbed():
-            if not box:
-                self.guest.host.surprise_down(PORT)
-            time.sleep(UNDISTURBED_SECONDS + UNDISTURBED_SECONDS_EACH * tenants)
-        thread.join()
-        self.guest.sync_journal()
-        self._check_kernel()
-        self._check_memdev(mark)
-        if "error" in box:
-            raise box["error"]
-        _, records, t0 = self._trace(folder)
-        marks = {r.text.removeprefix("raw "): r.ns - t0 for r in records if r.event == "tracing_mark_write"}
-        result = RawRound(tenants, watch.busy, watch.ours, marks)
-        names = box["out"].split()
-        result.zero = sum(self._job("zero", *self._device(name), str(BYTES)) for name in names)
-        result.prove = sum(self._job("prove", *self._device(name), str(BYTES)) for name in names)
-        result.verify = self._job("verify", *self._device(names[0]))
-        result.observe = self._job("observe")
-        return result
-
-    def _device(self, name: str) -> list:
-        number = self.guest.channel.read(f"/sys/bus/dax/devices/{name}/dev").decode().strip()
-        return [name.removeprefix("dax"), number]
-
-    def _job(self, *words) -> int:
-        """A job of the product's workers in a process of its own; how long the work took in it, in ns."""
-        said = self.guest.channel.must([f"{CODE_DIR}/job_tool", *words])
-        found = JOB_SAID.search(said)
-        if not found:
-            raise LabError(f"job_tool said: {said}")
-        return int(float(found[1]) * 1e6)
-
-    def finish(self):
-        self.guest.channel.must(self._script("clear"))

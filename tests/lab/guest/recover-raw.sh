@@ -1,20 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The kernel's own part of a recovery: what the manager has to do after the loss of a one-way region, done by raw sysfs
-# writes as soon as each is possible. From "armed" to "carved N" nothing is forked: only builtins of the shell.
+# A recovery by hand: what the manager has to do after the loss of a one-way region, done by raw sysfs writes as soon as
+# each is possible. From the loss to "nodes given" nothing is forked: only builtins of the shell, and raw_hand.py, which
+# was there before, for what has none.
 #
-#   recover-raw.sh round SERIAL INSTANCES BYTES READY MARKER VM
-#                    makes the region and instances with a VM on each, started by `VM NODE SERIAL-OUTPUT`, then READY;
-#                    after a loss brings all back
-#   recover-raw.sh clear SERIAL
+#   recover-raw.sh round SERIAL INSTANCES BYTES READY MARKER UNIT USER
+#                    makes the region and instances with a VM on each, then READY; after a loss brings all back, and
+#                    ends when all VMs run again
+#   recover-raw.sh clear SERIAL UNIT
 #                    leaves nothing
+#
+# The VMs are UNIT@raw0.service and so on, which systemd restarts by itself. Their launchers wait for the name of a node
+# in a fifo; it is written here as soon as the node is USER's.
 #
 # Each step is marked in the trace whose trace_marker is MARKER, so that it has the clock of the kernel's own records.
 # Prints the names of the instances.
 set -u
 
 readonly verb=$1 serial=$2
+readonly fifos=/run/daxmgr-lab output=/run/daxmgr-vm
 readonly cxl=/sys/bus/cxl/devices dax=/sys/bus/dax
 marker=/dev/null
 exec {errors}>&2
@@ -146,6 +151,9 @@ remove_instances() {
 	done
 }
 
+# The node of an instance to the VM that is to have it; its launcher may come later.
+give() { echo "give /dev/$1 $fifos/$2.fifo" >&"${hand[1]}"; }
+
 # --- nothing of this is timed -----------------------------------------------------------------------------------------
 
 prepare() {
@@ -156,21 +164,49 @@ prepare() {
 	else
 		make_region
 	fi
-	instances=()
-	for ((one = 0; one < n; one++)); do carve "$bytes"; done
-	victims=() directories=()
-	for one in "${instances[@]}"; do
-		directories+=("$(readlink -f "$dax/devices/$one")")
-		rm -f "/run/daxmgr-lab/raw-$one"
-		bash "$vm" "/dev/$one" "/run/daxmgr-lab/raw-$one" &
-		victims+=($!)
+	instances=() directories=()
+	for ((one = 0; one < n; one++)); do
+		carve "$bytes"
+		directories+=("$(readlink -f "$dax/devices/${instances[one]}")")
 	done
-	for one in "${instances[@]}"; do
-		until grep -qs BEAT "/run/daxmgr-lab/raw-$one"; do sleep 0.05; done
+	start_vms
+	for ((one = 0; one < n; one++)); do give "${instances[one]}" "${names[one]}"; done
+	await_beats "*START*BEAT*"
+	read -rd '' -a victims < <(systemctl show -P MainPID "${units[@]}")
+	((${#victims[@]} == n)) || fail "processes of VMs: ${victims[*]}"
+}
+
+# Their launchers wait, each for its fifo. That is kept open here, so that what is written waits for a launcher.
+start_vms() {
+	local one keep # a descriptor each; nothing is ever done with it
+	coproc hand { exec python3 "${0%/*}/raw_hand.py" "$(id -u "$user")" "$(id -g "$user")"; }
+	names=() units=()
+	for ((one = 0; one < n; one++)); do
+		names+=("raw$one") units+=("$unit@raw$one.service")
+		rm -f "$output/raw$one.serial" "$fifos/raw$one.fifo"
+		mkfifo -m 0644 "$fifos/raw$one.fifo" || fail "no fifo"
+		# shellcheck disable=SC2034
+		exec {keep}<>"$fifos/raw$one.fifo"
+	done
+	systemctl start "${units[@]}" || fail "the VMs do not start"
+}
+
+# Until what each VM has printed matches.
+await_beats() {
+	local name said
+	for name in "${names[@]}"; do
+		said=
+		# shellcheck disable=SC2053
+		until [[ $said == $1 ]]; do
+			read -rt 0.1 -u "$idle"
+			[[ -e $output/$name.serial ]] && read -rd '' said <"$output/$name.serial"
+		done
 	done
 }
 
 clear_all() {
+	systemctl stop "$unit@*.service"
+	rm -f "$fifos"/raw*.fifo "$output"/raw*
 	find_region || return
 	remove_instances
 	insist "$region" "$cxl/decoder0.0/delete_region"
@@ -196,11 +232,12 @@ kill_what_is_unbound() {
 
 bring_back() {
 	local one
+	echo "gone ${victims[*]}" >&"${hand[1]}"
 	await memdev_lost
 	mark memdev lost
 	kill -STOP "${victims[@]}"
 	await kill_what_is_unbound
-	wait
+	read -r <&"${hand[0]}"
 	mark processes gone
 	await memdev_back
 	mark memdev back
@@ -209,7 +246,9 @@ bring_back() {
 	for ((one = 1; one <= n; one++)); do
 		carve "$bytes"
 		mark carved "$one"
+		give "${instances[-1]}" "${names[one - 1]}"
 	done
+	mark nodes given
 }
 
 exec {idle}<> <(:)
@@ -221,15 +260,17 @@ trap 'echo 1 >"$dax/drivers_autoprobe"' EXIT
 
 case $verb in
 round)
-	readonly n=$3 bytes=$4 ready=$5 vm=$7
+	readonly n=$3 bytes=$4 ready=$5 unit=$7 user=$8
 	prepare
 	marker=$6
 	: >"$ready"
 	bring_back
-	chown daxlab-vm "${instances[@]/#//dev/}"
-	mark nodes given
+	await_beats "*START*START*BEAT*"
 	printf '%s\n' "${instances[@]}"
 	;;
-clear) clear_all ;;
+clear)
+	readonly unit=$3
+	clear_all
+	;;
 *) fail "unknown verb '$verb'" ;;
 esac
