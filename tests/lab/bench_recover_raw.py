@@ -44,14 +44,17 @@ class RawRound(Round):
 
 
 def unit_text(product: str) -> str:
-    """The unit of a VM by hand, from the text of the product's."""
+    """
+    The unit of a VM by hand, from the text of the product's. Started with all privileges, too; but the product's
+    launcher then changes its user, which a shell cannot.
+    """
     lines = []
     for line in product.split("[Install]")[0].splitlines():
         if line.startswith("#") or line.split("=", 1)[0] in NOT_TAKEN:
             continue
         lines.append(line)
         if line == "[Service]":
-            lines += [f"User={USER}", f"ExecStart=/bin/sh {LAUNCHER} %i"]
+            lines.append(f"ExecStart=+/bin/sh {LAUNCHER} %i")
     return "\n".join(lines).strip() + "\n"
 
 

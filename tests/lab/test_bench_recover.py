@@ -89,7 +89,7 @@ class UnitTest(unittest.TestCase):
         for line in ("Restart=on-failure", "RestartSec=100ms", "Slice=machine.slice", "Type=exec", "StartLimitIntervalSec=0"):
             self.assertIn(line, product.splitlines())
             self.assertIn(line, lines)
-        self.assertIn("ExecStart=/bin/sh /run/daxmgr-lab/raw-launch %i", lines)
+        self.assertIn("ExecStart=+/bin/sh /run/daxmgr-lab/raw-launch %i", lines)
         self.assertNotIn("daxmgr-qemu", "\n".join(lines))
         self.assertNotIn("daxmgrd", "\n".join(lines))
 
