@@ -91,12 +91,12 @@ class Bench:
             self.host.finish()
             self.host = None
         except HostEnded as error:
-            self._lost(part, 0, error)
+            self._lost(part, "after its rounds", error)
 
-    def _lost(self, part: str, tenants: int, why: LabError):
+    def _lost(self, part: str, when: str, why: LabError):
         """What was going on does not count, and this boot is of no use any more."""
-        self.broken.append({"part": part, "tenants": tenants, "boot": self.boots, "why": str(why)})
-        self.progress.line(f"{part:8} {tenants} tenants  not counted: {why}")
+        self.broken.append({"part": part, "when": when, "boot": self.boots, "why": str(why)})
+        self.progress.line(f"{part:8} {when}  not counted: {why}")
         self._close()
         if len(self.broken) > BROKEN_MAX:
             raise why
@@ -120,7 +120,7 @@ class Bench:
                 self._prepare(part, tenants)
             one = self.host.play(tenants, folder)
         except (RoundLost, HostEnded) as broke:
-            self._lost(part, tenants, broke)
+            self._lost(part, f"{tenants} tenants", broke)
             return None
         (folder / "round.json").write_text(json.dumps(asdict(one), indent=1) + "\n", encoding="utf-8")
         self.progress.line(f"{part:8} {tenants} tenants  {one.recovered / 1e6:6.0f} ms  others took {one.busy:.2f} CPUs"
@@ -149,7 +149,7 @@ def print_table(result: dict):
         if one["busy_cpus"] > BUSY_CPUS:
             print(f'  this machine was busy: others took up to {one["busy_cpus"]} CPUs')
     for broke in result["not_counted"]:
-        print(f'\nNot counted, and followed by a new boot ({broke["part"]}, {broke["tenants"]} tenants): {broke["why"]}')
+        print(f'\nNot counted, and followed by a new boot ({broke["part"]}, {broke["when"]}): {broke["why"]}')
     print(f"\n{figures.LEGEND}")
 
 

@@ -47,7 +47,7 @@ class FiguresTest(unittest.TestCase):
     def compute(self, product: list, raw: list) -> dict:
         return figures.compute(2, [product_round(at) for at in product], [raw_round(*at) for at in raw])
 
-    def test_the_judgement_is_the_issues_formula(self):
+    def test_whole_recoveries_are_judged(self):
         """Medians of both, whole recoveries, and zeroing (100 ms here) taken off."""
         result = self.compute([560, 600, 9000], [(200, 400), (200, 410), (200, 100)])
         self.assertEqual(result["added_ms"], 600 - 400 - 100)
@@ -66,7 +66,7 @@ class FiguresTest(unittest.TestCase):
         self.assertEqual((result["over_ms"], result["added_ms"]), (600 - 200 - 100, 600 - 100 - 100))
         self.assertFalse(result["met"])
 
-    def test_every_figure_of_old_is_there(self):
+    def test_the_figures_beside_it_are_there(self):
         result = self.compute([600], [(200, 400)])
         for key in ("recover_ms", "contain_ms", "stages", "restart_ms", "restart_shown_ms", "way", "kernel_ms",
                     "kernel_stages", "zeroing_ms", "verify_ms", "observe_ms", "overlapped_ms", "kernel_way", "busy_cpus",
