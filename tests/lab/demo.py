@@ -71,15 +71,24 @@ def play(args, keep: Path, progress: Progress) -> Path:
     if control:
         scenario = demo_control.apply(control, scenario)
         progress.line(f'CONTROL {control.name}: {control.says}; "{control.breaks}" must break')
+    why = _play_once(args, scenario, topology, control, keep, progress)
+    if why:
+        keep = keep / "again"
+        progress.line(f"once more, from the beginning: {why}")
+        _play_once(args, scenario, topology, control, keep, progress)
+    return keep
+
+
+def _play_once(args, scenario, topology, control, keep: Path, progress: Progress) -> str:
+    """Returns why it says nothing and is to be played once more, if so."""
     if args.control == "no-zero":
         demo_control.build_no_zero(keep / "out" / "lab")
     session = Session(topology, image_dir(args, args.kernel), product_dir(args), keep, progress)
     try:
         session.boot()
-        DemoPlay(session, scenario, control).run()
+        return DemoPlay(session, scenario, control).run().get("again", "")
     finally:
         session.close()
-    return keep
 
 
 def run(args) -> int:

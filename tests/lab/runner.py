@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import actions, expect, firmware, scenario as scenario_file
+from . import actions, emulator, expect, stalled, scenario as scenario_file
 from .errors import LabError, StepFailed
 from .evidence import Evidence
 from .guest import Guest
@@ -97,7 +97,7 @@ class Play:
                        "kernel": self.guest.kernel, "topology": session.topology.describe(),
                        "held": False, "steps": [], "faults": [], "evidence": str(self.path)}
         self.reboots = 0
-        self.firmware_mark = self.journal_mark  # in the journal and in the VMs' output: what is looked at for hung firmware
+        self.boot_mark = self.journal_mark  # in the journal, as serial_bytes in the VMs' output: since then they may have hung
         self.serial_bytes = {}
         session.used = True
 
@@ -133,7 +133,7 @@ class Play:
 
     def _rebooted(self):
         self.marks.rebooted()
-        self.firmware_mark = self.guest.journal.mark()
+        self.boot_mark = self.guest.journal.mark()
         self.serial_bytes = dict.fromkeys(self.serial_bytes, 0)
 
     def _faults_of_this_boot(self) -> list:
@@ -143,17 +143,29 @@ class Play:
         if self.guest.panicked:
             self.evidence.journal(self.journal_mark)
             return []
+        if not self.report["held"]:
+            self._blame(emulator.host_reason(self.guest.host.console()))
         try:
             self.guest.host.check_alive()
         except LabError as error:
             return [str(error)]
-        if not self.report["held"]:
-            self._look_for_hung_firmware()
-        return self.evidence.collect(self.journal_mark, self.scenario.product, self._faults_of_this_boot())
+        problems = [] if self.report["held"] else self._look_at_stalled()
+        return problems + self.evidence.collect(self.journal_mark, self.scenario.product, self._faults_of_this_boot())
 
-    def _look_for_hung_firmware(self):
-        """Before the payload's first word only the emulator is at work: played once more."""
-        why = firmware.reason(self.guest, self.firmware_mark, self.serial_bytes, self.path)
+    def _look_at_stalled(self) -> list:
+        """What VMs that stand still are at; returns what could not be learned."""
+        try:
+            found = stalled.find(self.guest, self.serial_bytes)
+            for vm in found:
+                (self.path / f"{vm.name}-stalled.txt").write_text(vm.text(), encoding="utf-8")
+                self.progress.line(f"        {vm.line()}")
+            self._blame(emulator.reason(self.guest, found, self.boot_mark, self.serial_bytes))
+        except (LabError, OSError) as error:
+            return [f"what the VMs are at: {error}"]
+        return []
+
+    def _blame(self, why: str):
+        """What only the emulator is to blame for is played once more."""
         if why:
             self.report["again"] = why
 

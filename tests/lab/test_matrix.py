@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from . import firmware, matrix, matrix_table, scenario, topology
+from . import matrix, matrix_table, scenario, topology
 from .errors import FormatError
 from .matrix_cell import NotApplicable, scenario_text
 from .matrix_losses import LOSSES, port_path
@@ -301,37 +301,6 @@ memdevs = ["mb{n}"]
                       matrix_table.terminal(table))
         self.assertIn("    region a: clearing", matrix_table.terminal(table))
 
-
-class FakeGuest:
-    """A VM attached twice, whose payload said so many times that it began."""
-
-    class Record:
-        fields = {"DAXMGR_NOTE": "lease"}
-        message = "incident 2: vm-a: acquired -> attached"
-
-    def __init__(self, starts: int, state: str = "running"):
-        self.starts, self.state, self.journal = starts, state, self
-
-    def since(self, _mark):
-        return [self.Record(), self.Record()]
-
-    def serial(self, _vm):
-        return "BEAT 1\n" + "START\nBEAT 1\n" * self.starts
-
-    def vm_qmp_state(self, _vm):
-        return self.state
-
-    def vm_qmp(self, *_arguments):
-        return "EAX=00000000\nEIP=0000fff0 EFL=00000002\nCS =f000 ffff0000 0000ffff 00009b00\n"
-
-
-class Firmware(unittest.TestCase):
-    def test_only_a_vm_that_runs_without_a_word_hangs(self):
-        self.assertEqual(firmware.place(firmware.hung(FakeGuest(1), "vm-a", 0, 0)),
-                         "at 0000fff0, CS f000 ffff0000")
-        self.assertEqual(firmware.hung(FakeGuest(2), "vm-a", 0, 0), "")
-        self.assertEqual(firmware.hung(FakeGuest(1, "absent"), "vm-a", 0, 0), "")
-        self.assertEqual(firmware.hung(FakeGuest(1), "vm-b", 0, 0), "")
 
 if __name__ == "__main__":
     unittest.main()
