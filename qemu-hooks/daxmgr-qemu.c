@@ -36,6 +36,7 @@ enum {
 struct launcher {
 	struct wish wish;
 	struct pinning pinning;
+	struct launch_user user;
 	const char *socket;
 	bool print;
 	bool check;
@@ -65,6 +66,12 @@ static void usage(FILE *to)
 	      to);
 }
 
+static void log_line(const struct launcher *launcher, const char *line)
+{
+	fprintf(stderr, "daxmgr-qemu: %s: %s\n", launcher->wish.name, line);
+}
+
+/* What may hold for a while: as the unit's status, too. */
 __attribute__((format(printf, 2, 3))) static void say(struct launcher *launcher, const char *format,
 						      ...)
 {
@@ -77,7 +84,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct launcher *launcher,
 	if (!strcmp(line, launcher->said))
 		return;
 	memcpy(launcher->said, line, sizeof(line));
-	fprintf(stderr, "daxmgr-qemu: %s: %s\n", launcher->wish.name, line);
+	log_line(launcher, line);
 	sd_notifyf(0, "STATUS=%s", line);
 }
 
@@ -165,16 +172,16 @@ static void take_align(struct launcher *launcher, sd_json_variant *message)
 static void on_progress(void *userdata, sd_json_variant *message, bool last)
 {
 	struct launcher *launcher = userdata;
-	const char *waits_for = text_of(message, "waitsFor");
+	const char *waits_for = text_of(message, "waitsFor"), *state = text_of(message, "state");
 
 	launcher->pause_ms = PAUSE_MIN_MS;
 	if (last) {
 		take_align(launcher, message);
-		say(launcher, "memory leased");
+		log_line(launcher, "memory leased");
 	} else if (*waits_for) {
 		say(launcher, "waiting for memory: %s", waits_for);
-	} else {
-		say(launcher, "lease is %s", text_of(message, "state"));
+	} else if (strcmp(state, "acquired")) {
+		say(launcher, "lease is %s", state);
 	}
 }
 
@@ -322,7 +329,7 @@ static int become(struct launcher *launcher, char *const qemu[])
 		launch_print(command);
 		return EXIT_SUCCESS;
 	}
-	r = launch_drop_privileges(&launcher->wish);
+	r = launch_drop_privileges(&launcher->user);
 	if (r < 0) {
 		fprintf(stderr, "daxmgr-qemu: %s: cannot become uid %u: %s\n", launcher->wish.name,
 			(unsigned int)launcher->wish.uid, strerror(-r));
@@ -362,6 +369,17 @@ static void examine(struct launcher *launcher, char *const qemu[])
 		say(launcher, "not looked at for what pins memory: %s", pinning->unseen);
 }
 
+/* Before anything is asked for: while the memory is made ready there is time for it. */
+static int look_up_user(struct launcher *launcher)
+{
+	int r = launch_read_user(&launcher->wish, &launcher->user);
+
+	if (r < 0)
+		fprintf(stderr, "daxmgr-qemu: %s: cannot look up the groups of uid %u: %s\n",
+			launcher->wish.name, (unsigned int)launcher->wish.uid, strerror(-r));
+	return r;
+}
+
 static const char *check_arguments(const struct launcher *launcher, bool has_command)
 {
 	const char *wrong = launcher->check ? NULL : wish_check(&launcher->wish);
@@ -376,11 +394,25 @@ static int exit_status(const struct launcher *launcher, enum verdict verdict)
 	return verdict == VERDICT_NEVER || !launcher->name_in_use ? EXIT_NEVER : EXIT_FAILURE;
 }
 
+/* Return: exit status, unless this process is QEMU then. */
+static int launch(struct launcher *launcher, char *const qemu[])
+{
+	enum verdict verdict = VERDICT_GO;
+
+	if (!launcher->print) {
+		if (look_up_user(launcher) < 0)
+			return EXIT_FAILURE;
+		while ((verdict = lease_and_attach(launcher)) == VERDICT_AGAIN)
+			pause_before_retry(launcher);
+	}
+	return verdict == VERDICT_GO ? become(launcher, qemu) : exit_status(launcher, verdict);
+}
+
 int main(int argc, char *argv[])
 {
 	struct launcher launcher = {.socket = CLIENT_SOCKET, .pause_ms = PAUSE_MIN_MS};
-	enum verdict verdict = VERDICT_GO;
 	const char *wrong;
+	int status;
 
 	wish_init(&launcher.wish);
 	if (parse(&launcher, argc, argv) < 0) {
@@ -398,9 +430,7 @@ int main(int argc, char *argv[])
 	examine(&launcher, argv + optind);
 	if (launcher.check)
 		return check(&launcher);
-	while (!launcher.print && (verdict = lease_and_attach(&launcher)) == VERDICT_AGAIN)
-		pause_before_retry(&launcher);
-	if (verdict != VERDICT_GO)
-		return exit_status(&launcher, verdict);
-	return become(&launcher, argv + optind);
+	status = launch(&launcher, argv + optind);
+	launch_user_free(&launcher.user);
+	return status;
 }

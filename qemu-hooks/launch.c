@@ -89,34 +89,58 @@ void launch_print(char *const command[])
 	putchar('\n');
 }
 
-static int set_groups(const struct wish *wish)
+static int read_groups(struct launch_user *user)
 {
-	struct passwd *user = getpwuid(wish->uid);
-	struct group *kvm;
-	gid_t groups[GROUPS_MAX + 1];
+	const struct group *kvm;
 	int n = GROUPS_MAX;
 
-	if (!user) {
-		groups[0] = wish->gid;
+	user->groups = calloc(GROUPS_MAX + 1, sizeof(*user->groups));
+	if (!user->groups)
+		return -ENOMEM;
+	if (!user->name) {
+		user->groups[0] = user->gid;
 		n = 1;
-	} else if (getgrouplist(user->pw_name, wish->gid, groups, &n) < 0) {
+	} else if (getgrouplist(user->name, user->gid, user->groups, &n) < 0) {
 		return -E2BIG;
 	}
 	kvm = getgrnam("kvm");
 	if (kvm)
-		groups[n++] = kvm->gr_gid;
-	return setgroups((size_t)n, groups) < 0 ? -errno : 0;
+		user->groups[n++] = kvm->gr_gid;
+	user->n_groups = (size_t)n;
+	return 0;
+}
+
+int launch_read_user(const struct wish *wish, struct launch_user *ret)
+{
+	const struct passwd *entry;
+
+	*ret = (struct launch_user){.uid = wish->uid, .gid = wish->gid};
+	if (wish->uid == 0)
+		return 0;
+	entry = getpwuid(wish->uid);
+	if (entry) {
+		ret->name = strdup(entry->pw_name);
+		ret->home = strdup(entry->pw_dir);
+		if (!ret->name || !ret->home)
+			return -ENOMEM;
+	}
+	return read_groups(ret);
+}
+
+void launch_user_free(struct launch_user *user)
+{
+	free(user->groups);
+	free(user->name);
+	free(user->home);
 }
 
 /* What root's environment says of root is not true of the user any more. */
-static void set_environment(const struct wish *wish)
+static void set_environment(const struct launch_user *user)
 {
-	const struct passwd *user = getpwuid(wish->uid);
-
-	if (user) {
-		setenv("USER", user->pw_name, 1);
-		setenv("LOGNAME", user->pw_name, 1);
-		setenv("HOME", user->pw_dir, 1);
+	if (user->name) {
+		setenv("USER", user->name, 1);
+		setenv("LOGNAME", user->name, 1);
+		setenv("HOME", user->home, 1);
 	} else {
 		unsetenv("USER");
 		unsetenv("LOGNAME");
@@ -125,18 +149,14 @@ static void set_environment(const struct wish *wish)
 	unsetenv("SHELL");
 }
 
-int launch_drop_privileges(const struct wish *wish)
+int launch_drop_privileges(const struct launch_user *user)
 {
-	int r;
-
-	if (wish->uid == 0)
+	if (user->uid == 0)
 		return 0;
-	r = set_groups(wish);
-	if (r < 0)
-		return r;
-	set_environment(wish);
-	if (setresgid(wish->gid, wish->gid, wish->gid) < 0 ||
-	    setresuid(wish->uid, wish->uid, wish->uid) < 0 ||
+	set_environment(user);
+	if (setgroups(user->n_groups, user->groups) < 0 ||
+	    setresgid(user->gid, user->gid, user->gid) < 0 ||
+	    setresuid(user->uid, user->uid, user->uid) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	return 0;
