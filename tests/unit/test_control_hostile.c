@@ -113,7 +113,7 @@ static void expect_error(struct fixture *f, const char *parameters, const char *
 #define ASK(rest)  "{\"name\":\"x\",\"uid\":1,\"gid\":1," rest "}"
 #define PART(size) "\"parts\":[{\"size\":" size "}]"
 
-Test(control_hostile, numbers_that_cannot_be, .timeout = 60)
+Test(control_hostile, numbers_that_cannot_be)
 {
 	struct fixture f;
 
@@ -147,7 +147,7 @@ Test(control_hostile, numbers_that_cannot_be, .timeout = 60)
 	teardown(&f);
 }
 
-Test(control_hostile, a_time_without_end_does_not_end_at_once, .timeout = 60)
+Test(control_hostile, a_time_without_end_does_not_end_at_once)
 {
 	char answer[4096];
 	struct fixture f;
@@ -165,7 +165,7 @@ Test(control_hostile, a_time_without_end_does_not_end_at_once, .timeout = 60)
 	teardown(&f);
 }
 
-Test(control_hostile, names_that_cannot_be, .timeout = 60)
+Test(control_hostile, names_that_cannot_be)
 {
 	char parameters[2048], name[512];
 	struct fixture f;
@@ -188,7 +188,7 @@ Test(control_hostile, names_that_cannot_be, .timeout = 60)
 	teardown(&f);
 }
 
-Test(control_hostile, what_is_no_message, .timeout = 60)
+Test(control_hostile, what_is_no_message)
 {
 	static const char *const messages[] = {
 		"",
@@ -222,7 +222,7 @@ Test(control_hostile, what_is_no_message, .timeout = 60)
 	teardown(&f);
 }
 
-Test(control_hostile, a_message_without_end, .timeout = 60)
+Test(control_hostile, a_message_without_end)
 {
 	static char block[1 << 20];
 	unsigned int before;
@@ -242,7 +242,7 @@ Test(control_hostile, a_message_without_end, .timeout = 60)
 	teardown(&f);
 }
 
-Test(control_hostile, many_that_come_and_go, .timeout = 60)
+Test(control_hostile, many_that_come_and_go)
 {
 	const char *message = "{\"method\":\"" CLIENT_METHOD(
 		"Acquire") "\",\"more\":true,"
