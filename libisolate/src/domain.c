@@ -58,11 +58,13 @@ static void name_missing_leg(const struct iso_engine *e, const struct region *re
 
 	for (i = 0; i < region->definition.ways; i++) {
 		m = region->legs[i];
-		if (m == ISO_NONE || !e->memdevs[m].present || !e->memdevs[m].bound)
+		if (m == ISO_NONE || !e->memdevs[m].present || !e->memdevs[m].bound ||
+		    rescan_under_way(e, &e->memdevs[m]))
 			break;
 	}
 	if (m != ISO_NONE && e->memdevs[m].present)
 		lacks = e->memdevs[m].duplicate_serial ? "shares its serial with another device"
+			: e->memdevs[m].bound          ? "is being enumerated anew"
 						       : "is not bound to its driver";
 	snprintf(to, room, "region %s waits for a memdev: serial %#llx %s", region->definition.name,
 		 i < region->definition.ways ? (unsigned long long)region->definition.serials[i]

@@ -60,7 +60,7 @@ static enum iso_region_wait memdev_wait(struct iso_engine *e, uint32_t m)
 		engine_arm(e, memdev->settling_until_ns);
 		return ISO_WAIT_SETTLING;
 	}
-	if (!memdev->bound)
+	if (!memdev->bound || rescan_under_way(e, memdev))
 		return ISO_WAIT_MEMDEV;
 	return ISO_WAIT_NOTHING;
 }

@@ -48,6 +48,18 @@ static void consider(struct iso_engine *e, const struct memdev *memdev)
 		rescan_start(e, memdev->port);
 }
 
+/* One that has just come: the kernel's probe is probably still at it, which takes its time on a busy host. */
+void rescan_newcomer(struct iso_engine *e, const struct memdev *memdev)
+{
+	struct port *port;
+
+	if (memdev->bound || memdev->port == ISO_NONE)
+		return;
+	port = &e->ports[memdev->port];
+	if (port->rescan_at_ns < e->now_ns + e->policy.observe_ns)
+		port->rescan_at_ns = e->now_ns + e->policy.observe_ns;
+}
+
 /* What an operator asked for comes after an operation that is still under way, as a detach. */
 static void serve_operator(struct iso_engine *e)
 {
@@ -85,6 +97,21 @@ void rescan_advance(struct iso_engine *e)
 	}
 }
 
+/*
+ * Whether an operation on a port above it goes on or has not been looked at. A
+ * rescan takes the memdev away before it brings it back, even one that the
+ * kernel has bound meanwhile: the removal may have waited for just that.
+ */
+bool rescan_under_way(const struct iso_engine *e, const struct memdev *memdev)
+{
+	uint32_t p;
+
+	for (p = memdev->port; p != ISO_NONE; p = e->ports[p].parent)
+		if (e->ports[p].operation || e->seen_ns < e->ports[p].changed_ns)
+			return true;
+	return false;
+}
+
 /* Whether a rescan of its port goes on, has not been looked at, or is worth trying. */
 static bool may_come_back(const struct iso_engine *e, const struct memdev *memdev)
 {
@@ -92,8 +119,7 @@ static bool may_come_back(const struct iso_engine *e, const struct memdev *memde
 
 	if (port->held || memdev->duplicate_serial)
 		return false;
-	/* A rescan takes the memdev away before it brings it back. */
-	if (port->operation || e->seen_ns < port->changed_ns)
+	if (rescan_under_way(e, memdev))
 		return true;
 	return memdev->present && !memdev->bound && port->rescans < RESCANS_PATIENCE;
 }

@@ -562,6 +562,8 @@ void reconcile_advance(struct iso_engine *e);
 
 /* rescan.c */
 void rescan_advance(struct iso_engine *e);
+void rescan_newcomer(struct iso_engine *e, const struct memdev *memdev);
+bool rescan_under_way(const struct iso_engine *e, const struct memdev *memdev);
 bool rescan_may_help(const struct iso_engine *e, const struct region *region);
 
 /* domain.c */

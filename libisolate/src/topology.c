@@ -211,6 +211,8 @@ static void take_in_memdevs(struct iso_engine *e, const struct iso_snapshot *s,
 		if (!memdev->present) {
 			memdev->bound = false;
 			memdev->settling_until_ns = 0; /* it went; its return is another matter */
+		} else if (!was_present[i]) {
+			rescan_newcomer(e, memdev);
 		}
 	}
 }

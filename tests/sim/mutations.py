@@ -34,6 +34,8 @@ MUTATIONS = [
      "e->regions[regions[p]].spare_bytes -= 0 * lease->terms.parts[p].bytes;"),
     ("who asks later stands first", "plan.c",
      "e->leases[before].sequence > lease->sequence)", "e->leases[before].sequence < lease->sequence)"),
+    ("regions are made on what a rescan may still take away", "region_wait.c",
+     "if (!memdev->bound || rescan_under_way(e, memdev))", "if (!memdev->bound)"),
     ("deeds come without intents", "operation.c",
      ".intent_pending = needs_intent(kind),", ".intent_pending = needs_intent(kind) && false,"),
     ("removal comes without an intent", "operation.c",

@@ -55,7 +55,24 @@ static bool kept_away(const struct world *w, uint32_t port)
 	return false;
 }
 
-/* What is made stands on memdevs that are there, and below no port that is kept away. */
+/* Whether a port above is being enumerated anew, or was and has not been heard of. */
+static bool is_enumerated(const struct world *w, uint32_t port)
+{
+	struct iso_port_view view;
+	uint32_t i;
+
+	for (; iso_port_get(w->engine, port, &view); port = view.parent)
+		for (i = 0; i < w->n_due; i++) {
+			const struct world_task *task = &w->tasks[w->due[i]];
+
+			if (task->effect.kind == ISO_EFFECT_RESCAN_PORT &&
+			    task->effect.port == port && !is_over(w, task))
+				return true;
+		}
+	return false;
+}
+
+/* What is made stands on memdevs that are there, and below no port that is kept away or goes through a rescan. */
 static void check_legs(struct world *w, uint32_t region, const char *what)
 {
 	struct iso_region_view view;
@@ -74,6 +91,8 @@ static void check_legs(struct world *w, uint32_t region, const char *what)
 			world_break(w, "%s while the kernel is resetting a memdev", what);
 		else if (kept_away(w, memdev.port))
 			world_break(w, "%s below a port that is kept away", what);
+		else if (is_enumerated(w, memdev.port))
+			world_break(w, "%s below a port that is enumerated anew", what);
 	}
 }
 

@@ -428,6 +428,57 @@ Test(engine_recovery, left_unbound)
 	world_free(w);
 }
 
+/* Proves: no region is made on a memdev that a rescan may still take away, though it is bound already. */
+Test(engine_recovery, enumerated_anew)
+{
+	struct world *w = world_pair();
+	struct world_plan *plan = world_plan(w, ISO_EFFECT_RESCAN_PORT);
+
+	plan->nth = plan->times = 1;
+	plan->late_ns = 5 * WORLD_SECOND;
+	w->recovery_fails = true;
+	world_surprise_down(w, 1);
+	while (!w->n_effects[ISO_EFFECT_RESCAN_PORT])
+		world_run(w, 100 * WORLD_MS);
+	w->n_effects[ISO_EFFECT_REFILL_REGION] = w->n_effects[ISO_EFFECT_CREATE_REGION] = 0;
+	world_run(w, 3 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_REFILL_REGION], 0, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CREATE_REGION], 0);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: what has just come is given the time to be bound, and only then enumerated anew. */
+Test(engine_recovery, newcomer_is_given_time)
+{
+	struct world *w = world_pair();
+
+	world_unplug(w, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	kernel_plug(w, 1);
+	w->memdevs[1].unbound = true;
+	world_changed(w);
+	world_run(w, WORLD_SECOND / 2);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_RESCAN_PORT], 0, "%s", w->trace);
+	w->memdevs[1].unbound = false;
+	world_changed(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_RESCAN_PORT], 0, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+
+	world_unplug(w, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	kernel_plug(w, 1);
+	w->memdevs[1].unbound = true;
+	world_changed(w);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_RESCAN_PORT], 1, "%s", w->trace);
+	cr_assert(world_noted(w, "is being enumerated anew"), "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
 /* Proves: of two that are lost together the upper one waits until a rescan has brought back the lower one's memdev. */
 Test(engine_recovery, left_unbound_below_another)
 {
