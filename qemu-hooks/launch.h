@@ -36,6 +36,7 @@ struct launch_user {
  */
 int launch_read_user(const struct wish *wish, struct launch_user *ret);
 
+/* Frees what launch_read_user() has filled in, in part or not at all. */
 void launch_user_free(struct launch_user *user);
 
 /*

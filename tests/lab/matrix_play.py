@@ -172,7 +172,7 @@ class CellPlay(Play):
         self.before = State(self.guest, self.shape)
         self.marks.now("cell")
         self.serial_bytes = {vm: len(self.guest.serial(vm)) for vm in self.vms}
-        self.boot_mark = self.marks.journal("cell")
+        self.serial_mark = self.marks.journal("cell")
         self.incidents_before = {item["id"] for item in self._incidents()}
 
     def _incidents(self) -> list:

@@ -97,7 +97,7 @@ class Play:
                        "kernel": self.guest.kernel, "topology": session.topology.describe(),
                        "held": False, "steps": [], "faults": [], "evidence": str(self.path)}
         self.reboots = 0
-        self.boot_mark = self.journal_mark  # in the journal, as serial_bytes in the VMs' output: since then they may have hung
+        self.serial_mark = self.journal_mark  # the place in the journal where serial_bytes were counted
         self.serial_bytes = {}
         session.used = True
 
@@ -133,7 +133,7 @@ class Play:
 
     def _rebooted(self):
         self.marks.rebooted()
-        self.boot_mark = self.guest.journal.mark()
+        self.serial_mark = self.guest.journal.mark()
         self.serial_bytes = dict.fromkeys(self.serial_bytes, 0)
 
     def _faults_of_this_boot(self) -> list:
@@ -159,7 +159,7 @@ class Play:
             for vm in found:
                 (self.path / f"{vm.name}-stalled.txt").write_text(vm.text(), encoding="utf-8")
                 self.progress.line(f"        {vm.line()}")
-            self._blame(emulator.reason(self.guest, found, self.boot_mark, self.serial_bytes))
+            self._blame(emulator.reason(self.guest, found, self.serial_mark, self.serial_bytes))
         except (LabError, OSError) as error:
             return [f"what the VMs are at: {error}"]
         return []

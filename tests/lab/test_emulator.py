@@ -18,6 +18,7 @@ WARNING = """[  142.380091] WARNING: kernel/sched/core.c:4298 at try_to_wake_up+
 [  142.388505]  common_interrupt+0x42/0xa0
 [  142.388605]  asm_common_interrupt+0x26/0x40
 [  142.388785] RIP: 0010:native_apic_mem_eoi+0xd/0x20
+[  142.388908] Code: 2e 0f 1f 84 00 00 00 00 00 <c3>
 [  142.389324] RSP: 0018:ff5cef7cc0003fd8 EFLAGS: 00010046
 [  142.391113]  asm_sysvec_apic_timer_interrupt+0x1a/0x20
 [  142.391236] RIP: 0010:__dequeue_entity+0x401/0x600
@@ -68,9 +69,21 @@ class Emulator(unittest.TestCase):
         self.assertEqual(emulator.host_reason(PANIC.replace("corrupted stack end detected", "Fatal exception")), "")
         self.assertEqual(emulator.host_reason(""), "")
 
+    def test_a_panic_in_another_thread_beside_one_of_a_vm(self):
+        other = PANIC.replace("CPU 0/KVM", "daxmgrd") + "[   59.3] CPU: 1 UID: 991 PID: 346 Comm: CPU 0/KVM Not tainted\n"
+        self.assertEqual(emulator.host_reason(other), "")
+
     def test_an_interrupt_where_there_can_be_none(self):
         self.assertIn("interrupts are off, at native_apic_mem_eoi+0xd/0x20", emulator.host_reason(WARNING))
         self.assertEqual(emulator.host_reason(WARNING.replace("00010046", "00000246")), "")
+
+    def test_registers_of_another_trace(self):
+        """An interrupt that came in user space, and further down a warning of code that runs with interrupts off."""
+        trace = ("[  1.0]  asm_sysvec_apic_timer_interrupt+0x1a/0x20\n[  1.1] RIP: 0033:0x7f02d8ea672e\n"
+                 "[  1.2] RSP: 002b:00007f02bf7fd538 EFLAGS: 00000246\n"
+                 "[  2.0] WARNING: kernel/sched/core.c:4298\n[  2.1] RIP: 0010:try_to_wake_up+0x434/0x790\n"
+                 "[  2.2] RSP: 0018:ff5cef7cc0003c60 EFLAGS: 00010002\n")
+        self.assertEqual(emulator.host_reason(trace), "")
 
     def test_what_is_said_of_one_that_stands_still(self):
         self.assertEqual(stalled(PAYLOAD).line(), "vm-a (pid 1234) is running: CPU 0/KVM: R 0; worker: S futex_do_wait")
