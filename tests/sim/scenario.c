@@ -5,6 +5,7 @@
  * another bridge and lies above the others. Some are there for one thing that
  * histories come to too seldom; these are played once and not swept.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "sim.h"
@@ -165,6 +166,16 @@ static void build_apart(struct scenario *s)
 	world_run(s->w, WORLD_SECOND);
 }
 
+/* A bridge with two ports, and a region below the first. */
+static void build_pair(struct scenario *s)
+{
+	world_simple_bridge(s->w, 2, 0x10);
+	scenario_find_root_ports(s);
+	world_define_one(s->w, "a", 0x10);
+	launcher_add(&s->tenants, "one", "a");
+	world_run(s->w, WORLD_SECOND);
+}
+
 static void come_back(struct scenario *s)
 {
 	s->w->no_uevents = false;
@@ -201,6 +212,89 @@ static void play_device(struct scenario *s)
 	launchers_run(&s->tenants, WORLD_SECOND);
 }
 
+/* Nobody can look at the host any more, and nothing is told of it. Return: what ends that. */
+static struct world_plan *go_blind(struct world *w)
+{
+	struct world_plan *plan = world_plan(w, ISO_EFFECT_OBSERVE);
+
+	plan->times = UINT32_MAX;
+	plan->error = -EIO;
+	w->no_uevents = true;
+	return plan;
+}
+
+static void see_again(struct world *w, struct world_plan *blindness)
+{
+	blindness->times = 0;
+	w->no_uevents = false;
+	world_changed(w);
+}
+
+/* A tenant leaves, another one gets a device of the same name, and then the removal of the first one is told. */
+static void play_old_removal(struct scenario *s)
+{
+	struct iso_event removal = {.kind = ISO_EVENT_FAULT};
+	struct world *w = s->w;
+	struct world_plan *blindness;
+
+	launcher_want(&s->tenants, &s->tenants.launchers[0], true);
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+	blindness = go_blind(w);
+	launcher_want(&s->tenants, &s->tenants.launchers[0], false);
+	launchers_run(&s->tenants, WORLD_SECOND);
+	removal.fault.unit_kind = ISO_UNIT_INSTANCE;
+	removal.fault.cause = ISO_CAUSE_REGION_GONE;
+	removal.fault.region_kernel_id = w->dax[0].object;
+	removal.fault.kernel_id = w->dax[0].id;
+	removal.fault.uevent_seqnum = w->seqnum;
+	if (w->dax[0].exists)
+		world_break(w, "the first tenant's device has not been removed");
+	launcher_add(&s->tenants, "two", "a")->wants = true;
+	launchers_run(&s->tenants, WORLD_SECOND);
+	if (!w->dax[0].exists || world_running(w) != 1)
+		world_break(w, "the second tenant does not run on a device of the same name");
+	world_step(w, &removal);
+	launchers_run(&s->tenants, WORLD_SECOND);
+	see_again(w, blindness);
+	launchers_run(&s->tenants, WORLD_SECOND);
+}
+
+/* A daemon that has just been started is told to destroy a region before it could look whether there is one. */
+static void play_unseen(struct scenario *s)
+{
+	world_restart(s->w);
+	world_named(s->w, ISO_EVENT_REGION_DESTROY, "a");
+	world_run(s->w, 2 * WORLD_SECOND);
+	if (s->w->objects[0].used)
+		world_break(s->w, "a region was destroyed, and stands");
+	world_define_one(s->w, "a", 0x10);
+	launcher_want(&s->tenants, &s->tenants.launchers[0], true);
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+}
+
+/* A region goes without a word, another one takes its number and its place, and somebody asks for the first one. */
+static void play_number(struct scenario *s)
+{
+	struct world_plan *blindness;
+	struct world *w = s->w;
+	uint32_t i, made = w->n_effects[ISO_EFFECT_CREATE_REGION];
+
+	w->objects_vanish = true;
+	world_define_one(w, "b", 0x11);
+	for (i = 0; i < 1000 && w->n_effects[ISO_EFFECT_CREATE_REGION] == made; i++)
+		world_run(w, WORLD_MS);
+	blindness = go_blind(w);
+	kernel_unplug(w, 0); /* before the kernel has made what it was asked for */
+	world_run(w, WORLD_SECOND / 10);
+	launcher_want(&s->tenants, &s->tenants.launchers[0], true);
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+	if (w->objects[0].targets[0].serial != 0x11)
+		world_break(w, "the second region has not taken the number of the first");
+	see_again(w, blindness);
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+	come_back(s);
+}
+
 static const struct {
 	const char *name;
 	void (*build)(struct scenario *s);
@@ -215,6 +309,9 @@ static const struct {
 	{"hole", build_shared, play_hole, false, true},
 	{"name", build_apart, play_late_name, false, true},
 	{"device", build_apart, play_device, false, true},
+	{"removal", build_apart, play_old_removal, false, true},
+	{"unseen", build_apart, play_unseen, false, true},
+	{"number", build_pair, play_number, false, true},
 };
 
 uint32_t scenario_count(void)
