@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -312,6 +314,19 @@ struct fixture {
 	pid_t server;
 };
 
+/* The socket is there a moment before anybody listens. */
+static bool takes_connections(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	cr_assert_geq(fd, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	r = connect(fd, (struct sockaddr *)&address, sizeof(address));
+	close(fd);
+	return r == 0;
+}
+
 static void setup(struct fixture *f)
 {
 	snprintf(f->directory, sizeof(f->directory), "%s/test-control-XXXXXX",
@@ -323,7 +338,7 @@ static void setup(struct fixture *f)
 	cr_assert_geq(f->server, 0);
 	if (f->server == 0)
 		serve(f->directory);
-	for (int i = 0; i < 500 && access(f->socket, F_OK) < 0; i++)
+	for (int i = 0; i < 500 && !takes_connections(f->socket); i++)
 		usleep(10000);
 }
 
