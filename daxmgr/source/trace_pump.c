@@ -68,12 +68,13 @@ static bool passes_over(struct trace_pump *pump, uint32_t place)
 	return false;
 }
 
-static void was_offered(struct trace_pump *pump)
+static void was_offered(struct trace_pump *pump, bool is_row)
 {
 	if (pump->refused)
 		return;
 	pump->handed_index = pump->place;
-	pump->last_index = pump->place;
+	if (is_row)
+		pump->last_index = pump->place;
 }
 
 static void report_gap(struct trace_pump *pump, uint32_t place, enum trace_gap gap, uint64_t count)
@@ -81,7 +82,7 @@ static void report_gap(struct trace_pump *pump, uint32_t place, enum trace_gap g
 	if (passes_over(pump, place))
 		return;
 	pump->on_gap(pump->userdata, gap, count);
-	was_offered(pump);
+	was_offered(pump, gap != TRACE_GAP_LOST || count);
 	if (pump->refused)
 		return;
 	pump->counts.gaps++;
@@ -126,7 +127,7 @@ static void offer_record(struct trace_pump *pump, uint32_t place, struct trace_r
 	record->index = place;
 	record->replayed = pump->page_number && pump->page_number < pump->replay_end;
 	pump->on_record(pump->userdata, record);
-	was_offered(pump);
+	was_offered(pump, true);
 	if (pump->refused)
 		return;
 	pump->counts.records++;
@@ -265,6 +266,18 @@ void trace_pump_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t b
 void trace_pump_refuse(struct trace_pump *pump)
 {
 	pump->refused = pump->page_number != 0;
+}
+
+uint32_t trace_pump_also(struct trace_pump *pump)
+{
+	return ++pump->place;
+}
+
+void trace_pump_unreadable(struct trace_pump *pump)
+{
+	pump->counts.gaps++;
+	pump->counts.malformed++;
+	pump->on_gap(pump->userdata, TRACE_GAP_MALFORMED, 1);
 }
 
 uint64_t trace_pump_place(const struct trace_pump *pump, uint32_t *ret_index)

@@ -22,7 +22,10 @@ enum trace_gap {
 /* The record borrows from the page: valid during the call only. */
 typedef void (*trace_record_handler)(void *userdata, const struct trace_record *record);
 
-/* Something may have happened that nobody will tell: observe. `count` 0: unknown how many. */
+/*
+ * Something may have happened that nobody will tell: observe. `count` 0: unknown
+ * how many; that of a page needs no row, as the rings' counters will tell the number.
+ */
 typedef void (*trace_gap_handler)(void *userdata, enum trace_gap gap, uint64_t count);
 
 struct trace_counts {
@@ -98,6 +101,12 @@ void trace_pump_replay(struct trace_pump *pump, const struct trace_spool_place *
 
 /* For handlers: this record or gap cannot be taken now; it will be offered again. Only with a spool. */
 void trace_pump_refuse(struct trace_pump *pump);
+
+/* For on_record: one more record is made of this one. Return: the index of its place. */
+uint32_t trace_pump_also(struct trace_pump *pump);
+
+/* A page could not be read at all. */
+void trace_pump_unreadable(struct trace_pump *pump);
 
 /* For handlers of gaps: the place of the gap. Return: the page, 0: in no spool. */
 uint64_t trace_pump_place(const struct trace_pump *pump, uint32_t *ret_index);

@@ -362,10 +362,10 @@ static void set_bad_range(const struct trace_cxl *cxl, uint64_t bytes, struct tr
 	ret->is_poison = true;
 	ret->bytes = bytes;
 	ret->has_dpa = cxl->dpa.has;
-	ret->dpa = cxl->dpa.value & ~UINT64_C(LINE_BYTES - 1);
+	ret->dpa = cxl->dpa.value & ~(uint64_t)(LINE_BYTES - 1);
 	/* All ones: no committed region maps it, or nobody can say. */
 	ret->has_hpa = cxl->hpa.has && cxl->hpa.value != UINT64_MAX;
-	ret->hpa = ret->has_hpa ? cxl->hpa.value & ~UINT64_C(LINE_BYTES - 1) : 0;
+	ret->hpa = ret->has_hpa ? cxl->hpa.value & ~(uint64_t)(LINE_BYTES - 1) : 0;
 }
 
 static void describe_poison(const struct trace_cxl *cxl, struct line *line, struct trace_story *ret)
