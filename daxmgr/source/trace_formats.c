@@ -108,7 +108,8 @@ static enum trace_layout_shape layout_shape(const struct tep_format_field *field
 		return TRACE_LAYOUT_UUID;
 	if (!strcmp(field->name, "uuid") && field->size == 16)
 		return TRACE_LAYOUT_UUID; /* cxl_poison has it as char[16] */
-	if (field->flags & TEP_FIELD_IS_STRING)
+	/* libtraceevent takes u8[] for a string as well. */
+	if ((field->flags & TEP_FIELD_IS_STRING) && field->type && strstr(field->type, "char"))
 		return TRACE_LAYOUT_TEXT;
 	if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4 && element_bytes != 8)
 		return TRACE_LAYOUT_BYTES;
@@ -127,8 +128,7 @@ static void add_layout(struct trace_formats *formats, struct trace_format *forma
 	struct trace_layout *layout;
 	uint32_t element_bytes;
 
-	if (field->offset < 0 || field->size <= 0 ||
-	    strlen(field->name) >= sizeof(layout->name) ||
+	if (field->offset < 0 || field->size <= 0 || strlen(field->name) >= sizeof(layout->name) ||
 	    format->layouts + format->n_layouts == TRACE_LAYOUTS_MAX) {
 		format->n_left_out++;
 		return;
