@@ -291,7 +291,7 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 
 	if (region->n_instances || region->n_operations || region->unobserved ||
 	    region_decoders_busy(e, r) || region_legs_settling(e, region) ||
-	    waits_for_rescan(e, region))
+	    waits_for_rescan(e, region) || isolation_holds_region(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);
@@ -493,6 +493,7 @@ static void region_created(struct iso_engine *e, uint32_t r,
 		return;
 	}
 	region->epoch++;
+	region->began_ns = e->now_ns;
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;
 	region->has_hpa = true;
