@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "source_state.h"
 #include "source/trace.h"
 #include "source/uevent.h"
 #include "store.h"
@@ -30,6 +31,7 @@ enum daemon_lane {
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
+	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
 	LANE_OBSERVE = 8192,
 	LANE_INSPECT,        /* of everybody: a slow walk */
 };
@@ -42,6 +44,7 @@ enum daemon_priority {
 	PRIORITY_TRACE = -100,
 	PRIORITY_EXIT = -90,
 	PRIORITY_UEVENT = -80,
+	PRIORITY_KERNEL_LOG = -70,
 	PRIORITY_COMPLETION = -50,
 	PRIORITY_TIMER = -40,
 	PRIORITY_CONTROL = 0,
@@ -75,6 +78,10 @@ struct daemon {
 	struct worker_pool *workers;
 	struct trace *trace;
 	struct uevent_reader *uevents;
+	struct source_table sources;
+	struct kernel_log_source *kernel_log; /* NULL: off or missing */
+	struct polled_sources *polled;
+	struct qmp_source *qmp;
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;
@@ -119,6 +126,14 @@ void job_object_text(const struct iso_engine *engine, const struct iso_effect *e
 /* sources.c */
 void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
+/* A job of a source has been answered. Return: whether it was one. */
+bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd);
+/* What of the table is known to the readers only. */
+void sources_refresh(struct daemon *daemon);
+/* The store has all lines of the kernel's log up to that number. */
+void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);
+/* Where the monitor of that VM is, over the daemon's death; NULL: where it is by default. Tmpfs only. */
+void qmp_source_set_path(const char *name, const char *path);
 
 /* restore.c: what configuration and store say, as events before the first observation */
 int restore_all(struct daemon *daemon);

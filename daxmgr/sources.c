@@ -4,12 +4,15 @@
  * containment goes to the engine first; only then is the record written down.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
 #include "records.h"
+#include "sources_internal.h"
 
 enum { TRACE_CHECK_USEC = 30 * 1000 * 1000 };
 
@@ -85,40 +88,65 @@ static void observe(struct daemon *daemon)
 	daemon_step(daemon, &event);
 }
 
-/* What was missed is not known: what is found otherwise than believed is told. */
-static void observe_gap(struct daemon *daemon)
-{
-	struct iso_event event = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
-
-	daemon_step(daemon, &event);
-}
-
-static void keep_gap(struct daemon *daemon, const char *source, const char *text)
-{
-	struct store_event gap = {.kind = "gap", .at_ns = clock_boottime_ns()};
-
-	daemon->n_gaps++;
-	snprintf(gap.source, sizeof(gap.source), "%s", source);
-	snprintf(gap.text, sizeof(gap.text), "%s", text);
-	records_take(daemon, &gap);
-	log_line(LOG_WARNING, "%s: %s; observing instead", source, text);
-}
-
 static void on_trace_gap(void *userdata, enum trace_gap gap, uint64_t count)
 {
 	char text[ISO_TEXT_BYTES];
 
-	observe_gap(userdata);
 	snprintf(text, sizeof(text), "%s: %llu%s",
 		 gap == TRACE_GAP_LOST ? "records lost in the ring" : "records not readable",
 		 (unsigned long long)count, count ? "" : " (number unknown)");
-	keep_gap(userdata, "trace", text);
+	sources_gap(userdata, SOURCE_TRACE, count, text);
+}
+
+/* What the kernel's own recovery failed at, and devices that leave, cost somebody something. */
+static uint32_t uevent_severity(const struct uevent *uevent, const struct uevent_news *news)
+{
+	if (news->meaning == UEVENT_SETTLED && !news->recovered)
+		return STORE_ERROR;
+	if (news->meaning == UEVENT_MEMDEV_GONE || news->meaning == UEVENT_INSTANCE_GONE)
+		return STORE_ERROR;
+	return uevent->error_event ? STORE_WARNING : STORE_INFO;
+}
+
+static char *uevent_fields(const struct uevent *uevent)
+{
+	sd_json_variant *object = NULL;
+	const struct {
+		const char *name, *text;
+	} texts[] = {
+		{"action", uevent->action},   {"devpath", uevent->devpath},
+		{"subsystem", uevent->subsystem}, {"devtype", uevent->devtype},
+		{"driver", uevent->driver},   {"devname", uevent->devname},
+		{"errorEvent", uevent->error_event}, {"pciSlotName", uevent->pci_slot_name},
+	};
+	char text[ISO_TEXT_BYTES];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (!texts[i].text)
+			continue;
+		snprintf(text, sizeof(text), "%.*s", ISO_TEXT_BYTES - 1, texts[i].text);
+		for (char *c = text; *c; c++)
+			if (*c < ' ' || *c > '~')
+				*c = '?';
+		sd_json_variant_set_field_string(&object, texts[i].name, text);
+	}
+	if (uevent->has_seqnum)
+		sd_json_variant_set_field_unsigned(&object, "seqnum", uevent->seqnum);
+	if (uevent->has_device_online)
+		sd_json_variant_set_field_boolean(&object, "deviceOnline", uevent->device_online);
+	return sources_fields(object);
 }
 
 static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 			const struct uevent_news *news, uint64_t read_ns)
 {
-	struct store_event stored = {.source = "uevent", .at_ns = read_ns};
+	_cleanup_free_ char *fields = uevent_fields(uevent);
+	struct store_event stored = {
+		.source = "uevent",
+		.at_ns = read_ns,
+		.severity = uevent_severity(uevent, news),
+		.fields = fields,
+	};
 
 	snprintf(stored.kind, sizeof(stored.kind), "%s", uevent->action);
 	snprintf(stored.unit, sizeof(stored.unit), "%s", news->name ? news->name : "");
@@ -177,8 +205,7 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 
 static void on_uevent_gap(void *userdata)
 {
-	observe_gap(userdata);
-	keep_gap(userdata, "uevent", "the kernel dropped uevents");
+	sources_gap(userdata, SOURCE_UEVENT, 0, "the kernel dropped uevents (number unknown)");
 }
 
 /* What was overwritten unseen shows in the ring's own counters only. */
@@ -203,16 +230,26 @@ void sources_open(struct daemon *daemon)
 		.userdata = daemon,
 	};
 
-	if (trace_open(daemon->event, &setup, &daemon->trace, daemon->trace_problem) < 0)
-		log_line(LOG_WARNING, "trace: %s; faults are seen by uevents and observation only",
-			 daemon->trace_problem);
-	else
+	if (trace_open(daemon->event, &setup, &daemon->trace, daemon->trace_problem) < 0) {
+		source_not(&daemon->sources, SOURCE_TRACE, SOURCE_REFUSED, "%s",
+			   daemon->trace_problem);
+		log_line(LOG_WARNING, "trace: %s; %s", daemon->trace_problem,
+			 source_without(SOURCE_TRACE));
+	} else {
+		source_ok(&daemon->sources, SOURCE_TRACE);
 		sd_event_add_time_relative(daemon->event, &daemon->trace_timer, CLOCK_BOOTTIME,
 					   TRACE_CHECK_USEC, 0, on_check, daemon);
+	}
 	if (uevent_open(daemon->event, PRIORITY_UEVENT, on_uevent, on_uevent_gap, daemon,
-			&daemon->uevents, daemon->uevent_problem) < 0)
-		log_line(LOG_WARNING, "uevents: %s; changes are seen by observation only",
-			 daemon->uevent_problem);
+			&daemon->uevents, daemon->uevent_problem) < 0) {
+		source_not(&daemon->sources, SOURCE_UEVENT, SOURCE_REFUSED, "%s",
+			   daemon->uevent_problem);
+		log_line(LOG_WARNING, "uevents: %s; %s", daemon->uevent_problem,
+			 source_without(SOURCE_UEVENT));
+	} else {
+		source_ok(&daemon->sources, SOURCE_UEVENT);
+	}
+	sources_open_others(daemon);
 }
 
 void sources_close(struct daemon *daemon)
@@ -220,4 +257,5 @@ void sources_close(struct daemon *daemon)
 	daemon->trace_timer = sd_event_source_disable_unref(daemon->trace_timer);
 	daemon->trace = trace_close(daemon->trace);
 	daemon->uevents = uevent_close(daemon->uevents);
+	sources_close_others(daemon);
 }
