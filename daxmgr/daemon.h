@@ -82,6 +82,7 @@ struct daemon {
 	struct kernel_log_source *kernel_log; /* NULL: off or missing */
 	struct polled_sources *polled;
 	struct qmp_source *qmp;
+	struct host_health *health;
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;
@@ -130,6 +131,8 @@ void sources_close(struct daemon *daemon);
 bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd);
 /* What of the table is known to the readers only. */
 void sources_refresh(struct daemon *daemon);
+/* A record as it means something for health; records_take() gives all of them. */
+void health_source_take(struct daemon *daemon, const struct store_event *record);
 /* The store has all lines of the kernel's log up to that number. */
 void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);
 /* Where the monitor of that VM is, over the daemon's death; NULL: where it is by default. Tmpfs only. */

@@ -71,6 +71,7 @@ void records_take(struct daemon *daemon, const struct store_event *record)
 
 	complete(daemon->engine, &completed);
 	count(daemon, &completed);
+	health_source_take(daemon, &completed);
 	store_save_event(daemon->store, &completed);
 	if (daemon->control)
 		control_event(daemon->control, &completed);

@@ -53,6 +53,7 @@ char *sources_fields(sd_json_variant *object)
 
 void sources_open_others(struct daemon *daemon)
 {
+	health_source_open(daemon);
 	kernel_log_source_open(daemon);
 	polled_sources_open(daemon);
 	qmp_source_open(daemon);
@@ -63,6 +64,7 @@ void sources_close_others(struct daemon *daemon)
 	kernel_log_source_close(daemon);
 	polled_sources_close(daemon);
 	qmp_source_close(daemon);
+	health_source_close(daemon);
 }
 
 bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd)

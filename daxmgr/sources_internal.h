@@ -31,6 +31,10 @@ void kernel_log_source_open(struct daemon *daemon);
 void kernel_log_source_close(struct daemon *daemon);
 void kernel_log_source_refresh(struct daemon *daemon);
 
+/* sources_health.c */
+void health_source_open(struct daemon *daemon);
+void health_source_close(struct daemon *daemon);
+
 /* sources_poll.c: AER counters, device health, the last boot */
 void polled_sources_open(struct daemon *daemon);
 void polled_sources_close(struct daemon *daemon);

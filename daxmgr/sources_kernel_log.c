@@ -200,6 +200,10 @@ static void on_line(void *userdata, const struct kernel_log_line *line)
 		return;
 	}
 	describe(line, is_vm, &stored);
+	if (line->again) {
+		health_source_take(daemon, &stored);
+		return;
+	}
 	fields = build_fields(line);
 	stored.fields = fields;
 	daemon->kernel_log->told = line->record->sequence;

@@ -125,6 +125,12 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
 
+SD_VARLINK_DEFINE_METHOD(ListSources, OUT_LIST_OF(sources, Source));
+
+SD_VARLINK_DEFINE_METHOD(GetHealth, COMMENT("The worst of all"), OUT(state, STRING),
+			 COMMENT("Why nothing that was lost is made again by itself"),
+			 OUT_MAYBE(recoveryWaits, STRING), OUT_LIST_OF(verdicts, Verdict));
+
 SD_VARLINK_DEFINE_METHOD(
 	Reconcile, COMMENT("Only look: what is found is not corrected by this look; absent: false"),
 	IN_MAYBE(dryRun, BOOL), OUT_LIST_OF(findings, Finding),

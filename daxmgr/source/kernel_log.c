@@ -33,7 +33,7 @@ struct kernel_log {
 	struct kernel_log_news news;
 };
 
-static void tell(struct kernel_log *log, size_t bytes)
+static void tell(struct kernel_log *log, size_t bytes, bool again)
 {
 	struct kernel_log_line line = {
 		.record = &log->record,
@@ -42,9 +42,10 @@ static void tell(struct kernel_log *log, size_t bytes)
 		.raw_bytes = bytes,
 		.read_ns = log->report.last_read_ns,
 		.live = log->live,
+		.again = again,
 	};
 
-	log->report.meant++;
+	log->report.meant += !again;
 	log->handlers.on_line(log->handlers.userdata, &line);
 }
 
@@ -61,8 +62,10 @@ static void take(struct kernel_log *log, size_t bytes)
 	}
 	sequence = log->record.sequence;
 	if (log->has_next && sequence < log->next) {
-		/* Told by an earlier run; the stack that may follow it is of it all the same. */
-		kernel_log_meaning(&log->record, &log->context, &log->news);
+		/* The stack that may follow it is of it all the same. */
+		if (kernel_log_meaning(&log->record, &log->context, &log->news) !=
+		    KERNEL_LOG_NOTHING)
+			tell(log, bytes, true);
 		return;
 	}
 	if (log->has_next && sequence > log->next) {
@@ -74,7 +77,7 @@ static void take(struct kernel_log *log, size_t bytes)
 	log->has_next = true;
 	log->report.last_sequence = sequence;
 	if (kernel_log_meaning(&log->record, &log->context, &log->news) != KERNEL_LOG_NOTHING)
-		tell(log, bytes);
+		tell(log, bytes, false);
 }
 
 /* Return: false when there is nothing more to read now. */

@@ -20,6 +20,7 @@ struct kernel_log_line {
 	const char *raw; /* as read */
 	size_t raw_bytes;
 	uint64_t read_ns; /* CLOCK_BOOTTIME */
+	bool again; /* told by an earlier run: it is durable */
 	bool live; /* not one of those that were there when the reader was opened */
 };
 

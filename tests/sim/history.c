@@ -243,7 +243,7 @@ static void disturb(struct history *h)
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
 	w->n_faults++;
-	switch (pick(h, 22)) {
+	switch (pick(h, 23)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -300,6 +300,9 @@ static void disturb(struct history *h)
 		if (pick(h, 2) && !h->rounds_full)
 			fill_disk(h);
 		break;
+	case 19:
+		world_health(w, pick(h, 2));
+		break;
 	default:
 		w->n_faults--;
 		tenant = pick(h, h->tenants.n);
@@ -320,6 +323,7 @@ static void repair(struct history *h)
 	w->no_uevents = false;
 	h->repaired = true;
 	w->recovery_fails = false;
+	world_health(w, true);
 	world_define_one(w, "s2", 0x32);
 	for (i = 0; i < w->n_processes; i++) {
 		w->processes[i].stubborn = false;

@@ -34,6 +34,7 @@ enum iso_event_kind {
 	ISO_EVENT_RESTORE_INCIDENT,
 	ISO_EVENT_HOLD,           /* the leases are not known: hand nothing out until CONFIRM */
 	ISO_EVENT_CONFIRM,        /* operator: what is observed is all there is */
+	ISO_EVENT_HEALTH,         /* whether the host is well enough to make again what was lost */
 };
 
 enum iso_cause {
@@ -228,6 +229,10 @@ struct iso_event {
 			uint64_t request;
 			bool dry_run; /* nothing is corrected by this look */
 		} reconcile;
+		struct {
+			bool host_ok;
+			char why[ISO_TEXT_BYTES]; /* not ok: for people */
+		} health;
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;
