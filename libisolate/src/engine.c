@@ -405,7 +405,7 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		hold_confirm(e, event->named.request);
 		break;
 	case ISO_EVENT_HEALTH:
-		health_take(e, event->health.host_ok, event->health.why);
+		host_health_take(e, event->health.host_ok, event->health.why);
 		break;
 	}
 }

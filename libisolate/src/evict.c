@@ -72,7 +72,7 @@ void evict_advance(struct iso_engine *e)
 
 		if (!region->used || !region->desired || region->state != ISO_REGION_ABSENT ||
 		    region->wait != ISO_WAIT_DECODER_ORDER || !(e->policy.evict || region->evict) ||
-		    health_holds(e, region))
+		    host_health_holds(e, region))
 			continue;
 		for (i = 0; i < e->n_regions; i++)
 			if (i != r && e->regions[i].used &&

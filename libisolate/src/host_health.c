@@ -9,12 +9,12 @@
  */
 #include "state.h"
 
-bool health_holds(const struct iso_engine *e, const struct region *region)
+bool host_health_holds(const struct iso_engine *e, const struct region *region)
 {
 	return e->unwell && region->desired && !region->despite_health;
 }
 
-void health_take(struct iso_engine *e, bool host_ok, const char *why)
+void host_health_take(struct iso_engine *e, bool host_ok, const char *why)
 {
 	uint32_t r;
 
@@ -33,9 +33,9 @@ void health_take(struct iso_engine *e, bool host_ok, const char *why)
 }
 
 /* All that region waits for is the host. */
-bool health_is_waited_for(const struct iso_engine *e, const struct region *region)
+bool host_health_is_waited_for(const struct iso_engine *e, const struct region *region)
 {
-	if (!health_holds(e, region))
+	if (!host_health_holds(e, region))
 		return false;
 	if (region->state == ISO_REGION_ABSENT)
 		return region->wait == ISO_WAIT_HEALTH;

@@ -192,7 +192,7 @@ static bool is_in_the_way(const struct iso_engine *e, uint32_t r)
 		const struct region *other = &e->regions[e->held_up[i]];
 
 		if (other->used && other->desired && other->state == ISO_REGION_ABSENT &&
-		    !health_holds(e, other) &&
+		    !host_health_holds(e, other) &&
 		    order_shares_decoders(e, &e->regions[r], other) &&
 		    order_blocks(e, r, e->held_up[i]))
 			return true;
@@ -296,7 +296,7 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 	    region_decoders_busy(e, r) || region_legs_settling(e, region) ||
 	    waits_for_rescan(e, region))
 		return;
-	if (region->state == ISO_REGION_LOST && health_holds(e, region))
+	if (region->state == ISO_REGION_LOST && host_health_holds(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);

@@ -90,7 +90,7 @@ void rescan_advance(struct iso_engine *e)
 		struct region *region = &e->regions[r];
 
 		/* It takes a device away before it brings it back. */
-		if (health_holds(e, region))
+		if (host_health_holds(e, region))
 			continue;
 		for (i = 0; waits_for_memdev(e, region) && i < region->definition.ways; i++) {
 			m = topology_memdev_by_serial(e, region->definition.serials[i]);

@@ -440,9 +440,9 @@ void flap_forget(struct iso_engine *e, uint32_t port);
 void evict_advance(struct iso_engine *e);
 
 /* host_health.c: whether what was lost is made again by itself */
-bool health_holds(const struct iso_engine *e, const struct region *region);
-bool health_is_waited_for(const struct iso_engine *e, const struct region *region);
-void health_take(struct iso_engine *e, bool host_ok, const char *why);
+bool host_health_holds(const struct iso_engine *e, const struct region *region);
+bool host_health_is_waited_for(const struct iso_engine *e, const struct region *region);
+void host_health_take(struct iso_engine *e, bool host_ok, const char *why);
 
 /* hold.c: why nothing is handed out, beside fences and capacity */
 bool hold_intents(struct iso_engine *e);
