@@ -95,6 +95,9 @@ struct daemon_component {
 /* Fills at most `room`. Return: how many. */
 size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room);
 
+/* Where the monitor of that VM is, also for later daemons; NULL: where it is by default. */
+void daemon_set_monitor(struct daemon *daemon, const char *lease, const char *path);
+
 /* How each source is now. */
 const struct source_table *daemon_sources(struct daemon *daemon);
 

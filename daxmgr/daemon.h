@@ -135,8 +135,6 @@ void sources_refresh(struct daemon *daemon);
 void health_source_take(struct daemon *daemon, const struct store_event *record);
 /* The store has all lines of the kernel's log up to that number. */
 void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);
-/* Where the monitor of that VM is, over the daemon's death; NULL: where it is by default. Tmpfs only. */
-void qmp_source_set_path(const char *name, const char *path);
 
 /* restore.c: what configuration and store say, as events before the first observation */
 int restore_all(struct daemon *daemon);

@@ -88,6 +88,13 @@ size_t daemon_workers(struct daemon *daemon, struct daemon_worker *ret, size_t r
 	return 1;
 }
 
+void daemon_set_monitor(struct daemon *daemon, const char *lease, const char *path)
+{
+	(void)daemon;
+	(void)lease;
+	(void)path;
+}
+
 const struct source_table *daemon_sources(struct daemon *daemon)
 {
 	static struct source_table table;
