@@ -67,7 +67,6 @@ struct event_queue {
 struct daemon {
 	sd_event *event;
 	sd_event_source *timer;
-	sd_event_source *trace_timer;
 	sd_event_source *resume_timer;
 	const struct config *config;
 	void *engine_memory;
@@ -135,6 +134,10 @@ void sources_refresh(struct daemon *daemon);
 void health_source_take(struct daemon *daemon, const struct store_event *record);
 /* The store has all lines of the kernel's log up to that number. */
 void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);
+/* The store says up to where a source's log is durable; `userdata` is the daemon. */
+void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark);
+/* Something that would have told of poison was lost: the devices' own lists are read soon. */
+void daemon_read_poison_lists(struct daemon *daemon);
 
 /* restore.c: what configuration and store say, as events before the first observation */
 int restore_all(struct daemon *daemon);

@@ -27,10 +27,7 @@ void sources_gap_keep(struct daemon *daemon, enum source_id id, struct store_eve
 void sources_gap_at(struct daemon *daemon, enum source_id id, struct store_event *gap,
 		    uint64_t lost, const char *text)
 {
-	struct iso_event event = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
-
-	daemon_step(daemon, &event);
-	polled_sources_hurry(daemon);
+	sources_observe_gap(daemon);
 	sources_gap_keep(daemon, id, gap, lost, text);
 }
 

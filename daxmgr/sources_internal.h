@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Shared by sources*.c only: the readers of one daemon beside trace and uevents. */
+/* Shared by sources*.c only. */
 #ifndef DAXMGR_SOURCES_INTERNAL_H
 #define DAXMGR_SOURCES_INTERNAL_H
 
@@ -9,6 +9,10 @@
 
 struct job_reply;
 
+/* Something was not seen: what is found otherwise than believed is told. */
+void sources_observe_gap(struct daemon *daemon);
+/* A gap of a source whose size is not known, as a record and in the journal. */
+void sources_keep_gap(struct daemon *daemon, const char *source, const char *text);
 /* A gap of a source: kept, counted, followed by an observation. `text` says what was lost. */
 void sources_gap(struct daemon *daemon, enum source_id id, uint64_t lost, const char *text);
 /* As sources_gap(), with what the caller fills in beside source, kind, text and number. */
@@ -21,6 +25,10 @@ void sources_gap_keep(struct daemon *daemon, enum source_id id, struct store_eve
 
 /* The object as text for store_event.fields; takes `object`, which may be NULL. Return: NULL without memory. */
 char *sources_fields(sd_json_variant *object);
+
+/* sources_trace.c */
+void sources_trace_open(struct daemon *daemon);
+void sources_trace_mark(struct daemon *daemon, const struct store_mark *mark);
 
 /* sources_common.c: all but trace and uevents */
 void sources_open_others(struct daemon *daemon);
