@@ -2,7 +2,8 @@
 /*
  * The monitors of attached VMs. Where one is: what the launcher said at attach
  * (a link in /run/daxmgr/qmp, so that a restarted daemon knows it, too), else
- * /run/daxmgr-vm/NAME.qmp. A VM without one is normal.
+ * /run/daxmgr-vm/NAME.daxmgr.qmp. Not NAME.qmp: a monitor serves one client at a
+ * time, and that one is its operator's. A VM without one for the manager is normal.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -205,7 +206,7 @@ static void find_path(const char *name, char path[PATH_BYTES])
 	if (n > 0)
 		path[n] = '\0';
 	else
-		snprintf(path, PATH_BYTES, "/run/daxmgr-vm/%s.qmp", name);
+		snprintf(path, PATH_BYTES, "/run/daxmgr-vm/%s.daxmgr.qmp", name);
 }
 
 /* /run is memory: nothing waits here. */

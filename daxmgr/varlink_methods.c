@@ -76,7 +76,7 @@ SD_VARLINK_DEFINE_METHOD(
 	Attach, IN(name, STRING),
 	COMMENT("Index of a pidfd sent along; absent: the caller itself. It must be the caller or a child of the caller that runs as the lease's uid or as root"),
 	IN_MAYBE(pidfd, INT),
-	COMMENT("Socket of a monitor (QMP) for the manager, below /run, that a process of the lease's uid listens on; absent: /run/daxmgr-vm/NAME.qmp if there is one"),
+	COMMENT("Socket of a monitor (QMP) for the manager, below /run, that a process of the lease's uid listens on; absent: /run/daxmgr-vm/NAME.daxmgr.qmp if there is one"),
 	IN_MAYBE(qmp, STRING), OUT(name, STRING), OUT(pid, INT));
 
 SD_VARLINK_DEFINE_METHOD(Release, IN(name, STRING), COMMENT("done or already"),
