@@ -248,6 +248,8 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 {
 	struct iso_event event = {.kind = ISO_EVENT_COMPLETION, .completion = reply->completion};
 
+	if (!reply->completion.operation && sources_job_done(daemon, reply, snapshot_fd))
+		return;
 	if (!reply->completion.operation) { /* the guard: the daemon's own, not the engine's */
 		snprintf(daemon->guard_problem, sizeof(daemon->guard_problem), "%s",
 			 reply->completion.result < 0 ? reply->completion.message : "");

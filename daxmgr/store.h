@@ -224,6 +224,20 @@ void store_set_record_handlers(struct store *store, const struct store_record_ha
 /* Whether somebody wants on_record(); without, records are not kept for it. */
 void store_watch_records(struct store *store, bool watch);
 
+/* A record of a source that compares what it reads with what it told. */
+struct store_told {
+	char source[STORE_KIND_BYTES];
+	char unit[ISO_PATH_BYTES];
+	char kind[STORE_KIND_BYTES];
+	char text[ISO_TEXT_BYTES];
+	const char *fields; /* JSON object; valid during the call */
+	bool same_boot;
+};
+
+/* The newest records of the sources that are asked, oldest first, of all boots; before store_start(). */
+int store_load_told(struct store *store,
+		    int (*each)(void *userdata, const struct store_told *told), void *userdata);
+
 /* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
 		store_news_t news, void *userdata);

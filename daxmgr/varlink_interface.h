@@ -30,6 +30,8 @@ extern const sd_varlink_symbol vl_type_Note;
 extern const sd_varlink_symbol vl_type_Incident;
 extern const sd_varlink_symbol vl_type_Event;
 extern const sd_varlink_symbol vl_type_Worker;
+extern const sd_varlink_symbol vl_type_Source;
+extern const sd_varlink_symbol vl_type_Verdict;
 extern const sd_varlink_symbol vl_type_AffectedRegion;
 extern const sd_varlink_symbol vl_type_AffectedVm;
 extern const sd_varlink_symbol vl_type_Finding;
@@ -51,6 +53,8 @@ extern const sd_varlink_symbol vl_method_ListIncidents;
 extern const sd_varlink_symbol vl_method_ListEvents;
 extern const sd_varlink_symbol vl_method_Monitor;
 extern const sd_varlink_symbol vl_method_GetWorkers;
+extern const sd_varlink_symbol vl_method_ListSources;
+extern const sd_varlink_symbol vl_method_GetHealth;
 extern const sd_varlink_symbol vl_method_Reconcile;
 extern const sd_varlink_symbol vl_method_Adopt;
 

@@ -120,6 +120,7 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 		judge(v, ISO_DOMAIN_RECOVERING, "a root port is being armed or cleared");
 		break;
 	case ISO_WAIT_FLAPPING: /* judge_held() says what to do about it */
+	case ISO_WAIT_HEALTH: /* said already */
 		break;
 	case ISO_WAIT_OPERATOR:
 		judge(v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
@@ -151,6 +152,13 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 		snprintf(reason, sizeof(reason), "region %.48s waits for the store: %.110s",
 			 region->definition.name, e->store_reason);
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
+		return;
+	}
+	if (host_health_is_waited_for(e, region)) {
+		snprintf(reason, sizeof(reason),
+			 "region %.48s waits until the host is well (`recover` does not): %.80s",
+			 region->definition.name, e->unwell_reason);
+		judge(v, ISO_DOMAIN_WAITING, reason);
 		return;
 	}
 	switch (state) {

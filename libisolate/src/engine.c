@@ -419,6 +419,9 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_ARM:
 		arm_ask(e, event);
 		break;
+	case ISO_EVENT_HEALTH:
+		host_health_take(e, event->health.host_ok, event->health.why);
+		break;
 	}
 }
 

@@ -95,9 +95,9 @@ NAME_TABLE(iso_domain_state_name, ISO_DOMAIN_STATES, "unknown", "healthy", "cont
 	   "recovering", "waiting", "isolated", "quarantined")
 NAME_TABLE(iso_region_state_name, ISO_REGION_STATES, "absent", "creating", "live", "lost",
 	   "clearing", "quarantined")
-NAME_TABLE(iso_region_wait_name, ISO_WAIT_ISOLATION + 1, "nothing", "observation", "memdev",
+NAME_TABLE(iso_region_wait_name, ISO_WAIT_HEALTH + 1, "nothing", "observation", "memdev",
 	   "settling", "decoder-order", "operator", "retry", "other-region", "window", "too-small",
-	   "locked", "flapping", "isolation")
+	   "locked", "flapping", "isolation", "health")
 NAME_TABLE(iso_instance_state_name, ISO_INSTANCE_STATES, "carving", "zeroing", "proving", "ready",
 	   "handing-over", "held", "doomed", "verifying", "removing")
 NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acquired", "attached",

@@ -203,7 +203,7 @@ enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)
 		engine_arm(e, region->retry_at_ns);
 		return ISO_WAIT_RETRY;
 	}
-	return ISO_WAIT_NOTHING;
+	return host_health_holds(e, region) ? ISO_WAIT_HEALTH : ISO_WAIT_NOTHING;
 }
 
 /* The kernel is still resetting a leg; it holds the same locks and objects. */

@@ -119,6 +119,7 @@ struct region {
 	bool doubted;           /* live, but the kernel gave its number to another one since */
 	bool refill_failed;     /* since it was lost: the object has to go */
 	bool locked;            /* firmware holds its decoders */
+	bool despite_health; /* an operator wants it made although the host is not well */
 	bool evict;             /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
 	bool over_hole;         /* live, but decoders below it were given up out of order */
@@ -350,6 +351,8 @@ struct iso_engine {
 	uint64_t store_probe; /* the operation whose intent tries it now; 0: none */
 	char store_reason[ISO_TEXT_BYTES];
 	char held_reason[ISO_TEXT_BYTES];
+	char unwell_reason[ISO_TEXT_BYTES];
+	bool unwell; /* the host: nothing is made again by itself */
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
 	bool observed;       /* at least one snapshot was taken in */
@@ -491,6 +494,11 @@ void flap_forget(struct iso_engine *e, uint32_t port);
 
 /* evict.c: who stands above in the decoder order makes way, by policy */
 void evict_advance(struct iso_engine *e);
+
+/* host_health.c: whether what was lost is made again by itself */
+bool host_health_holds(const struct iso_engine *e, const struct region *region);
+bool host_health_is_waited_for(const struct iso_engine *e, const struct region *region);
+void host_health_take(struct iso_engine *e, bool host_ok, const char *why);
 
 /* hold.c: why nothing is handed out, beside fences and capacity */
 bool hold_intents(struct iso_engine *e);

@@ -263,7 +263,7 @@ static void disturb(struct history *h)
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
 	w->n_faults++;
-	switch (pick(h, 25)) {
+	switch (pick(h, 26)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -327,6 +327,9 @@ static void disturb(struct history *h)
 	case 21:
 		ask_to_arm(h);
 		break;
+	case 22:
+		world_health(w, pick(h, 2));
+		break;
 	default:
 		w->n_faults--;
 		tenant = pick(h, h->tenants.n);
@@ -347,6 +350,7 @@ static void repair(struct history *h)
 	w->no_uevents = false;
 	h->repaired = true;
 	w->recovery_fails = false;
+	world_health(w, true);
 	world_define_one(w, "s2", 0x32);
 	for (i = 0; i < w->n_processes; i++) {
 		w->processes[i].stubborn = false;

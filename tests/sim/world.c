@@ -47,6 +47,7 @@ void world_start_engine(struct world *w)
 	if (!w->engine)
 		world_give_up(w, "no engine can be built with these limits");
 	w->life++;
+	w->unwell = false; /* a new engine believes so until it is told */
 	w->n_intended = 0;
 }
 

@@ -238,6 +238,8 @@ struct world {
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	uint64_t unbind_ns; /* how much of that it unbinds by itself; 0: it is done at once */
 	bool no_uevents;
+	bool unwell; /* the host, as the engine was told in this life */
+	bool despite; /* an operator asked for something since */
 	bool evicts; /* VMs above in the decoder order may be killed */
 	bool pins_outstanding; /* the kernel counts pins of nobody that maps anything */
 	bool objects_vanish; /* with their leg, as some kernels do */
@@ -416,5 +418,7 @@ void world_fault_port(struct world *w, uint32_t port, enum iso_cause cause);
 void world_surprise_down(struct world *w, uint32_t port);
 void world_unplug(struct world *w, uint32_t memdev);
 void world_changed(struct world *w);
+/* Tells the engine how the host is. */
+void world_health(struct world *w, bool ok);
 
 #endif

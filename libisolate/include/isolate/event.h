@@ -37,6 +37,7 @@ enum iso_event_kind {
 	ISO_EVENT_ISOLATION_SEEN, /* what the isolation registers of a root port say now */
 	ISO_EVENT_ARM,            /* operator: arm a root port, or disarm it */
 	ISO_EVENT_RESTORE_PORT,   /* from the store, before the first snapshot */
+	ISO_EVENT_HEALTH,         /* whether the host is well enough to make again what was lost */
 };
 
 enum iso_cause {
@@ -243,6 +244,10 @@ struct iso_event {
 			uint64_t request;
 			bool dry_run; /* nothing is corrected by this look */
 		} reconcile;
+		struct {
+			bool host_ok;
+			char why[ISO_TEXT_BYTES]; /* not ok: for people */
+		} health;
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;

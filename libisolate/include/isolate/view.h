@@ -47,6 +47,7 @@ enum iso_region_wait {
 	ISO_WAIT_LOCKED,        /* a region that firmware locked is in the way */
 	ISO_WAIT_FLAPPING,      /* lost too often: until `recover` */
 	ISO_WAIT_ISOLATION,     /* its root port is isolated, or has to be armed first */
+	ISO_WAIT_HEALTH,        /* the host is not well: until it is, or `recover` */
 };
 
 enum iso_instance_state {
@@ -250,6 +251,9 @@ const char *iso_domain_reason(const struct iso_engine *e, uint32_t port);
 
 /* Why nothing is handed out until ISO_EVENT_CONFIRM. Return: one line, or NULL when nothing is held. */
 const char *iso_hold_reason(const struct iso_engine *e);
+
+/* Why nothing that was lost is made again by itself. Return: one line, or NULL when the host is well. */
+const char *iso_health_reason(const struct iso_engine *e);
 
 /* Bytes of all regions that are live. */
 uint64_t iso_capacity_bytes(const struct iso_engine *e);
