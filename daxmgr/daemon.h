@@ -130,6 +130,7 @@ void resume_tell(const struct daemon *daemon, uint32_t lease, const char *name);
 void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
 void save_incident(struct daemon *daemon, uint64_t id);
+void save_fence(struct daemon *daemon, uint32_t fence);
 void save_all(struct daemon *daemon);
 
 #endif

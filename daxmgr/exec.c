@@ -151,6 +151,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_SAVE_INCIDENT:
 		save_incident(daemon, effect->incident);
 		break;
+	case ISO_EFFECT_SAVE_FENCE:
+		save_fence(daemon, effect->fence);
+		break;
 	case ISO_EFFECT_INTENT:
 		exec_intent(daemon, effect);
 		break;

@@ -49,6 +49,13 @@ static const char *const sql[STORE_STATEMENTS] = {
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[STORE_STATEMENT_ACTION] =
 		"INSERT INTO actions(at_us, boot_id, uid, what, object, outcome) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[STORE_STATEMENT_FENCE] =
+		"INSERT INTO fences(kind, object, unit, rule, since_us) VALUES(?1, ?2, ?3, ?4, ?5)"
+		" ON CONFLICT(kind, object) DO UPDATE SET unit=?3, rule=?4",
+	[STORE_STATEMENT_FENCE_END] = "DELETE FROM fences WHERE kind=?1 AND object=?2",
+	[STORE_STATEMENT_FIRING] =
+		"INSERT INTO firings(rule, key, digest, at_us) VALUES(?1, ?2, ?3, ?4)"
+		" ON CONFLICT(rule, key) DO UPDATE SET digest=?3, at_us=?4",
 	[STORE_STATEMENT_INTENT] =
 		"INSERT INTO intents(run, operation, kind, object, epoch, boot_id, state, begun_us)"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, 'open', ?7)",

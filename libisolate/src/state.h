@@ -280,6 +280,7 @@ struct iso_engine {
 	struct lease *leases;
 	struct operation *operations;
 	struct incident *incidents;
+	struct fence *fences;
 	struct domain *domains; /* indexed by the domain's first root port */
 	struct verdict *verdicts; /* scratch: the same */
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
@@ -298,6 +299,8 @@ struct iso_engine {
 	uint32_t free_instances, free_operations;
 	uint32_t free_lease; /* list through next_dirty */
 	uint32_t n_incidents;
+	uint32_t n_fences; /* that stand */
+	uint32_t fences_room;
 
 	uint64_t now_ns;
 	uint64_t wake_at_ns;
@@ -348,6 +351,7 @@ struct iso_engine {
 /* engine.c */
 void engine_arm(struct iso_engine *e, uint64_t at_ns);
 void engine_observe(struct iso_engine *e);
+void engine_place(struct iso_engine *e, void *memory);
 
 /* emit.c: the only place where effects are made */
 struct iso_effect *emit(struct iso_engine *e, uint32_t kind);

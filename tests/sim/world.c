@@ -115,6 +115,8 @@ static bool may_be_killed(const struct world *w, const struct world_process *pro
 {
 	uint32_t i;
 
+	if (process->condemned)
+		return true;
 	for (i = 0; i < process->n_maps; i++) {
 		const struct world_dax *dax = &w->dax[process->maps[i]];
 
@@ -245,6 +247,8 @@ static void take_save(struct world *w, const struct iso_effect *effect)
 		world_store_lease(w, effect);
 	else if (effect->kind == ISO_EFFECT_SAVE_REGION)
 		world_store_region(w, effect);
+	else if (effect->kind == ISO_EFFECT_SAVE_FENCE)
+		world_store_fence(w, effect->fence);
 	else
 		world_store_incident(w, effect->incident);
 	world_store_after(w);
@@ -313,5 +317,7 @@ struct iso_effects world_step(struct world *w, const struct iso_event *event)
 		world_break(w, "invariant: %s (event %u)", broken, event->kind);
 	world_check_loss(w, live);
 	take_effects(w);
+	if (!w->restoring)
+		world_check_fences(w);
 	return w->effects;
 }

@@ -345,7 +345,7 @@ Test(engine_topology, value_names)
 		{iso_region_wait_name, ISO_WAIT_FLAPPING + 1},
 		{iso_instance_state_name, ISO_INSTANCE_STATES},
 		{iso_lease_state_name, ISO_LEASE_STATES},
-		{iso_cause_name, ISO_CAUSE_EVICTED + 1},
+		{iso_cause_name, ISO_CAUSE_POLICY + 1},
 		{iso_note_name, ISO_NOTE_RECONCILE + 1},
 		{iso_reply_text, ISO_REPLY_ON_HOLD + 1},
 		{iso_effect_name, ISO_EFFECT_KINDS},
