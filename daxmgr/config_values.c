@@ -167,6 +167,23 @@ static enum config_result set_lease(struct config *config, const char *key, cons
 	return CONFIG_UNKNOWN_KEY;
 }
 
+static enum config_result set_policy(struct config *config, const char *key, const char *value,
+				     char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "Directory"))
+		return set_path(config->policy_directory, sizeof(config->policy_directory), value,
+				reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
+static enum config_result set_inject(struct config *config, const char *key, const char *value,
+				     char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "Allow"))
+		return set_bool(&config->inject, value, reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
 /* Adds it when it is new. NULL: no memory or too many. */
 static struct iso_region_definition *find_region(struct config *config, const char *name)
 {
@@ -286,7 +303,8 @@ enum config_result config_section(struct config *config, const char *section,
 	const char *name = region_name(section);
 
 	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
-	    !strcmp(section, "Pins") || !strcmp(section, "Lease"))
+	    !strcmp(section, "Pins") || !strcmp(section, "Lease") || !strcmp(section, "Policy") ||
+	    !strcmp(section, "Inject"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
@@ -309,6 +327,10 @@ enum config_result config_set(struct config *config, const char *section, const 
 		return set_pins(config, key, value, reason);
 	if (!strcmp(section, "Lease"))
 		return set_lease(config, key, value, reason);
+	if (!strcmp(section, "Policy"))
+		return set_policy(config, key, value, reason);
+	if (!strcmp(section, "Inject"))
+		return set_inject(config, key, value, reason);
 	return set_region(config, region_name(section), key, value, reason);
 }
 

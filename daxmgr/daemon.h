@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "policy.h"
 #include "source/trace.h"
 #include "source/uevent.h"
 #include "store.h"
@@ -29,9 +30,10 @@ enum daemon_lane {
 	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
-	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
+	LANE_UNITS = 5632, /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
+	LANE_REVOKE = 6144, /* + domain: must not wait behind what hangs */
 	LANE_OBSERVE = 8192,
-	LANE_INSPECT,        /* of everybody: a slow walk */
+	LANE_INSPECT, /* of everybody: a slow walk */
 };
 
 enum { ATTACH_LANES = 4 };
@@ -75,6 +77,7 @@ struct daemon {
 	struct worker_pool *workers;
 	struct trace *trace;
 	struct uevent_reader *uevents;
+	struct policy *policy;
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;

@@ -245,6 +245,10 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 {
 	struct iso_event event = {.kind = ISO_EVENT_COMPLETION, .completion = reply->completion};
 
+	if (reply->kind == JOB_START_UNIT) {
+		policy_unit_done(daemon->policy, reply);
+		return;
+	}
 	if (!reply->completion.operation) { /* the guard: the daemon's own, not the engine's */
 		snprintf(daemon->guard_problem, sizeof(daemon->guard_problem), "%s",
 			 reply->completion.result < 0 ? reply->completion.message : "");

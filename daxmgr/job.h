@@ -30,6 +30,7 @@ enum job_kind {
 	JOB_DETACH_PORT,
 	JOB_RESCAN_PORT,
 	JOB_GUARD,         /* keep kmem away; run before the first region is bound */
+	JOB_START_UNIT,    /* of the service manager, for a rule of policy */
 	JOB_KINDS,
 };
 
@@ -68,6 +69,7 @@ struct job_request {
 		} lease; /* HAND_OVER, RETRACT, VERIFY, REVOKE */
 		int32_t pid; /* INSPECT: of this process; 0: of everybody */
 		struct iso_pci_address port; /* DETACH_PORT, RESCAN_PORT */
+		char unit[128]; /* START_UNIT */
 	};
 };
 

@@ -41,6 +41,7 @@ struct store_incident {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* kept away until `recover`; may be empty */
 	bool held_flapping; /* because it was lost too often, else by an operator */
+	bool synthetic; /* a drill */
 	bool open;
 };
 

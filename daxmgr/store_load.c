@@ -226,7 +226,7 @@ int store_load_incidents(struct store *store,
 {
 	static const char sql[] =
 		"SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id,"
-		" detected_ns, killed, exited, records, held_port, hold_cause = 'flapping' FROM incidents WHERE open ORDER BY id";
+		" detected_ns, killed, exited, records, held_port, hold_cause = 'flapping', synthetic FROM incidents WHERE open ORDER BY id";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
@@ -244,6 +244,7 @@ int store_load_incidents(struct store *store,
 			.n_exited = (uint32_t)sqlite3_column_int64(s, 9),
 			.n_records = (uint32_t)sqlite3_column_int64(s, 10),
 			.held_flapping = sqlite3_column_int(s, 12),
+			.synthetic = sqlite3_column_int(s, 13),
 			.open = true,
 		};
 		char cause[STORE_KIND_BYTES];

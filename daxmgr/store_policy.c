@@ -20,8 +20,8 @@ static void object_of(const struct iso_restore_fence *fence, char object[ISO_PAT
 int store_write_fence(struct store *store, const struct store_fence *item)
 {
 	const struct iso_restore_fence *fence = &item->fence;
-	struct store_binder b = store_bind(
-		store, item->lifted ? STORE_STATEMENT_FENCE_END : STORE_STATEMENT_FENCE);
+	struct store_binder b =
+		store_bind(store, item->lifted ? STORE_STATEMENT_FENCE_END : STORE_STATEMENT_FENCE);
 	char object[ISO_PATH_BYTES];
 
 	object_of(fence, object);

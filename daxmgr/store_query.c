@@ -11,7 +11,7 @@
 
 static const char incidents_sql[] =
 	"SELECT id, cause, unit, domain, open, boot_id, realtime_us, record_ns, detected_ns, contained_ns,"
-	" recovered_ns, killed, exited, records, capacity_before_bytes, capacity_after_bytes FROM incidents"
+	" recovered_ns, killed, exited, records, capacity_before_bytes, capacity_after_bytes, synthetic FROM incidents"
 	" WHERE ?1 = 0 OR id = ?1 ORDER BY id DESC LIMIT ?2";
 
 static const char victims_sql[] =
@@ -88,6 +88,7 @@ static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 	incident->n_records = (uint32_t)sqlite3_column_int64(s, 13);
 	incident->capacity_before_bytes = (uint64_t)sqlite3_column_int64(s, 14);
 	incident->capacity_after_bytes = (uint64_t)sqlite3_column_int64(s, 15);
+	incident->synthetic = sqlite3_column_int(s, 16);
 	return SQLITE_OK;
 }
 

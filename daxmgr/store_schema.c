@@ -157,7 +157,8 @@ static const char *const migrations[] = {
 	"  digest TEXT NOT NULL,"
 	"  at_us INTEGER NOT NULL,"
 	"  PRIMARY KEY (rule, key)"
-	") STRICT, WITHOUT ROWID;",
+	") STRICT, WITHOUT ROWID;"
+	"ALTER TABLE incidents ADD COLUMN synthetic INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

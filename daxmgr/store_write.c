@@ -175,6 +175,7 @@ static int write_incident(struct store *store, const struct store_item *item)
 	store_bind_number(&b, incident->capacity_after_bytes);
 	store_bind_name(&b, incident->held_port);
 	store_bind_text(&b, hold_cause(incident));
+	store_bind_number(&b, incident->synthetic);
 	return store_bind_run(&b);
 }
 

@@ -260,6 +260,7 @@ const char *worker_job_name(uint32_t kind)
 		[JOB_DETACH_PORT] = "detach-port",
 		[JOB_RESCAN_PORT] = "rescan-port",
 		[JOB_GUARD] = "guard",
+		[JOB_START_UNIT] = "start-unit",
 	};
 
 	return kind < JOB_KINDS ? names[kind] : "unknown-job";

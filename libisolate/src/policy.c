@@ -214,7 +214,8 @@ static enum iso_reply isolate(struct iso_engine *e, const struct iso_policy_acti
 {
 	if (aim->port == ISO_NONE) /* a region or VM has several, or shares one */
 		return ISO_REPLY_NO_SUCH_NAME;
-	if (!fault_isolate_by_policy(e, aim->port, action->record_ns ? action->record_ns : e->now_ns))
+	if (!fault_isolate_by_policy(e, aim->port,
+				     action->record_ns ? action->record_ns : e->now_ns))
 		return ISO_REPLY_ALREADY;
 	tell(e, action, aim);
 	return ISO_REPLY_DONE;

@@ -218,6 +218,7 @@ struct incident {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
 	bool held_flapping; /* by us, because it was lost too often */
+	bool synthetic; /* its first record was injected */
 	bool open;
 };
 
@@ -331,6 +332,7 @@ struct iso_engine {
 	char held_reason[ISO_TEXT_BYTES];
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
+	bool synthetic; /* the event of this step was injected */
 	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;

@@ -153,6 +153,7 @@ void world_store_incident(struct world *w, uint64_t id)
 	strcpy(saved[slot].unit, v.unit);
 	strcpy(saved[slot].held_port, v.held_port);
 	saved[slot].held_flapping = v.held_flapping;
+	saved[slot].synthetic = v.synthetic;
 	if (slot == w->stored.n_incidents)
 		w->stored.n_incidents++;
 }

@@ -108,15 +108,13 @@ Test(engine_policy, kill_of_a_vm)
 	uint32_t one = world_start_vm(w, "one", "low", WORLD_PART);
 	uint32_t two = world_start_vm(w, "two", "low", WORLD_PART);
 
-	cr_assert_eq(
-		world_reply(w, world_policy(w, ISO_ACTION_KILL, "two", ISO_NONE, ISO_NONE)),
-		ISO_REPLY_DONE);
+	cr_assert_eq(world_reply(w, world_policy(w, ISO_ACTION_KILL, "two", ISO_NONE, ISO_NONE)),
+		     ISO_REPLY_DONE);
 	world_run(w, WORLD_SECOND);
 	cr_assert(w->processes[one].running);
 	cr_assert_not(w->processes[two].running);
-	cr_assert_eq(
-		world_reply(w, world_policy(w, ISO_ACTION_KILL, "nobody", ISO_NONE, ISO_NONE)),
-		ISO_REPLY_NO_SUCH_NAME);
+	cr_assert_eq(world_reply(w, world_policy(w, ISO_ACTION_KILL, "nobody", ISO_NONE, ISO_NONE)),
+		     ISO_REPLY_NO_SUCH_NAME);
 	world_free(w);
 }
 

@@ -152,8 +152,8 @@ Test(rules, matching)
 	rule.severity = ISO_SEVERITY_ERROR;
 	rule.synthetic = ISO_SYNTHETIC_NO;
 	rule.n_fields = 2;
-	rule.fields[0] = (struct iso_comparison){
-		"descriptor", ISO_OPERATOR_HAS_BITS, "0x2", 2, true};
+	rule.fields[0] =
+		(struct iso_comparison){"descriptor", ISO_OPERATOR_HAS_BITS, "0x2", 2, true};
 	rule.fields[1] = (struct iso_comparison){"region", ISO_OPERATOR_LIKE, "region*", 0, false};
 	iso_rules_load(rules, &rule, 1);
 #define EXPLAINS(expected)                                                                         \
@@ -199,13 +199,13 @@ Test(rules, comparing)
 		uint64_t value;
 		bool holds;
 	} cases[] = {
-		{ISO_OPERATOR_EQUAL, 10, true},     {ISO_OPERATOR_EQUAL, 9, false},
-		{ISO_OPERATOR_NOT_EQUAL, 9, true},  {ISO_OPERATOR_NOT_EQUAL, 10, false},
-		{ISO_OPERATOR_LESS, 11, true},      {ISO_OPERATOR_LESS, 10, false},
-		{ISO_OPERATOR_AT_MOST, 10, true},   {ISO_OPERATOR_AT_MOST, 9, false},
-		{ISO_OPERATOR_MORE, 9, true},       {ISO_OPERATOR_MORE, 10, false},
-		{ISO_OPERATOR_AT_LEAST, 10, true},  {ISO_OPERATOR_AT_LEAST, 11, false},
-		{ISO_OPERATOR_HAS_BITS, 8, true},   {ISO_OPERATOR_HAS_BITS, 9, false},
+		{ISO_OPERATOR_EQUAL, 10, true},    {ISO_OPERATOR_EQUAL, 9, false},
+		{ISO_OPERATOR_NOT_EQUAL, 9, true}, {ISO_OPERATOR_NOT_EQUAL, 10, false},
+		{ISO_OPERATOR_LESS, 11, true},     {ISO_OPERATOR_LESS, 10, false},
+		{ISO_OPERATOR_AT_MOST, 10, true},  {ISO_OPERATOR_AT_MOST, 9, false},
+		{ISO_OPERATOR_MORE, 9, true},      {ISO_OPERATOR_MORE, 10, false},
+		{ISO_OPERATOR_AT_LEAST, 10, true}, {ISO_OPERATOR_AT_LEAST, 11, false},
+		{ISO_OPERATOR_HAS_BITS, 8, true},  {ISO_OPERATOR_HAS_BITS, 9, false},
 	};
 	struct iso_field field = {.name = "n", .text = "0xa", .number = 10, .has_number = true};
 	struct iso_record record = make_record(NOW);

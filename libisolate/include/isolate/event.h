@@ -63,6 +63,7 @@ struct iso_fault {
 	uint32_t region_kernel_id; /* ISO_UNIT_INSTANCE */
 	uint32_t kernel_id;
 	uint64_t record_ns; /* the kernel's own timestamp of the first record, boottime */
+	bool synthetic; /* a drill */
 	uint64_t uevent_seqnum; /* of the uevent that told; 0: another source. Older than
 				 * what was observed since: ignored, the name has a new owner */
 };
@@ -184,6 +185,7 @@ struct iso_restore_incident {
 	uint32_t n_killed, n_exited, n_records;
 	char held_port[ISO_PATH_BYTES]; /* kept away until RECOVER; empty: none */
 	bool held_flapping; /* because it was lost too often, not by an operator */
+	bool synthetic;
 	bool rebooted; /* it was open in another boot and ended with that: only counted */
 	bool open; /* false: only keeps the numbering going */
 };

@@ -174,6 +174,7 @@ struct iso_incident_view {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	const char *held_port; /* kept away until `recover`; empty: none */
 	bool held_flapping; /* because it was lost too often */
+	bool synthetic; /* a drill: nothing of it has happened to the hardware */
 	bool open;
 };
 
