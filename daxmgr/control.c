@@ -55,10 +55,9 @@ static int bind_methods(sd_varlink_server *server)
 		VARLINK_METHOD("ListIncidents"), control_list_incidents,
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
 		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
-		VARLINK_METHOD("ListSources"), control_list_sources,
-		VARLINK_METHOD("GetHealth"), control_get_health,
-		VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
-		control_adopt);
+		VARLINK_METHOD("ListSources"), control_list_sources, VARLINK_METHOD("GetHealth"),
+		control_get_health, VARLINK_METHOD("Reconcile"), control_reconcile,
+		VARLINK_METHOD("Adopt"), control_adopt);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,

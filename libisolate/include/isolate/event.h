@@ -34,16 +34,16 @@ enum iso_event_kind {
 	ISO_EVENT_RESTORE_INCIDENT,
 	ISO_EVENT_HOLD,           /* the leases are not known: hand nothing out until CONFIRM */
 	ISO_EVENT_CONFIRM,        /* operator: what is observed is all there is */
-	ISO_EVENT_HEALTH,         /* whether the host is well enough to make again what was lost */
+	ISO_EVENT_HEALTH, /* whether the host is well enough to make again what was lost */
 };
 
 enum iso_cause {
-	ISO_CAUSE_SURPRISE_DOWN,   /* AER: surprise down at a port */
-	ISO_CAUSE_FATAL_ERROR,     /* AER: another fatal uncorrectable error */
-	ISO_CAUSE_LINK_DOWN,       /* pci_hp_event LINK_DOWN or CARD_NOT_PRESENT */
-	ISO_CAUSE_DEVICE_GONE,     /* uevent or observation: the memdev left */
-	ISO_CAUSE_REGION_GONE,     /* observation: region or instance no longer works */
-	ISO_CAUSE_OPERATOR,        /* daxmgrctl isolate */
+	ISO_CAUSE_SURPRISE_DOWN, /* AER: surprise down at a port */
+	ISO_CAUSE_FATAL_ERROR, /* AER: another fatal uncorrectable error */
+	ISO_CAUSE_LINK_DOWN, /* pci_hp_event LINK_DOWN or CARD_NOT_PRESENT */
+	ISO_CAUSE_DEVICE_GONE, /* uevent or observation: the memdev left */
+	ISO_CAUSE_REGION_GONE, /* observation: region or instance no longer works */
+	ISO_CAUSE_OPERATOR, /* daxmgrctl isolate */
 	ISO_CAUSE_EVICTED, /* made way for a lower region in the decoder order, by policy */
 };
 
