@@ -258,6 +258,8 @@ static const char *error_of(uint32_t reply)
 		return VARLINK_ERROR("NotAdoptable");
 	case ISO_REPLY_ON_HOLD:
 		return VARLINK_ERROR("OnHold");
+	case ISO_REPLY_REFUSED:
+		return VARLINK_ERROR("Refused");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
 	case ISO_REPLY_ALREADY:

@@ -337,6 +337,8 @@ static uint64_t *request_of(struct iso_event *event)
 	case ISO_EVENT_ISOLATE:
 	case ISO_EVENT_RECOVER:
 		return &event->port.request;
+	case ISO_EVENT_ARM:
+		return &event->arm.request;
 	case ISO_EVENT_RECONCILE:
 		return &event->reconcile.request;
 	case ISO_EVENT_ADOPT:

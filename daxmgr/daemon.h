@@ -148,6 +148,7 @@ void resume_tell(const struct daemon *daemon, uint32_t lease, const char *name);
 /* save.c: what the engine believes, as rows */
 void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
+void save_port(struct daemon *daemon, uint32_t port);
 void save_incident(struct daemon *daemon, uint64_t id);
 void save_all(struct daemon *daemon);
 

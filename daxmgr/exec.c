@@ -151,6 +151,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_SAVE_INCIDENT:
 		save_incident(daemon, effect->incident);
 		break;
+	case ISO_EFFECT_SAVE_PORT:
+		save_port(daemon, effect->port);
+		break;
 	case ISO_EFFECT_INTENT:
 		exec_intent(daemon, effect);
 		break;
@@ -169,6 +172,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_REMOVE:
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
+	case ISO_EFFECT_FORCE_LINK_DOWN:
+	case ISO_EFFECT_CLEAR_ISOLATION:
+	case ISO_EFFECT_ARM_PORT:
 		exec_job(daemon, effect);
 		break;
 	case ISO_EFFECT_KILL:

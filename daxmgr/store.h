@@ -166,6 +166,11 @@ int store_load_leases(struct store *store,
 		      int (*each)(void *userdata, const struct iso_restore_lease *lease,
 				  bool same_boot),
 		      void *userdata);
+/* What operators asked of ports. */
+int store_load_ports(struct store *store,
+		     int (*each)(void *userdata, const struct iso_restore_port *port,
+				 bool same_boot),
+		     void *userdata);
 /* Incidents that were open. */
 int store_load_incidents(struct store *store,
 			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
@@ -248,6 +253,7 @@ int store_save_lease(struct store *store, const struct iso_restore_lease *lease,
 int store_end_lease(struct store *store, const char *name, uint64_t token);
 int store_save_region(struct store *store, const struct iso_restore_region *region, uint64_t token);
 int store_forget_region(struct store *store, const char *name, uint64_t token);
+int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token);
 int store_save_incident(struct store *store, const struct store_incident *incident);
 int store_save_note(struct store *store, const struct store_note *note);
 /*

@@ -141,6 +141,17 @@ static const char *const migrations[] = {
 	"UPDATE incidents SET hold_cause = 'operator' WHERE held_port IS NOT NULL;"
 	"ALTER TABLE leases ADD COLUMN pins TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE leases ADD COLUMN evidence TEXT NOT NULL DEFAULT '';",
+
+	/* What an operator asked of a port: whether it is to be armed, and whether it is kept away. */
+	"CREATE TABLE ports ("
+	"  path TEXT PRIMARY KEY,"
+	"  wish TEXT NOT NULL,"
+	"  timeout_code INTEGER,"
+	"  held INTEGER NOT NULL,"
+	"  flapping INTEGER NOT NULL,"
+	"  boot_id TEXT NOT NULL,"
+	"  saved_us INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

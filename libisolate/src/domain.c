@@ -116,6 +116,9 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 			region->definition.name);
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
+	case ISO_WAIT_ISOLATION: /* judge_isolation() says of which port */
+		judge(v, ISO_DOMAIN_RECOVERING, "a root port is being armed or cleared");
+		break;
 	case ISO_WAIT_FLAPPING: /* judge_held() says what to do about it */
 	case ISO_WAIT_HEALTH: /* said already */
 		break;
@@ -300,6 +303,15 @@ static void judge_held(const struct iso_engine *e, uint32_t p, struct verdict *v
 	judge(v, ISO_DOMAIN_QUARANTINED, reason);
 }
 
+static void judge_isolation(const struct iso_engine *e, uint32_t p, struct verdict *v)
+{
+	char reason[ISO_TEXT_BYTES];
+
+	isolation_judge_text(e, p, reason, sizeof(reason));
+	judge(v, e->ports[p].isolation.given_up ? ISO_DOMAIN_QUARANTINED : ISO_DOMAIN_RECOVERING,
+	      reason);
+}
+
 static bool is_domain(const struct iso_engine *e, uint32_t d)
 {
 	return d < e->n_ports && e->ports[d].kind == ISO_PORT_ROOT && e->ports[d].domain == d;
@@ -317,9 +329,14 @@ static void judge_all(struct iso_engine *e)
 		judge_region(e, i, &e->verdicts[d]);
 		judge_stuck(e, &e->regions[i], &e->verdicts[d]);
 	}
-	for (i = 0; i < e->n_ports; i++)
-		if (e->ports[i].held && is_domain(e, e->ports[i].domain))
+	for (i = 0; i < e->n_ports; i++) {
+		if (!is_domain(e, e->ports[i].domain))
+			continue;
+		if (e->ports[i].held)
 			judge_held(e, i, &e->verdicts[e->ports[i].domain]);
+		if (e->ports[i].isolation.since_ns)
+			judge_isolation(e, i, &e->verdicts[e->ports[i].domain]);
+	}
 	for (i = 0; i < e->n_incidents; i++) {
 		struct incident *incident = &e->incidents[i];
 

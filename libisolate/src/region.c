@@ -294,7 +294,7 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 
 	if (region->n_instances || region->n_operations || region->unobserved ||
 	    region_decoders_busy(e, r) || region_legs_settling(e, region) ||
-	    waits_for_rescan(e, region))
+	    waits_for_rescan(e, region) || isolation_holds_region(e, region))
 		return;
 	if (region->state == ISO_REGION_LOST && host_health_holds(e, region))
 		return;
@@ -500,6 +500,7 @@ static void region_created(struct iso_engine *e, uint32_t r,
 		return;
 	}
 	region->epoch++;
+	region->began_ns = e->now_ns;
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;
 	region->has_hpa = true;

@@ -54,6 +54,8 @@ static enum iso_region_wait memdev_wait(struct iso_engine *e, uint32_t m)
 	held = held_port(e, memdev->port);
 	if (held != ISO_NONE)
 		return e->ports[held].flapping ? ISO_WAIT_FLAPPING : ISO_WAIT_OPERATOR;
+	if (isolation_holds_port(e, memdev->port))
+		return ISO_WAIT_ISOLATION;
 	if (!memdev->present || memdev->duplicate_serial)
 		return ISO_WAIT_MEMDEV;
 	if (memdev->settling_until_ns > e->now_ns) {

@@ -125,6 +125,16 @@ struct world_task {
 	struct iso_event event; /* EVENT */
 };
 
+/* Of a root port: its registers, and what happens behind them. */
+struct world_isolation {
+	uint32_t capability; /* 0: it has none */
+	uint32_t control, status;
+	uint32_t obstacles; /* of the host, as the daemon tells them */
+	uint64_t busy_until_ns;
+	bool link_was_down; /* since it isolated */
+	bool never_ends; /* RP Busy */
+};
+
 /* What can go wrong with one effect. */
 enum world_spoil_kind {
 	WORLD_SPOIL_NONE,
@@ -171,7 +181,8 @@ struct world_stored {
 	struct iso_restore_lease leases[WORLD_LEASES];
 	struct iso_restore_region regions[WORLD_OBJECTS];
 	struct iso_restore_incident incidents[16];
-	uint32_t n_leases, n_regions, n_incidents;
+	struct iso_restore_port ports[WORLD_PORTS];
+	uint32_t n_leases, n_regions, n_incidents, n_ports;
 };
 
 struct world {
@@ -188,6 +199,7 @@ struct world {
 	struct iso_observed_memdev seen_memdevs[WORLD_MEMDEVS];
 	struct iso_observed_window windows[WORLD_WINDOWS];
 	struct world_memdev memdevs[WORLD_MEMDEVS];
+	struct world_isolation isolation[WORLD_PORTS];
 	struct world_decoders bridge_decoders[WORLD_BRIDGES], switch_decoders[WORLD_PORTS];
 	struct world_object objects[WORLD_OBJECTS];
 	struct world_dax dax[WORLD_DAX];
@@ -322,6 +334,7 @@ void world_store_intent(struct world *w, const struct iso_effect *effect,
 void world_store_done(struct world *w, const struct iso_effect *effect);
 void world_store_lease(struct world *w, const struct iso_effect *effect);
 void world_store_region(struct world *w, const struct iso_effect *effect);
+void world_store_port(struct world *w, uint32_t port);
 void world_store_incident(struct world *w, uint64_t id);
 /* The engine dies and is built again from what the store holds; processes live on. */
 void world_restart(struct world *w);
@@ -389,6 +402,16 @@ int kernel_on_lease(struct world *w, const struct iso_effect *effect, struct iso
 uint32_t kernel_mappers(const struct world *w, struct iso_observed_mapper *mappers, uint32_t room);
 uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *view);
 uint32_t kernel_foreign_region(struct world *w, uint32_t window, uint64_t units);
+
+/* world_isolation.c: root ports that isolate */
+void world_offer_isolation(struct world *w, uint32_t port, bool link_down);
+void world_tell_isolation(struct world *w, uint32_t port);
+void world_tell_isolations(struct world *w);
+bool world_isolate(struct world *w, uint32_t port);
+void kernel_link_down(struct world *w, uint32_t port);
+int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32_t port,
+			struct iso_completion *ret);
+void kernel_check_isolated(struct world *w, uint64_t serial);
 
 /* What both the source of faults and the kernel tell. */
 void world_fault_port(struct world *w, uint32_t port, enum iso_cause cause);

@@ -145,7 +145,7 @@ Test(store_query, every_cause_and_every_note_comes_back)
 	fixture_setup(&f);
 	fixture_open(&f, BOOT);
 	fixture_start(&f);
-	for (; incident.cause <= ISO_CAUSE_EVICTED; incident.cause++, incident.id++) {
+	for (; incident.cause <= ISO_CAUSE_ISOLATED; incident.cause++, incident.id++) {
 		store_save_incident(f.store, &incident);
 		answer.came = false;
 		store_query_incidents(f.store, incident.id, 1, on_answer, &answer);
