@@ -409,7 +409,6 @@ bool world_isolate(struct world *w, uint32_t port);
 void kernel_link_down(struct world *w, uint32_t port);
 int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32_t port,
 			struct iso_completion *ret);
-void kernel_check_isolated(struct world *w, uint64_t serial);
 
 /* What both the source of faults and the kernel tell. */
 void world_fault_port(struct world *w, uint32_t port, enum iso_cause cause);
