@@ -286,7 +286,8 @@ enum config_result config_section(struct config *config, const char *section,
 	const char *name = region_name(section);
 
 	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
-	    !strcmp(section, "Pins") || !strcmp(section, "Lease"))
+	    !strcmp(section, "Pins") || !strcmp(section, "Lease") ||
+	    !strcmp(section, "Isolation"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
@@ -309,6 +310,8 @@ enum config_result config_set(struct config *config, const char *section, const 
 		return set_pins(config, key, value, reason);
 	if (!strcmp(section, "Lease"))
 		return set_lease(config, key, value, reason);
+	if (!strcmp(section, "Isolation"))
+		return config_set_isolation(&config->isolation, key, value, reason);
 	return set_region(config, region_name(section), key, value, reason);
 }
 

@@ -56,7 +56,9 @@ static int bind_methods(sd_varlink_server *server)
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
 		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
 		VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
-		control_adopt);
+		control_adopt, VARLINK_METHOD("ListPorts"), control_list_ports,
+		VARLINK_METHOD("ArmPort"), control_arm_port, VARLINK_METHOD("DisarmPort"),
+		control_disarm_port);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,

@@ -230,6 +230,9 @@ static int start(struct daemon *daemon, const char *root)
 	r = submit_guard(daemon);
 	if (r < 0)
 		return r;
+	r = isolation_watch_new(daemon, &daemon->isolation);
+	if (r < 0)
+		return r;
 	/* Ears first: what happens while the rest is restored waits in the socket and the ring. */
 	sources_open(daemon);
 	r = restore_all(daemon);
@@ -276,6 +279,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 		return NULL;
 	daemon->control = control_free(daemon->control);
 	sources_close(daemon);
+	daemon->isolation = isolation_watch_free(daemon->isolation);
 	daemon->workers = worker_pool_free(daemon->workers);
 	daemon->store = store_free(daemon->store);
 	daemon->vms = vms_free(daemon->vms);

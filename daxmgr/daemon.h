@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "isolation_watch.h"
 #include "source/trace.h"
 #include "source/uevent.h"
 #include "store.h"
@@ -31,6 +32,7 @@ enum daemon_lane {
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
 	LANE_OBSERVE = 8192,
+	LANE_ISOLATION,      /* root ports' registers are looked for */
 	LANE_INSPECT,        /* of everybody: a slow walk */
 };
 
@@ -75,6 +77,7 @@ struct daemon {
 	struct worker_pool *workers;
 	struct trace *trace;
 	struct uevent_reader *uevents;
+	struct isolation_watch *isolation; /* NULL: [Isolation] Mode=off */
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;

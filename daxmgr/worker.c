@@ -50,10 +50,13 @@ static void worker_job_fail(struct worker_pool *pool, struct worker_job *job, in
 			    const char *format, ...)
 {
 	struct job_reply reply = {
+		.kind = job->request.kind,
 		.completion = {.operation = job->request.id, .result = error},
 	};
 	va_list arguments;
 
+	if (job->request.kind == JOB_ISOLATION_FIND)
+		reply.isolation.port = job->request.isolation.port;
 	if (job->since_ns)
 		reply.elapsed_ns = worker_now_ns() - job->since_ns;
 	va_start(arguments, format);
@@ -333,7 +336,8 @@ int worker_on_exit(sd_event_source *source, int fd, uint32_t events, void *userd
 static bool worker_job_only_looks(const struct worker_job *job)
 {
 	return job->request.kind == JOB_OBSERVE || job->request.kind == JOB_VERIFY ||
-	       job->request.kind == JOB_INSPECT;
+	       job->request.kind == JOB_INSPECT || job->request.kind == JOB_ISOLATION_FIND ||
+	       job->request.kind == JOB_ISOLATION_HOST;
 }
 
 static uint64_t worker_deadline(const struct worker *worker)

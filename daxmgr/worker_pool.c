@@ -260,6 +260,11 @@ const char *worker_job_name(uint32_t kind)
 		[JOB_DETACH_PORT] = "detach-port",
 		[JOB_RESCAN_PORT] = "rescan-port",
 		[JOB_GUARD] = "guard",
+		[JOB_FORCE_LINK_DOWN] = "force-link-down",
+		[JOB_CLEAR_ISOLATION] = "clear-isolation",
+		[JOB_ARM_PORT] = "arm-port",
+		[JOB_ISOLATION_FIND] = "isolation-find",
+		[JOB_ISOLATION_HOST] = "isolation-host",
 	};
 
 	return kind < JOB_KINDS ? names[kind] : "unknown-job";

@@ -55,7 +55,9 @@ void world_tell_isolations(struct world *w)
 	for (p = 0; p < w->n_ports && w->life == life; p++) {
 		i = iso_port_find(w->engine, w->ports[p].path);
 		if (w->ports[p].kind == ISO_PORT_ROOT && iso_port_get(w->engine, i, &view) &&
-		    view.present && view.isolation.source == ISO_ISOLATION_UNKNOWN)
+		    view.present &&
+		    (view.isolation.source == ISO_ISOLATION_UNKNOWN ||
+		     (view.isolation.status ^ w->isolation[p].status) & ISO_ISOLATION_STATUS))
 			world_tell_isolation(w, p);
 	}
 }
@@ -90,6 +92,8 @@ bool world_isolate(struct world *w, uint32_t port)
 	world_tell_isolation(w, port);
 	if (w->life == life)
 		world_check_blast(w, port);
+	if (w->life == life && is->control & ISO_ISOLATION_LINK_DOWN && !w->no_uevents)
+		world_fault_port(w, port, ISO_CAUSE_LINK_DOWN);
 	return true;
 }
 
