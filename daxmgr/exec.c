@@ -159,6 +159,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_SAVE_PORT:
 		save_port(daemon, effect->port);
 		break;
+	case ISO_EFFECT_SAVE_FENCE:
+		save_fence(daemon, effect->fence);
+		break;
 	case ISO_EFFECT_INTENT:
 		exec_intent(daemon, effect);
 		break;
@@ -256,6 +259,12 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 
 	if (reply->kind == JOB_ISOLATION_FIND || reply->kind == JOB_ISOLATION_HOST) {
 		isolation_watch_found(daemon->isolation, reply, snapshot_fd);
+		return;
+	}
+	if (!reply->completion.operation && sources_job_done(daemon, reply, snapshot_fd))
+		return;
+	if (reply->kind == JOB_START_UNIT) {
+		policy_unit_done(daemon->policy, reply);
 		return;
 	}
 	if (!reply->completion.operation) { /* the guard: the daemon's own, not the engine's */

@@ -265,6 +265,11 @@ const char *worker_job_name(uint32_t kind)
 		[JOB_ARM_PORT] = "arm-port",
 		[JOB_ISOLATION_FIND] = "isolation-find",
 		[JOB_ISOLATION_HOST] = "isolation-host",
+		[JOB_AER_COUNTERS] = "aer-counters",
+		[JOB_DEVICE_HEALTH] = "device-health",
+		[JOB_LAST_BOOT] = "last-boot",
+		[JOB_QMP_CONNECT] = "qmp-connect",
+		[JOB_START_UNIT] = "start-unit",
 	};
 
 	return kind < JOB_KINDS ? names[kind] : "unknown-job";

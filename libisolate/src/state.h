@@ -119,6 +119,7 @@ struct region {
 	bool doubted;           /* live, but the kernel gave its number to another one since */
 	bool refill_failed;     /* since it was lost: the object has to go */
 	bool locked;            /* firmware holds its decoders */
+	bool despite_health; /* an operator wants it made although the host is not well */
 	bool evict;             /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
 	bool over_hole;         /* live, but decoders below it were given up out of order */
@@ -242,6 +243,7 @@ struct incident {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
 	bool held_flapping; /* by us, because it was lost too often */
+	bool synthetic; /* its first record was injected */
 	bool open;
 };
 
@@ -304,6 +306,7 @@ struct iso_engine {
 	struct lease *leases;
 	struct operation *operations;
 	struct incident *incidents;
+	struct fence *fences;
 	struct domain *domains; /* indexed by the domain's first root port */
 	struct verdict *verdicts; /* scratch: the same */
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
@@ -322,6 +325,8 @@ struct iso_engine {
 	uint32_t free_instances, free_operations;
 	uint32_t free_lease; /* list through next_dirty */
 	uint32_t n_incidents;
+	uint32_t n_fences; /* that stand */
+	uint32_t fences_room;
 
 	uint64_t now_ns;
 	uint64_t wake_at_ns;
@@ -350,8 +355,11 @@ struct iso_engine {
 	uint64_t store_probe; /* the operation whose intent tries it now; 0: none */
 	char store_reason[ISO_TEXT_BYTES];
 	char held_reason[ISO_TEXT_BYTES];
+	char unwell_reason[ISO_TEXT_BYTES];
+	bool unwell; /* the host: nothing is made again by itself */
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
+	bool synthetic; /* the event of this step was injected */
 	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
@@ -372,6 +380,7 @@ struct iso_engine {
 /* engine.c */
 void engine_arm(struct iso_engine *e, uint64_t at_ns);
 void engine_observe(struct iso_engine *e);
+void engine_place(struct iso_engine *e, void *memory);
 
 /* emit.c: the only place where effects are made */
 struct iso_effect *emit(struct iso_engine *e, uint32_t kind);
@@ -491,6 +500,11 @@ void flap_forget(struct iso_engine *e, uint32_t port);
 
 /* evict.c: who stands above in the decoder order makes way, by policy */
 void evict_advance(struct iso_engine *e);
+
+/* host_health.c: whether what was lost is made again by itself */
+bool host_health_holds(const struct iso_engine *e, const struct region *region);
+bool host_health_is_waited_for(const struct iso_engine *e, const struct region *region);
+void host_health_take(struct iso_engine *e, bool host_ok, const char *why);
 
 /* hold.c: why nothing is handed out, beside fences and capacity */
 bool hold_intents(struct iso_engine *e);

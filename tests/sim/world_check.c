@@ -120,8 +120,18 @@ static void check_fence(struct world *w, uint32_t instance)
 		world_break(w, "an instance is carved in a region that is not live");
 }
 
+/* On a host that is not well nothing is begun but what an operator asked for. */
+static void check_health(struct world *w, const struct iso_effect *effect)
+{
+	if (w->unwell && !w->despite)
+		world_break(w, "%s on a host that is not well", iso_effect_name(effect->intent));
+}
+
 static void check_intended(struct world *w, const struct iso_effect *effect)
 {
+	if (effect->intent == ISO_EFFECT_CREATE_REGION ||
+	    effect->intent == ISO_EFFECT_REFILL_REGION)
+		check_health(w, effect);
 	if (effect->intent == ISO_EFFECT_CREATE_REGION ||
 	    effect->intent == ISO_EFFECT_REFILL_REGION)
 		check_legs(w, effect->region, iso_effect_name(effect->intent));
