@@ -340,7 +340,8 @@ enum config_result config_section(struct config *config, const char *section,
 
 	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
 	    !strcmp(section, "Pins") || !strcmp(section, "Lease") || !strcmp(section, "Policy") ||
-	    !strcmp(section, "Inject") || !strcmp(section, "Sources"))
+	    !strcmp(section, "Inject") || !strcmp(section, "Sources") ||
+	    !strcmp(section, "Isolation"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
@@ -363,6 +364,8 @@ enum config_result config_set(struct config *config, const char *section, const 
 		return set_pins(config, key, value, reason);
 	if (!strcmp(section, "Lease"))
 		return set_lease(config, key, value, reason);
+	if (!strcmp(section, "Isolation"))
+		return config_set_isolation(&config->isolation, key, value, reason);
 	if (!strcmp(section, "Sources"))
 		return set_sources(config, key, value, reason);
 	if (!strcmp(section, "Policy"))

@@ -61,7 +61,9 @@ static int bind_methods(sd_varlink_server *server)
 		control_adopt, VARLINK_METHOD("ListRules"), control_list_rules,
 		VARLINK_METHOD("ReloadPolicy"), control_reload_policy,
 		VARLINK_METHOD("ExplainRecord"), control_explain_record, VARLINK_METHOD("Inject"),
-		control_inject);
+		control_inject, VARLINK_METHOD("ListPorts"), control_list_ports,
+		VARLINK_METHOD("ArmPort"), control_arm_port, VARLINK_METHOD("DisarmPort"),
+		control_disarm_port);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,

@@ -155,6 +155,9 @@ int control_attach(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, v
 int control_release(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_leases(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_what_if(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_list_ports(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_arm_port(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_disarm_port(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_isolate(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_recover(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_confirm(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);

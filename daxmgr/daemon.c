@@ -234,6 +234,9 @@ static int start(struct daemon *daemon, const char *root)
 	r = submit_guard(daemon);
 	if (r < 0)
 		return r;
+	r = isolation_watch_new(daemon, &daemon->isolation);
+	if (r < 0)
+		return r;
 	r = policy_new(daemon, &daemon->policy);
 	if (r < 0)
 		return r;
@@ -284,6 +287,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 		return NULL;
 	daemon->control = control_free(daemon->control);
 	sources_close(daemon);
+	daemon->isolation = isolation_watch_free(daemon->isolation);
 	daemon->workers = worker_pool_free(daemon->workers);
 	daemon->policy = policy_free(daemon->policy);
 	daemon->store = store_free(daemon->store);

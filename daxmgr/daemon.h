@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "isolation_watch.h"
 #include "policy.h"
 #include "source_state.h"
 #include "source/trace.h"
@@ -35,6 +36,7 @@ enum daemon_lane {
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
 	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
 	LANE_OBSERVE = 8192,
+	LANE_ISOLATION, /* root ports' registers are looked for */
 	LANE_INSPECT, /* of everybody: a slow walk */
 };
 
@@ -79,6 +81,7 @@ struct daemon {
 	struct worker_pool *workers;
 	struct trace *trace;
 	struct uevent_reader *uevents;
+	struct isolation_watch *isolation; /* NULL: [Isolation] Mode=off */
 	struct source_table sources;
 	struct kernel_log_source *kernel_log; /* NULL: off or missing */
 	struct polled_sources *polled;

@@ -120,7 +120,12 @@ static void exec_job(struct daemon *daemon, const struct iso_effect *effect)
 {
 	struct job_request request;
 	uint32_t lane = job_build(daemon->engine, effect, &request);
+	struct iso_port_view port;
 	int r;
+
+	if (effect->port != ISO_NONE && request.kind != JOB_DETACH_PORT &&
+	    request.kind != JOB_RESCAN_PORT && iso_port_get(daemon->engine, effect->port, &port))
+		isolation_stand_in(daemon, port.path, &request.isolation);
 
 	if (effect->kind == ISO_EFFECT_OBSERVE) {
 		daemon->look = effect->operation;
@@ -227,6 +232,7 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 	if (is_last)
 		resume_stopped(daemon, looked_ns);
 	daemon->ready = true;
+	isolation_watch_ports(daemon->isolation);
 	snapshot_file_close(&file);
 }
 
@@ -251,6 +257,10 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 {
 	struct iso_event event = {.kind = ISO_EVENT_COMPLETION, .completion = reply->completion};
 
+	if (reply->kind == JOB_ISOLATION_FIND || reply->kind == JOB_ISOLATION_HOST) {
+		isolation_watch_found(daemon->isolation, reply, snapshot_fd);
+		return;
+	}
 	if (!reply->completion.operation && sources_job_done(daemon, reply, snapshot_fd))
 		return;
 	if (reply->kind == JOB_START_UNIT) {

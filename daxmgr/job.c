@@ -11,6 +11,7 @@
 #include "port/guard.h"
 #include "port/inspect.h"
 #include "port/instance.h"
+#include "port/isolation.h"
 #include "port/mappers.h"
 #include "port/memdev.h"
 #include "port/node.h"
@@ -173,6 +174,12 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return pci_detach(port, request->port);
 	case JOB_RESCAN_PORT:
 		return job_rescan(port, request->port);
+	case JOB_FORCE_LINK_DOWN:
+		return isolation_force_link_down(port, &request->isolation);
+	case JOB_CLEAR_ISOLATION:
+		return isolation_clear(port, &request->isolation);
+	case JOB_ARM_PORT:
+		return isolation_arm(port, &request->isolation);
 	case JOB_GUARD:
 		return guard_repair(port);
 	case JOB_AER_COUNTERS:
@@ -182,6 +189,8 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return job_read(port, request, ret_snapshot_fd);
 	case JOB_START_UNIT:
 		return start_unit(port, request->unit);
+	case JOB_ISOLATION_FIND:
+	case JOB_ISOLATION_HOST:
 	case JOB_KINDS:
 		break;
 	}
@@ -201,8 +210,15 @@ void job_run(const char *root, const struct job_request *request, struct job_rep
 	int fd = -1, error;
 
 	error = job_check(&port, request);
-	if (!error)
+	if (!error && request->kind == JOB_ISOLATION_FIND)
+		error = isolation_find(&port, &request->isolation, &reply.isolation, &fd);
+	else if (!error && request->kind == JOB_ISOLATION_HOST)
+		error = isolation_host(&port, request->isolation.cpu_recovers,
+				       &reply.isolation.obstacles);
+	else if (!error)
 		error = job_dispatch(&port, request, &fd);
+	reply.isolation.port = request->kind == JOB_ISOLATION_FIND ? request->isolation.port
+								   : reply.isolation.port;
 	if (error)
 		port_fail(&port, error, "%s", strerror(-error));
 	reply.completion.result = error;

@@ -129,6 +129,18 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		if (iso_port_get(engine, effect->port, &port))
 			ret->port = port.address;
 		return LANE_CHANGE + effect->lane;
+	case ISO_EFFECT_FORCE_LINK_DOWN:
+	case ISO_EFFECT_CLEAR_ISOLATION:
+	case ISO_EFFECT_ARM_PORT:
+		ret->kind = effect->kind == ISO_EFFECT_FORCE_LINK_DOWN   ? JOB_FORCE_LINK_DOWN
+			    : effect->kind == ISO_EFFECT_CLEAR_ISOLATION ? JOB_CLEAR_ISOLATION
+									 : JOB_ARM_PORT;
+		if (iso_port_get(engine, effect->port, &port)) {
+			ret->isolation.port = port.address;
+			ret->isolation.arm = port.arm_wanted;
+			ret->isolation.range = port.arm_range;
+		}
+		return LANE_CHANGE + effect->lane;
 	default:
 		return LANE_OBSERVE;
 	}

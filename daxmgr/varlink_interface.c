@@ -40,6 +40,7 @@ SD_VARLINK_DEFINE_INTERFACE(
 	SD_VARLINK_INTERFACE_COMMENT(
 		"Manages CXL memory that may isolate: regions, leases of virtual machines, incidents"),
 	TYPE(HostBridge, "A CXL host bridge"), TYPE(Port, "A root port or a port of a switch"),
+	TYPE(RootPort, "A root port and its isolation capability"),
 	TYPE(Memdev, "A memory device"), TYPE(Region, "A region as it shall be and as it is"),
 	TYPE(Instance, "One device-dax character device"), TYPE(PartWish, "Memory asked for"),
 	TYPE(Part, "Memory of a lease"),
@@ -86,6 +87,9 @@ SD_VARLINK_DEFINE_INTERFACE(
 	METHOD(ExplainRecord, "What each rule makes of a record, and why"),
 	METHOD(Inject, "Injects a record, marked synthetic, or says what would come of it"),
 	METHOD(Reconcile, "Looks at the host now and says what is not as it was believed to be"),
+	METHOD(ListPorts, "Root ports and their isolation capability"),
+	METHOD(ArmPort, "Enables isolation on a root port, as soon as nothing uses it"),
+	METHOD(DisarmPort, "Disables isolation on a root port, as soon as nothing uses it"),
 	ERROR(NotReady, "The first observation has not ended: try again"),
 	ERROR(NoSuchName, "No lease or region has that name"),
 	ERROR(NoSuchUnit, "No port or memory device is called that"),

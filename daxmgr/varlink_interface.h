@@ -17,6 +17,7 @@ extern const sd_varlink_interface vl_interface_org_daxmgr_Manager;
 
 extern const sd_varlink_symbol vl_type_HostBridge;
 extern const sd_varlink_symbol vl_type_Port;
+extern const sd_varlink_symbol vl_type_RootPort;
 extern const sd_varlink_symbol vl_type_Memdev;
 extern const sd_varlink_symbol vl_type_Region;
 extern const sd_varlink_symbol vl_type_Instance;
@@ -60,6 +61,9 @@ extern const sd_varlink_symbol vl_method_ListSources;
 extern const sd_varlink_symbol vl_method_GetHealth;
 extern const sd_varlink_symbol vl_method_Reconcile;
 extern const sd_varlink_symbol vl_method_Adopt;
+extern const sd_varlink_symbol vl_method_ListPorts;
+extern const sd_varlink_symbol vl_method_ArmPort;
+extern const sd_varlink_symbol vl_method_DisarmPort;
 extern const sd_varlink_symbol vl_method_ListRules;
 extern const sd_varlink_symbol vl_method_ReloadPolicy;
 extern const sd_varlink_symbol vl_method_ExplainRecord;

@@ -31,6 +31,27 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	FIELD(flapping, BOOL));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
+	RootPort, FIELD(path, STRING), MAYBE(address, STRING), FIELD(present, BOOL),
+	COMMENT("How its registers are reached: unknown, not-offered, locked-down, failed, registers, stand-in (another function that configuration names for it), sysfs"),
+	FIELD(source, STRING), COMMENT("It has isolation of CXL.mem"), FIELD(offered, BOOL),
+	COMMENT("It can take its link down when it isolates; else that has to be forced"),
+	FIELD(linkDownOffered, BOOL), COMMENT("Timeouts it offers, e.g. 1ms-10ms"),
+	LIST(ranges, STRING), COMMENT("Isolation is enabled"), FIELD(armed, BOOL),
+	COMMENT("The timeout that is set"), MAYBE(range, STRING),
+	COMMENT("By configuration or by an operator"), FIELD(wanted, BOOL),
+	COMMENT("An operator's own: default, armed, disarmed"), FIELD(wish, STRING),
+	COMMENT("The timeout it shall have"), FIELD(wantedRange, STRING), FIELD(isolated, BOOL),
+	COMMENT("Since when, CLOCK_BOOTTIME"), MAYBE(isolatedNs, INT),
+	COMMENT("Its link was seen down since it isolated"), FIELD(linkWasDown, BOOL),
+	COMMENT("RP Busy"), FIELD(busy, BOOL), COMMENT("The words of its registers"),
+	MAYBE(capability, INT), MAYBE(control, INT), MAYBE(status, INT),
+	COMMENT("Nothing uses memory behind it: it can be armed at once"), FIELD(quiesced, BOOL),
+	COMMENT("A region that uses it"), MAYBE(usedBy, STRING),
+	COMMENT("What forbids to arm it, as words: unknown, not-offered, lockdown, access, isolated, system-ram, consent, pinning, cpu, cpu-unknown, panic-on-oops, panic-on-warn, machine-check, range, timeout, host-unknown"),
+	LIST(obstacles, STRING), COMMENT("The same for people"), LIST(reasons, STRING),
+	COMMENT("What went wrong last"), MAYBE(reason, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Memdev, FIELD(path, STRING), COMMENT("Kernel name memN; changes at re-plug"),
 	MAYBE(name, STRING), COMMENT("Serial number, e.g. 0x10"), FIELD(serial, STRING),
 	MAYBE(address, STRING), COMMENT("Path of the port right above"), MAYBE(port, STRING),
@@ -44,7 +65,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Region, FIELD(name, STRING), COMMENT("absent, creating, live, lost, clearing, quarantined"),
 	FIELD(state, STRING),
-	COMMENT("What an absent region waits for: observation, memdev, settling, decoder-order, operator, retry, other-region, window, too-small, locked, flapping; absent when for nothing"),
+	COMMENT("What an absent region waits for: observation, memdev, settling, decoder-order, operator, retry, other-region, window, too-small, locked, flapping, isolation; absent when for nothing"),
 	MAYBE(wait, STRING), COMMENT("Last failure, or why it is quarantined"),
 	MAYBE(reason, STRING), COMMENT("Isolation domain it belongs to"), MAYBE(domain, STRING),
 	FIELD(ways, INT), COMMENT("Interleave granularity asked for in bytes; 0: the window's"),

@@ -50,10 +50,13 @@ static void worker_job_fail(struct worker_pool *pool, struct worker_job *job, in
 			    const char *format, ...)
 {
 	struct job_reply reply = {
+		.kind = job->request.kind,
 		.completion = {.operation = job->request.id, .result = error},
 	};
 	va_list arguments;
 
+	if (job->request.kind == JOB_ISOLATION_FIND)
+		reply.isolation.port = job->request.isolation.port;
 	if (job->since_ns)
 		reply.elapsed_ns = worker_now_ns() - job->since_ns;
 	va_start(arguments, format);
@@ -340,6 +343,8 @@ static bool worker_job_only_looks(const struct worker_job *job)
 	case JOB_DEVICE_HEALTH:
 	case JOB_LAST_BOOT:
 	case JOB_QMP_CONNECT:
+	case JOB_ISOLATION_FIND:
+	case JOB_ISOLATION_HOST:
 		return true;
 	default:
 		return false;

@@ -137,8 +137,8 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 	uint32_t i;
 
 	mark_memdevs(e, cause, unbinds);
-	if (cause == ISO_CAUSE_SURPRISE_DOWN || cause == ISO_CAUSE_LINK_DOWN ||
-	    cause == ISO_CAUSE_DEVICE_GONE)
+	/* A device that has gone proves nothing: somebody may have removed its function only. */
+	if (cause == ISO_CAUSE_SURPRISE_DOWN || cause == ISO_CAUSE_LINK_DOWN)
 		isolation_link_down(e, port);
 	engine_observe(e);
 	e->regions_dirty = true;

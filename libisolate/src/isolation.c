@@ -33,8 +33,10 @@ void isolation_begin(struct iso_engine *e, uint32_t p)
 	if (is->since_ns)
 		return;
 	is->since_ns = e->now_ns;
+	/* The kernel may tell of the link that the port takes down before its status is read. */
 	is->link_down = (is->seen.status & ISO_ISOLATION_BY_LINK) ||
-			(is->down_ns && e->now_ns - is->down_ns <= e->policy.settle_ns);
+			((is->seen.control & ISO_ISOLATION_LINK_DOWN) && is->down_ns &&
+			 e->now_ns - is->down_ns <= e->policy.settle_ns);
 	is->failures = is->arm_failures = 0;
 	is->retry_at_ns = 0;
 	is->given_up = false;

@@ -417,7 +417,6 @@ bool world_isolate(struct world *w, uint32_t port);
 void kernel_link_down(struct world *w, uint32_t port);
 int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32_t port,
 			struct iso_completion *ret);
-void kernel_check_isolated(struct world *w, uint64_t serial);
 /* world_policy.c: a rule of policy fires, about a VM (may be NULL), else a memdev (may be ISO_NONE), else a port. */
 uint64_t world_policy(struct world *w, enum iso_action action, const char *vm, uint32_t memdev,
 		      uint32_t port);
