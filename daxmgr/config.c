@@ -24,6 +24,7 @@ void config_init(struct config *ret)
 	*ret = (struct config){
 		.socket_path = "/run/daxmgr/org.daxmgr.Manager",
 		.state_directory = "/var/lib/daxmgr",
+		.policy_directory = "/etc/daxmgr/policy.d",
 		.trace_buffer_bytes = UINT64_C(1) << 20,
 		.trace_spool_bytes = UINT64_C(2) << 20,
 		.settle_ns = 5 * SECOND,

@@ -38,6 +38,8 @@ struct config {
 	bool source_poison_list;
 	uint64_t grant_ns; /* [Lease] */
 	uint64_t align;
+	char policy_directory[192]; /* [Policy] */
+	bool inject; /* [Inject] Allow= */
 	struct iso_region_definition *regions; /* in the order they were first named */
 	uint32_t n_regions;
 };

@@ -203,6 +203,23 @@ static enum config_result set_lease(struct config *config, const char *key, cons
 	return CONFIG_UNKNOWN_KEY;
 }
 
+static enum config_result set_policy(struct config *config, const char *key, const char *value,
+				     char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "Directory"))
+		return set_path(config->policy_directory, sizeof(config->policy_directory), value,
+				reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
+static enum config_result set_inject(struct config *config, const char *key, const char *value,
+				     char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "Allow"))
+		return set_bool(&config->inject, value, reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
 /* Adds it when it is new. NULL: no memory or too many. */
 static struct iso_region_definition *find_region(struct config *config, const char *name)
 {
@@ -322,7 +339,8 @@ enum config_result config_section(struct config *config, const char *section,
 	const char *name = region_name(section);
 
 	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
-	    !strcmp(section, "Pins") || !strcmp(section, "Lease") || !strcmp(section, "Sources"))
+	    !strcmp(section, "Pins") || !strcmp(section, "Lease") || !strcmp(section, "Policy") ||
+	    !strcmp(section, "Inject") || !strcmp(section, "Sources"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
@@ -347,6 +365,10 @@ enum config_result config_set(struct config *config, const char *section, const 
 		return set_lease(config, key, value, reason);
 	if (!strcmp(section, "Sources"))
 		return set_sources(config, key, value, reason);
+	if (!strcmp(section, "Policy"))
+		return set_policy(config, key, value, reason);
+	if (!strcmp(section, "Inject"))
+		return set_inject(config, key, value, reason);
 	return set_region(config, region_name(section), key, value, reason);
 }
 

@@ -85,6 +85,24 @@ int daemon_adopt_process(struct daemon *daemon, const struct iso_adopt *adopt, i
 /* The client that waited for `lease` is gone: runs WITHDRAW. Its request is still answered with WITHDRAWN. */
 void daemon_withdraw(struct daemon *daemon, const char *lease);
 
+struct iso_rules;
+struct inject;
+struct inject_outcome;
+
+/* The rules of policy, never NULL. */
+const struct iso_rules *daemon_rules(struct daemon *daemon);
+/* Why they are not those that the files say; empty: they are. */
+const char *daemon_policy_problem(struct daemon *daemon);
+/* As policy_reload(). */
+int daemon_reload_policy(struct daemon *daemon,
+			 void (*done)(void *userdata, int result, uint32_t n, const char *messages),
+			 void *userdata);
+/* Configuration allows to inject records that are acted upon. */
+bool daemon_may_inject(struct daemon *daemon);
+/* As inject_try() and inject_run(). */
+int daemon_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret);
+void daemon_inject(struct daemon *daemon, const struct inject *inject);
+
 /* One line of GetStatus() about something the daemon works with. */
 struct daemon_component {
 	const char *name; /* "store", "trace", "uevents", "guard", "workers"; static */

@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "policy.h"
 #include "source_state.h"
 #include "source/trace.h"
 #include "source/uevent.h"
@@ -30,10 +31,11 @@ enum daemon_lane {
 	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
+	LANE_UNITS = 5632,   /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
 	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
 	LANE_OBSERVE = 8192,
-	LANE_INSPECT,        /* of everybody: a slow walk */
+	LANE_INSPECT, /* of everybody: a slow walk */
 };
 
 enum { ATTACH_LANES = 4 };
@@ -82,6 +84,7 @@ struct daemon {
 	struct polled_sources *polled;
 	struct qmp_source *qmp;
 	struct host_health *health;
+	struct policy *policy;
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;
@@ -150,6 +153,7 @@ void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
 void save_port(struct daemon *daemon, uint32_t port);
 void save_incident(struct daemon *daemon, uint64_t id);
+void save_fence(struct daemon *daemon, uint32_t fence);
 void save_all(struct daemon *daemon);
 
 #endif

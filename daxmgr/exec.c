@@ -154,6 +154,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_SAVE_PORT:
 		save_port(daemon, effect->port);
 		break;
+	case ISO_EFFECT_SAVE_FENCE:
+		save_fence(daemon, effect->fence);
+		break;
 	case ISO_EFFECT_INTENT:
 		exec_intent(daemon, effect);
 		break;
@@ -250,6 +253,10 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 
 	if (!reply->completion.operation && sources_job_done(daemon, reply, snapshot_fd))
 		return;
+	if (reply->kind == JOB_START_UNIT) {
+		policy_unit_done(daemon->policy, reply);
+		return;
+	}
 	if (!reply->completion.operation) { /* the guard: the daemon's own, not the engine's */
 		snprintf(daemon->guard_problem, sizeof(daemon->guard_problem), "%s",
 			 reply->completion.result < 0 ? reply->completion.message : "");

@@ -21,6 +21,7 @@
 #include "port/readings.h"
 #include "port/region.h"
 #include "port/revoke.h"
+#include "port/start_unit.h"
 #include "port/zero.h"
 
 /* More than this is written or read, or has its pages' records made, for longer than a moment. */
@@ -36,6 +37,8 @@ bool job_is_quick(const struct job_request *request)
 		return request->pid != 0;
 	case JOB_CARVE:
 		return request->instance.bytes <= quick_carve_bytes;
+	case JOB_START_UNIT:
+		return false;
 	default:
 		return true;
 	}
@@ -103,6 +106,8 @@ static int job_check(struct port *port, const struct job_request *request)
 	bool of_lease = request->kind == JOB_HAND_OVER || request->kind == JOB_RETRACT ||
 			request->kind == JOB_VERIFY || request->kind == JOB_REVOKE;
 
+	if (request->kind == JOB_START_UNIT && !memchr(request->unit, '\0', sizeof(request->unit)))
+		return port_fail(port, -EINVAL, "not the name of a unit");
 	if (!of_lease)
 		return 0;
 	if (request->lease.n > ISO_LEASE_PARTS_MAX)
@@ -175,6 +180,8 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_LAST_BOOT:
 	case JOB_QMP_CONNECT:
 		return job_read(port, request, ret_snapshot_fd);
+	case JOB_START_UNIT:
+		return start_unit(port, request->unit);
 	case JOB_KINDS:
 		break;
 	}

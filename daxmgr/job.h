@@ -34,6 +34,7 @@ enum job_kind {
 	JOB_DEVICE_HEALTH, /* likewise */
 	JOB_LAST_BOOT,     /* likewise */
 	JOB_QMP_CONNECT,   /* reply carries the connected socket */
+	JOB_START_UNIT,    /* of the service manager, for a rule of policy */
 	JOB_KINDS,
 };
 
@@ -76,6 +77,7 @@ struct job_request {
 			char path[108]; /* sun_path */
 			uint32_t uid; /* of who must listen there */
 		} qmp; /* QMP_CONNECT */
+		char unit[128]; /* START_UNIT */
 	};
 };
 

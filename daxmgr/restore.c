@@ -118,6 +118,14 @@ static int restore_incident(void *userdata, const struct iso_restore_incident *r
 	return 0;
 }
 
+static int restore_fence(void *userdata, const struct iso_restore_fence *row)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_FENCE, .restore_fence = row};
+
+	daemon_step(userdata, &event);
+	return 0;
+}
+
 static void define_regions(struct daemon *daemon)
 {
 	size_t i;
@@ -168,6 +176,8 @@ int restore_all(struct daemon *daemon)
 	if (r >= 0 && last.id)
 		restore_incident(daemon, &last, false);
 	define_regions(daemon);
+	if (r >= 0)
+		r = store_load_fences(daemon->store, restore_fence, daemon);
 	if (r >= 0)
 		r = store_load_regions(daemon->store, restore_region, daemon);
 	if (r >= 0)

@@ -94,6 +94,20 @@ void save_incident(struct daemon *daemon, uint64_t id)
 			store_save_incident(daemon->store, &row);
 }
 
+void save_fence(struct daemon *daemon, uint32_t i)
+{
+	struct iso_restore_fence row = {0};
+	struct iso_fence_view fence;
+
+	if (!iso_fence_get(daemon->engine, i, &fence))
+		return;
+	row.kind = fence.kind;
+	row.serial = fence.serial;
+	snprintf(row.unit, sizeof(row.unit), "%s", fence.unit);
+	snprintf(row.rule, sizeof(row.rule), "%s", fence.rule);
+	store_save_fence(daemon->store, &row, fence.lifted);
+}
+
 /*
  * The database has lost something that the engine still knows. What is refused
  * for want of room comes once more, and until then the mark stays that a start
@@ -122,6 +136,8 @@ void save_all(struct daemon *daemon)
 	for (i = 0; i < iso_incident_count(daemon->engine); i++)
 		if (iso_incident_get(daemon->engine, i, &incident))
 			save_incident(daemon, incident.id);
+	for (i = 0; i < iso_fence_count(daemon->engine); i++)
+		save_fence(daemon, i);
 	store_count(daemon->store, &after);
 	if (after.refused == before.refused && !iso_hold_reason(daemon->engine))
 		store_end_hold(daemon->store);

@@ -152,6 +152,23 @@ static const char *const migrations[] = {
 	"  boot_id TEXT NOT NULL,"
 	"  saved_us INTEGER NOT NULL"
 	") STRICT, WITHOUT ROWID;",
+	/* What policy keeps new tenants from, and when its rules fired. */
+	"CREATE TABLE fences ("
+	"  kind TEXT NOT NULL CHECK (kind IN ('fence', 'quarantine', 'retire')),"
+	"  object TEXT NOT NULL,"
+	"  unit TEXT NOT NULL,"
+	"  rule TEXT NOT NULL,"
+	"  since_us INTEGER NOT NULL,"
+	"  PRIMARY KEY (kind, object)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE firings ("
+	"  rule TEXT NOT NULL,"
+	"  key TEXT NOT NULL,"
+	"  digest TEXT NOT NULL,"
+	"  at_us INTEGER NOT NULL,"
+	"  PRIMARY KEY (rule, key)"
+	") STRICT, WITHOUT ROWID;"
+	"ALTER TABLE incidents ADD COLUMN synthetic INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

@@ -189,6 +189,7 @@ static int write_incident(struct store *store, const struct store_item *item)
 	store_bind_number(&b, incident->capacity_after_bytes);
 	store_bind_name(&b, incident->held_port);
 	store_bind_text(&b, hold_cause(incident));
+	store_bind_number(&b, incident->synthetic);
 	return store_bind_run(&b);
 }
 
@@ -282,7 +283,9 @@ static int begin_anew(struct store *store)
 {
 	if (store_mark_anew(store) < 0)
 		return SQLITE_IOERR;
-	return sqlite3_exec(store->db, "DELETE FROM leases; DELETE FROM regions", NULL, NULL, NULL);
+	return sqlite3_exec(store->db,
+			    "DELETE FROM leases; DELETE FROM regions; DELETE FROM fences", NULL,
+			    NULL, NULL);
 }
 
 int store_write_item(struct store *store, const struct store_item *item)
@@ -306,6 +309,10 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_event(store, item);
 	case STORE_ITEM_ACTION:
 		return write_action(store, item);
+	case STORE_ITEM_FENCE:
+		return store_write_fence(store, &item->fence);
+	case STORE_ITEM_FIRING:
+		return store_write_firing(store, &item->firing);
 	case STORE_ITEM_INTENT:
 		return write_intent(store, &item->intent);
 	case STORE_ITEM_INTENT_DONE:

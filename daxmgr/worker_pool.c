@@ -264,6 +264,7 @@ const char *worker_job_name(uint32_t kind)
 		[JOB_DEVICE_HEALTH] = "device-health",
 		[JOB_LAST_BOOT] = "last-boot",
 		[JOB_QMP_CONNECT] = "qmp-connect",
+		[JOB_START_UNIT] = "start-unit",
 	};
 
 	return kind < JOB_KINDS ? names[kind] : "unknown-job";

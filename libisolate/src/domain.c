@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "state.h"
+#include "fence.h"
 
 static void judge(struct verdict *v, enum iso_domain_state state, const char *reason)
 {
@@ -312,6 +312,25 @@ static void judge_isolation(const struct iso_engine *e, uint32_t p, struct verdi
 	      reason);
 }
 
+static void judge_fence(const struct fence *fence, struct verdict *v)
+{
+	char reason[ISO_TEXT_BYTES];
+
+	if (fence->kind == ISO_FENCE_MEMDEV) {
+		/* The tenants of its regions are well; they only take no new ones. */
+		if (!v->reason[0])
+			snprintf(v->reason, sizeof(v->reason),
+				 "memdev %#llx takes no new tenants: retired by rule %.48s",
+				 (unsigned long long)fence->serial, fence->rule);
+		return;
+	}
+	snprintf(reason, sizeof(reason), "%s by rule %.48s; `daxmgrctl recover %.80s` ends that",
+		 fence->kind == ISO_FENCE_QUARANTINE ? "quarantined" : "fenced", fence->rule,
+		 fence->unit);
+	judge(v, fence->kind == ISO_FENCE_QUARANTINE ? ISO_DOMAIN_QUARANTINED : ISO_DOMAIN_WAITING,
+	      reason);
+}
+
 static bool is_domain(const struct iso_engine *e, uint32_t d)
 {
 	return d < e->n_ports && e->ports[d].kind == ISO_PORT_ROOT && e->ports[d].domain == d;
@@ -336,6 +355,11 @@ static void judge_all(struct iso_engine *e)
 			judge_held(e, i, &e->verdicts[e->ports[i].domain]);
 		if (e->ports[i].isolation.since_ns)
 			judge_isolation(e, i, &e->verdicts[e->ports[i].domain]);
+	}
+	for (i = 0; e->n_fences && i < e->fences_room; i++) {
+		d = e->fences[i].used ? fence_domain(e, &e->fences[i]) : ISO_NONE;
+		if (is_domain(e, d))
+			judge_fence(&e->fences[i], &e->verdicts[d]);
 	}
 	for (i = 0; i < e->n_incidents; i++) {
 		struct incident *incident = &e->incidents[i];

@@ -3,7 +3,7 @@
  * From "something failed" to "these regions are lost, these VMs die": the part
  * of the engine that runs between reading a record and sending the kills.
  */
-#include "state.h"
+#include "fence.h"
 
 static uint32_t port_at(const struct iso_engine *e, struct iso_pci_address address)
 {
@@ -151,7 +151,7 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 			region_lose(e, i, incident ? incident->id : 0);
 	if (unbinds)
 		mark_unbinding(e);
-	if (takes_capacity && cause != ISO_CAUSE_OPERATOR)
+	if (takes_capacity && cause != ISO_CAUSE_OPERATOR && cause != ISO_CAUSE_POLICY)
 		flap_count(e, port, incident);
 	if (incident && e->policy.waits_for_operator)
 		incident_hold(e, incident, root_port);
@@ -315,8 +315,8 @@ void fault_restored(struct iso_engine *e, uint32_t region)
 		emit_save_incident(e, incident);
 }
 
-/* The operator's own loss of a port: the same path, and the port stays away. */
-void fault_isolate(struct iso_engine *e, uint32_t port)
+/* Somebody's own loss of a port: the same path, and the port stays away. */
+static void isolate(struct iso_engine *e, uint32_t port, enum iso_cause cause, uint64_t record_ns)
 {
 	struct incident *incident;
 
@@ -324,11 +324,25 @@ void fault_isolate(struct iso_engine *e, uint32_t port)
 	e->ports[port].detach_wanted = true;
 	e->regions_dirty = true; /* also when nothing stands on it: it is to be let go */
 	e->domains_dirty = true;
-	port_lost(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
+	port_lost(e, port, cause, record_ns);
 	incident = e->ports[port].domain < e->n_ports ? incident_of_domain(e, e->ports[port].domain)
 						      : NULL;
 	if (incident)
 		incident_hold(e, incident, port);
+}
+
+void fault_isolate(struct iso_engine *e, uint32_t port)
+{
+	isolate(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
+}
+
+/* Return: false when it is kept away already. */
+bool fault_isolate_by_policy(struct iso_engine *e, uint32_t port, uint64_t record_ns)
+{
+	if (e->ports[port].held)
+		return false;
+	isolate(e, port, ISO_CAUSE_POLICY, record_ns);
+	return true;
 }
 
 /* Whether the kernel left a lost region's object to be refilled is seen only after it has ended. */

@@ -102,15 +102,18 @@ NAME_TABLE(iso_instance_state_name, ISO_INSTANCE_STATES, "carving", "zeroing", "
 	   "handing-over", "held", "doomed", "verifying", "removing")
 NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acquired", "attached",
 	   "killed", "kept", "verifying", "retracting", "stuck")
-NAME_TABLE(iso_cause_name, ISO_CAUSE_ISOLATED + 1, "surprise-down", "fatal-error", "link-down",
-	   "device-gone", "region-gone", "operator", "evicted", "isolated")
-NAME_TABLE(iso_note_name, ISO_NOTE_ISOLATION + 1, "fault", "correlated", "domain", "region",
-	   "lease", "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger",
-	   "guard", "pinning", "revoked", "reconcile", "isolation")
+NAME_TABLE(iso_cause_name, ISO_CAUSE_POLICY + 1, "surprise-down", "fatal-error", "link-down",
+	   "device-gone", "region-gone", "operator", "evicted", "isolated", "policy")
+NAME_TABLE(iso_action_name, ISO_ACTIONS, "notify", "fence", "kill", "isolate", "quarantine",
+	   "retire", "start-unit")
+NAME_TABLE(iso_fence_name, ISO_FENCES, "fence", "quarantine", "retire")
+NAME_TABLE(iso_note_name, ISO_NOTE_POLICY + 1, "fault", "correlated", "domain", "region", "lease",
+	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
+	   "pinning", "revoked", "reconcile", "isolation", "policy")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
-	   "save-incident", "intent", "observe", "create-region", "refill-region", "clear-region",
-	   "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect", "revoke",
-	   "remove", "detach-port", "rescan-port", "force-link-down", "clear-isolation",
+	   "save-incident", "save-fence", "intent", "observe", "create-region", "refill-region",
+	   "clear-region", "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect",
+	   "revoke", "remove", "detach-port", "rescan-port", "force-link-down", "clear-isolation",
 	   "arm-port", "save-port")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
 	   "switch-downstream")

@@ -43,6 +43,7 @@ static bool needs_intent(uint32_t kind)
 	case ISO_EFFECT_SAVE_REGION:
 	case ISO_EFFECT_SAVE_INCIDENT:
 	case ISO_EFFECT_SAVE_PORT:
+	case ISO_EFFECT_SAVE_FENCE:
 	case ISO_EFFECT_INTENT:
 	case ISO_EFFECT_KINDS:
 		break;

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "state.h"
+#include "fence.h"
 
 /* Waiting leases are kept in the order in which they first asked. */
 void plan_join(struct iso_engine *e, uint32_t l)
@@ -38,7 +38,7 @@ static bool region_open(const struct iso_engine *e, const struct region *region)
 
 	if (!region->used || region->state != ISO_REGION_LIVE || region->draining ||
 	    !region->desired || region->doubted || region->domain == ISO_NONE ||
-	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING)
+	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING || fence_of_region(e, region))
 		return false;
 	for (i = 0; i < region->definition.ways; i++) {
 		uint32_t m = region->legs[i];
@@ -187,10 +187,15 @@ static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome
 {
 	const char *name = lease->terms.parts[0].region;
 	uint32_t r = name[0] ? named_region(e, lease, 0) : ISO_NONE;
+	const struct fence *fence = r != ISO_NONE ? fence_of_region(e, &e->regions[r]) : NULL;
 
 	if (outcome == PLAN_NO_CAPACITY)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "free capacity%s%s",
 			 name[0] ? " in region " : "", name);
+	else if (fence && e->regions[r].state == ISO_REGION_LIVE)
+		snprintf(lease->waits_for, sizeof(lease->waits_for),
+			 "an operator: `daxmgrctl recover %.60s`, which rule %.48s fenced",
+			 fence->unit, fence->rule);
 	else if (r != ISO_NONE)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "region %s: %s%s", name,
 			 iso_region_state_name(e->regions[r].state),

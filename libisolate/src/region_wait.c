@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "state.h"
+#include "fence.h"
 
 /* The only writer of a region's wait: those held up by the decoder order are listed apart. */
 void region_set_wait(struct iso_engine *e, uint32_t r, enum iso_region_wait wait)
@@ -72,6 +72,8 @@ enum iso_region_wait region_legs_wait(struct iso_engine *e, const struct region 
 	enum iso_region_wait wait = ISO_WAIT_NOTHING;
 	uint32_t i;
 
+	if (fence_quarantined(e, region->domain))
+		return ISO_WAIT_OPERATOR;
 	for (i = 0; i < region->definition.ways; i++) {
 		enum iso_region_wait leg = memdev_wait(e, region->legs[i]);
 

@@ -243,6 +243,7 @@ struct incident {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
 	bool held_flapping; /* by us, because it was lost too often */
+	bool synthetic; /* its first record was injected */
 	bool open;
 };
 
@@ -305,6 +306,7 @@ struct iso_engine {
 	struct lease *leases;
 	struct operation *operations;
 	struct incident *incidents;
+	struct fence *fences;
 	struct domain *domains; /* indexed by the domain's first root port */
 	struct verdict *verdicts; /* scratch: the same */
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
@@ -323,6 +325,8 @@ struct iso_engine {
 	uint32_t free_instances, free_operations;
 	uint32_t free_lease; /* list through next_dirty */
 	uint32_t n_incidents;
+	uint32_t n_fences; /* that stand */
+	uint32_t fences_room;
 
 	uint64_t now_ns;
 	uint64_t wake_at_ns;
@@ -355,6 +359,7 @@ struct iso_engine {
 	bool unwell; /* the host: nothing is made again by itself */
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
+	bool synthetic; /* the event of this step was injected */
 	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
@@ -375,6 +380,7 @@ struct iso_engine {
 /* engine.c */
 void engine_arm(struct iso_engine *e, uint64_t at_ns);
 void engine_observe(struct iso_engine *e);
+void engine_place(struct iso_engine *e, void *memory);
 
 /* emit.c: the only place where effects are made */
 struct iso_effect *emit(struct iso_engine *e, uint32_t kind);

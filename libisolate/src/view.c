@@ -211,6 +211,7 @@ bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_inciden
 		.capacity_after_bytes = incident->capacity_after_bytes,
 		.held_port = incident->held_port,
 		.held_flapping = incident->held_flapping,
+		.synthetic = incident->synthetic,
 		.open = incident->open,
 	};
 	return true;

@@ -257,13 +257,35 @@ static void ask_to_arm(struct history *h)
 	world_step(h->w, &event);
 }
 
+/* A rule of policy fires, whatever for. */
+static void fire(struct history *h)
+{
+	static const enum iso_action actions[] = {
+		ISO_ACTION_NOTIFY,     ISO_ACTION_FENCE,  ISO_ACTION_KILL,   ISO_ACTION_KILL,
+		ISO_ACTION_QUARANTINE, ISO_ACTION_RETIRE, ISO_ACTION_ISOLATE};
+	enum iso_action action = actions[pick(h, sizeof(actions) / sizeof(actions[0]))];
+	uint32_t memdev = pick(h, h->w->n_memdevs);
+
+	switch (pick(h, 3)) {
+	case 0:
+		world_policy(h->w, action, h->tenants.launchers[pick(h, h->tenants.n)].name,
+			     ISO_NONE, ISO_NONE);
+		break;
+	case 1:
+		world_policy(h->w, action, NULL, memdev, ISO_NONE);
+		break;
+	default:
+		world_policy(h->w, action, NULL, ISO_NONE, h->root_ports[pick(h, h->n_root_ports)]);
+	}
+}
+
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
 	w->n_faults++;
-	switch (pick(h, 26)) {
+	switch (pick(h, 28)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -330,6 +352,12 @@ static void disturb(struct history *h)
 	case 22:
 		world_health(w, pick(h, 2));
 		break;
+	case 23:
+		fire(h);
+		break;
+	case 24:
+		world_recover_memdev(w, memdev);
+		break;
 	default:
 		w->n_faults--;
 		tenant = pick(h, h->tenants.n);
@@ -369,6 +397,8 @@ static void repair(struct history *h)
 	}
 	for (i = 0; i < h->n_root_ports; i++)
 		world_port_request(w, ISO_EVENT_RECOVER, h->root_ports[i]);
+	for (i = 0; i < w->n_memdevs; i++)
+		world_recover_memdev(w, i);
 }
 
 static bool waits_for_tenants(const struct world *w, uint32_t port)

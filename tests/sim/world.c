@@ -116,6 +116,8 @@ static bool may_be_killed(const struct world *w, const struct world_process *pro
 {
 	uint32_t i;
 
+	if (process->condemned)
+		return true;
 	for (i = 0; i < process->n_maps; i++) {
 		const struct world_dax *dax = &w->dax[process->maps[i]];
 
@@ -249,6 +251,8 @@ static void take_save(struct world *w, const struct iso_effect *effect)
 		world_store_region(w, effect);
 	else if (effect->kind == ISO_EFFECT_SAVE_PORT)
 		world_store_port(w, effect->port);
+	else if (effect->kind == ISO_EFFECT_SAVE_FENCE)
+		world_store_fence(w, effect->fence);
 	else
 		world_store_incident(w, effect->incident);
 	world_store_after(w);
@@ -319,5 +323,7 @@ struct iso_effects world_step(struct world *w, const struct iso_event *event)
 	take_effects(w);
 	if (event->kind == ISO_EVENT_SNAPSHOT && w->life == life)
 		world_tell_isolations(w);
+	if (!w->restoring)
+		world_check_fences(w);
 	return w->effects;
 }

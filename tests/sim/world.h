@@ -32,6 +32,7 @@ enum {
 	WORLD_TRACE_BYTES = 1 << 18,
 	WORLD_FIRST_PID = 1000,
 	WORLD_SLOTS = 8,
+	WORLD_FENCES = 64,
 };
 
 #define WORLD_MS     1000000ull
@@ -85,6 +86,7 @@ struct world_process {
 	uint32_t lease, lease_epoch;
 	char name[ISO_NAME_BYTES];
 	bool running, stubborn, is_vm;
+	bool condemned; /* a policy rule said so: it may be killed */
 	uint32_t pins; /* enum iso_pin */
 	uint32_t kills;
 	uint64_t killed_step;
@@ -182,7 +184,8 @@ struct world_stored {
 	struct iso_restore_region regions[WORLD_OBJECTS];
 	struct iso_restore_incident incidents[16];
 	struct iso_restore_port ports[WORLD_PORTS];
-	uint32_t n_leases, n_regions, n_incidents, n_ports;
+	struct iso_restore_fence fences[WORLD_FENCES];
+	uint32_t n_leases, n_regions, n_incidents, n_ports, n_fences;
 };
 
 struct world {
@@ -246,6 +249,7 @@ struct world {
 	uint32_t next_pins; /* of the process that attaches next */
 	bool recovery_fails; /* of the kernel's own, from now on */
 	uint32_t next_lease; /* while restoring */
+	bool restoring; /* not all is known yet */
 	bool amnesia; /* the store loses what is saved from now on */
 
 	uint32_t replies[WORLD_REPLIES]; /* by request: last enum iso_reply + 1 */
@@ -336,6 +340,8 @@ void world_store_lease(struct world *w, const struct iso_effect *effect);
 void world_store_region(struct world *w, const struct iso_effect *effect);
 void world_store_port(struct world *w, uint32_t port);
 void world_store_incident(struct world *w, uint64_t id);
+void world_store_fence(struct world *w, uint32_t fence);
+void world_check_fences(struct world *w);
 /* The engine dies and is built again from what the store holds; processes live on. */
 void world_restart(struct world *w);
 /* The disk of the store from now on; what the daemon could not write it writes when it can again. */
@@ -412,6 +418,11 @@ void kernel_link_down(struct world *w, uint32_t port);
 int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32_t port,
 			struct iso_completion *ret);
 void kernel_check_isolated(struct world *w, uint64_t serial);
+/* world_policy.c: a rule of policy fires, about a VM (may be NULL), else a memdev (may be ISO_NONE), else a port. */
+uint64_t world_policy(struct world *w, enum iso_action action, const char *vm, uint32_t memdev,
+		      uint32_t port);
+/* An operator gives a memdev back that a rule retired. */
+uint64_t world_recover_memdev(struct world *w, uint32_t memdev);
 
 /* What both the source of faults and the kernel tell. */
 void world_fault_port(struct world *w, uint32_t port, enum iso_cause cause);

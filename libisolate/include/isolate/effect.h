@@ -18,6 +18,7 @@ enum iso_effect_kind {
 	ISO_EFFECT_SAVE_LEASE,    /* store the lease as it stands (or its end) */
 	ISO_EFFECT_SAVE_REGION,
 	ISO_EFFECT_SAVE_INCIDENT,
+	ISO_EFFECT_SAVE_FENCE,    /* store the fence as it stands (or its end) */
 	ISO_EFFECT_INTENT,        /* make `intent` durable, then complete */
 	ISO_EFFECT_OBSERVE,       /* read the world; answer with SNAPSHOT */
 	ISO_EFFECT_CREATE_REGION, /* object `region` */
@@ -88,6 +89,7 @@ enum iso_note_kind {
 	ISO_NOTE_REVOKED, /* mappings that outlived the kill were taken away */
 	ISO_NOTE_RECONCILE, /* seen otherwise than believed; text says what is done */
 	ISO_NOTE_ISOLATION, /* of a root port's isolation: armed, forced down, cleared, refused */
+	ISO_NOTE_POLICY, /* a policy rule fired; text says what is done */
 };
 
 struct iso_effect {
@@ -101,6 +103,7 @@ struct iso_effect {
 	uint32_t lease;
 	uint32_t lease_epoch;
 	uint32_t port;
+	uint32_t fence;
 	uint64_t incident; /* 0: none */
 	/* KILL: a bit for each part of the lease that the kernel unbinds by itself now */
 	uint32_t unbinding;

@@ -61,6 +61,13 @@ struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_
  */
 struct iso_effects iso_step(struct iso_engine *engine, const struct iso_event *event);
 
+/*
+ * Makes an engine in `memory`, as of iso_engine_init(), that believes what
+ * `engine` does and decides on its own from now on: what would come of an event
+ * is seen without its coming. Return: it, or NULL when there are too few bytes.
+ */
+struct iso_engine *iso_engine_copy(void *memory, size_t bytes, const struct iso_engine *engine);
+
 /* When ISO_EVENT_TIMER is wanted next, CLOCK_BOOTTIME; UINT64_MAX: never. */
 uint64_t iso_next_deadline(const struct iso_engine *engine);
 

@@ -185,7 +185,16 @@ struct iso_incident_view {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	const char *held_port; /* kept away until `recover`; empty: none */
 	bool held_flapping; /* because it was lost too often */
+	bool synthetic; /* a drill: nothing of it has happened to the hardware */
 	bool open;
+};
+
+struct iso_fence_view {
+	uint32_t kind; /* enum iso_fence_kind */
+	const char *unit; /* path of a port of the domain, or of the memdev */
+	uint64_t serial;  /* MEMDEV */
+	const char *rule; /* that asked for it */
+	bool lifted; /* in the last step: SAVE_FENCE speaks of its end */
 };
 
 /* One more than the highest index of a host bridge. */
@@ -234,6 +243,10 @@ struct iso_arming {
 };
 /* Answers without changing anything. Return: false when `port` is no root port. */
 bool iso_arming(const struct iso_engine *e, uint32_t port, uint32_t range, struct iso_arming *ret);
+/* One more than the highest index of a fence. */
+uint32_t iso_fence_count(const struct iso_engine *e);
+/* Reads fence `i`, also one that was lifted in the last step. Return: whether there is one. */
+bool iso_fence_get(const struct iso_engine *e, uint32_t i, struct iso_fence_view *ret);
 
 /* Finds a region by name. Return: its index, or ISO_NONE. */
 uint32_t iso_region_find(const struct iso_engine *e, const char *name);
@@ -294,6 +307,10 @@ const char *iso_instance_state_name(uint32_t state);
 const char *iso_lease_state_name(uint32_t state);
 /* Name of an iso_cause. */
 const char *iso_cause_name(uint32_t cause);
+/* Name of an iso_action. */
+const char *iso_action_name(uint32_t action);
+/* Name of an iso_fence_kind, as the action that made it is called. */
+const char *iso_fence_name(uint32_t kind);
 /* Name of an iso_note_kind. */
 const char *iso_note_name(uint32_t note);
 /* What an iso_reply means, as half a sentence for people. */
