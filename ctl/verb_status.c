@@ -72,6 +72,17 @@ static void show_hold(sd_json_variant *reply)
 		printf("  NOTHING IS HANDED OUT until 'daxmgrctl confirm': %s\n", hold);
 }
 
+static void show_health(sd_json_variant *reply)
+{
+	const char *health = format_text(reply, "health"),
+		   *waits = format_text(reply, "recoveryWaits");
+
+	if (strcmp(health, "ok"))
+		printf("  health: %s (daxmgrctl health)\n", health);
+	if (*waits)
+		printf("  NOTHING IS MADE AGAIN BY ITSELF until the host is well: %s\n", waits);
+}
+
 static void show_status(sd_json_variant *reply)
 {
 	char total[UNITS_SIZE_BYTES], spare[UNITS_SIZE_BYTES];
@@ -88,6 +99,7 @@ static void show_status(sd_json_variant *reply)
 	       format_number(reply, "leasesAttached"), format_number(reply, "leasesWaiting"),
 	       format_number(reply, "leasesStuck"), format_number(reply, "leases"));
 	printf("  open incidents: %" PRIu64 "\n", format_number(reply, "incidentsOpen"));
+	show_health(reply);
 	show_pins(reply);
 	show_domains(reply);
 	show_components(reply);

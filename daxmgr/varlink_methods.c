@@ -24,6 +24,9 @@ SD_VARLINK_DEFINE_METHOD(
 	COMMENT("Leases whose memory a process maps that is not their virtual machine"),
 	OUT(strangers, INT), COMMENT("Consent of the operator: [Pins] HostMayPanic="),
 	OUT(hostMayPanic, BOOL), OUT(incidentsOpen, INT),
+	COMMENT("The worst verdict of GetHealth()"), OUT(health, STRING),
+	COMMENT("Why nothing that was lost is made again by itself; absent: the host is well"),
+	OUT_MAYBE(recoveryWaits, STRING),
 	COMMENT("Why nothing is handed out until Confirm(); absent: nothing is held"),
 	OUT_MAYBE(hold, STRING), OUT_LIST_OF(domains, DomainStatus),
 	OUT_LIST_OF(components, Component));
