@@ -78,6 +78,7 @@ struct daemon {
 	struct trace *trace;
 	struct uevent_reader *uevents;
 	struct policy *policy;
+	struct policy_history *policy_history; /* until it was taken in */
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;

@@ -220,7 +220,10 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 	complete(daemon, reply->completion.operation, 0, "");
 	if (is_last)
 		resume_stopped(daemon, looked_ns);
-	daemon->ready = true;
+	if (!daemon->ready) {
+		daemon->ready = true; /* from here on records are counted as they come */
+		policy_history_begin(daemon->policy_history);
+	}
 	snapshot_file_close(&file);
 }
 
