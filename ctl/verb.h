@@ -101,6 +101,8 @@ int verb_drill(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
 int verb_reconcile(struct context *, int, char *[]);
 int verb_doctor(struct context *, int, char *[]);
+int verb_sources(struct context *, int, char *[]);
+int verb_health(struct context *, int, char *[]);
 int verb_workers(struct context *, int, char *[]);
 
 #endif

@@ -84,6 +84,11 @@ const struct verb verbs[] = {
 	 "  --i-know VM,...  with --live: all VMs that it would kill\n",
 	 false, verb_drill},
 	{"monitor", "", "notes and events as they happen", NULL, false, verb_monitor},
+	{"sources", "", "where records come from, how each source is, and what it cannot tell", NULL, false,
+	 verb_sources},
+	{"health", "", "one verdict for host, domains, memory devices and VMs",
+	 "  --exit-code   0 all ok, 10 something degraded, 11 something failing\n", false,
+	 verb_health},
 	{"workers", "", "worker processes and what they do", NULL, false, verb_workers},
 	{NULL, NULL, NULL, NULL, false, NULL},
 };

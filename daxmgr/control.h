@@ -15,6 +15,8 @@
 
 #include <systemd/sd-event.h>
 
+#include "health.h"
+#include "source_state.h"
 #include "store.h"
 
 struct control;
@@ -110,6 +112,19 @@ struct daemon_component {
 
 /* Fills at most `room`. Return: how many. */
 size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room);
+
+/* Where the monitor of that VM is, also for later daemons; NULL: where it is by default. */
+void daemon_set_monitor(struct daemon *daemon, const char *lease, const char *path);
+
+/* How each source is now. */
+const struct source_table *daemon_sources(struct daemon *daemon);
+
+/* One verdict; `scope` is enum health_scope. */
+typedef void (*daemon_health_t)(void *userdata, uint32_t scope, const char *unit,
+				const struct health_verdict *verdict);
+
+/* All verdicts: the host first, then domains, memory devices and leases. */
+void daemon_each_health(struct daemon *daemon, daemon_health_t each, void *userdata);
 
 struct daemon_worker {
 	pid_t pid;

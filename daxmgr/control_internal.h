@@ -163,6 +163,8 @@ int control_list_events(sd_varlink *, sd_json_variant *, sd_varlink_method_flags
 int control_monitor(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_adopt(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_reconcile(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_list_sources(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_get_health(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_rules(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_reload_policy(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_explain_record(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);

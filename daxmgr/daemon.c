@@ -190,6 +190,7 @@ static void on_store_news(void *userdata, enum store_news news)
 	struct daemon *daemon = userdata;
 
 	if (news == STORE_WANTS_ALL) {
+		trace_save_formats(daemon->trace);
 		save_all(daemon);
 		return;
 	}
@@ -208,6 +209,8 @@ static int submit_guard(struct daemon *daemon)
 
 static int start(struct daemon *daemon, const char *root)
 {
+	const struct store_record_handlers records = {.on_mark = sources_on_mark,
+						      .userdata = daemon};
 	struct iso_event go = {.kind = ISO_EVENT_TIMER};
 	int r;
 
@@ -241,6 +244,7 @@ static int start(struct daemon *daemon, const char *root)
 		return r;
 	if (policy_history_load(daemon, &daemon->policy_history) < 0)
 		log_line(LOG_WARNING, "policy: what was counted and done before is not known");
+	store_set_record_handlers(daemon->store, &records);
 	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored,
 			on_store_news, daemon);
 	if (r < 0)
@@ -341,6 +345,8 @@ static uint64_t *request_of(struct iso_event *event)
 	case ISO_EVENT_ISOLATE:
 	case ISO_EVENT_RECOVER:
 		return &event->port.request;
+	case ISO_EVENT_ARM:
+		return &event->arm.request;
 	case ISO_EVENT_RECONCILE:
 		return &event->reconcile.request;
 	case ISO_EVENT_ADOPT:

@@ -121,6 +121,7 @@ static void take_trace(const struct trace_record *trace, struct inject *inject)
 		break;
 	case TRACE_KIND_MEMORY_FAILURE:
 	case TRACE_KIND_MACHINE_CHECK:
+	case TRACE_KIND_OTHER:
 	case TRACE_KINDS:
 		break;
 	}
@@ -160,11 +161,11 @@ static void parse_uevent(struct inject *inject, sd_json_variant *fields)
 {
 	struct uevent uevent = {
 		.action = inject->event.kind,
-		.devpath = text_of(fields, "DEVPATH"),
-		.subsystem = text_of(fields, "SUBSYSTEM"),
-		.devtype = text_of(fields, "DEVTYPE"),
-		.error_event = text_of(fields, "ERROR_EVENT"),
-		.pci_slot_name = text_of(fields, "PCI_SLOT_NAME"),
+		.devpath = text_of(fields, "devpath"),
+		.subsystem = text_of(fields, "subsystem"),
+		.devtype = text_of(fields, "devtype"),
+		.error_event = text_of(fields, "errorEvent"),
+		.pci_slot_name = text_of(fields, "pciSlotName"),
 	};
 	struct uevent_news news;
 

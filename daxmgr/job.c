@@ -17,6 +17,8 @@
 #include "port/observe.h"
 #include "port/pci.h"
 #include "port/port.h"
+#include "port/qmp_connect.h"
+#include "port/readings.h"
 #include "port/region.h"
 #include "port/revoke.h"
 #include "port/start_unit.h"
@@ -49,6 +51,25 @@ static int job_observe(struct port *port, int *ret_snapshot_fd)
 	if (fd < 0)
 		return fd;
 	*ret_snapshot_fd = fd;
+	return 0;
+}
+
+/* What answers with a descriptor, or a negative errno. */
+static int job_read(struct port *port, const struct job_request *request, int *ret_fd)
+{
+	int fd = -EINVAL;
+
+	if (request->kind == JOB_AER_COUNTERS)
+		fd = aer_counters_read(port);
+	else if (request->kind == JOB_DEVICE_HEALTH)
+		fd = device_health_read(port);
+	else if (request->kind == JOB_LAST_BOOT)
+		fd = last_boot_read(port);
+	else if (memchr(request->qmp.path, '\0', sizeof(request->qmp.path)))
+		fd = qmp_connect(port, request->qmp.path, request->qmp.uid);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -154,6 +175,11 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return job_rescan(port, request->port);
 	case JOB_GUARD:
 		return guard_repair(port);
+	case JOB_AER_COUNTERS:
+	case JOB_DEVICE_HEALTH:
+	case JOB_LAST_BOOT:
+	case JOB_QMP_CONNECT:
+		return job_read(port, request, ret_snapshot_fd);
 	case JOB_START_UNIT:
 		return start_unit(port, request->unit);
 	case JOB_KINDS:

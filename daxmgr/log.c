@@ -252,6 +252,7 @@ static int note_priority(uint32_t kind)
 	case ISO_NOTE_FAILED:
 	case ISO_NOTE_WAITING:
 	case ISO_NOTE_REVOKED:
+	case ISO_NOTE_ISOLATION:
 	case ISO_NOTE_POLICY:
 		return LOG_WARNING;
 	case ISO_NOTE_CONTAINED:

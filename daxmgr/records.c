@@ -55,11 +55,23 @@ void records_complete(const struct iso_engine *engine, struct store_event *recor
 		record->severity = STORE_WARNING;
 }
 
+/* How its source is, for `daxmgrctl sources`. */
+static void count(struct daemon *daemon, const struct store_event *record)
+{
+	enum source_id id = source_find(record->source);
+
+	if (id != SOURCES)
+		source_record(&daemon->sources, id, record->at_ns, !strcmp(record->kind, "gap"),
+			      record->has_lost ? record->lost : 0);
+}
+
 void records_take(struct daemon *daemon, const struct store_event *record)
 {
 	struct store_event completed = *record;
 
 	records_complete(daemon->engine, &completed);
+	count(daemon, &completed);
+	health_source_take(daemon, &completed);
 	if (daemon->policy)
 		policy_record(daemon->policy, &completed);
 	store_save_event(daemon->store, &completed);

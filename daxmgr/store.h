@@ -181,6 +181,11 @@ int store_load_leases(struct store *store,
 		      int (*each)(void *userdata, const struct iso_restore_lease *lease,
 				  bool same_boot),
 		      void *userdata);
+/* What operators asked of ports. */
+int store_load_ports(struct store *store,
+		     int (*each)(void *userdata, const struct iso_restore_port *port,
+				 bool same_boot),
+		     void *userdata);
 /* Incidents that were open. */
 int store_load_incidents(struct store *store,
 			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
@@ -244,6 +249,20 @@ void store_set_record_handlers(struct store *store, const struct store_record_ha
 /* Whether somebody wants on_record(); without, records are not kept for it. */
 void store_watch_records(struct store *store, bool watch);
 
+/* A record of a source that compares what it reads with what it told. */
+struct store_told {
+	char source[STORE_KIND_BYTES];
+	char unit[ISO_PATH_BYTES];
+	char kind[STORE_KIND_BYTES];
+	char text[ISO_TEXT_BYTES];
+	const char *fields; /* JSON object; valid during the call */
+	bool same_boot;
+};
+
+/* The newest records of the sources that are asked, oldest first, of all boots; before store_start(). */
+int store_load_told(struct store *store,
+		    int (*each)(void *userdata, const struct store_told *told), void *userdata);
+
 /* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
 		store_news_t news, void *userdata);
@@ -259,6 +278,7 @@ int store_save_lease(struct store *store, const struct iso_restore_lease *lease,
 int store_end_lease(struct store *store, const char *name, uint64_t token);
 int store_save_region(struct store *store, const struct iso_restore_region *region, uint64_t token);
 int store_forget_region(struct store *store, const char *name, uint64_t token);
+int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token);
 int store_save_incident(struct store *store, const struct store_incident *incident);
 int store_save_note(struct store *store, const struct store_note *note);
 /*

@@ -30,6 +30,7 @@ enum store_item_kind {
 	STORE_ITEM_LEASE_END,
 	STORE_ITEM_REGION,
 	STORE_ITEM_REGION_END,
+	STORE_ITEM_PORT,
 	STORE_ITEM_INCIDENT,
 	STORE_ITEM_NOTE,
 	STORE_ITEM_EVENT,
@@ -66,6 +67,7 @@ struct store_item {
 		struct iso_restore_lease lease;
 		struct iso_restore_region region;
 		char name[ISO_NAME_BYTES];
+		struct iso_restore_port port;
 		struct store_incident incident;
 		struct store_note note;
 		struct store_event event; /* .raw is owned */
@@ -100,6 +102,7 @@ enum store_statement {
 	STORE_STATEMENT_REGION_END,
 	STORE_STATEMENT_REGION_LEGS_CLEAR,
 	STORE_STATEMENT_REGION_LEG,
+	STORE_STATEMENT_PORT,
 	STORE_STATEMENT_INCIDENT,
 	STORE_STATEMENT_NOTE,
 	STORE_STATEMENT_EVENT,

@@ -219,6 +219,40 @@ int store_load_leases(struct store *store,
 	return r;
 }
 
+int store_load_ports(struct store *store,
+		     int (*each)(void *userdata, const struct iso_restore_port *port,
+				 bool same_boot),
+		     void *userdata)
+{
+	static const char sql[] =
+		"SELECT path, wish, timeout_code, held, flapping, boot_id FROM ports ORDER BY path";
+	sqlite3_stmt *s;
+	int code = SQLITE_DONE, r;
+
+	r = store_load_begin(store, sql, &s);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		struct iso_restore_port port = {
+			.range = column_id(s, 2),
+			.held = sqlite3_column_int(s, 3),
+			.flapping = sqlite3_column_int(s, 4),
+		};
+		char wish[STORE_KIND_BYTES];
+
+		store_column_text(s, 0, port.path, sizeof(port.path));
+		store_column_text(s, 1, wish, sizeof(wish));
+		if (!store_value_of(iso_arm_wish_name, ISO_ARM_WISHES, wish, &port.wish))
+			r = -EUCLEAN;
+		else
+			r = each(userdata, &port, column_same_boot(store, s, 5));
+	}
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_errno(code);
+	sqlite3_finalize(s);
+	return r;
+}
+
 int store_load_incidents(struct store *store,
 			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
 				     bool same_boot),
@@ -332,6 +366,14 @@ static int ignore_lease(void *userdata, const struct iso_restore_lease *lease, b
 	return 0;
 }
 
+static int ignore_port(void *userdata, const struct iso_restore_port *port, bool same_boot)
+{
+	(void)userdata;
+	(void)port;
+	(void)same_boot;
+	return 0;
+}
+
 static int ignore_incident(void *userdata, const struct iso_restore_incident *incident,
 			   bool same_boot)
 {
@@ -356,6 +398,7 @@ int store_load_check(struct store *store)
 
 	if ((r = store_load_last_incident(store, &last)) < 0 ||
 	    (r = store_load_regions(store, ignore_region, NULL)) < 0 ||
+	    (r = store_load_ports(store, ignore_port, NULL)) < 0 ||
 	    (r = store_load_incidents(store, ignore_incident, NULL)) < 0 ||
 	    (r = store_load_leases(store, ignore_lease, NULL)) < 0 ||
 	    (r = store_load_intents(store, ignore_intent, NULL)) < 0)

@@ -147,7 +147,8 @@ static bool is_needed_at_start(const struct store_item *item)
 {
 	return item->kind == STORE_ITEM_LEASE || item->kind == STORE_ITEM_LEASE_END ||
 	       item->kind == STORE_ITEM_REGION || item->kind == STORE_ITEM_REGION_END ||
-	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_FENCE ||
+	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_PORT ||
+	       item->kind == STORE_ITEM_FENCE ||
 	       item->kind == STORE_ITEM_ANEW;
 }
 
@@ -229,6 +230,16 @@ int store_save_region(struct store *store, const struct iso_restore_region *regi
 int store_forget_region(struct store *store, const char *name, uint64_t token)
 {
 	return enqueue_name(store, STORE_ITEM_REGION_END, name, token);
+}
+
+int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_PORT, token);
+
+	if (!item)
+		return -ENOBUFS;
+	item->port = *port;
+	return enqueue(store, item);
 }
 
 int store_save_incident(struct store *store, const struct store_incident *incident)

@@ -142,6 +142,16 @@ static const char *const migrations[] = {
 	"ALTER TABLE leases ADD COLUMN pins TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE leases ADD COLUMN evidence TEXT NOT NULL DEFAULT '';",
 
+	/* What an operator asked of a port: whether it is to be armed, and whether it is kept away. */
+	"CREATE TABLE ports ("
+	"  path TEXT PRIMARY KEY,"
+	"  wish TEXT NOT NULL,"
+	"  timeout_code INTEGER,"
+	"  held INTEGER NOT NULL,"
+	"  flapping INTEGER NOT NULL,"
+	"  boot_id TEXT NOT NULL,"
+	"  saved_us INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 	/* What policy keeps new tenants from, and when its rules fired. */
 	"CREATE TABLE fences ("
 	"  kind TEXT NOT NULL CHECK (kind IN ('fence', 'quarantine', 'retire')),"

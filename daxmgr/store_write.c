@@ -145,6 +145,20 @@ static int write_region(struct store *store, const struct iso_restore_region *re
 	return code == SQLITE_OK ? write_region_legs(store, definition) : code;
 }
 
+static int write_port(struct store *store, const struct iso_restore_port *port)
+{
+	struct store_binder b = store_bind(store, STORE_STATEMENT_PORT);
+
+	store_bind_text(&b, port->path);
+	store_bind_text(&b, iso_arm_wish_name(port->wish));
+	bind_id(&b, port->range);
+	store_bind_number(&b, port->held);
+	store_bind_number(&b, port->flapping);
+	store_bind_text(&b, store->boot_id);
+	store_bind_number(&b, now_us());
+	return store_bind_run(&b);
+}
+
 static const char *hold_cause(const struct store_incident *incident)
 {
 	if (!incident->held_port[0])
@@ -285,6 +299,8 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_region(store, &item->region);
 	case STORE_ITEM_REGION_END:
 		return run_with_name(store, STORE_STATEMENT_REGION_END, item->name);
+	case STORE_ITEM_PORT:
+		return write_port(store, &item->port);
 	case STORE_ITEM_INCIDENT:
 		return write_incident(store, item);
 	case STORE_ITEM_NOTE:

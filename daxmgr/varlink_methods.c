@@ -75,7 +75,9 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 SD_VARLINK_DEFINE_METHOD(
 	Attach, IN(name, STRING),
 	COMMENT("Index of a pidfd sent along; absent: the caller itself. It must be the caller or a child of the caller that runs as the lease's uid or as root"),
-	IN_MAYBE(pidfd, INT), OUT(name, STRING), OUT(pid, INT));
+	IN_MAYBE(pidfd, INT),
+	COMMENT("Socket of a monitor (QMP) for the manager, below /run, that a process of the lease's uid listens on; absent: /run/daxmgr-vm/NAME.daxmgr.qmp if there is one"),
+	IN_MAYBE(qmp, STRING), OUT(name, STRING), OUT(pid, INT));
 
 SD_VARLINK_DEFINE_METHOD(Release, IN(name, STRING), COMMENT("done or already"),
 			 OUT(outcome, STRING));
@@ -124,6 +126,12 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	OUT_MAYBE(gap, INT));
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
+
+SD_VARLINK_DEFINE_METHOD(ListSources, OUT_LIST_OF(sources, Source));
+
+SD_VARLINK_DEFINE_METHOD(GetHealth, COMMENT("The worst of all"), OUT(state, STRING),
+			 COMMENT("Why nothing that was lost is made again by itself"),
+			 OUT_MAYBE(recoveryWaits, STRING), OUT_LIST_OF(verdicts, Verdict));
 
 SD_VARLINK_DEFINE_METHOD(
 	Reconcile, COMMENT("Only look: what is found is not corrected by this look; absent: false"),

@@ -160,6 +160,26 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(Worker, FIELD(pid, INT),
 			      COMMENT("Kernel function it sleeps in"), MAYBE(wchan, STRING),
 			      COMMENT("State letter of /proc/PID/stat"), MAYBE(process, STRING));
 
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Source, FIELD(name, STRING),
+	COMMENT("ok, missing (this host has none of it), refused (it cannot be read) or off"),
+	FIELD(state, STRING), COMMENT("Why it is missing or refused"), MAYBE(why, STRING),
+	COMMENT("Time of the newest record, CLOCK_BOOTTIME"), MAYBE(lastEventNs, INT),
+	COMMENT("When it was last read or heard, CLOCK_BOOTTIME"), MAYBE(lastReadNs, INT),
+	COMMENT("How long ago that is"), MAYBE(sinceReadNs, INT),
+	COMMENT("Records since the daemon started"), FIELD(records, INT),
+	COMMENT("What it said that means nothing here"), FIELD(ignored, INT),
+	COMMENT("Records of the gaps whose size is known"), FIELD(lost, INT), FIELD(gaps, INT),
+	COMMENT("Of the last record: from its own time until it was durable"), MAYBE(lagNs, INT),
+	MAYBE(lagMaxNs, INT), COMMENT("For people"), FIELD(tells, STRING), FIELD(cannot, STRING),
+	COMMENT("What follows from its absence; absent when it works"), MAYBE(without, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(Verdict, COMMENT("host, domain, memdev or vm"), FIELD(scope, STRING),
+			      COMMENT("Path of a domain, serial of a memdev, name of a lease"),
+			      MAYBE(unit, STRING), COMMENT("ok, degraded or failing"),
+			      FIELD(state, STRING), COMMENT("The worst first; absent when ok"),
+			      MAYBE(reasons, STRING));
+
 SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedRegion, FIELD(name, STRING), FIELD(state, STRING),
 			      FIELD(bytes, INT));
 

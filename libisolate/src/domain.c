@@ -116,7 +116,11 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 			region->definition.name);
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
+	case ISO_WAIT_ISOLATION: /* judge_isolation() says of which port */
+		judge(v, ISO_DOMAIN_RECOVERING, "a root port is being armed or cleared");
+		break;
 	case ISO_WAIT_FLAPPING: /* judge_held() says what to do about it */
+	case ISO_WAIT_HEALTH: /* said already */
 		break;
 	case ISO_WAIT_OPERATOR:
 		judge(v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
@@ -148,6 +152,13 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 		snprintf(reason, sizeof(reason), "region %.48s waits for the store: %.110s",
 			 region->definition.name, e->store_reason);
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
+		return;
+	}
+	if (host_health_is_waited_for(e, region)) {
+		snprintf(reason, sizeof(reason),
+			 "region %.48s waits until the host is well (`recover` does not): %.80s",
+			 region->definition.name, e->unwell_reason);
+		judge(v, ISO_DOMAIN_WAITING, reason);
 		return;
 	}
 	switch (state) {
@@ -292,6 +303,15 @@ static void judge_held(const struct iso_engine *e, uint32_t p, struct verdict *v
 	judge(v, ISO_DOMAIN_QUARANTINED, reason);
 }
 
+static void judge_isolation(const struct iso_engine *e, uint32_t p, struct verdict *v)
+{
+	char reason[ISO_TEXT_BYTES];
+
+	isolation_judge_text(e, p, reason, sizeof(reason));
+	judge(v, e->ports[p].isolation.given_up ? ISO_DOMAIN_QUARANTINED : ISO_DOMAIN_RECOVERING,
+	      reason);
+}
+
 static void judge_fence(const struct fence *fence, struct verdict *v)
 {
 	char reason[ISO_TEXT_BYTES];
@@ -328,9 +348,14 @@ static void judge_all(struct iso_engine *e)
 		judge_region(e, i, &e->verdicts[d]);
 		judge_stuck(e, &e->regions[i], &e->verdicts[d]);
 	}
-	for (i = 0; i < e->n_ports; i++)
-		if (e->ports[i].held && is_domain(e, e->ports[i].domain))
+	for (i = 0; i < e->n_ports; i++) {
+		if (!is_domain(e, e->ports[i].domain))
+			continue;
+		if (e->ports[i].held)
 			judge_held(e, i, &e->verdicts[e->ports[i].domain]);
+		if (e->ports[i].isolation.since_ns)
+			judge_isolation(e, i, &e->verdicts[e->ports[i].domain]);
+	}
 	for (i = 0; e->n_fences && i < e->fences_room; i++) {
 		d = e->fences[i].used ? fence_domain(e, &e->fences[i]) : ISO_NONE;
 		if (is_domain(e, d))

@@ -35,6 +35,7 @@ void iso_policy_default(struct iso_policy *ret)
 		.flap_window_ns = 600 * second,
 		.flap_losses = 3,
 		.refill = true,
+		.isolation_known_ns = 5 * second,
 	};
 }
 
@@ -67,7 +68,7 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->kills_room = l->leases;
 	/* A step that kills every VM also notes and saves each, and touches every region. */
 	e->texts_room = l->leases + FINDINGS_MAX + OTHER_TEXTS;
-	e->others_room = 3 * l->leases + 2 * l->regions + l->operations + FINDINGS_MAX + 1024;
+	e->others_room = 3 * l->leases + 2 * l->regions + 2 * l->ports + l->operations + FINDINGS_MAX + 1024;
 	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
@@ -317,9 +318,14 @@ static void recover(struct iso_engine *e, const struct iso_event *event)
 	fence_lift_domain(e, port);
 	for (i = 0; i < e->n_ports; i++)
 		if (topology_below(e, i, port) || topology_below(e, port, i)) {
+			bool held = e->ports[i].held;
+
 			e->ports[i].held = false;
 			e->ports[i].detach_wanted = false;
 			flap_forget(e, i);
+			isolation_retry(e, i);
+			if (held)
+				emit_save_port(e, i);
 		}
 	if (e->ports[port].domain < e->n_ports)
 		incident = incident_of_domain(e, e->ports[port].domain);
@@ -340,6 +346,8 @@ static void restore(struct iso_engine *e, const struct iso_event *event)
 		region_restore(e, event->restore_region);
 	else if (event->kind == ISO_EVENT_RESTORE_LEASE)
 		lease_restore(e, event->restore_lease);
+	else if (event->kind == ISO_EVENT_RESTORE_PORT)
+		isolation_restore(e, event->restore_port);
 	else if (event->kind == ISO_EVENT_RESTORE_INCIDENT)
 		incident_restore(e, event->restore_incident);
 	else if (event->kind == ISO_EVENT_RESTORE_FENCE)
@@ -413,12 +421,22 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_RESTORE_REGION:
 	case ISO_EVENT_RESTORE_LEASE:
 	case ISO_EVENT_RESTORE_INCIDENT:
+	case ISO_EVENT_RESTORE_PORT:
 	case ISO_EVENT_RESTORE_FENCE:
 	case ISO_EVENT_HOLD:
 		restore(e, event);
 		break;
 	case ISO_EVENT_CONFIRM:
 		hold_confirm(e, event->named.request);
+		break;
+	case ISO_EVENT_ISOLATION_SEEN:
+		isolation_seen(e, event->isolation_seen.address, &event->isolation_seen.isolation);
+		break;
+	case ISO_EVENT_ARM:
+		arm_ask(e, event);
+		break;
+	case ISO_EVENT_HEALTH:
+		host_health_take(e, event->health.host_ok, event->health.why);
 		break;
 	case ISO_EVENT_POLICY:
 		policy_act(e, &event->policy);
@@ -480,6 +498,7 @@ static void advance(struct iso_engine *e)
 			for (r = 0; r < e->n_regions; r++)
 				region_advance(e, r);
 			evict_advance(e);
+			isolation_advance(e);
 			advance_ports(e);
 			rescan_advance(e);
 			any = true;

@@ -163,7 +163,7 @@ enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l)
 /* What an absent region waits for; empty when it is about to be made. */
 static const char *wait_words(uint32_t wait)
 {
-	static const char *const words[ISO_WAIT_FLAPPING + 1] = {
+	static const char *const words[ISO_WAIT_HEALTH + 1] = {
 		[ISO_WAIT_NOTHING] = "",
 		[ISO_WAIT_OBSERVATION] = ", waits for a look at the host",
 		[ISO_WAIT_MEMDEV] = ", waits for its memdevs",
@@ -176,6 +176,8 @@ static const char *wait_words(uint32_t wait)
 		[ISO_WAIT_TOO_SMALL] = ", waits for more room on its memdevs",
 		[ISO_WAIT_LOCKED] = ", waits for a reboot: firmware locked what is in its way",
 		[ISO_WAIT_FLAPPING] = ", waits for an operator: it was lost too often",
+		[ISO_WAIT_ISOLATION] = ", waits for the isolation of its root port",
+		[ISO_WAIT_HEALTH] = ", waits until the host is well again",
 	};
 
 	return words[wait];

@@ -54,6 +54,8 @@ static enum iso_region_wait memdev_wait(struct iso_engine *e, uint32_t m)
 	held = held_port(e, memdev->port);
 	if (held != ISO_NONE)
 		return e->ports[held].flapping ? ISO_WAIT_FLAPPING : ISO_WAIT_OPERATOR;
+	if (isolation_holds_port(e, memdev->port))
+		return ISO_WAIT_ISOLATION;
 	if (!memdev->present || memdev->duplicate_serial)
 		return ISO_WAIT_MEMDEV;
 	if (memdev->settling_until_ns > e->now_ns) {
@@ -203,7 +205,7 @@ enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)
 		engine_arm(e, region->retry_at_ns);
 		return ISO_WAIT_RETRY;
 	}
-	return ISO_WAIT_NOTHING;
+	return host_health_holds(e, region) ? ISO_WAIT_HEALTH : ISO_WAIT_NOTHING;
 }
 
 /* The kernel is still resetting a leg; it holds the same locks and objects. */

@@ -47,6 +47,7 @@ void world_start_engine(struct world *w)
 	if (!w->engine)
 		world_give_up(w, "no engine can be built with these limits");
 	w->life++;
+	w->unwell = false; /* a new engine believes so until it is told */
 	w->n_intended = 0;
 }
 
@@ -178,7 +179,8 @@ static bool needs_intent(uint32_t kind)
 	       kind == ISO_EFFECT_REFILL_REGION || kind == ISO_EFFECT_REVOKE ||
 	       kind == ISO_EFFECT_CARVE || kind == ISO_EFFECT_HAND_OVER ||
 	       kind == ISO_EFFECT_REMOVE || kind == ISO_EFFECT_DETACH_PORT ||
-	       kind == ISO_EFFECT_RESCAN_PORT;
+	       kind == ISO_EFFECT_RESCAN_PORT || kind == ISO_EFFECT_FORCE_LINK_DOWN ||
+	       kind == ISO_EFFECT_CLEAR_ISOLATION || kind == ISO_EFFECT_ARM_PORT;
 }
 
 static void check_intent(struct world *w, const struct iso_effect *effect)
@@ -247,6 +249,8 @@ static void take_save(struct world *w, const struct iso_effect *effect)
 		world_store_lease(w, effect);
 	else if (effect->kind == ISO_EFFECT_SAVE_REGION)
 		world_store_region(w, effect);
+	else if (effect->kind == ISO_EFFECT_SAVE_PORT)
+		world_store_port(w, effect->port);
 	else if (effect->kind == ISO_EFFECT_SAVE_FENCE)
 		world_store_fence(w, effect->fence);
 	else
@@ -306,7 +310,7 @@ died:
 struct iso_effects world_step(struct world *w, const struct iso_event *event)
 {
 	struct iso_event now = *event;
-	uint32_t live = world_regions_live(w);
+	uint32_t live = world_regions_live(w), life = w->life;
 	const char *broken;
 
 	w->steps++;
@@ -317,6 +321,8 @@ struct iso_effects world_step(struct world *w, const struct iso_event *event)
 		world_break(w, "invariant: %s (event %u)", broken, event->kind);
 	world_check_loss(w, live);
 	take_effects(w);
+	if (event->kind == ISO_EVENT_SNAPSHOT && w->life == life)
+		world_tell_isolations(w);
 	if (!w->restoring)
 		world_check_fences(w);
 	return w->effects;

@@ -158,6 +158,28 @@ void world_store_incident(struct world *w, uint64_t id)
 		w->stored.n_incidents++;
 }
 
+void world_store_port(struct world *w, uint32_t port)
+{
+	struct iso_restore_port *saved = w->stored.ports;
+	struct iso_port_view view;
+	uint32_t i;
+
+	if (!iso_port_get(w->engine, port, &view))
+		return;
+	for (i = 0; i < w->stored.n_ports && strcmp(saved[i].path, view.path); i++)
+		;
+	world_room(w, i, WORLD_PORTS);
+	saved[i] = (struct iso_restore_port){
+		.wish = view.arm_wish,
+		.range = view.range_wish,
+		.held = view.held,
+		.flapping = view.flapping,
+	};
+	strcpy(saved[i].path, view.path);
+	if (i == w->stored.n_ports)
+		w->stored.n_ports++;
+}
+
 static bool same_fence(const struct iso_restore_fence *a, const struct iso_fence_view *b)
 {
 	return a->kind == b->kind &&
@@ -311,6 +333,8 @@ static void store_all(struct world *w)
 		save.text = lease.terms->name;
 		world_store_lease(w, &save);
 	}
+	for (i = 0; i < iso_port_count(w->engine); i++)
+		world_store_port(w, i);
 	for (i = 0; i < iso_incident_count(w->engine); i++)
 		if (iso_incident_get(w->engine, i, &incident))
 			world_store_incident(w, incident.id);
@@ -401,9 +425,14 @@ static void restore_definitions(struct world *w, const struct world_stored *stor
 
 static void restore_tenants(struct world *w, const struct world_stored *stored)
 {
-	struct iso_event event = {.kind = ISO_EVENT_RESTORE_INCIDENT};
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_PORT};
 	uint32_t i, life = w->life;
 
+	for (i = 0; i < stored->n_ports && w->life == life; i++) {
+		event.restore_port = &stored->ports[i];
+		world_step(w, &event);
+	}
+	event.kind = ISO_EVENT_RESTORE_INCIDENT;
 	for (i = 0; i < stored->n_incidents && w->life == life; i++) {
 		event.restore_incident = &stored->incidents[i];
 		world_step(w, &event);

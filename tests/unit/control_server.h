@@ -91,6 +91,34 @@ size_t daemon_workers(struct daemon *daemon, struct daemon_worker *ret, size_t r
 	return 1;
 }
 
+void daemon_set_monitor(struct daemon *daemon, const char *lease, const char *path)
+{
+	(void)daemon;
+	(void)lease;
+	(void)path;
+}
+
+const struct source_table *daemon_sources(struct daemon *daemon)
+{
+	static struct source_table table;
+
+	(void)daemon;
+	source_ok(&table, SOURCE_TRACE);
+	source_record(&table, SOURCE_TRACE, 5, true, 7);
+	source_not(&table, SOURCE_QMP, SOURCE_MISSING, "no socket");
+	return &table;
+}
+
+void daemon_each_health(struct daemon *daemon, daemon_health_t each, void *userdata)
+{
+	struct health_verdict verdict = {.state = HEALTH_OK};
+
+	(void)daemon;
+	each(userdata, HEALTH_HOST, "", &verdict);
+	health_add(&verdict, HEALTH_FAILING, "not there");
+	each(userdata, HEALTH_MEMDEV, "0x10", &verdict);
+}
+
 static struct iso_rules *fake_rules;
 
 const struct iso_rules *daemon_rules(struct daemon *daemon)

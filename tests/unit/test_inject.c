@@ -69,7 +69,7 @@ Test(inject, media)
 Test(inject, uevent)
 {
 	cr_assert_eq(parse("{\"source\":\"uevent\",\"kind\":\"remove\",\"fields\":"
-			   "{\"SUBSYSTEM\":\"cxl\",\"DEVTYPE\":\"cxl_memdev\",\"DEVPATH\":"
+			   "{\"subsystem\":\"cxl\",\"devtype\":\"cxl_memdev\",\"devpath\":"
 			   "\"/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem3\"}}"),
 		     0, "%s", reason);
 	cr_assert(inject.has_fault);

@@ -152,7 +152,7 @@ Test(store_query, every_cause_and_every_note_comes_back)
 		wait_answer(&f, &answer);
 		cr_assert_eq(answer.incident.incident.cause, incident.cause);
 	}
-	for (note.kind = 0; note.kind <= ISO_NOTE_RECONCILE; note.kind++, note.incident++) {
+	for (note.kind = 0; note.kind <= ISO_NOTE_POLICY; note.kind++, note.incident++) {
 		store_save_incident(f.store, &(struct store_incident){.id = note.incident});
 		store_save_note(f.store, &note);
 		answer.came = false;

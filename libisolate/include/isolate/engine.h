@@ -29,6 +29,9 @@ struct iso_policy {
 	bool waits_for_operator; /* after a loss, nothing is made again until ISO_EVENT_RECOVER */
 	bool refill; /* reuse the region object that the kernel kept, where it takes it */
 	bool evict; /* tenants above in the decoder order are killed to make way */
+	bool arm_ports; /* isolation is enabled on root ports that nothing forbids it on */
+	uint32_t arm_range; /* with this timeout code */
+	uint64_t isolation_known_ns; /* how long regions wait for a port's registers to be looked at */
 	bool host_may_panic; /* VMs that pin their memory are admitted */
 };
 

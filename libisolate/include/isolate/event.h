@@ -34,6 +34,10 @@ enum iso_event_kind {
 	ISO_EVENT_RESTORE_INCIDENT,
 	ISO_EVENT_HOLD,           /* the leases are not known: hand nothing out until CONFIRM */
 	ISO_EVENT_CONFIRM,        /* operator: what is observed is all there is */
+	ISO_EVENT_ISOLATION_SEEN, /* what the isolation registers of a root port say now */
+	ISO_EVENT_ARM,            /* operator: arm a root port, or disarm it */
+	ISO_EVENT_RESTORE_PORT,   /* from the store, before the first snapshot */
+	ISO_EVENT_HEALTH,         /* whether the host is well enough to make again what was lost */
 	ISO_EVENT_POLICY,         /* a policy rule fired: do what it says */
 	ISO_EVENT_RESTORE_FENCE,  /* from the store, before the first snapshot */
 };
@@ -46,6 +50,7 @@ enum iso_cause {
 	ISO_CAUSE_REGION_GONE,     /* observation: region or instance no longer works */
 	ISO_CAUSE_OPERATOR,        /* daxmgrctl isolate */
 	ISO_CAUSE_EVICTED, /* made way for a lower region in the decoder order, by policy */
+	ISO_CAUSE_ISOLATED, /* a root port has isolated: its status says so */
 	ISO_CAUSE_POLICY,  /* a policy rule, which the timeline names */
 };
 
@@ -86,6 +91,8 @@ struct iso_completion {
 	char evidence[ISO_EVIDENCE_BYTES]; /* VERIFY, REVOKE: state and place of the first mapper;
 					    * INSPECT: what pins. Empty when there is nothing */
 	uint32_t pins; /* INSPECT, REVOKE: enum iso_pin, of all processes together */
+	bool has_isolation; /* of operations on a port: the words as read at the end */
+	uint32_t control, status;
 };
 
 /* One process that maps one instance. */
@@ -190,6 +197,15 @@ struct iso_restore_incident {
 	bool open; /* false: only keeps the numbering going */
 };
 
+/* What an operator asked of a port, as it was known when the daemon stopped. */
+struct iso_restore_port {
+	char path[ISO_PATH_BYTES];
+	uint32_t wish; /* enum iso_arm_wish */
+	uint32_t range; /* timeout code; ISO_NONE: the policy's */
+	bool held; /* kept away until RECOVER; only of the same boot */
+	bool flapping;
+};
+
 /* What a policy rule can ask for. */
 enum iso_action {
 	ISO_ACTION_NOTIFY, /* a line of the timeline */
@@ -278,10 +294,25 @@ struct iso_event {
 			uint64_t request;
 			bool dry_run; /* nothing is corrected by this look */
 		} reconcile;
+		struct {
+			bool host_ok;
+			char why[ISO_TEXT_BYTES]; /* not ok: for people */
+		} health;
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;
+		const struct iso_restore_port *restore_port;
 		const char *hold; /* HOLD: why, for people */
+		struct {
+			struct iso_pci_address address;
+			struct iso_isolation isolation;
+		} isolation_seen;
+		struct {
+			uint64_t request;
+			char port[ISO_PATH_BYTES]; /* path or address */
+			uint32_t wish; /* enum iso_arm_wish */
+			uint32_t range; /* timeout code; ISO_NONE: the policy's */
+		} arm;
 		struct iso_policy_action policy;
 		const struct iso_restore_fence *restore_fence;
 	};
