@@ -82,7 +82,8 @@ static int fill_fields(struct trace_record *trace, sd_json_variant *fields,
 static bool trace_kind_of(const char *kind, enum trace_kind *ret)
 {
 	return trace_formats_wants("ras", kind, ret) || trace_formats_wants("pci", kind, ret) ||
-	       trace_formats_wants("mce", kind, ret) || trace_formats_wants("cxl", kind, ret);
+	       trace_formats_wants("mce", kind, ret) ||
+	       (!strncmp(kind, "cxl_", 4) && trace_formats_wants("cxl", kind, ret));
 }
 
 static void take_number(const struct trace_number *from, uint64_t *to, bool *has)

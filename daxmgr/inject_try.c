@@ -89,7 +89,7 @@ static void try_rules(struct trial *trial, const struct store_event *record)
 	struct iso_event event;
 	uint32_t i, n;
 
-	policy_view_make(trial->engine, record, &view);
+	policy_view_make(trial->engine, record, (struct iso_rules_wish){true, true}, &view);
 	n = iso_rules_record(trial->rules, &view.record, (int64_t)record->at_ns, firings,
 			     FIRINGS_MAX);
 	for (i = 0; i < n; i++) {

@@ -200,12 +200,13 @@ void policy_take(struct policy *policy, const struct store_event *record, uint64
 		 int64_t at_ns, bool before)
 {
 	struct iso_firing firings[FIRINGS_MAX];
+	struct iso_rules_wish wish;
 	struct policy_view view;
 	uint32_t i, n = 0;
 
-	if (!iso_rules_count(policy->rules))
+	if (!iso_rules_want(policy->rules, record->source, record->kind, record->severity, &wish))
 		return;
-	policy_view_make(policy->daemon->engine, record, &view);
+	policy_view_make(policy->daemon->engine, record, wish, &view);
 	view.record.at_ns = at_ns;
 	view.record.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 	if (before)

@@ -69,9 +69,9 @@ struct policy_view {
 	struct sd_json_variant *json;
 };
 
-/* Looks up unit, domain and VMs of a record in the engine. Released by policy_view_clear(). */
+/* Looks up unit, domain, and what is wished, of a record. Released by policy_view_clear(). */
 void policy_view_make(const struct iso_engine *engine, const struct store_event *record,
-		      struct policy_view *ret);
+		      struct iso_rules_wish wish, struct policy_view *ret);
 void policy_view_clear(struct policy_view *view);
 /* The event that has the engine do what a rule asks for. */
 void policy_event(const struct iso_rules *rules, const struct iso_firing *firing,

@@ -140,7 +140,8 @@ void policy_history_begin(struct policy_history *history)
 		return;
 	restore_firings(history);
 	if (store_query_events(history->daemon->store, 0, 1, on_newest, history) < 0) {
-		log_line(LOG_WARNING, "policy: what was counted before is not known: the store is busy");
+		log_line(LOG_WARNING,
+			 "policy: what was counted before is not known: the store is busy");
 		end(history);
 	}
 }

@@ -260,8 +260,8 @@ struct store_told {
 };
 
 /* The newest records of the sources that are asked, oldest first, of all boots; before store_start(). */
-int store_load_told(struct store *store,
-		    int (*each)(void *userdata, const struct store_told *told), void *userdata);
+int store_load_told(struct store *store, int (*each)(void *userdata, const struct store_told *told),
+		    void *userdata);
 
 /* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,

@@ -82,9 +82,10 @@ static void decides(const char *timeline, const char *expected)
 	struct decisions decisions = {0};
 	char all[1024] = "", json[4096];
 
-	snprintf(json, sizeof(json),
-		 "{\"unit\":\"hb0/00.0\",\"cause\":\"surprise-down\",\"killed\":2,\"timeline\":[%s]}",
-		 timeline);
+	snprintf(
+		json, sizeof(json),
+		"{\"unit\":\"hb0/00.0\",\"cause\":\"surprise-down\",\"killed\":2,\"timeline\":[%s]}",
+		timeline);
 	cr_assert_geq(sd_json_parse(json, 0, &incident, NULL, NULL), 0, "%s", json);
 	cr_assert(decisions_add(&decisions, incident));
 	for (size_t i = 0; i < decisions.n; i++)
@@ -99,17 +100,16 @@ static void decides(const char *timeline, const char *expected)
 /* Proves: what was decided is left of a timeline, without processes, times, reasons and what was only seen. */
 Test(control_policy, decisions)
 {
-	decides(NOTE("fault", "hb0/00.0: surprise-down (synthetic)") "," KILL("b") "," KILL(
-			"a") "," NOTE("correlated", "again") "," KILL("c")
-			"," NOTE("domain", "domain hb0/00.0: healthy -> containing: 2 VMs")
-			"," NOTE("exit", "a: process 7 is gone") "," NOTE("contained", "x")
-			"," NOTE("domain", "domain hb0/00.0: containing -> recovering: r")
-			"," NOTE("waiting", "domain hb0/00.0: recovering -> waiting: memdev")
-			"," NOTE("domain", "domain hb0/00.0: waiting -> recovering: r")
-			"," NOTE("region", "region low: refilled")
-			"," NOTE("policy", "rule r: fence hb0/00.0: 3 records within 1 h (synthetic)")
-			"," NOTE("domain", "domain hb0/00.0: recovering -> healthy")
-			"," NOTE("recovered", "hb0/00.0"),
+	decides(NOTE("fault", "hb0/00.0: surprise-down (synthetic)") "," KILL("b") "," KILL("a") "," NOTE("correlated", "again") "," KILL("c") "," NOTE("domain", "domain hb0/00.0: healthy -> containing: 2 VMs") "," NOTE("exit", "a: process 7 is gone") "," NOTE(
+			"contained",
+			"x") "," NOTE("domain",
+				      "domain hb0/00.0: containing -> recovering: r") "," NOTE("waiting",
+											       "domain hb0/00.0: recovering -> waiting: memdev") "," NOTE("domain",
+																			  "domain hb0/00.0: waiting -> recovering: r") "," NOTE("region",
+																										"region low: refilled") "," NOTE("policy",
+																														 "rule r: fence hb0/00.0: 3 records within 1 h (synthetic)") "," NOTE("domain",
+																																						      "domain hb0/00.0: recovering -> healthy") "," NOTE("recovered",
+																																													 "hb0/00.0"),
 		"fault hb0/00.0: surprise-down | kill a | kill b | kill c | "
 		"domain hb0/00.0: containing | contained: 2 killed | domain hb0/00.0: recovering | "
 		"rule r: fence hb0/00.0 | domain hb0/00.0: healthy | recovered");

@@ -102,7 +102,7 @@ Test(policy_file, keys)
 /* Proves: what is wrong is named with its file and line, and makes the whole set refused. */
 Test(policy_file, refused)
 {
-	put(vendor, "good.conf", "[Rule good]\nAction=notify\n");
+	put(vendor, "0.conf", "[Rule good]\nAction=notify\n");
 	refuses("[Rule a]\nAction=fly\n", ":2: Action=fly: must be one of notify fence kill");
 	refuses("[Rule a]\nAction=notify\nColour=red\n", ":3: Colour=red: a rule has no such key");
 	refuses("[Rule a]\nAction=notify\nWindow=soon\n", "Window=soon: not a time");
@@ -121,7 +121,8 @@ Test(policy_file, refused)
 	refuses("[Rule no name]\nAction=notify\n", "the name of a rule");
 	refuses("[Other]\nAction=notify\n", "is called [Rule NAME]");
 	refuses("Action=notify\n", "before any [Rule NAME]");
-	refuses("[Rule good]\nAction=notify\n[Rule a]\nAction=notify\n", "another rule of that name");
+	refuses("[Rule good]\nAction=notify\n[Rule a]\nAction=notify\n",
+		"another rule of that name");
 }
 
 /* Proves: files are read by name, a local one replaces the vendor's, an empty one takes it away. */

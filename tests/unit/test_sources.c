@@ -61,7 +61,8 @@ static void turn(unsigned int rounds)
 		cr_assert_geq(sd_event_run(loop, 20000), 0);
 }
 
-static const struct kernel_log_handlers log_handlers = {on_line, on_log_gap, has_room, on_end, NULL};
+static const struct kernel_log_handlers log_handlers = {on_line, on_log_gap, has_room, on_end,
+							NULL};
 
 /* A FIFO gives what was written in one piece when nothing else waits. */
 static int open_log(const uint64_t *after, struct kernel_log **log, char path[64])

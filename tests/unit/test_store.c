@@ -265,7 +265,7 @@ Test(store, a_database_of_the_first_version_is_taken_over)
 			"ALTER TABLE leases DROP COLUMN pins;"
 			"ALTER TABLE leases DROP COLUMN evidence;"
 			"ALTER TABLE incidents DROP COLUMN synthetic;"
-			"DROP TABLE fences; DROP TABLE firings;"
+			"DROP TABLE fences; DROP TABLE firings; DROP TABLE ports;"
 			"PRAGMA user_version=1");
 
 	fixture_open(&f, BOOT);
