@@ -41,7 +41,7 @@ const struct verb verbs[] = {
 	{"what-if", "PORT|MEMDEV", "what its loss would mean now", NULL, false, verb_what_if},
 	{"isolate", "PORT", "take a port out of use; kills the VMs below it", ASKS, true,
 	 verb_isolate},
-	{"recover", "PORT", "end an isolation, or try again",
+	{"recover", "PORT|MEMDEV", "end an isolation, or try again",
 	 "  --evict     kill the VMs that its regions would have to wait for\n" ASKS, true,
 	 verb_recover},
 	{"port list", "", "isolation of the root ports", NULL, false, verb_port_list},

@@ -245,6 +245,8 @@ static int start(struct daemon *daemon, const char *root)
 	r = restore_all(daemon);
 	if (r < 0)
 		return r;
+	if (policy_history_load(daemon, &daemon->policy_history) < 0)
+		log_line(LOG_WARNING, "policy: what was counted and done before is not known");
 	store_set_record_handlers(daemon->store, &records);
 	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored,
 			on_store_news, daemon);
@@ -291,6 +293,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->workers = worker_pool_free(daemon->workers);
 	daemon->policy = policy_free(daemon->policy);
 	daemon->store = store_free(daemon->store);
+	daemon->policy_history = policy_history_free(daemon->policy_history);
 	daemon->vms = vms_free(daemon->vms);
 	sd_event_source_disable_unref(daemon->timer);
 	sd_event_source_disable_unref(daemon->resume_timer);

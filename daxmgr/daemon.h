@@ -32,8 +32,8 @@ enum daemon_lane {
 	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
-	LANE_UNITS = 5632,   /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
-	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
+	LANE_UNITS = 5632, /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
+	LANE_REVOKE = 6144, /* + domain: must not wait behind what hangs */
 	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
 	LANE_OBSERVE = 8192,
 	LANE_ISOLATION, /* root ports' registers are looked for */
@@ -88,6 +88,7 @@ struct daemon {
 	struct qmp_source *qmp;
 	struct host_health *health;
 	struct policy *policy;
+	struct policy_history *policy_history; /* until it was taken in */
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;

@@ -231,8 +231,11 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 	complete(daemon, reply->completion.operation, 0, "");
 	if (is_last)
 		resume_stopped(daemon, looked_ns);
-	daemon->ready = true;
 	isolation_watch_ports(daemon->isolation);
+	if (!daemon->ready) {
+		daemon->ready = true; /* from here on records are counted as they come */
+		policy_history_begin(daemon->policy_history);
+	}
 	snapshot_file_close(&file);
 }
 

@@ -82,7 +82,8 @@ static int fill_fields(struct trace_record *trace, sd_json_variant *fields,
 static bool trace_kind_of(const char *kind, enum trace_kind *ret)
 {
 	return trace_formats_wants("ras", kind, ret) || trace_formats_wants("pci", kind, ret) ||
-	       trace_formats_wants("mce", kind, ret) || trace_formats_wants("cxl", kind, ret);
+	       trace_formats_wants("mce", kind, ret) ||
+	       (!strncmp(kind, "cxl_", 4) && trace_formats_wants("cxl", kind, ret));
 }
 
 static void take_number(const struct trace_number *from, uint64_t *to, bool *has)
@@ -138,7 +139,8 @@ static int parse_trace(struct inject *inject, sd_json_variant *fields,
 
 	if (!trace_kind_of(inject->event.kind, &trace.kind)) {
 		snprintf(reason, INJECT_REASON_BYTES,
-			 "kind: %.40s is no event of the trace ring that is read", inject->event.kind);
+			 "kind: %.40s is no event of the trace ring that is read",
+			 inject->event.kind);
 		return -EINVAL;
 	}
 	r = fill_fields(&trace, fields, reason);
@@ -160,11 +162,11 @@ static void parse_uevent(struct inject *inject, sd_json_variant *fields)
 {
 	struct uevent uevent = {
 		.action = inject->event.kind,
-		.devpath = text_of(fields, "DEVPATH"),
-		.subsystem = text_of(fields, "SUBSYSTEM"),
-		.devtype = text_of(fields, "DEVTYPE"),
-		.error_event = text_of(fields, "ERROR_EVENT"),
-		.pci_slot_name = text_of(fields, "PCI_SLOT_NAME"),
+		.devpath = text_of(fields, "devpath"),
+		.subsystem = text_of(fields, "subsystem"),
+		.devtype = text_of(fields, "devtype"),
+		.error_event = text_of(fields, "errorEvent"),
+		.pci_slot_name = text_of(fields, "pciSlotName"),
 	};
 	struct uevent_news news;
 

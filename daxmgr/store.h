@@ -206,6 +206,8 @@ int store_load_intents(struct store *store,
 		       int (*each)(void *userdata, const struct store_intent *intent,
 				   bool same_boot),
 		       void *userdata);
+/* Number of the last record that is stored; 0: none. */
+int store_load_last_event(struct store *store, uint64_t *ret_id);
 /* Number of the last incident ever stored; 0: none. */
 int store_load_last_incident(struct store *store, uint64_t *ret_id);
 

@@ -148,8 +148,7 @@ static bool is_needed_at_start(const struct store_item *item)
 	return item->kind == STORE_ITEM_LEASE || item->kind == STORE_ITEM_LEASE_END ||
 	       item->kind == STORE_ITEM_REGION || item->kind == STORE_ITEM_REGION_END ||
 	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_PORT ||
-	       item->kind == STORE_ITEM_FENCE ||
-	       item->kind == STORE_ITEM_ANEW;
+	       item->kind == STORE_ITEM_FENCE || item->kind == STORE_ITEM_ANEW;
 }
 
 /* Takes the item. Events and notes, which come in storms, leave room for what matters more. */

@@ -68,7 +68,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->kills_room = l->leases;
 	/* A step that kills every VM also notes and saves each, and touches every region. */
 	e->texts_room = l->leases + FINDINGS_MAX + OTHER_TEXTS;
-	e->others_room = 3 * l->leases + 2 * l->regions + 2 * l->ports + l->operations + FINDINGS_MAX + 1024;
+	e->others_room =
+		3 * l->leases + 2 * l->regions + 2 * l->ports + l->operations + FINDINGS_MAX + 1024;
 	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));

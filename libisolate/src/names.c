@@ -140,14 +140,15 @@ NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", 
 	   "vm-gone", "stranger", "recovery-unfinished")
 NAME_TABLE(iso_remedy_name, ISO_REMEDIES, "nothing", "itself", "person")
 
-NAME_TABLE(iso_isolation_source_name, ISO_ISOLATION_SOURCES, "unknown", "not-offered", "locked-down",
-	   "failed", "registers", "stand-in", "sysfs")
+NAME_TABLE(iso_isolation_source_name, ISO_ISOLATION_SOURCES, "unknown", "not-offered",
+	   "locked-down", "failed", "registers", "stand-in", "sysfs")
 NAME_TABLE(iso_arm_wish_name, ISO_ARM_WISHES, "default", "armed", "disarmed")
 NAME_TABLE(iso_obstacle_name, ISO_OBSTACLES, "unknown", "not-offered", "lockdown", "access",
 	   "isolated", "system-ram", "consent", "pinning", "cpu", "cpu-unknown", "panic-on-oops",
 	   "panic-on-warn", "machine-check", "range", "timeout", "host-unknown")
 NAME_TABLE(iso_obstacle_text, ISO_OBSTACLES, "its registers were not looked at yet",
-	   "it does not offer isolation", "the kernel is locked down: its registers cannot be mapped",
+	   "it does not offer isolation",
+	   "the kernel is locked down: its registers cannot be mapped",
 	   "its registers cannot be read", "it is isolated now",
 	   "memory behind it is System RAM: the kernel would lose its own",
 	   "somebody who never asked for it uses memory behind it",

@@ -30,13 +30,13 @@ struct isolation {
 	uint64_t retry_at_ns;
 	uint32_t failures;
 	uint32_t arm_failures;
-	uint32_t wish;  /* enum iso_arm_wish */
+	uint32_t wish; /* enum iso_arm_wish */
 	uint32_t range; /* of the operator; ISO_NONE: the policy's */
-	uint32_t told;  /* obstacles as last told */
+	uint32_t told; /* obstacles as last told */
 	bool link_down; /* seen since it isolated */
 	bool given_up;
 	bool system_ram; /* behind it, as last observed */
-	bool committed;  /* some region behind it, as last observed */
+	bool committed; /* some region behind it, as last observed */
 	bool told_waiting;
 	char reason[ISO_TEXT_BYTES];
 };
@@ -52,7 +52,7 @@ struct port {
 	uint64_t operation;
 	uint64_t rescan_at_ns; /* not before */
 	uint64_t changed_ns; /* when an operation on it ended */
-	uint32_t rescans;      /* in a row without success */
+	uint32_t rescans; /* in a row without success */
 	bool present;
 	uint64_t losses_ns[LOSSES_MAX]; /* of a root port: the last ones, a ring */
 	uint32_t n_losses;
@@ -113,16 +113,16 @@ struct region {
 	bool has_hpa;
 	bool fault_while_busy; /* lost while an operation on it was under way */
 	bool observation_stale; /* an operation overlapped the observation under way */
-	bool look_stale;        /* the same of one that is only looked at, for a dry run */
-	bool observe_again;     /* an observation passed it over while an operation ran */
-	bool unobserved;        /* not seen since the last operation on it */
-	bool doubted;           /* live, but the kernel gave its number to another one since */
-	bool refill_failed;     /* since it was lost: the object has to go */
-	bool locked;            /* firmware holds its decoders */
+	bool look_stale; /* the same of one that is only looked at, for a dry run */
+	bool observe_again; /* an observation passed it over while an operation ran */
+	bool unobserved; /* not seen since the last operation on it */
+	bool doubted; /* live, but the kernel gave its number to another one since */
+	bool refill_failed; /* since it was lost: the object has to go */
+	bool locked; /* firmware holds its decoders */
 	bool despite_health; /* an operator wants it made although the host is not well */
-	bool evict;             /* an operator said so: who is above it makes way */
+	bool evict; /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
-	bool over_hole;         /* live, but decoders below it were given up out of order */
+	bool over_hole; /* live, but decoders below it were given up out of order */
 	bool untold; /* that it is being cleared: it tries a failing store each second */
 	bool creation_interrupted;
 	char reason[ISO_TEXT_BYTES];
@@ -206,10 +206,10 @@ struct lease {
 	bool pinned; /* has pinned memory: its exit does not prove that the pins have gone */
 	bool adopted; /* made by hand: it never asked for memory that may fail */
 	bool revoked; /* nobody can reach its instances any more, who still maps them or not */
-	bool ending;      /* released or withdrawn: no restart */
-	bool comes_back;  /* a fault took its capacity and it wishes to be restarted */
+	bool ending; /* released or withdrawn: no restart */
+	bool comes_back; /* a fault took its capacity and it wishes to be restarted */
 	bool died_unseen; /* before a restart of ours: perhaps of a fault that shows soon */
-	bool voided;      /* a fault came between acquire and attach */
+	bool voided; /* a fault came between acquire and attach */
 	char waits_for[ISO_TEXT_BYTES];
 };
 
@@ -237,7 +237,7 @@ struct incident {
 	uint32_t domain;
 	uint64_t record_ns, detected_ns, contained_ns, recovered_ns;
 	uint32_t n_killed, n_exited, n_records;
-	uint32_t n_pending;    /* leases not yet shown unmapped */
+	uint32_t n_pending; /* leases not yet shown unmapped */
 	uint32_t first_pending; /* none of them has a lower index */
 	uint32_t n_unrestored; /* victims that want to come back and have not */
 	uint64_t capacity_before_bytes, capacity_after_bytes;
@@ -260,9 +260,9 @@ enum { FINDINGS_MAX = 512, RECONCILES_MAX = 16 };
 
 enum reconcile_stage {
 	RECONCILE_IDLE,
-	RECONCILE_ASKED,      /* an observation is wanted */
-	RECONCILE_LOOKING,    /* it is under way */
-	RECONCILE_COMPARED,   /* an inspection is wanted */
+	RECONCILE_ASKED, /* an observation is wanted */
+	RECONCILE_LOOKING, /* it is under way */
+	RECONCILE_COMPARED, /* an inspection is wanted */
 	RECONCILE_INSPECTING, /* it is under way */
 };
 
@@ -281,7 +281,7 @@ struct reconcile {
 	uint64_t told[FINDINGS_MAX]; /* of those that still stand: each is told once */
 	uint32_t n_told;
 	uint32_t n_leases_rebooted, n_incidents_rebooted; /* ended with another boot */
-	bool gap;        /* something may have been missed since the last observation began */
+	bool gap; /* something may have been missed since the last observation began */
 	bool looks_at_gap; /* the observation under way is the first after that */
 };
 
@@ -310,10 +310,10 @@ struct iso_engine {
 	struct domain *domains; /* indexed by the domain's first root port */
 	struct verdict *verdicts; /* scratch: the same */
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
-	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
-	uint32_t *name_index;   /* scratch: instances by name, open addressing */
-	uint32_t *pid_index;    /* scratch: attached leases by process, open addressing */
-	uint32_t *region_seen;  /* scratch: by region, which one of an observation it is */
+	bool *memdev_down; /* scratch: the memdevs of one fault unit */
+	uint32_t *name_index; /* scratch: instances by name, open addressing */
+	uint32_t *pid_index; /* scratch: attached leases by process, open addressing */
+	uint32_t *region_seen; /* scratch: by region, which one of an observation it is */
 	struct iso_hpa_range *foreign; /* ranges of regions that are not managed */
 	uint32_t *lease_buckets;
 
@@ -360,7 +360,7 @@ struct iso_engine {
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
 	bool synthetic; /* the event of this step was injected */
-	bool observed;       /* at least one snapshot was taken in */
+	bool observed; /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
 	struct adoption adoption;

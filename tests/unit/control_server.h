@@ -350,10 +350,13 @@ static struct world *plain_world(void)
 
 /* What the server of the next setup() lives in. */
 static struct world *(*serve_world)(void) = plain_world;
+static bool serve_may_inject, serve_refuses_rules;
 
 static void serve(const char *directory)
 {
-	struct daemon daemon = {.world = serve_world()};
+	struct daemon daemon = {.world = serve_world(),
+				.may_inject = serve_may_inject,
+				.refuses_rules = serve_refuses_rules};
 	char path[128];
 
 	signal(SIGTERM, SIG_DFL);

@@ -151,13 +151,29 @@ static const char version_1_rows[] =
 	"INSERT INTO intents VALUES(1, 'run', 9, 'carve', 'dax0.1', 1, '" BOOT
 	"', 'open', NULL, 1, NULL);";
 
-static const struct {
-	const char *schema, *rows;
-} versions[] = {
-	{version_1, version_1_rows},
+/* What made each later version of the one before; as it was released. */
+static const char *const steps[] = {
+	/* Why a port is held, and what a VM was admitted with. */
+	"ALTER TABLE incidents ADD COLUMN hold_cause TEXT NOT NULL DEFAULT ''"
+	"  CHECK (hold_cause IN ('', 'operator', 'flapping'));"
+	"UPDATE incidents SET hold_cause = 'operator' WHERE held_port IS NOT NULL;"
+	"ALTER TABLE leases ADD COLUMN pins TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE leases ADD COLUMN evidence TEXT NOT NULL DEFAULT '';",
+
+	/* What an operator asked of a port: whether it is to be armed, and whether it is kept away. */
+	"CREATE TABLE ports ("
+	"  path TEXT PRIMARY KEY,"
+	"  wish TEXT NOT NULL,"
+	"  timeout_code INTEGER,"
+	"  held INTEGER NOT NULL,"
+	"  flapping INTEGER NOT NULL,"
+	"  boot_id TEXT NOT NULL,"
+	"  saved_us INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 
-enum { N_VERSIONS = sizeof(versions) / sizeof(versions[0]) };
+/* Older than the newest one. */
+enum { N_VERSIONS = 1 + sizeof(steps) / sizeof(steps[0]) };
 
 static void make_old(struct store_fixture *f, size_t version)
 {
@@ -167,9 +183,12 @@ static void make_old(struct store_fixture *f, size_t version)
 	snprintf(pragmas, sizeof(pragmas),
 		 "PRAGMA application_id=1684109421; PRAGMA user_version=%zu", version + 1);
 	cr_assert_eq(sqlite3_open(f->path, &db), SQLITE_OK);
-	cr_assert_eq(sqlite3_exec(db, versions[version].schema, NULL, NULL, NULL), SQLITE_OK);
-	cr_assert_eq(sqlite3_exec(db, versions[version].rows, NULL, NULL, NULL), SQLITE_OK, "%s",
+	cr_assert_eq(sqlite3_exec(db, version_1, NULL, NULL, NULL), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(db, version_1_rows, NULL, NULL, NULL), SQLITE_OK, "%s",
 		     sqlite3_errmsg(db));
+	for (size_t step = 0; step < version; step++)
+		cr_assert_eq(sqlite3_exec(db, steps[step], NULL, NULL, NULL), SQLITE_OK, "%s",
+			     sqlite3_errmsg(db));
 	cr_assert_eq(sqlite3_exec(db, pragmas, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 }

@@ -39,32 +39,32 @@ enum iso_effect_kind {
 	ISO_EFFECT_RESCAN_PORT,   /* object `port`: look for functions below it */
 	ISO_EFFECT_FORCE_LINK_DOWN, /* object `port`: take its link down and see that it is */
 	ISO_EFFECT_CLEAR_ISOLATION, /* object `port`: wait for RP Busy to end, clear the status */
-	ISO_EFFECT_ARM_PORT,      /* object `port`: as iso_port_view says it shall be, armed or not */
-	ISO_EFFECT_SAVE_PORT,     /* store what an operator asked of it */
+	ISO_EFFECT_ARM_PORT, /* object `port`: as iso_port_view says it shall be, armed or not */
+	ISO_EFFECT_SAVE_PORT, /* store what an operator asked of it */
 	ISO_EFFECT_KINDS,
 };
 
 enum iso_reply {
-	ISO_REPLY_DONE,           /* lease: granted, attached or released; region: see state */
-	ISO_REPLY_WAITING,        /* acquire: accepted, another reply follows */
+	ISO_REPLY_DONE, /* lease: granted, attached or released; region: see state */
+	ISO_REPLY_WAITING, /* acquire: accepted, another reply follows */
 	ISO_REPLY_NO_SUCH_NAME,
 	ISO_REPLY_BAD_NAME,
-	ISO_REPLY_BAD_SIZE,       /* zero, not a multiple of the alignment, too many parts */
+	ISO_REPLY_BAD_SIZE, /* zero, not a multiple of the alignment, too many parts */
 	ISO_REPLY_NAME_IN_USE,
 	ISO_REPLY_NO_CAPACITY,
-	ISO_REPLY_FENCED,         /* the domain is not healthy */
-	ISO_REPLY_NOT_GRANTED,    /* attach: the lease is not waiting for one */
-	ISO_REPLY_GRANT_VOID,     /* a fault came between acquire and attach */
-	ISO_REPLY_PROCESS_TAKEN,  /* attach: the process is the VM of another lease */
+	ISO_REPLY_FENCED, /* the domain is not healthy */
+	ISO_REPLY_NOT_GRANTED, /* attach: the lease is not waiting for one */
+	ISO_REPLY_GRANT_VOID, /* a fault came between acquire and attach */
+	ISO_REPLY_PROCESS_TAKEN, /* attach: the process is the VM of another lease */
 	ISO_REPLY_TABLE_FULL,
-	ISO_REPLY_BUSY,           /* region destroy: leases stand on it */
+	ISO_REPLY_BUSY, /* region destroy: leases stand on it */
 	ISO_REPLY_NOT_ATTACHED_GONE, /* release: refused, the VM is still running */
-	ISO_REPLY_ALREADY,        /* nothing to do */
+	ISO_REPLY_ALREADY, /* nothing to do */
 	ISO_REPLY_WITHDRAWN,
-	ISO_REPLY_BAD_REGION,     /* definition: ways, granularity or serials make no sense */
-	ISO_REPLY_NOT_READY,      /* the first observation has not ended */
-	ISO_REPLY_PINNING,        /* the VM pins its memory and the host may not panic */
-	ISO_REPLY_NOT_ADOPTABLE,  /* adopt: see the text */
+	ISO_REPLY_BAD_REGION, /* definition: ways, granularity or serials make no sense */
+	ISO_REPLY_NOT_READY, /* the first observation has not ended */
+	ISO_REPLY_PINNING, /* the VM pins its memory and the host may not panic */
+	ISO_REPLY_NOT_ADOPTABLE, /* adopt: see the text */
 	ISO_REPLY_NOT_OBSERVED, /* reconcile, adopt: the text says what could not be looked at */
 	ISO_REPLY_LOCKED, /* region destroy: firmware has locked its decoders */
 	ISO_REPLY_ON_HOLD, /* acquire: nothing is handed out now; the text says why */

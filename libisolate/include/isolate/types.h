@@ -80,23 +80,24 @@ enum iso_pin {
 
 /* Through what a root port's isolation registers are reached. */
 enum iso_isolation_source {
-	ISO_ISOLATION_UNKNOWN,   /* not looked at yet */
-	ISO_ISOLATION_NONE,      /* the port does not offer the capability */
-	ISO_ISOLATION_LOCKED,    /* the kernel is locked down: nobody may map them */
-	ISO_ISOLATION_FAILED,    /* they could not be read, for another reason */
+	ISO_ISOLATION_UNKNOWN, /* not looked at yet */
+	ISO_ISOLATION_NONE, /* the port does not offer the capability */
+	ISO_ISOLATION_LOCKED, /* the kernel is locked down: nobody may map them */
+	ISO_ISOLATION_FAILED, /* they could not be read, for another reason */
 	ISO_ISOLATION_REGISTERS, /* the port's own component registers */
-	ISO_ISOLATION_STAND_IN,  /* another function's memory, which configuration names for it */
-	ISO_ISOLATION_SYSFS,     /* attributes of the kernel */
+	ISO_ISOLATION_STAND_IN, /* another function's memory, which configuration names for it */
+	ISO_ISOLATION_SYSFS, /* attributes of the kernel */
 	ISO_ISOLATION_SOURCES,
 };
 
 /* Bits of the words in struct iso_isolation, for what the engine decides by. */
 enum {
-	ISO_ISOLATION_ENABLE = 1u << 16,    /* capability and control: memory isolation */
-	ISO_ISOLATION_LINK_DOWN = 1u << 17, /* capability and control: the port takes its link down */
-	ISO_ISOLATION_STATUS = 1u << 8,     /* status: isolated; stays until it is cleared */
-	ISO_ISOLATION_BY_LINK = 1u << 9,    /* status: because the link had gone down */
-	ISO_ISOLATION_BUSY = 1u << 14,      /* status: accesses are still being ended */
+	ISO_ISOLATION_ENABLE = 1u << 16, /* capability and control: memory isolation */
+	ISO_ISOLATION_LINK_DOWN = 1u
+				  << 17, /* capability and control: the port takes its link down */
+	ISO_ISOLATION_STATUS = 1u << 8, /* status: isolated; stays until it is cleared */
+	ISO_ISOLATION_BY_LINK = 1u << 9, /* status: because the link had gone down */
+	ISO_ISOLATION_BUSY = 1u << 14, /* status: accesses are still being ended */
 };
 
 /* Why a root port must not be armed. Bits of one word. */

@@ -118,20 +118,20 @@ struct iso_memdev_view {
 struct iso_region_view {
 	const struct iso_region_definition *definition;
 	uint32_t state; /* enum iso_region_state */
-	uint32_t wait;  /* enum iso_region_wait, when absent */
+	uint32_t wait; /* enum iso_region_wait, when absent */
 	uint32_t epoch;
 	uint32_t domain;
 	uint32_t kernel_id; /* N of regionN, ISO_NONE when there is none */
 	uint32_t window_kernel_id; /* N of decoder0.N to create it in, or ISO_NONE */
 	uint64_t window_granularity;
 	struct iso_hpa_range range; /* bytes 0 when not there */
-	bool has_hpa;        /* range.start is known from now or before */
+	bool has_hpa; /* range.start is known from now or before */
 	uint64_t free_bytes; /* not held by any instance */
 	uint32_t n_instances;
 	bool from_operator;
 	bool desired;
 	bool draining; /* makes way for a lower region: no new leases */
-	bool locked;   /* firmware holds its decoders: never cleared */
+	bool locked; /* firmware holds its decoders: never cleared */
 	uint64_t planned_bytes; /* what it will be made with; 0 when that is not known */
 	const char *reason; /* last failure or why quarantined; empty when none */
 };
@@ -140,11 +140,11 @@ struct iso_instance_view {
 	uint32_t state; /* enum iso_instance_state */
 	uint32_t region;
 	uint32_t lease; /* ISO_NONE: an orphan */
-	uint32_t part;  /* N of memN */
+	uint32_t part; /* N of memN */
 	uint32_t epoch;
-	bool named;     /* region_kernel_id and kernel_id are known */
+	bool named; /* region_kernel_id and kernel_id are known */
 	uint32_t region_kernel_id; /* X of daxX.Y */
-	uint32_t kernel_id;        /* Y */
+	uint32_t kernel_id; /* Y */
 	uint32_t major, minor;
 	uint64_t bytes;
 	uint64_t align;
@@ -158,7 +158,7 @@ struct iso_lease_view {
 	uint32_t state; /* enum iso_lease_state */
 	uint32_t epoch;
 	uint64_t sequence; /* fairness order */
-	int32_t pid;       /* 0: none */
+	int32_t pid; /* 0: none */
 	uint64_t incident; /* that killed it last, 0: none */
 	bool was_killed;
 	bool client_waits;
@@ -168,10 +168,10 @@ struct iso_lease_view {
 	uint32_t n_mappers; /* STUCK: who */
 	int32_t mappers[ISO_MAPPERS_MAX];
 	const char *waits_for; /* one line for a person; empty when nothing */
-	uint32_t pins;         /* enum iso_pin, as last seen */
-	const char *evidence;  /* what was seen of that; empty when nothing */
-	int32_t stranger;      /* another process that maps its memory, 0: none */
-	bool revoked;          /* STUCK: its memory was taken from it, it only has to exit */
+	uint32_t pins; /* enum iso_pin, as last seen */
+	const char *evidence; /* what was seen of that; empty when nothing */
+	int32_t stranger; /* another process that maps its memory, 0: none */
+	bool revoked; /* STUCK: its memory was taken from it, it only has to exit */
 };
 
 struct iso_incident_view {
@@ -192,7 +192,7 @@ struct iso_incident_view {
 struct iso_fence_view {
 	uint32_t kind; /* enum iso_fence_kind */
 	const char *unit; /* path of a port of the domain, or of the memdev */
-	uint64_t serial;  /* MEMDEV */
+	uint64_t serial; /* MEMDEV */
 	const char *rule; /* that asked for it */
 	bool lifted; /* in the last step: SAVE_FENCE speaks of its end */
 };
@@ -238,8 +238,8 @@ bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_inciden
 /* What arming a root port with this timeout code would meet; ISO_NONE: the one it shall have. */
 struct iso_arming {
 	uint32_t obstacles; /* enum iso_obstacle, all of them */
-	bool quiesced;      /* nothing uses memory behind it: it can be done at once */
-	uint32_t region;    /* a managed one that stands on it, or ISO_NONE */
+	bool quiesced; /* nothing uses memory behind it: it can be done at once */
+	uint32_t region; /* a managed one that stands on it, or ISO_NONE */
 };
 /* Answers without changing anything. Return: false when `port` is no root port. */
 bool iso_arming(const struct iso_engine *e, uint32_t port, uint32_t range, struct iso_arming *ret);
