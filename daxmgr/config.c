@@ -25,6 +25,7 @@ void config_init(struct config *ret)
 		.socket_path = "/run/daxmgr/org.daxmgr.Manager",
 		.state_directory = "/var/lib/daxmgr",
 		.trace_buffer_bytes = UINT64_C(1) << 20,
+		.trace_spool_bytes = UINT64_C(2) << 20,
 		.settle_ns = 5 * SECOND,
 		.exit_ns = 10 * SECOND,
 		.retry_ns = 1 * SECOND,

@@ -18,6 +18,7 @@ struct config {
 	char socket_path[108]; /* sun_path */
 	char state_directory[192];
 	uint64_t trace_buffer_bytes; /* per CPU */
+	uint64_t trace_spool_bytes; /* of pages that are not durable yet */
 	uint64_t settle_ns; /* [Recovery] */
 	uint64_t exit_ns;
 	uint64_t retry_ns;

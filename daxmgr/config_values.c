@@ -60,6 +60,19 @@ static enum config_result set_trace_buffer(struct config *config, const char *va
 	return CONFIG_TAKEN;
 }
 
+static enum config_result set_trace_spool(struct config *config, const char *value,
+					  char reason[CONFIG_REASON_BYTES])
+{
+	uint64_t bytes;
+
+	if (units_parse_size(value, &bytes) < 0)
+		return bad(reason, "not a size such as 512K or 2M");
+	if (bytes < 64 * 1024 || bytes > 256 * MIB)
+		return bad(reason, "must be at least 64K and at most 256M");
+	config->trace_spool_bytes = bytes;
+	return CONFIG_TAKEN;
+}
+
 static enum config_result set_align(struct config *config, const char *value,
 				    char reason[CONFIG_REASON_BYTES])
 {
@@ -120,6 +133,8 @@ static enum config_result set_manager(struct config *config, const char *key, co
 				reason);
 	if (!strcmp(key, "TraceBufferSize"))
 		return set_trace_buffer(config, value, reason);
+	if (!strcmp(key, "TraceSpoolSize"))
+		return set_trace_spool(config, value, reason);
 	return CONFIG_UNKNOWN_KEY;
 }
 

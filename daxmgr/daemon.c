@@ -189,6 +189,7 @@ static void on_store_news(void *userdata, enum store_news news)
 	struct daemon *daemon = userdata;
 
 	if (news == STORE_WANTS_ALL) {
+		trace_save_formats(daemon->trace);
 		save_all(daemon);
 		return;
 	}
@@ -207,6 +208,8 @@ static int submit_guard(struct daemon *daemon)
 
 static int start(struct daemon *daemon, const char *root)
 {
+	const struct store_record_handlers records = {.on_mark = sources_on_mark,
+						      .userdata = daemon};
 	struct iso_event go = {.kind = ISO_EVENT_TIMER};
 	int r;
 
@@ -235,6 +238,7 @@ static int start(struct daemon *daemon, const char *root)
 	r = restore_all(daemon);
 	if (r < 0)
 		return r;
+	store_set_record_handlers(daemon->store, &records);
 	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored,
 			on_store_news, daemon);
 	if (r < 0)

@@ -64,7 +64,6 @@ struct event_queue {
 struct daemon {
 	sd_event *event;
 	sd_event_source *timer;
-	sd_event_source *trace_timer;
 	sd_event_source *resume_timer;
 	const struct config *config;
 	void *engine_memory;
@@ -119,6 +118,10 @@ void job_object_text(const struct iso_engine *engine, const struct iso_effect *e
 /* sources.c */
 void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
+/* The store says up to where a source's log is durable; `userdata` is the daemon. */
+void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark);
+/* Something that would have told of poison was lost: the devices' own lists are read soon. */
+void daemon_read_poison_lists(struct daemon *daemon);
 
 /* restore.c: what configuration and store say, as events before the first observation */
 int restore_all(struct daemon *daemon);

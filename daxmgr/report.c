@@ -32,7 +32,10 @@ static void trace_component(struct daemon *daemon, struct daemon_component *ret)
 			length += snprintf(ret->text + length, sizeof(ret->text) - length,
 					   "%s%s: %s", length ? ", " : "", report.events[i].name,
 					   trace_event_state_name(report.events[i].state));
-	if (report.counts.lost || report.overrun)
+	if (report.spool_in_memory && length < sizeof(ret->text))
+		(void)!snprintf(ret->text + length, sizeof(ret->text) - length,
+				"%sno spool: %.100s", length ? ", " : "", report.spool_problem);
+	if (report.told || report.overrun || report.spool_in_memory)
 		ret->state = "degraded";
 }
 

@@ -10,73 +10,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "records.h"
-
-enum { TRACE_CHECK_USEC = 30 * 1000 * 1000 };
-
-static void describe_trace(const struct trace_record *record, struct store_event *ret)
-{
-	const char *unit = NULL;
-
-	*ret = (struct store_event){
-		.source = "trace",
-		.at_ns = record->at_ns,
-		.cpu = record->cpu,
-		.has_cpu = true,
-		.raw = record->raw,
-		.raw_bytes = record->raw_bytes,
-	};
-	snprintf(ret->kind, sizeof(ret->kind), "%s", record->name);
-	switch (record->kind) {
-	case TRACE_KIND_AER:
-		unit = record->aer.device.text;
-		snprintf(ret->text, sizeof(ret->text), "severity %llu status 0x%llx",
-			 (unsigned long long)record->aer.severity.value,
-			 (unsigned long long)record->aer.status.value);
-		break;
-	case TRACE_KIND_HOTPLUG:
-		unit = record->hotplug.port.text;
-		snprintf(ret->text, sizeof(ret->text), "slot event %llu",
-			 (unsigned long long)record->hotplug.event.value);
-		break;
-	case TRACE_KIND_CXL:
-		unit = record->cxl.memdev.text;
-		snprintf(ret->text, sizeof(ret->text), "dpa 0x%llx hpa 0x%llx region %s",
-			 (unsigned long long)record->cxl.dpa.value,
-			 (unsigned long long)record->cxl.hpa.value,
-			 record->cxl.region.text ? record->cxl.region.text : "");
-		break;
-	case TRACE_KIND_MEMORY_FAILURE:
-		snprintf(ret->text, sizeof(ret->text), "pfn 0x%llx",
-			 (unsigned long long)record->memory_failure.pfn.value);
-		break;
-	case TRACE_KIND_MACHINE_CHECK:
-		snprintf(ret->text, sizeof(ret->text), "status 0x%llx addr 0x%llx",
-			 (unsigned long long)record->machine_check.status.value,
-			 (unsigned long long)record->machine_check.addr.value);
-		break;
-	case TRACE_KINDS:
-		break;
-	}
-	if (unit)
-		snprintf(ret->unit, sizeof(ret->unit), "%s", unit);
-}
-
-/* Before any record of the same page is written down: a kill waits for no allocation. */
-static void on_trace_early(void *userdata, const struct trace_record *record)
-{
-	struct iso_event event = {.kind = ISO_EVENT_FAULT};
-
-	if (trace_fault(record, &event.fault))
-		daemon_step(userdata, &event);
-}
-
-static void on_trace(void *userdata, const struct trace_record *record)
-{
-	struct store_event stored;
-
-	describe_trace(record, &stored);
-	records_take(userdata, &stored);
-}
+#include "sources_internal.h"
 
 static void observe(struct daemon *daemon)
 {
@@ -86,14 +20,14 @@ static void observe(struct daemon *daemon)
 }
 
 /* What was missed is not known: what is found otherwise than believed is told. */
-static void observe_gap(struct daemon *daemon)
+void sources_observe_gap(struct daemon *daemon)
 {
 	struct iso_event event = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
 
 	daemon_step(daemon, &event);
 }
 
-static void keep_gap(struct daemon *daemon, const char *source, const char *text)
+void sources_keep_gap(struct daemon *daemon, const char *source, const char *text)
 {
 	struct store_event gap = {.kind = "gap", .at_ns = clock_boottime_ns()};
 
@@ -102,17 +36,6 @@ static void keep_gap(struct daemon *daemon, const char *source, const char *text
 	snprintf(gap.text, sizeof(gap.text), "%s", text);
 	records_take(daemon, &gap);
 	log_line(LOG_WARNING, "%s: %s; observing instead", source, text);
-}
-
-static void on_trace_gap(void *userdata, enum trace_gap gap, uint64_t count)
-{
-	char text[ISO_TEXT_BYTES];
-
-	observe_gap(userdata);
-	snprintf(text, sizeof(text), "%s: %llu%s",
-		 gap == TRACE_GAP_LOST ? "records lost in the ring" : "records not readable",
-		 (unsigned long long)count, count ? "" : " (number unknown)");
-	keep_gap(userdata, "trace", text);
 }
 
 static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
@@ -177,47 +100,33 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 
 static void on_uevent_gap(void *userdata)
 {
-	observe_gap(userdata);
-	keep_gap(userdata, "uevent", "the kernel dropped uevents");
+	sources_observe_gap(userdata);
+	sources_keep_gap(userdata, "uevent", "the kernel dropped uevents");
 }
 
-/* What was overwritten unseen shows in the ring's own counters only. */
-static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
+void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark)
 {
-	struct daemon *daemon = userdata;
-
-	trace_check(daemon->trace);
-	sd_event_source_set_time(source, usec + TRACE_CHECK_USEC);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	if (log == STORE_LOG_PAGES)
+		sources_trace_mark(userdata, mark);
 }
 
 void sources_open(struct daemon *daemon)
 {
-	const struct trace_setup setup = {
-		.instance = "daxmgr",
-		.buffer_bytes = daemon->config->trace_buffer_bytes,
-		.priority = PRIORITY_TRACE,
-		.on_early = on_trace_early,
-		.on_record = on_trace,
-		.on_gap = on_trace_gap,
-		.userdata = daemon,
-	};
-
-	if (trace_open(daemon->event, &setup, &daemon->trace, daemon->trace_problem) < 0)
-		log_line(LOG_WARNING, "trace: %s; faults are seen by uevents and observation only",
-			 daemon->trace_problem);
-	else
-		sd_event_add_time_relative(daemon->event, &daemon->trace_timer, CLOCK_BOOTTIME,
-					   TRACE_CHECK_USEC, 0, on_check, daemon);
+	sources_trace_open(daemon);
 	if (uevent_open(daemon->event, PRIORITY_UEVENT, on_uevent, on_uevent_gap, daemon,
 			&daemon->uevents, daemon->uevent_problem) < 0)
 		log_line(LOG_WARNING, "uevents: %s; changes are seen by observation only",
 			 daemon->uevent_problem);
 }
 
+/* Poison that nobody told of shows in the devices' lists only. */
+void daemon_read_poison_lists(struct daemon *daemon)
+{
+	observe(daemon);
+}
+
 void sources_close(struct daemon *daemon)
 {
-	daemon->trace_timer = sd_event_source_disable_unref(daemon->trace_timer);
 	daemon->trace = trace_close(daemon->trace);
 	daemon->uevents = uevent_close(daemon->uevents);
 }
