@@ -122,7 +122,7 @@ static void play(const struct settings *settings, struct phase *phase, struct li
 	nanosleep(&(struct timespec){.tv_nsec = SETTLE_MS * 1000000L}, NULL);
 	process_read(daemon, &phase->before);
 	begin_ns = clock_boottime_ns();
-	producer = ring_produce(ring, settings->data, &phase->load, told);
+	producer = ring_produce(ring, directory, settings->data, &phase->load, told);
 	phase->took_ns = follow(watch, phase, told, &latencies) - begin_ns;
 	process_read(daemon, &phase->after);
 	waitpid(producer, NULL, 0);

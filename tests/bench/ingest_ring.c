@@ -31,6 +31,13 @@ struct pattern {
 	size_t dpa, handle, stamp, descriptor;
 };
 
+struct ring {
+	int fd;
+	int stats_fd;
+	uint64_t n_unread; /* lost, and no page has told of it yet */
+	uint64_t overrun;
+};
+
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
 {
 	va_list arguments;
@@ -116,7 +123,7 @@ void ring_make(const char *directory, const char *formats, uint64_t bytes)
 	put_text(instance, "tracing_on", "1\n");
 	put_text(instance, "options/overwrite", "1\n");
 	put_text(instance, "per_cpu/cpu0/buffer_size_kb", kib);
-	put_text(instance, "per_cpu/cpu0/stats", "entries: 0\noverrun: 0\ncommit overrun: 0\n");
+	put_text(instance, "per_cpu/cpu0/stats", "overrun: 0\ncommit overrun: 0\n");
 	snprintf(path, sizeof(path), "%s/events", instance);
 	if (symlink("../../events", path) < 0)
 		die("%s", path);
@@ -202,27 +209,43 @@ static void pattern_next(struct pattern *pattern, enum ring_records records, uin
 	memcpy(pattern->bytes + pattern->stamp, &at_ns, sizeof(at_ns));
 }
 
+/* The kernel's own count of what was overwritten, which the daemon compares with what pages told. */
+static void tell_overrun(struct ring *ring, uint64_t n)
+{
+	char text[96];
+	int length;
+
+	if (!n)
+		return;
+	ring->overrun += n;
+	length = snprintf(text, sizeof(text), "overrun: %llu\ncommit overrun: 0\n",
+			  (unsigned long long)ring->overrun);
+	if (pwrite(ring->stats_fd, text, (size_t)length, 0) != length)
+		die("the ring's stats");
+}
+
 /* Return: false when the ring is full; what the page holds is lost then, and the next one says so. */
-static bool hand_over(int fd, struct trace_page *page, uint64_t *n_unread, bool wait)
+static bool hand_over(struct ring *ring, struct trace_page *page, bool wait)
 {
 	ssize_t n;
 
-	trace_page_end(page, *n_unread);
-	while ((n = write(fd, page->bytes, TRACE_PAGE_BYTES)) < 0 && errno == EAGAIN && wait)
+	trace_page_end(page, ring->n_unread);
+	while ((n = write(ring->fd, page->bytes, TRACE_PAGE_BYTES)) < 0 && errno == EAGAIN && wait)
 		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
 	if (n < 0 && errno != EAGAIN)
 		die("the ring");
 	if (n < 0) {
-		*n_unread += page->n_records;
+		ring->n_unread += page->n_records;
 		return false;
 	}
-	*n_unread = 0;
+	tell_overrun(ring, ring->n_unread);
+	ring->n_unread = 0;
 	return true;
 }
 
 /* As many pages as it takes for all that are due. */
-static void produce_due(int fd, struct pattern *pattern, const struct ring_load *load, uint64_t due,
-			uint64_t *n_unread, struct ring_told *told)
+static void produce_due(struct ring *ring, struct pattern *pattern, const struct ring_load *load,
+			uint64_t due, struct ring_told *told)
 {
 	static struct trace_page page;
 
@@ -237,16 +260,15 @@ static void produce_due(int fd, struct pattern *pattern, const struct ring_load 
 			told->produced++;
 			at_ns++; /* no two are of the same time */
 		}
-		if (!hand_over(fd, &page, n_unread, load->rate == 0))
+		if (!hand_over(ring, &page, load->rate == 0))
 			told->lost += page.n_records;
 	}
 }
 
-static void produce(int fd, struct pattern *pattern, const struct ring_load *load,
+static void produce(struct ring *ring, struct pattern *pattern, const struct ring_load *load,
 		    struct ring_told *told)
 {
 	const uint64_t begin_ns = clock_boottime_ns();
-	uint64_t n_unread = 0;
 
 	while (told->produced < load->n) {
 		uint64_t due = load->n, at_ns = clock_boottime_ns() + TICK_NS;
@@ -255,7 +277,7 @@ static void produce(int fd, struct pattern *pattern, const struct ring_load *loa
 			due = (clock_boottime_ns() - begin_ns) * load->rate / 1000000000;
 		if (due > load->n)
 			due = load->n;
-		produce_due(fd, pattern, load, due, &n_unread, told);
+		produce_due(ring, pattern, load, due, told);
 		if (load->rate)
 			clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME,
 					&(struct timespec){.tv_sec = (time_t)(at_ns / 1000000000),
@@ -263,7 +285,7 @@ static void produce(int fd, struct pattern *pattern, const struct ring_load *loa
 					NULL);
 	}
 	/* What nobody read is told by the next page: there has to be one. */
-	if (n_unread) {
+	if (ring->n_unread) {
 		struct trace_page page;
 		uint64_t at_ns = clock_boottime_ns();
 
@@ -271,26 +293,34 @@ static void produce(int fd, struct pattern *pattern, const struct ring_load *loa
 		pattern_next(pattern, load->records, told->produced, at_ns);
 		trace_page_add(&page, at_ns, pattern->bytes, pattern->n);
 		told->produced++;
-		hand_over(fd, &page, &n_unread, true);
+		hand_over(ring, &page, true);
 	}
 	told->last_ns = clock_boottime_ns();
 	__atomic_store_n(&told->finished, true, __ATOMIC_RELEASE);
 }
 
-pid_t ring_produce(int fd, const char *formats, const struct ring_load *load,
-		   struct ring_told *told)
+pid_t ring_produce(int fd, const char *directory, const char *formats,
+		   const struct ring_load *load, struct ring_told *told)
 {
-	pid_t pid = fork();
+	struct ring ring = {.fd = fd};
+	char path[PATH_MAX];
+	pid_t pid;
 
+	snprintf(path, sizeof(path), "%s/tracing/instances/daxmgr/per_cpu/cpu0/stats", directory);
+	ring.stats_fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (ring.stats_fd < 0)
+		die("%s", path);
+	pid = fork();
 	if (pid == 0) {
 		static struct pattern pattern;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pattern_load(formats, &pattern);
-		produce(fd, &pattern, load, told);
+		produce(&ring, &pattern, load, told);
 		_exit(0);
 	}
 	if (pid < 0)
 		die("fork");
+	close(ring.stats_fd);
 	return pid;
 }

@@ -44,8 +44,8 @@ static bool open_all(struct watch *watch, const char *path)
 	if (watch->rows) {
 		watch->account = prepare(watch->db,
 					 "SELECT count(*) FILTER (WHERE kind <> 'gap'), "
-					 "count(*) FILTER (WHERE kind <> 'gap'), 0 FROM events "
-					 "WHERE source = 'trace'");
+					 "sum(count) FILTER (WHERE kind <> 'gap'), sum(lost) "
+					 "FROM events WHERE source = 'trace'");
 		watch->incidents = prepare(watch->db, "SELECT count(*) FROM incidents");
 		return true;
 	}
