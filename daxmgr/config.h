@@ -30,8 +30,16 @@ struct config {
 	uint64_t flap_window_ns;
 	bool host_may_panic; /* [Pins] */
 	uint64_t inspect_ns;
+	bool source_kernel_log; /* [Sources] */
+	bool source_qmp;
+	bool source_aer_counters;
+	bool source_device_health;
+	bool source_last_boot;
+	bool source_poison_list;
 	uint64_t grant_ns; /* [Lease] */
 	uint64_t align;
+	char policy_directory[192]; /* [Policy] */
+	bool inject; /* [Inject] Allow= */
 	struct iso_region_definition *regions; /* in the order they were first named */
 	uint32_t n_regions;
 };

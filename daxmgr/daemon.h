@@ -16,6 +16,8 @@
 
 #include "config.h"
 #include "control.h"
+#include "policy.h"
+#include "source_state.h"
 #include "source/trace.h"
 #include "source/uevent.h"
 #include "store.h"
@@ -29,9 +31,11 @@ enum daemon_lane {
 	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
+	LANE_UNITS = 5632,   /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
+	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
 	LANE_OBSERVE = 8192,
-	LANE_INSPECT,        /* of everybody: a slow walk */
+	LANE_INSPECT, /* of everybody: a slow walk */
 };
 
 enum { ATTACH_LANES = 4 };
@@ -42,6 +46,7 @@ enum daemon_priority {
 	PRIORITY_TRACE = -100,
 	PRIORITY_EXIT = -90,
 	PRIORITY_UEVENT = -80,
+	PRIORITY_KERNEL_LOG = -70,
 	PRIORITY_COMPLETION = -50,
 	PRIORITY_TIMER = -40,
 	PRIORITY_CONTROL = 0,
@@ -74,6 +79,12 @@ struct daemon {
 	struct worker_pool *workers;
 	struct trace *trace;
 	struct uevent_reader *uevents;
+	struct source_table sources;
+	struct kernel_log_source *kernel_log; /* NULL: off or missing */
+	struct polled_sources *polled;
+	struct qmp_source *qmp;
+	struct host_health *health;
+	struct policy *policy;
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;
@@ -118,6 +129,14 @@ void job_object_text(const struct iso_engine *engine, const struct iso_effect *e
 /* sources.c */
 void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
+/* A job of a source has been answered. Return: whether it was one. */
+bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd);
+/* What of the table is known to the readers only. */
+void sources_refresh(struct daemon *daemon);
+/* A record as it means something for health; records_take() gives all of them. */
+void health_source_take(struct daemon *daemon, const struct store_event *record);
+/* The store has all lines of the kernel's log up to that number. */
+void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);
 /* The store says up to where a source's log is durable; `userdata` is the daemon. */
 void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark);
 /* Something that would have told of poison was lost: the devices' own lists are read soon. */
@@ -132,7 +151,9 @@ void resume_tell(const struct daemon *daemon, uint32_t lease, const char *name);
 /* save.c: what the engine believes, as rows */
 void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
+void save_port(struct daemon *daemon, uint32_t port);
 void save_incident(struct daemon *daemon, uint64_t id);
+void save_fence(struct daemon *daemon, uint32_t fence);
 void save_all(struct daemon *daemon);
 
 #endif

@@ -4,8 +4,10 @@
  * containment goes to the engine first; only then is the record written down.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
@@ -25,23 +27,65 @@ void sources_observe_gap(struct daemon *daemon)
 	struct iso_event event = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
 
 	daemon_step(daemon, &event);
+	polled_sources_hurry(daemon);
 }
 
 void sources_keep_gap(struct daemon *daemon, const char *source, const char *text)
 {
-	struct store_event gap = {.kind = "gap", .at_ns = clock_boottime_ns()};
+	struct store_event gap = {0};
 
-	daemon->n_gaps++;
-	snprintf(gap.source, sizeof(gap.source), "%s", source);
-	snprintf(gap.text, sizeof(gap.text), "%s", text);
-	records_take(daemon, &gap);
-	log_line(LOG_WARNING, "%s: %s; observing instead", source, text);
+	sources_gap_keep(daemon, source_find(source), &gap, 0, text);
+}
+
+/* What the kernel's own recovery failed at, and devices that leave, cost somebody something. */
+static uint32_t uevent_severity(const struct uevent *uevent, const struct uevent_news *news)
+{
+	if (news->meaning == UEVENT_SETTLED && !news->recovered)
+		return STORE_ERROR;
+	if (news->meaning == UEVENT_MEMDEV_GONE || news->meaning == UEVENT_INSTANCE_GONE)
+		return STORE_ERROR;
+	return uevent->error_event ? STORE_WARNING : STORE_INFO;
+}
+
+static char *uevent_fields(const struct uevent *uevent)
+{
+	sd_json_variant *object = NULL;
+	const struct {
+		const char *name, *text;
+	} texts[] = {
+		{"action", uevent->action},   {"devpath", uevent->devpath},
+		{"subsystem", uevent->subsystem}, {"devtype", uevent->devtype},
+		{"driver", uevent->driver},   {"devname", uevent->devname},
+		{"errorEvent", uevent->error_event}, {"pciSlotName", uevent->pci_slot_name},
+	};
+	char text[ISO_TEXT_BYTES];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (!texts[i].text)
+			continue;
+		snprintf(text, sizeof(text), "%.*s", ISO_TEXT_BYTES - 1, texts[i].text);
+		for (char *c = text; *c; c++)
+			if (*c < ' ' || *c > '~')
+				*c = '?';
+		sd_json_variant_set_field_string(&object, texts[i].name, text);
+	}
+	if (uevent->has_seqnum)
+		sd_json_variant_set_field_unsigned(&object, "seqnum", uevent->seqnum);
+	if (uevent->has_device_online)
+		sd_json_variant_set_field_boolean(&object, "deviceOnline", uevent->device_online);
+	return sources_fields(object);
 }
 
 static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 			const struct uevent_news *news, uint64_t read_ns)
 {
-	struct store_event stored = {.source = "uevent", .at_ns = read_ns};
+	_cleanup_free_ char *fields = uevent_fields(uevent);
+	struct store_event stored = {
+		.source = "uevent",
+		.at_ns = read_ns,
+		.severity = uevent_severity(uevent, news),
+		.fields = fields,
+	};
 
 	snprintf(stored.kind, sizeof(stored.kind), "%s", uevent->action);
 	snprintf(stored.unit, sizeof(stored.unit), "%s", news->name ? news->name : "");
@@ -100,23 +144,35 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 
 static void on_uevent_gap(void *userdata)
 {
-	sources_observe_gap(userdata);
-	sources_keep_gap(userdata, "uevent", "the kernel dropped uevents");
+	sources_gap(userdata, SOURCE_UEVENT, 0, "the kernel dropped uevents (number unknown)");
 }
 
 void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark)
 {
 	if (log == STORE_LOG_PAGES)
 		sources_trace_mark(userdata, mark);
+	else if (log == STORE_LOG_KERNEL)
+		kernel_log_source_durable(userdata, mark->page);
 }
 
 void sources_open(struct daemon *daemon)
 {
+	sources_open_others(daemon);
 	sources_trace_open(daemon);
+	if (daemon->trace_problem[0])
+		source_not(&daemon->sources, SOURCE_TRACE, SOURCE_REFUSED, "%s",
+			   daemon->trace_problem);
+	else
+		source_ok(&daemon->sources, SOURCE_TRACE);
 	if (uevent_open(daemon->event, PRIORITY_UEVENT, on_uevent, on_uevent_gap, daemon,
-			&daemon->uevents, daemon->uevent_problem) < 0)
-		log_line(LOG_WARNING, "uevents: %s; changes are seen by observation only",
-			 daemon->uevent_problem);
+			&daemon->uevents, daemon->uevent_problem) < 0) {
+		source_not(&daemon->sources, SOURCE_UEVENT, SOURCE_REFUSED, "%s",
+			   daemon->uevent_problem);
+		log_line(LOG_WARNING, "uevents: %s; %s", daemon->uevent_problem,
+			 source_without(SOURCE_UEVENT));
+	} else {
+		source_ok(&daemon->sources, SOURCE_UEVENT);
+	}
 }
 
 /* Poison that nobody told of shows in the devices' lists only. */
@@ -129,4 +185,5 @@ void sources_close(struct daemon *daemon)
 {
 	daemon->trace = trace_close(daemon->trace);
 	daemon->uevents = uevent_close(daemon->uevents);
+	sources_close_others(daemon);
 }

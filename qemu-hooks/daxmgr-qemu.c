@@ -67,6 +67,7 @@ static void usage(FILE *to)
 	      "  --align 2M|1G          alignment (daxmgrd.conf)\n"
 	      "  --no-restart           do not keep a place in the queue when the VM is killed\n"
 	      "  --keep TIME            keep the memory this long after a clean exit (0)\n"
+	      "  --qmp PATH             a monitor for the manager at this socket, below /run\n"
 	      "  --check                say whether this QEMU pins its memory, and exit; asks nothing of daxmgrd\n"
 	      "  --print                print the command and exit; asks nothing of daxmgrd\n"
 	      "  --socket PATH          where daxmgrd listens (" CLIENT_SOCKET ")\n"
@@ -237,6 +238,8 @@ static enum verdict attach(struct launcher *launcher, bool *ret_same_grant)
 			say(launcher, "out of memory");
 			return VERDICT_GIVE_UP;
 		}
+		if (launcher->wish.qmp)
+			sd_json_variant_set_field_string(&parameters, "qmp", launcher->wish.qmp);
 		if (client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, &failure) ==
 		    CLIENT_OK)
 			return VERDICT_GO;
@@ -270,12 +273,13 @@ static enum verdict lease_and_attach(struct launcher *launcher)
 	return verdict;
 }
 
-enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, CHECK, PRINT, SOCKET, HELP, VERSION };
+enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, QMP, CHECK, PRINT, SOCKET, HELP, VERSION };
 
 static const struct option options[] = {
 	{"name", required_argument, NULL, NAME},       {"size", required_argument, NULL, SIZE},
 	{"user", required_argument, NULL, USER},       {"align", required_argument, NULL, ALIGN},
 	{"no-restart", no_argument, NULL, NO_RESTART}, {"keep", required_argument, NULL, KEEP},
+	{"qmp", required_argument, NULL, QMP},
 	{"check", no_argument, NULL, CHECK},           {"print", no_argument, NULL, PRINT},
 	{"socket", required_argument, NULL, SOCKET},   {"help", no_argument, NULL, HELP},
 	{"version", no_argument, NULL, VERSION},       {0},
@@ -297,6 +301,8 @@ static const char *take(struct launcher *launcher, int option)
 		return wish_set_align(wish, optarg);
 	case KEEP:
 		return wish_set_keep(wish, optarg);
+	case QMP:
+		return wish_set_qmp(wish, optarg);
 	case NO_RESTART:
 		wish->restart = false;
 		break;

@@ -12,6 +12,7 @@
 
 #include <criterion/criterion.h>
 #include <systemd/sd-json.h>
+#include <unistd.h>
 
 enum { PAGE = 4096, RECORD_ROOM = 2048, TEXT_ROOM = 64 * 1024 };
 
