@@ -28,7 +28,7 @@ enum {
 struct pattern {
 	uint8_t bytes[1024];
 	uint32_t n;
-	size_t dpa, handle, stamp, descriptor;
+	size_t dpa, handle, stamp;
 };
 
 struct ring {
@@ -50,7 +50,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *form
 	exit(2);
 }
 
-static void make_directories(const char *path)
+void directories_above(const char *path)
 {
 	char part[PATH_MAX];
 
@@ -63,13 +63,13 @@ static void make_directories(const char *path)
 	}
 }
 
-static void put(const char *directory, const char *name, const char *text, size_t bytes)
+void file_put(const char *directory, const char *name, const char *text, size_t bytes)
 {
 	char path[PATH_MAX];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	make_directories(path);
+	directories_above(path);
 	file = fopen(path, "w");
 	if (!file || fwrite(text, 1, bytes, file) != bytes || fclose(file))
 		die("%s", path);
@@ -77,7 +77,7 @@ static void put(const char *directory, const char *name, const char *text, size_
 
 static void put_text(const char *directory, const char *name, const char *text)
 {
-	put(directory, name, text, strlen(text));
+	file_put(directory, name, text, strlen(text));
 }
 
 /* "SYSTEM-EVENT.format" becomes events/SYSTEM/EVENT/format. */
@@ -94,7 +94,7 @@ static void put_format(const char *tracing, const char *formats, const char *fil
 	n = trace_file_read(from, text, sizeof(text));
 	snprintf(name, sizeof(name), "events/%.*s/%.*s/format", (int)(dash - file), file,
 		 (int)(dot - dash - 1), dash + 1);
-	put(tracing, name, text, n);
+	file_put(tracing, name, text, n);
 	strcpy(strrchr(name, '/') + 1, "enable");
 	put_text(tracing, name, "0\n");
 	/* By this one a system is known. */
@@ -168,13 +168,29 @@ static void on_gap(void *userdata, enum trace_gap gap, uint64_t count)
 	(void)count;
 }
 
-/* The recorded media event, made one of a corrected error: it asks for nothing but to be written down. */
-static void pattern_load(const char *formats_directory, struct pattern *ret)
+static void page_load(const char *formats_directory, const char *name, struct pattern *ret)
 {
 	static struct trace_formats formats;
 	static uint8_t page[TRACE_PAGE_BYTES + TRACE_PAGE_SLACK_BYTES];
-	static char text[64 * 1024];
 	struct trace_pump pump;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s.page", formats_directory, name);
+	(void)trace_file_read(path, page, TRACE_PAGE_BYTES);
+	if (!formats.n)
+		trace_files_formats(formats_directory, &formats);
+	if (trace_pump_init(&pump, &formats, TRACE_PAGE_BYTES, on_record, on_gap, ret) < 0)
+		die("the recorded page");
+	trace_pump_page(&pump, 0, page, TRACE_PAGE_BYTES);
+	trace_pump_done(&pump);
+	if (!ret->n)
+		die("%s has no record", path);
+}
+
+/* The recorded media event, made one of a corrected error: it asks for nothing but to be written down. */
+static void pattern_load(const char *formats_directory, struct pattern *ret)
+{
+	static char text[64 * 1024];
 	char path[PATH_MAX];
 	size_t n;
 
@@ -184,17 +200,21 @@ static void pattern_load(const char *formats_directory, struct pattern *ret)
 	ret->dpa = trace_page_offset(text, "dpa");
 	ret->handle = trace_page_offset(text, "hdr_handle");
 	ret->stamp = trace_page_offset(text, "hdr_timestamp");
-	ret->descriptor = trace_page_offset(text, "descriptor");
-	snprintf(path, sizeof(path), "%s/general-media.page", formats_directory);
-	(void)trace_file_read(path, page, TRACE_PAGE_BYTES);
-	trace_files_formats(formats_directory, &formats);
-	if (trace_pump_init(&pump, &formats, TRACE_PAGE_BYTES, on_record, on_gap, ret) < 0)
-		die("the recorded page");
-	trace_pump_page(&pump, 0, page, TRACE_PAGE_BYTES);
-	trace_pump_done(&pump);
-	if (!ret->n)
-		die("%s has no record", path);
-	ret->bytes[ret->descriptor] = 0;
+	page_load(formats_directory, "general-media", ret);
+	ret->bytes[trace_page_offset(text, "descriptor")] = 0;
+}
+
+/* The recorded loss of a port, of the port that the media event's device is below on our host. */
+static void loss_load(const char *formats_directory, struct pattern *ret)
+{
+	static const char recorded[] = "0000:64:00.0", ours[] = "0000:5d:00.0";
+	char *at;
+
+	page_load(formats_directory, "surprise-down", ret);
+	at = memmem(ret->bytes, ret->n, recorded, sizeof(recorded));
+	if (!at)
+		die("the recorded loss is not of %s", recorded);
+	memcpy(at, ours, sizeof(ours));
 }
 
 /* A device numbers its records; two of the same fault differ in that and in their times. */
@@ -265,6 +285,18 @@ static void produce_due(struct ring *ring, struct pattern *pattern, const struct
 	}
 }
 
+/* A storm has a cause: the port is lost first. */
+static void produce_loss(struct ring *ring, const struct pattern *loss, struct ring_told *told)
+{
+	static struct trace_page page;
+	uint64_t at_ns = clock_boottime_ns();
+
+	trace_page_begin(&page, at_ns);
+	trace_page_add(&page, at_ns, loss->bytes, loss->n);
+	hand_over(ring, &page, true);
+	told->produced++;
+}
+
 static void produce(struct ring *ring, struct pattern *pattern, const struct ring_load *load,
 		    struct ring_told *told)
 {
@@ -312,10 +344,13 @@ pid_t ring_produce(int fd, const char *directory, const char *formats,
 		die("%s", path);
 	pid = fork();
 	if (pid == 0) {
-		static struct pattern pattern;
+		static struct pattern pattern, loss;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pattern_load(formats, &pattern);
+		loss_load(formats, &loss);
+		if (load->records == RING_DUPLICATE)
+			produce_loss(&ring, &loss, told);
 		produce(&ring, &pattern, load, told);
 		_exit(0);
 	}
