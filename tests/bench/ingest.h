@@ -43,8 +43,8 @@ void ring_make(const char *directory, const char *formats, uint64_t bytes);
 /* Waits until the daemon reads, then opens the ring for writing, at most `bytes` large. Return: a descriptor, or -1. */
 int ring_open(const char *directory, uint64_t bytes);
 /* Starts a process that makes pages of what general-media.page in `formats` holds. */
-pid_t ring_produce(int fd, const char *directory, const char *formats,
-		   const struct ring_load *load, struct ring_told *told);
+pid_t ring_produce(int fd, const char *directory, const char *formats, const struct ring_load *load,
+		   struct ring_told *told);
 
 /* ---- ingest_daemon.c ---- */
 

@@ -331,8 +331,8 @@ static void produce(struct ring *ring, struct pattern *pattern, const struct rin
 	__atomic_store_n(&told->finished, true, __ATOMIC_RELEASE);
 }
 
-pid_t ring_produce(int fd, const char *directory, const char *formats,
-		   const struct ring_load *load, struct ring_told *told)
+pid_t ring_produce(int fd, const char *directory, const char *formats, const struct ring_load *load,
+		   struct ring_told *told)
 {
 	struct ring ring = {.fd = fd};
 	char path[PATH_MAX];

@@ -42,11 +42,12 @@ static bool open_all(struct watch *watch, const char *path)
 		watch->rows = prepare(watch->db, "SELECT id, at_ns FROM events "
 						 "WHERE id > ?1 AND source = 'trace' ORDER BY id");
 	if (watch->rows) {
-		watch->account = prepare(watch->db,
-					 "SELECT count(*) FILTER (WHERE kind <> 'gap'), "
-					 "sum(count) FILTER (WHERE kind <> 'gap'), sum(lost), "
-					 "sum(count) FILTER (WHERE kind LIKE 'cxl%' AND incident IS NULL) "
-					 "FROM events WHERE source = 'trace'");
+		watch->account =
+			prepare(watch->db,
+				"SELECT count(*) FILTER (WHERE kind <> 'gap'), "
+				"sum(count) FILTER (WHERE kind <> 'gap'), sum(lost), "
+				"sum(count) FILTER (WHERE kind LIKE 'cxl%' AND incident IS NULL) "
+				"FROM events WHERE source = 'trace'");
 		watch->incidents = prepare(watch->db, "SELECT count(*) FROM incidents");
 		return true;
 	}
