@@ -122,7 +122,7 @@ static void play(const struct settings *settings, struct phase *phase, struct li
 	nanosleep(&(struct timespec){.tv_nsec = SETTLE_MS * 1000000L}, NULL);
 	process_read(daemon, &phase->before);
 	begin_ns = clock_boottime_ns();
-	producer = ring_produce(ring, settings->data, &phase->load, told);
+	producer = ring_produce(ring, directory, settings->data, &phase->load, told);
 	phase->took_ns = follow(watch, phase, told, &latencies) - begin_ns;
 	process_read(daemon, &phase->after);
 	waitpid(producer, NULL, 0);
@@ -181,9 +181,9 @@ static void print_phase(const struct phase *phase, const struct limits *limits)
 		       (double)phase->p99_us / (double)limits->single_p99_us, TARGET_P99_US / 1000,
 		       phase->p99_us <= TARGET_P99_US ? "met" : "MISSED");
 	else
-		printf("  %.0f records durable per second, %.2f x bare INSERTs; %llu incidents\n",
+		printf("  %.0f records durable per second, %.2f x bare INSERTs; %llu incidents, %llu records belong to none\n",
 		       rate_of(phase), rate_of(phase) / limits->rows_per_second,
-		       (unsigned long long)stored->incidents);
+		       (unsigned long long)stored->incidents, (unsigned long long)stored->apart);
 	printf("  CPU %.1f us per record, %.1f x a bare INSERT; resident %.1f -> %.1f MiB, of it heap and stacks %.1f -> %.1f MiB\n",
 	       cpu_us(phase), cpu_us(phase) / limits->row_cpu_us,
 	       (double)phase->before.resident_bytes / (1 << 20),

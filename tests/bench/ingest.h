@@ -18,7 +18,7 @@ enum { INGEST_PATH_BYTES = 160 };
 
 enum ring_records {
 	RING_DISTINCT,  /* each names another address */
-	RING_DUPLICATE, /* all the same but for their time */
+	RING_DUPLICATE, /* the loss of a port, then all the same but for their time */
 };
 
 struct ring_load {
@@ -35,12 +35,15 @@ struct ring_told {
 	bool finished;
 };
 
+void directories_above(const char *path);
+/* A file below `directory`; directories above it are made. Ends the program on failure. */
+void file_put(const char *directory, const char *name, const char *text, size_t bytes);
 /* Lays out DIRECTORY/tracing with one CPU and the events of `formats`. Ends the program on failure. */
 void ring_make(const char *directory, const char *formats, uint64_t bytes);
 /* Waits until the daemon reads, then opens the ring for writing, at most `bytes` large. Return: a descriptor, or -1. */
 int ring_open(const char *directory, uint64_t bytes);
 /* Starts a process that makes pages of what general-media.page in `formats` holds. */
-pid_t ring_produce(int fd, const char *formats, const struct ring_load *load,
+pid_t ring_produce(int fd, const char *directory, const char *formats, const struct ring_load *load,
 		   struct ring_told *told);
 
 /* ---- ingest_daemon.c ---- */
@@ -70,6 +73,7 @@ struct stored {
 	uint64_t records; /* that these rows stand for */
 	uint64_t lost; /* that gaps tell of */
 	uint64_t incidents;
+	uint64_t apart; /* records of devices that belong to none of them */
 };
 
 struct watch;

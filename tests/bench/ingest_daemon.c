@@ -27,6 +27,9 @@
 enum { REALTIME_PRIORITY = 2 }; /* daxmgrd.service */
 
 #define RUN_DIRECTORY "/run/daxmgr"
+#define HOST_TREE     "tests/port/demo-tree.txt"
+
+static const char *const more_directories[] = {"run/daxmgr/.here", "proc/.here", "dev/.here"};
 
 __attribute__((noreturn)) static void give_up(const char *what, int error)
 {
@@ -65,30 +68,38 @@ static void configure(const char *directory, uint64_t ring_bytes, struct config 
 	tracefs_set_tracing_dir(tracing);
 }
 
-/* A host with nothing in it, for the workers. */
+/* Lines "d PATH", "f PATH TEXT" and "l PATH TARGET": the host of tests/port, without processes. */
 static void make_root(const char *root)
 {
-	static const char *const directories[] = {
-		"",
-		"/run",
-		"/run/daxmgr",
-		"/proc",
-		"/dev",
-		"/sys",
-		"/sys/devices",
-		"/sys/bus",
-		"/sys/bus/dax",
-		"/sys/bus/dax/devices",
-		"/sys/bus/cxl",
-		"/sys/bus/cxl/devices",
-	};
-	char path[INGEST_PATH_BYTES + 64];
+	char line[1024], path[2048];
+	FILE *tree = fopen(HOST_TREE, "r");
 
-	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s", root, directories[i]);
-		if (mkdir(path, 0755) < 0)
-			give_up(path, errno);
+	if (!tree)
+		give_up(HOST_TREE, errno);
+	while (fgets(line, sizeof(line), tree)) {
+		char *name = line + 2, *rest;
+
+		line[strcspn(line, "\n")] = '\0';
+		rest = strchr(name, ' ');
+		if (rest)
+			*rest++ = '\0';
+		snprintf(path, sizeof(path), "%s%s", root, name);
+		if (line[0] == 'f') {
+			file_put(root, name + 1, rest ? rest : "", rest ? strlen(rest) : 0);
+		} else {
+			directories_above(path);
+			if (line[0] == 'l' ? symlink(rest ? rest : "", path) < 0
+					   : mkdir(path, 0755) < 0 && errno != EEXIST)
+				give_up(path, errno);
+		}
 	}
+	fclose(tree);
+	for (size_t i = 0; i < sizeof(more_directories) / sizeof(more_directories[0]); i++)
+		file_put(root, more_directories[i], "", 0);
+	/* libcxl looks nowhere else. */
+	snprintf(path, sizeof(path), "%s/sys", root);
+	if (mount(path, "/sys", NULL, MS_BIND, NULL) < 0)
+		give_up("/sys", errno);
 }
 
 /* What it logs would stand in the table; it is there when the daemon does not start. */
