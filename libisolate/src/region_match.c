@@ -127,7 +127,7 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 {
 	struct region *region = &e->regions[r];
 	bool was_known = region->state == ISO_REGION_LIVE;
-	uint32_t known_id = region->kernel_id;
+	uint32_t known_id = region->kernel_id, i;
 
 	if (!region_take_kernel_id(e, r, seen->kernel_id)) {
 		region->kernel_id = known_id; /* contradictory: the next look will tell */
@@ -138,6 +138,10 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 	region->has_hpa = true;
 	region->locked = seen->locked;
 	region->window = window_at(e, seen->range.start);
+	region->granularity = seen->granularity;
+	for (i = 0; i < seen->ways; i++)
+		region->leg_dpa[i] = seen->targets[i].dpa;
+	e->ledger_dirty = true;
 	if (was_known)
 		return;
 	region_set_wait(e, r, ISO_WAIT_NOTHING);

@@ -18,6 +18,7 @@ enum iso_effect_kind {
 	ISO_EFFECT_SAVE_LEASE,    /* store the lease as it stands (or its end) */
 	ISO_EFFECT_SAVE_REGION,
 	ISO_EFFECT_SAVE_INCIDENT,
+	ISO_EFFECT_SAVE_POISON,   /* store the bad range `bad` as it stands (or that it is none) */
 	ISO_EFFECT_INTENT,        /* make `intent` durable, then complete */
 	ISO_EFFECT_OBSERVE,       /* read the world; answer with SNAPSHOT */
 	ISO_EFFECT_CREATE_REGION, /* object `region` */
@@ -36,6 +37,8 @@ enum iso_effect_kind {
 	ISO_EFFECT_REMOVE,        /* object `instance`: remove_id, unbind, size 0, delete */
 	ISO_EFFECT_DETACH_PORT,   /* object `port`: remove the functions below it */
 	ISO_EFFECT_RESCAN_PORT,   /* object `port`: look for functions below it */
+	ISO_EFFECT_READ_POISON,   /* object `memdev`: what its poison list says comes as POISON
+				   * events before the completion */
 	ISO_EFFECT_KINDS,
 };
 
@@ -82,6 +85,7 @@ enum iso_note_kind {
 	ISO_NOTE_PINNING, /* a VM pins its memory: a loss can panic the host */
 	ISO_NOTE_REVOKED, /* mappings that outlived the kill were taken away */
 	ISO_NOTE_RECONCILE, /* seen otherwise than believed; text says what is done */
+	ISO_NOTE_POISON, /* memory is bad, or good again */
 };
 
 struct iso_effect {
@@ -95,6 +99,8 @@ struct iso_effect {
 	uint32_t lease;
 	uint32_t lease_epoch;
 	uint32_t port;
+	uint32_t memdev;
+	uint32_t bad; /* place in the ledger of bad ranges */
 	uint64_t incident; /* 0: none */
 	/* KILL: a bit for each part of the lease that the kernel unbinds by itself now */
 	uint32_t unbinding;
