@@ -9,15 +9,9 @@
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
+#include "records.h"
 
 enum { TRACE_CHECK_USEC = 30 * 1000 * 1000 };
-
-static void keep_event(struct daemon *daemon, const struct store_event *event)
-{
-	store_save_event(daemon->store, event);
-	if (daemon->control)
-		control_event(daemon->control, event);
-}
 
 static void describe_trace(const struct trace_record *record, struct store_event *ret)
 {
@@ -81,7 +75,7 @@ static void on_trace(void *userdata, const struct trace_record *record)
 	struct store_event stored;
 
 	describe_trace(record, &stored);
-	keep_event(userdata, &stored);
+	records_take(userdata, &stored);
 }
 
 static void observe(struct daemon *daemon)
@@ -106,7 +100,7 @@ static void keep_gap(struct daemon *daemon, const char *source, const char *text
 	daemon->n_gaps++;
 	snprintf(gap.source, sizeof(gap.source), "%s", source);
 	snprintf(gap.text, sizeof(gap.text), "%s", text);
-	keep_event(daemon, &gap);
+	records_take(daemon, &gap);
 	log_line(LOG_WARNING, "%s: %s; observing instead", source, text);
 }
 
@@ -131,7 +125,7 @@ static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 	snprintf(stored.text, sizeof(stored.text), "%s %s%s%s", uevent->subsystem,
 		 uevent->devtype ? uevent->devtype : "", uevent->error_event ? " " : "",
 		 uevent->error_event ? uevent->error_event : "");
-	keep_event(daemon, &stored);
+	records_take(daemon, &stored);
 }
 
 /* What stopped at the loss of this instance may exit now. */

@@ -191,3 +191,15 @@ bool store_value_of(const char *(*name)(uint32_t), uint32_t values, const char *
 		}
 	return false;
 }
+
+const char *store_severity_name(uint32_t severity)
+{
+	static const char *const names[STORE_SEVERITIES] = {
+		[STORE_INFO] = "info",
+		[STORE_WARNING] = "warning",
+		[STORE_ERROR] = "error",
+		[STORE_FATAL] = "fatal",
+	};
+
+	return severity < STORE_SEVERITIES ? names[severity] : "unknown";
+}

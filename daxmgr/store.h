@@ -56,17 +56,55 @@ struct store_note {
 	int32_t pid; /* of the lease's VM; 0: not known */
 };
 
+enum store_severity {
+	STORE_INFO,
+	STORE_WARNING, /* corrected, or something was not seen */
+	STORE_ERROR,   /* uncorrected; may have cost somebody something */
+	STORE_FATAL,   /* calls for containment */
+	STORE_SEVERITIES,
+};
+
 /* A record of a source. */
 struct store_event {
 	char source[STORE_KIND_BYTES]; /* "trace", "uevent", ... */
-	char kind[STORE_KIND_BYTES]; /* "aer_event", "remove", ... */
+	char kind[STORE_KIND_BYTES]; /* "aer_event", "remove", ...; "gap": something was lost */
 	char unit[ISO_PATH_BYTES]; /* whom it names; may be empty */
+	char domain[ISO_PATH_BYTES]; /* path of the first root port of its domain; may be empty */
+	char lease[ISO_NAME_BYTES]; /* whose memory it is about; may be empty */
 	char text[ISO_TEXT_BYTES]; /* decoded, one line */
+	uint32_t severity; /* enum store_severity */
 	uint64_t at_ns; /* the kernel's timestamp, else when it was read */
 	uint32_t cpu;
 	bool has_cpu;
 	const void *raw; /* as the kernel gave it; copied */
 	size_t raw_bytes; /* at most 64 KiB, longer ones are cut and say so in text */
+	const char *fields; /* all that was decoded, one JSON object; NULL: nothing; copied */
+	uint64_t format; /* of store_save_format(), which `raw` is in; 0: none */
+	/*
+	 * Hash of all that makes two records the same but for time and CPU; 0:
+	 * always a row of its own. Those of one incident within a minute are one row
+	 * with the first and the last raw record and their number.
+	 */
+	uint64_t likeness;
+	uint64_t incident; /* 0: none */
+	/*
+	 * Where it stands in the source's own log, for the mark that is written with it:
+	 * page (from 1 on) and index in it of the page spool, or number in the kernel's log.
+	 */
+	uint64_t page; /* 0: none */
+	uint32_t index;
+	uint64_t log_sequence;
+	bool has_log_sequence;
+	uint64_t serial; /* of the memdev it is about */
+	bool has_serial;
+	uint64_t hpa; /* of the range it is about */
+	bool has_hpa;
+	uint64_t dpa;
+	bool has_dpa;
+	uint64_t bytes; /* of that range; 0: not known */
+	uint64_t lost; /* of a gap: how many records */
+	bool has_lost; /* false: not known how many */
+	bool synthetic; /* injected by an operator */
 };
 
 struct store_intent {
@@ -143,6 +181,44 @@ int store_load_intents(struct store *store,
 /* Number of the last incident ever stored; 0: none. */
 int store_load_last_incident(struct store *store, uint64_t *ret_id);
 
+/* Up to where a source's own log was made durable. */
+enum store_log {
+	STORE_LOG_PAGES, /* of the page spool */
+	STORE_LOG_KERNEL, /* the kernel's log of this boot */
+	STORE_LOGS,
+};
+
+struct store_mark {
+	uint64_t page; /* page; or number in the kernel's log */
+	uint32_t index; /* of the last record of that page that is durable; 0 for the kernel's log */
+};
+
+/*
+ * The mark of the log: all up to it is durable. Return: 0; -ENOENT when there is none,
+ * or that of the pages is of another spool than `spool` (32 hexadecimal digits), that
+ * of the kernel's log of another boot (`spool` is NULL then).
+ */
+int store_load_mark(struct store *store, enum store_log log, const char *spool,
+		    struct store_mark *ret);
+/* Names the spool that pages are from now on, before store_start(). */
+void store_set_spool(struct store *store, const char *spool);
+
+struct store_event_row;
+
+/* What the store tells of records, from the event loop, in the order of their numbers. */
+struct store_record_handlers {
+	/* All records of that log up to and with the mark are durable: their pages are free. */
+	void (*on_mark)(void *userdata, enum store_log log, const struct store_mark *mark);
+	/* A record is durable, or more like it were added to it (the same id, a larger count). */
+	void (*on_record)(void *userdata, const struct store_event_row *row);
+	void *userdata;
+};
+
+/* Before store_start(). The handlers may be NULL. */
+void store_set_record_handlers(struct store *store, const struct store_record_handlers *handlers);
+/* Whether somebody wants on_record(); without, records are not kept for it. */
+void store_watch_records(struct store *store, bool watch);
+
 /* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
 		store_news_t news, void *userdata);
@@ -160,7 +236,21 @@ int store_save_region(struct store *store, const struct iso_restore_region *regi
 int store_forget_region(struct store *store, const char *name, uint64_t token);
 int store_save_incident(struct store *store, const struct store_incident *incident);
 int store_save_note(struct store *store, const struct store_note *note);
+/*
+ * A record. What finds no room is counted, and a record of kind "gap" of the
+ * same source with the exact number follows as soon as there is room: then
+ * -ENOBUFS is no matter for the caller.
+ */
 int store_save_event(struct store *store, const struct store_event *event);
+/* Whether records find room for a while: a source that can wait, waits until they do. */
+bool store_has_room(struct store *store);
+/*
+ * Keeps the text of a raw format, once however often it is saved; it is durable
+ * before any record that is queued later. Return: its number, for
+ * store_event.format; 0 when there was no room.
+ */
+uint64_t store_save_format(struct store *store, const char *system, const char *name,
+			   const char *text, size_t bytes);
 int store_save_action(struct store *store, const struct store_action *action);
 int store_intent(struct store *store, const struct store_intent *intent, uint64_t token);
 /*
@@ -208,8 +298,12 @@ struct store_victim_row {
 };
 
 struct store_event_row {
-	struct store_event event; /* .raw lies in the result */
+	struct store_event event; /* .raw and .fields lie in the result */
 	uint64_t id;
+	uint64_t count; /* how many records it stands for, at least 1 */
+	uint64_t last_at_ns; /* of the last of them */
+	const void *last_raw; /* of the last of them; NULL when there is one only */
+	size_t last_raw_bytes;
 	char boot_id[STORE_BOOT_ID_BYTES];
 	uint64_t realtime_us;
 };
@@ -238,5 +332,8 @@ int store_query_incidents(struct store *store, uint64_t id, uint32_t limit, stor
 /* At most `limit` events, oldest first: those after `since`, or the newest when `since` is 0. */
 int store_query_events(struct store *store, uint64_t since, uint32_t limit, store_result_t callback,
 		       void *userdata);
+
+/* Name of an enum store_severity, for people, JSON and the tables. Never NULL. */
+const char *store_severity_name(uint32_t severity);
 
 #endif

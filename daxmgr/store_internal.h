@@ -115,6 +115,7 @@ struct store {
 	bool unread; /* what was left is not known: this run writes nothing */
 	char boot_id[STORE_BOOT_ID_BYTES];
 	char run_id[STORE_BOOT_ID_BYTES];
+	char spool_id[STORE_BOOT_ID_BYTES]; /* of the pages that records name; empty: none */
 	uint64_t n_unsaved; /* items written since the last checkpoint */
 
 	/* The loop's. */
@@ -122,6 +123,7 @@ struct store {
 	store_done_t done;
 	void *userdata;
 	store_news_t news;
+	struct store_record_handlers record_handlers;
 	int event_fd;
 
 	pthread_t thread;
@@ -142,6 +144,7 @@ struct store {
 	bool can_read; /* an unread database can be read now */
 	bool wants_all; /* what is believed is to be saved anew */
 	bool missed; /* what a start needs went with a damaged database, or found no room in the queue */
+	bool watched; /* somebody wants to see records that are durable */
 	bool stop;
 };
 

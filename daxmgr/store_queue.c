@@ -261,6 +261,7 @@ int store_save_event(struct store *store, const struct store_event *event)
 		return -ENOBUFS;
 	item->event = *event;
 	item->event.raw = NULL;
+	item->event.fields = NULL;
 	item->realtime_us = clock_realtime_us_at(event->at_ns);
 	if (item->event.raw_bytes > STORE_RAW_MAX) {
 		item->event.raw_bytes = STORE_RAW_MAX;
@@ -276,6 +277,16 @@ int store_save_event(struct store *store, const struct store_event *event)
 			item->event.raw_bytes = 0;
 	}
 	return enqueue(store, item);
+}
+
+bool store_has_room(struct store *store)
+{
+	bool has_room;
+
+	pthread_mutex_lock(&store->mutex);
+	has_room = store->queue.n + store->counters.queued < STORE_QUEUE_MAX / 2;
+	pthread_mutex_unlock(&store->mutex);
+	return has_room;
 }
 
 int store_save_action(struct store *store, const struct store_action *action)
