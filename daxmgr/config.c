@@ -34,6 +34,8 @@ void config_init(struct config *ret)
 		.flap_losses = 3,
 		.flap_window_ns = 600 * SECOND,
 		.inspect_ns = 10 * SECOND,
+		.poison = ISO_POISON_KILL,
+		.poison_list_ns = 600 * SECOND,
 		.grant_ns = 60 * SECOND,
 		.align = UINT64_C(2) << 20,
 	};
@@ -60,6 +62,9 @@ void config_policy(const struct config *config, struct iso_policy *policy)
 	policy->flap_window_ns = config->flap_window_ns;
 	policy->host_may_panic = config->host_may_panic;
 	policy->inspect_ns = config->inspect_ns;
+	policy->poison = config->poison;
+	policy->poison_list_ns = config->poison_list_ns;
+	policy->reads_poison = true;
 }
 
 struct reader {

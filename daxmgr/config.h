@@ -29,6 +29,8 @@ struct config {
 	uint64_t flap_window_ns;
 	bool host_may_panic; /* [Pins] */
 	uint64_t inspect_ns;
+	uint32_t poison; /* [Poison] enum iso_poison_action */
+	uint64_t poison_list_ns;
 	uint64_t grant_ns; /* [Lease] */
 	uint64_t align;
 	struct iso_region_definition *regions; /* in the order they were first named */

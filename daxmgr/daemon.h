@@ -30,6 +30,7 @@ enum daemon_lane {
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
+	LANE_POISON = 7168,  /* + domain: must not wait behind what changes it */
 	LANE_OBSERVE = 8192,
 	LANE_INSPECT,        /* of everybody: a slow walk */
 };
@@ -86,6 +87,8 @@ struct daemon {
 	char guard_problem[ISO_TEXT_BYTES];
 	char memory_problem[ISO_TEXT_BYTES];
 	uint64_t n_gaps;
+	uint64_t last_gap_ns; /* 0: none */
+	uint64_t poison_overflow_ns; /* when a poison list was told last to hold not all; 0: never */
 	bool stepping;
 	bool ready;
 };
@@ -116,6 +119,15 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 void job_object_text(const struct iso_engine *engine, const struct iso_effect *effect, char *text,
 		     size_t room);
 
+/* poison.c: records that name memory */
+/* From a record that is kept; what a trace record says has reached the engine before. */
+void poison_take(struct daemon *daemon, const struct store_event *record);
+/* All poison lists are read anew, soon. */
+void daemon_read_poison_lists(struct daemon *daemon);
+/* A worker has had one read: what it told is in the ring, and is taken in before the reply is. */
+void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
+		      struct iso_completion *completion);
+
 /* sources.c */
 void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
@@ -130,6 +142,7 @@ void resume_tell(const struct daemon *daemon, uint32_t lease, const char *name);
 void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
 void save_incident(struct daemon *daemon, uint64_t id);
+void save_poison(struct daemon *daemon, uint32_t bad);
 void save_all(struct daemon *daemon);
 
 #endif

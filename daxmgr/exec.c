@@ -151,6 +151,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_SAVE_INCIDENT:
 		save_incident(daemon, effect->incident);
 		break;
+	case ISO_EFFECT_SAVE_POISON:
+		save_poison(daemon, effect->bad);
+		break;
 	case ISO_EFFECT_INTENT:
 		exec_intent(daemon, effect);
 		break;
@@ -169,6 +172,7 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_REMOVE:
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
+	case ISO_EFFECT_READ_POISON:
 		exec_job(daemon, effect);
 		break;
 	case ISO_EFFECT_KILL:
@@ -249,6 +253,8 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 			log_line(LOG_ERR, "kmem guard: %s", daemon->guard_problem);
 		return;
 	}
+	if (reply->kind == JOB_READ_POISON)
+		poison_list_done(daemon, reply, &event.completion);
 	/* Of a late reply the engine knows nothing any more, but the store does. */
 	store_intent_done(daemon->store, reply->completion.operation, reply->completion.result);
 	if (reply->completion.result == 0 && snapshot_fd >= 0) {

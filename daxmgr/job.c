@@ -16,6 +16,7 @@
 #include "port/node.h"
 #include "port/observe.h"
 #include "port/pci.h"
+#include "port/poison.h"
 #include "port/port.h"
 #include "port/region.h"
 #include "port/revoke.h"
@@ -33,7 +34,7 @@ bool job_is_quick(const struct job_request *request)
 	case JOB_INSPECT:
 		return request->pid != 0;
 	case JOB_CARVE:
-		return request->instance.bytes <= quick_carve_bytes;
+		return request->carve.instance.bytes <= quick_carve_bytes;
 	default:
 		return true;
 	}
@@ -125,7 +126,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_INSPECT:
 		return job_inspect(port, request->pid, ret_snapshot_fd);
 	case JOB_CARVE:
-		return instance_carve(port, &request->instance);
+		return instance_carve(port, &request->carve);
 	case JOB_ZERO:
 		return zero_write(port, &request->instance);
 	case JOB_PROVE:
@@ -147,6 +148,8 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return pci_detach(port, request->port);
 	case JOB_RESCAN_PORT:
 		return job_rescan(port, request->port);
+	case JOB_READ_POISON:
+		return poison_read_list(port, &request->memdev);
 	case JOB_GUARD:
 		return guard_repair(port);
 	case JOB_KINDS:

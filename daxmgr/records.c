@@ -60,6 +60,7 @@ void records_take(struct daemon *daemon, const struct store_event *record)
 	struct store_event completed = *record;
 
 	complete(daemon->engine, &completed);
+	poison_take(daemon, &completed);
 	store_save_event(daemon->store, &completed);
 	if (daemon->control)
 		control_event(daemon->control, &completed);

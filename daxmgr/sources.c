@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
+#include "source/trace_poison.h"
 #include "records.h"
 
 enum { TRACE_CHECK_USEC = 30 * 1000 * 1000 };
@@ -65,9 +66,17 @@ static void describe_trace(const struct trace_record *record, struct store_event
 static void on_trace_early(void *userdata, const struct trace_record *record)
 {
 	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+	struct daemon *daemon = userdata;
 
-	if (trace_fault(record, &event.fault))
-		daemon_step(userdata, &event);
+	if (trace_fault(record, &event.fault)) {
+		daemon_step(daemon, &event);
+		return;
+	}
+	if (trace_poison_overflow(record))
+		daemon->poison_overflow_ns = record->at_ns;
+	event.kind = ISO_EVENT_POISON;
+	if (trace_poison(record, &event.poison))
+		daemon_step(daemon, &event);
 }
 
 static void on_trace(void *userdata, const struct trace_record *record)
@@ -98,6 +107,7 @@ static void keep_gap(struct daemon *daemon, const char *source, const char *text
 	struct store_event gap = {.kind = "gap", .at_ns = clock_boottime_ns()};
 
 	daemon->n_gaps++;
+	daemon->last_gap_ns = gap.at_ns;
 	snprintf(gap.source, sizeof(gap.source), "%s", source);
 	snprintf(gap.text, sizeof(gap.text), "%s", text);
 	records_take(daemon, &gap);

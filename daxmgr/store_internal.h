@@ -31,6 +31,8 @@ enum store_item_kind {
 	STORE_ITEM_REGION,
 	STORE_ITEM_REGION_END,
 	STORE_ITEM_INCIDENT,
+	STORE_ITEM_POISON,
+	STORE_ITEM_POISON_END,
 	STORE_ITEM_NOTE,
 	STORE_ITEM_EVENT,
 	STORE_ITEM_ACTION,
@@ -63,6 +65,7 @@ struct store_item {
 	union {
 		struct iso_restore_lease lease;
 		struct iso_restore_region region;
+		struct iso_restore_poison poison; /* POISON; POISON_END: only the slot */
 		char name[ISO_NAME_BYTES];
 		struct store_incident incident;
 		struct store_note note;
@@ -97,6 +100,8 @@ enum store_statement {
 	STORE_STATEMENT_REGION_LEGS_CLEAR,
 	STORE_STATEMENT_REGION_LEG,
 	STORE_STATEMENT_INCIDENT,
+	STORE_STATEMENT_POISON,
+	STORE_STATEMENT_POISON_END,
 	STORE_STATEMENT_NOTE,
 	STORE_STATEMENT_EVENT,
 	STORE_STATEMENT_ACTION,
@@ -171,6 +176,10 @@ int store_mark_anew(const struct store *store);
 
 /* store_write.c: one item within the open transaction. Return: an SQLite result code. */
 int store_write_item(struct store *store, const struct store_item *item);
+
+/* store_poison.c: one bad range within the open transaction. Return: an SQLite result code. */
+int store_write_poison(struct store *store, const struct iso_restore_poison *poison);
+int store_erase_poison(struct store *store, uint32_t slot);
 
 /* store_query.c: fills item->rows. Return: an SQLite result code. */
 int store_query_item(struct store *store, struct store_item *item);

@@ -93,11 +93,21 @@ static void no_room(struct iso_engine *e, const struct bad_range *key)
 		close_memdev(e, e->regions[key->region].legs[i]);
 }
 
-static void told_again(struct iso_engine *e, uint32_t b, const struct iso_poison *poison)
+static void told_again(struct iso_engine *e, uint32_t b, const struct bad_range *key,
+		       const struct iso_poison *poison)
 {
 	struct bad_range *bad = &e->bad[b];
 
 	bad->evidence |= poison->evidence;
+	/* Its region was made anew since, and only the kernel could tell where it lies in that. */
+	if (key->region != ISO_NONE && bad->has_dpa && bad->dpa.v == key->dpa.v &&
+	    bad->bytes == key->bytes &&
+	    (bad->region != key->region || bad->region_epoch != key->region_epoch)) {
+		bad->region = key->region;
+		bad->region_epoch = key->region_epoch;
+		bad->offset = key->offset;
+		changed(e, b);
+	}
 	if (bad->state != ISO_BAD_BAD)
 		set_state(e, b, ISO_BAD_BAD);
 	if (poison->record_ns > bad->last_ns) {
@@ -127,7 +137,7 @@ uint32_t ledger_add(struct iso_engine *e, const struct bad_range *key,
 			if (whole)
 				return LEDGER_OUTDATED;
 		} else if (whole || bad->state == ISO_BAD_CLEARED) {
-			told_again(e, b, poison);
+			told_again(e, b, key, poison);
 			if (whole && found == ISO_NONE)
 				found = b;
 		}
@@ -158,8 +168,9 @@ uint32_t ledger_add(struct iso_engine *e, const struct bad_range *key,
 	return b;
 }
 
+/* Only what no other evidence than this speaks of. */
 void ledger_clear(struct iso_engine *e, const struct bad_range *key,
-		  const struct iso_poison *poison)
+		  const struct iso_poison *poison, uint32_t evidence)
 {
 	uint32_t b;
 
@@ -167,7 +178,7 @@ void ledger_clear(struct iso_engine *e, const struct bad_range *key,
 		struct bad_range *bad = &e->bad[b];
 
 		if (!bad->used || bad->state != ISO_BAD_BAD || !overlaps(bad, key) ||
-		    poison->record_ns < bad->last_ns)
+		    (bad->evidence & ~evidence) || poison->record_ns < bad->last_ns)
 			continue;
 		bad->cleared_ns = poison->record_ns;
 		bad->legs_read = 0;

@@ -7,7 +7,7 @@
  */
 #include "state.h"
 
-static const uint64_t line_bytes = 64;
+static const uint64_t line_bytes = 64, page_bytes = 4096;
 static const uint64_t address_end = UINT64_C(1) << 56; /* ~0 is how the kernel says "not known" */
 
 bool poison_kills(const struct iso_engine *e, const struct lease *lease)
@@ -203,17 +203,90 @@ static void take_bad(struct iso_engine *e, const struct iso_poison *poison)
 	}
 }
 
-void poison_handle(struct iso_engine *e, const struct iso_poison *told)
+/*
+ * A page the kernel took out of use is lost on all memdevs it is spread over; the
+ * line that was the reason is on one. With that the others are good again, too.
+ */
+static void clear_page(struct iso_engine *e, const struct iso_poison *poison)
+{
+	const uint32_t lost = ISO_POISON_MEMORY_FAILURE | ISO_POISON_MACHINE_CHECK;
+	struct bad_range keys[ISO_WAYS_MAX];
+	struct iso_poison page = {
+		.has_hpa = true,
+		.hpa = {poison->hpa.v / page_bytes * page_bytes},
+		.bytes = page_bytes,
+		.record_ns = poison->record_ns,
+		.evidence = poison->evidence,
+	};
+	uint32_t n = place_keys(e, &page, keys), k;
+
+	for (k = 0; k < n; k++)
+		ledger_clear(e, &keys[k], &page, lost);
+}
+
+/* Where the first byte of a memdev's range lies now. */
+static bool find_hpa(const struct iso_engine *e, const struct bad_range *key, struct iso_hpa *ret)
+{
+	struct region_span span;
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (place_bad(e, key, r, &span) == PLACE_HERE) {
+			ret->v = e->regions[r].range.start.v + span.start.v;
+			return true;
+		}
+	return false;
+}
+
+static void take_clear(struct iso_engine *e, const struct iso_poison *told)
 {
 	struct bad_range keys[ISO_WAYS_MAX];
 	struct iso_poison poison = *told;
-	uint32_t n, k;
+	uint32_t n = place_keys(e, &poison, keys), k;
+
+	for (k = 0; k < n; k++)
+		ledger_clear(e, &keys[k], &poison, UINT32_MAX);
+	if (n && (poison.has_hpa || find_hpa(e, &keys[0], &poison.hpa)))
+		clear_page(e, &poison);
+}
+
+static bool same_range(const struct iso_poison *a, const struct iso_poison *b)
+{
+	return a->has_serial == b->has_serial && a->has_dpa == b->has_dpa &&
+	       a->has_hpa == b->has_hpa && a->bytes == b->bytes &&
+	       (!a->has_serial || a->serial == b->serial) &&
+	       (!a->has_dpa || a->dpa.v == b->dpa.v) && (!a->has_hpa || a->hpa.v == b->hpa.v);
+}
+
+/* A list that was read ten times says the same ten times: once is enough. */
+static void keep_early(struct iso_engine *e, const struct iso_poison *poison)
+{
+	uint32_t i;
+
+	for (i = e->n_early; i > 0; i--) {
+		struct iso_poison *known = &e->early[i - 1];
+
+		if (!same_range(known, poison))
+			continue;
+		if (known->cleared != poison->cleared)
+			break;
+		known->evidence |= poison->evidence;
+		if (poison->record_ns > known->record_ns)
+			known->record_ns = poison->record_ns;
+		return;
+	}
+	if (e->n_early < EARLY_MAX)
+		e->early[e->n_early++] = *poison;
+	else
+		e->n_early_lost++;
+}
+
+void poison_handle(struct iso_engine *e, const struct iso_poison *told)
+{
+	struct iso_poison poison = *told;
 
 	if (!e->observed) { /* whose memory it is shows then */
-		if (e->n_early < EARLY_MAX)
-			e->early[e->n_early++] = poison;
-		else
-			e->n_early_lost++;
+		keep_early(e, &poison);
 		return;
 	}
 	if (!poison.bytes)
@@ -226,9 +299,7 @@ void poison_handle(struct iso_engine *e, const struct iso_poison *told)
 		take_bad(e, &poison);
 		return;
 	}
-	n = place_keys(e, &poison, keys);
-	for (k = 0; k < n; k++)
-		ledger_clear(e, &keys[k], &poison);
+	take_clear(e, &poison);
 }
 
 /* What was found before it was known whose memory it is; and kills that a crash may have lost. */

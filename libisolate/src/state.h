@@ -280,7 +280,7 @@ struct verdict {
 
 enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
 
-enum { EARLY_MAX = 256, LEDGER_SAVES_MAX = 128 };
+enum { EARLY_MAX = 1024, LEDGER_SAVES_MAX = 128 };
 
 enum { FINDINGS_MAX = 512, RECONCILES_MAX = 16 };
 
@@ -482,7 +482,7 @@ void poison_list_read(struct iso_engine *e, uint64_t serial, uint64_t began_ns, 
 uint32_t ledger_add(struct iso_engine *e, const struct bad_range *key,
 		    const struct iso_poison *poison);
 void ledger_clear(struct iso_engine *e, const struct bad_range *key,
-		  const struct iso_poison *poison);
+		  const struct iso_poison *poison, uint32_t evidence);
 void ledger_verify(struct iso_engine *e, uint64_t serial, uint64_t began_ns);
 void ledger_hit(struct iso_engine *e, uint32_t b, uint32_t instance);
 void ledger_forget_region(struct iso_engine *e, uint32_t r);

@@ -44,6 +44,8 @@ static void vary(struct history *h)
 	w->policy.flap_losses = pick(h, 3) ? 0 : 2;
 	w->policy.flap_window_ns = 5 * WORLD_SECOND;
 	w->policy.inspect_ns = pick(h, 2) * WORLD_SECOND;
+	w->policy.reads_poison = pick(h, 3) > 0;
+	w->policy.poison_list_ns = pick(h, 2) * 3 * WORLD_SECOND;
 	w->uevent_ns = pick(h, 4) ? WORLD_MS : 150 * WORLD_MS;
 	w->unbind_ns = pick(h, 4) ? 30 * WORLD_MS : 0;
 	world_start_engine(w);
@@ -77,6 +79,8 @@ static void build(struct history *h)
 	for (i = 0; i < w->n_ports; i++)
 		if (w->ports[i].kind == ISO_PORT_ROOT)
 			h->root_ports[h->n_root_ports++] = i;
+	for (i = 0; i < w->n_windows && pick(h, 4) == 0; i++)
+		w->windows[i].arithmetic = ISO_ARITHMETIC_XOR;
 	world_define_as(w, &both);
 	world_define_one(w, "a0", 0x10);
 	world_define_one(w, "b0", 0x20);
@@ -93,6 +97,7 @@ static void terms(void *userdata, const struct launcher *launcher, struct iso_ac
 	uint32_t p;
 
 	ret->restart = pick(h, 4) > 0;
+	ret->poison = pick(h, 6) ? ISO_POISON_DEFAULT : ISO_POISON_NOTIFY;
 	ret->n_parts = launcher->region[0] ? 1 : 1 + pick(h, 3);
 	for (p = 0; p < ret->n_parts; p++)
 		ret->parts[p].bytes = WORLD_PART / (1 + pick(h, 2));
@@ -237,13 +242,35 @@ static void let_disk_heal(struct history *h)
 		world_disk(h->w, h->torn ? WORLD_DISK_TORN : WORLD_DISK_GOOD);
 }
 
+/* Anywhere, also in memory that nobody has, or twice in one place. */
+static void poison(struct history *h)
+{
+	struct world *w = h->w;
+	uint32_t memdev = pick(h, w->n_memdevs);
+	uint64_t dpa = (uint64_t)pick(h, w->memdevs[memdev].bytes / 64) * 64;
+
+	if (w->n_lines && pick(h, 4) == 0) {
+		memdev = w->lines[pick(h, w->n_lines)].memdev;
+		dpa = w->lines[pick(h, w->n_lines)].dpa % w->memdevs[memdev].bytes;
+	}
+	world_poison(w, memdev, dpa, pick(h, WORLD_TELLINGS));
+}
+
+static void clear_poison(struct history *h)
+{
+	if (h->w->n_lines)
+		world_clear_poison(h->w, &h->w->lines[pick(h, h->w->n_lines)]);
+	if (pick(h, 2))
+		world_read_lists(h->w);
+}
+
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
 	w->n_faults++;
-	switch (pick(h, 22)) {
+	switch (pick(h, 25)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -300,6 +327,13 @@ static void disturb(struct history *h)
 		if (pick(h, 2) && !h->rounds_full)
 			fill_disk(h);
 		break;
+	case 19:
+	case 20:
+		poison(h);
+		break;
+	case 21:
+		clear_poison(h);
+		break;
 	default:
 		w->n_faults--;
 		tenant = pick(h, h->tenants.n);
@@ -336,6 +370,7 @@ static void repair(struct history *h)
 	}
 	for (i = 0; i < h->n_root_ports; i++)
 		world_port_request(w, ISO_EVENT_RECOVER, h->root_ports[i]);
+	world_clear_all_poison(w);
 }
 
 static bool waits_for_tenants(const struct world *w, uint32_t port)

@@ -32,6 +32,8 @@ enum {
 	WORLD_TRACE_BYTES = 1 << 18,
 	WORLD_FIRST_PID = 1000,
 	WORLD_SLOTS = 8,
+	WORLD_LINES = 24,
+	WORLD_BAD = 64,
 };
 
 #define WORLD_MS     1000000ull
@@ -78,6 +80,9 @@ struct world_dax {
 	uint32_t unbinding_life; /* the kernel is about to unbind it, as this engine was told */
 	uint32_t object, id, minor;
 	uint64_t bytes;
+	uint64_t begun_ns;
+	uint32_t n_pieces;
+	struct iso_hpa_range pieces[ISO_PIECES_MAX];
 };
 
 struct world_process {
@@ -171,7 +176,27 @@ struct world_stored {
 	struct iso_restore_lease leases[WORLD_LEASES];
 	struct iso_restore_region regions[WORLD_OBJECTS];
 	struct iso_restore_incident incidents[16];
-	uint32_t n_leases, n_regions, n_incidents;
+	struct iso_restore_poison poison[WORLD_BAD]; /* by slot; bytes 0: none */
+	uint32_t n_leases, n_regions, n_incidents, n_poison;
+};
+
+/* A line of a memdev that is bad, or was. */
+struct world_line {
+	uint32_t memdev;
+	uint64_t dpa;
+	bool bad;
+	uint64_t bad_ns; /* since when */
+	uint64_t told_ns; /* time of the last record that said so; 0: none was heard */
+	uint32_t heard_life; /* the engine that heard it */
+};
+
+/* What tells of a line that has become bad. */
+enum world_telling {
+	WORLD_TELLS_NOBODY, /* it is in the poison list only */
+	WORLD_TELLS_ALL, /* the device: all addresses are known */
+	WORLD_TELLS_DPA, /* and the kernel does not know the host's */
+	WORLD_TELLS_PAGE, /* the kernel has taken its page out of use */
+	WORLD_TELLINGS,
 };
 
 struct world {
@@ -181,6 +206,9 @@ struct world {
 	struct iso_policy policy;
 	uint64_t now_ns, steps, order, seqnum;
 	uint32_t life;
+	uint64_t life_ns; /* when it began */
+	struct world_line lines[WORLD_LINES];
+	uint32_t n_lines;
 	uint64_t random; /* 0: durations are fixed */
 
 	struct iso_observed_host_bridge bridges[WORLD_BRIDGES];
@@ -309,6 +337,23 @@ uint64_t world_hold(struct world *w, struct world_process *process, const struct
 		    uint64_t exit_ns);
 /* The daemon hears that a device has been unbound. */
 void world_unbound(struct world *w);
+
+/* world_poison.c: memory that is bad, who is told, who may stand on it */
+/* Return: the line, or NULL when this world has no room for more. */
+struct world_line *world_poison(struct world *w, uint32_t memdev, uint64_t dpa,
+				enum world_telling telling);
+void world_clear_poison(struct world *w, struct world_line *line);
+void world_clear_all_poison(struct world *w);
+void world_read_lists(struct world *w);
+void world_poison_heard(struct world *w, const struct iso_poison *poison);
+bool world_poisoned(const struct world *w, const struct world_process *process);
+void world_check_poison(struct world *w, const struct iso_poison *poison);
+void world_check_hand_over(struct world *w, uint32_t lease);
+void world_check_carve(struct world *w, uint32_t instance);
+void world_store_poison(struct world *w, uint32_t slot);
+bool kernel_hpa_of(const struct world *w, const struct world_line *line, struct iso_hpa *ret);
+int kernel_read_poison(struct world *w, const struct iso_effect *effect);
+int kernel_place(struct world *w, const struct iso_instance_view *view, struct world_dax *dax);
 
 /* world_store.c */
 void world_store_before(struct world *w);

@@ -81,6 +81,7 @@ static int carve(struct world *w, const struct iso_instance_view *view, struct i
 {
 	struct iso_region_view region;
 	uint32_t x, o;
+	int error;
 
 	if (!iso_region_get(w->engine, view->region, &region))
 		return -ENOENT;
@@ -103,7 +104,15 @@ static int carve(struct world *w, const struct iso_instance_view *view, struct i
 		.id = lowest_free(w, false, o),
 		.minor = lowest_free(w, true, o),
 		.bytes = view->bytes,
+		.begun_ns = w->now_ns,
 	};
+	error = kernel_place(w, view, &w->dax[x]);
+	if (error) {
+		w->dax[x].used = w->dax[x].exists = false;
+		return error;
+	}
+	ret->n_pieces = w->dax[x].n_pieces;
+	memcpy(ret->pieces, w->dax[x].pieces, sizeof(ret->pieces));
 	ret->region_kernel_id = o;
 	ret->kernel_id = w->dax[x].id;
 	ret->major = 250;
