@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Starts a VM on leased memory: waits for the lease as long as it takes, says
- * to the manager "this process is the VM", gives up root and becomes QEMU.
+ * to the manager "this child of mine is the VM", which then gives up root and
+ * becomes QEMU. When that is killed because its memory failed, all this again.
  *
  * Before it asks for anything it reads QEMU's command line: a VM that will pin
  * its memory endangers the host, and is refused unless the host consents.
@@ -11,19 +12,24 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
+#include <systemd/sd-messages.h>
 
 #include "cleanup.h"
 #include "client.h"
 #include "launch.h"
 #include "pinning.h"
 #include "pin_words.h"
+#include "vm_process.h"
 #include "wish.h"
 
 enum {
@@ -37,6 +43,8 @@ struct launcher {
 	struct wish wish;
 	struct pinning pinning;
 	struct launch_user user;
+	struct vm_process vm;
+	char *const *qemu; /* its words, as given */
 	const char *socket;
 	bool print;
 	bool check;
@@ -203,7 +211,19 @@ static enum verdict acquire(struct launcher *launcher)
 	return VERDICT_GO;
 }
 
-/* The manager takes the pidfd of this process from the connection itself. */
+/* Return: the child as the VM, with its pidfd to be sent along on `link`; NULL without memory. */
+static sd_json_variant *name_child(const struct launcher *launcher, sd_varlink *link)
+{
+	sd_json_variant *parameters = NULL;
+	int index = sd_varlink_push_dup_fd(link, launcher->vm.pidfd);
+
+	if (index < 0 ||
+	    sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("name", launcher->wish.name),
+			   SD_JSON_BUILD_PAIR_INTEGER("pidfd", index)) < 0)
+		return NULL;
+	return parameters;
+}
+
 static enum verdict attach(struct launcher *launcher, bool *ret_same_grant)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL, *reply = NULL;
@@ -211,14 +231,16 @@ static enum verdict attach(struct launcher *launcher, bool *ret_same_grant)
 	struct client_failure failure;
 
 	*ret_same_grant = false;
-	if (sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_STRING("name", launcher->wish.name)) <
-	    0) {
-		say(launcher, "out of memory");
-		return VERDICT_GIVE_UP;
+	if (client_connect(launcher->socket, &link, &failure) == CLIENT_OK) {
+		parameters = name_child(launcher, link);
+		if (!parameters) {
+			say(launcher, "out of memory");
+			return VERDICT_GIVE_UP;
+		}
+		if (client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, &failure) ==
+		    CLIENT_OK)
+			return VERDICT_GO;
 	}
-	if (client_connect(launcher->socket, &link, &failure) == CLIENT_OK &&
-	    client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, &failure) == CLIENT_OK)
-		return VERDICT_GO;
 	/* An earlier call without an answer: this process is still being looked at, or is the VM by now. */
 	if (!strcmp(failure.error, "NameInUse") && launcher->name_in_use++ < NAME_IN_USE_TRIES) {
 		*ret_same_grant = true;
@@ -316,18 +338,16 @@ static int parse(struct launcher *launcher, int argc, char *argv[])
 	return 0;
 }
 
-static int become(struct launcher *launcher, char *const qemu[])
+/* In the child. Return: exit status, when it could not become QEMU. */
+static int become(void *userdata, uint64_t align)
 {
-	_cleanup_free_ char **command = launch_command(&launcher->wish, launcher->align, qemu);
+	struct launcher *launcher = userdata;
+	char **command = launch_command(&launcher->wish, align, launcher->qemu);
 	int r;
 
 	if (!command) {
 		fprintf(stderr, "daxmgr-qemu: out of memory\n");
 		return EXIT_FAILURE;
-	}
-	if (launcher->print) {
-		launch_print(command);
-		return EXIT_SUCCESS;
 	}
 	r = launch_drop_privileges(&launcher->user);
 	if (r < 0) {
@@ -335,11 +355,25 @@ static int become(struct launcher *launcher, char *const qemu[])
 			(unsigned int)launcher->wish.uid, strerror(-r));
 		return EXIT_FAILURE;
 	}
-	sd_notify(1, "STATUS=Running");
+	unsetenv("NOTIFY_SOCKET"); /* the launcher is whom the service manager listens to */
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* nobody would start it again */
 	execvp(command[0], command);
 	fprintf(stderr, "daxmgr-qemu: %s: cannot run %s: %s\n", launcher->wish.name, command[0],
 		strerror(errno));
 	return EXIT_NEVER;
+}
+
+static int print_command(const struct launcher *launcher)
+{
+	_cleanup_free_ char **command =
+		launch_command(&launcher->wish, launcher->align, launcher->qemu);
+
+	if (!command) {
+		fprintf(stderr, "daxmgr-qemu: out of memory\n");
+		return EXIT_FAILURE;
+	}
+	launch_print(command);
+	return EXIT_SUCCESS;
 }
 
 /* Of --check. Return: exit status. */
@@ -358,11 +392,11 @@ static int check(struct launcher *launcher)
 }
 
 /* What is given to the daemon as the launcher's word; the daemon decides. */
-static void examine(struct launcher *launcher, char *const qemu[])
+static void examine(struct launcher *launcher)
 {
 	struct pinning *pinning = &launcher->pinning;
 
-	pinning_examine(qemu, launch_read_file, NULL, pinning);
+	pinning_examine(launcher->qemu, launch_read_file, NULL, pinning);
 	launcher->wish.pins = pinning->pins;
 	launcher->wish.evidence = pinning->n ? pinning->findings[0].evidence : NULL;
 	if (pinning->unseen[0] && !launcher->check && !launcher->print)
@@ -394,18 +428,59 @@ static int exit_status(const struct launcher *launcher, enum verdict verdict)
 	return verdict == VERDICT_NEVER || !launcher->name_in_use ? EXIT_NEVER : EXIT_FAILURE;
 }
 
-/* Return: exit status, unless this process is QEMU then. */
-static int launch(struct launcher *launcher, char *const qemu[])
+/* As a service manager records the end of a unit's process, which this one was to all but it. */
+static void record_end(const struct launcher *launcher, const struct vm_process_end *end)
 {
-	enum verdict verdict = VERDICT_GO;
+	const char *name = launcher->wish.name;
 
-	if (!launcher->print) {
-		if (look_up_user(launcher) < 0)
-			return EXIT_FAILURE;
-		while ((verdict = lease_and_attach(launcher)) == VERDICT_AGAIN)
-			pause_before_retry(launcher);
+	if (!getenv("JOURNAL_STREAM"))
+		fprintf(stderr, "daxmgr-qemu: %s: QEMU was ended by signal %d\n", name,
+			end->status);
+	else
+		sd_journal_send("MESSAGE=daxmgr-qemu: %s: QEMU was ended by signal %d", name,
+				end->status, "PRIORITY=%d", LOG_NOTICE,
+				"MESSAGE_ID=" SD_MESSAGE_UNIT_PROCESS_EXIT_STR, "EXIT_CODE=killed",
+				"EXIT_STATUS=%d", end->status, NULL);
+}
+
+/* One VM from the wish to its end. Return: VERDICT_GO and how it ended, or why there was none. */
+static enum verdict run_once(struct launcher *launcher, struct vm_process_end *ret_end)
+{
+	enum verdict verdict;
+	int r = vm_process_prepare(become, launcher, &launcher->vm);
+
+	if (r < 0) {
+		say(launcher, "cannot start a process: %s", strerror(-r));
+		return VERDICT_GIVE_UP;
 	}
-	return verdict == VERDICT_GO ? become(launcher, qemu) : exit_status(launcher, verdict);
+	while ((verdict = lease_and_attach(launcher)) == VERDICT_AGAIN)
+		pause_before_retry(launcher);
+	if (verdict != VERDICT_GO) {
+		vm_process_discard(&launcher->vm);
+		return verdict;
+	}
+	sd_notify(0, "STATUS=Running");
+	*ret_end = vm_process_run(&launcher->vm, launcher->align);
+	return VERDICT_GO;
+}
+
+/* Return: exit status, when no VM has run. */
+static int launch(struct launcher *launcher)
+{
+	struct vm_process_end end;
+	enum verdict verdict;
+
+	if (look_up_user(launcher) < 0)
+		return EXIT_FAILURE;
+	while ((verdict = run_once(launcher, &end)) == VERDICT_GO) {
+		if (!launcher->wish.restart || !vm_process_lost_memory(&end))
+			vm_process_end_alike(&end);
+		record_end(launcher, &end);
+		launcher->name_in_use = 0;
+		launcher->pause_ms = PAUSE_MIN_MS;
+		examine(launcher); /* files that its command line names may be others now */
+	}
+	return exit_status(launcher, verdict);
 }
 
 int main(int argc, char *argv[])
@@ -427,10 +502,13 @@ int main(int argc, char *argv[])
 	}
 	if (!launcher.wish.name)
 		launcher.wish.name = "VM";
-	examine(&launcher, argv + optind);
+	launcher.qemu = argv + optind;
+	examine(&launcher);
 	if (launcher.check)
 		return check(&launcher);
-	status = launch(&launcher, argv + optind);
+	if (launcher.print)
+		return print_command(&launcher);
+	status = launch(&launcher);
 	launch_user_free(&launcher.user);
 	return status;
 }

@@ -138,8 +138,8 @@ class Actions:
         self.guest.channel.must(["systemctl", "stop", *units], step.timeout)
 
     def _kill_vm(self, args, _step):
-        units = [self.guest.vm_unit(name) for name in args["names"]]
-        self.guest.channel.must(["systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", *units])
+        for name in args["names"]:
+            self.guest.channel.call("kill", pid=self.guest.vm_pid(name), signal=9)
 
     def _pause_vm(self, args, _step):
         self._each(args["names"], lambda name: self.guest.vm_qmp(name, "stop"))

@@ -51,12 +51,12 @@ RAW_STAGES = (
 
 
 def shown_restart(r) -> int:
-    """What the restart of the units adds where nothing else goes on: the wait for the last launcher, and its exec."""
+    """What the restart of the VMs adds where nothing else goes on: the wait for the last launcher, and its exec."""
     return max(0, max(r.asked.values()) - r.last("acquired")) + r.recovered - r.last("attached")
 
 
 def restart(r) -> int:
-    """From a process gone to its unit's next launcher asking, the longest."""
+    """From a process gone to its launcher asking again, the longest."""
     return max(r.asked[name] - r.exited[name] for name in r.exited)
 
 
@@ -132,7 +132,7 @@ def _product_lines(result: dict) -> list:
     for key, text, _ in STAGES:
         lines.append(_line(f"  {text}", result["stages"][key]))
     lines.append(_line("  contained: no process, no mapping (contain_ms)", result["contain_ms"]))
-    lines.append(_line("restart by systemd: process gone to launcher asking", result["restart_ms"]))
+    lines.append(_line("restart by the launcher: process gone to its asking", result["restart_ms"]))
     lines.append(_line("  of it hidden by nothing, with the launcher's last steps", result["restart_shown_ms"]))
     return lines
 
@@ -174,6 +174,8 @@ killed when the kernel has let go of their instances; when they are gone and the
 that the kernel kept is refilled (mode, dpa_size, target0, commit, bind; deleted and made anew where the kernel wants
 that), then each instance is created, sized, bound (new_id) and its id removed, one after another, and its node given to a
 VM. A launcher by hand is a shell that waits for the name of its node; it asks nobody. Nothing is forked in the loop.
+
+The product's VMs are run again by their launchers, which outlive them.
 
 What is judged is the first difference: both end with the last QEMU executed, so that the restart is in both of them, with
 what it takes from everybody else. The kernel's own part ends with the last instance carved, before any VM starts. What is

@@ -37,7 +37,7 @@ EVENTS_LIMIT = 500
 # Beside what the lab traces anyway: the moment in which a process is gone for its parent, and with that for its pidfd
 # (sched_process_exit comes before its memory is given back), and when a launcher has reached the manager.
 TRACING = f"""
-cd {TRACE}/events && echo 'sig == 9 || sig == 7 || (sig == 17 && pid == 1)' > signal/signal_generate/filter || exit 1
+cd {TRACE}/events && echo 'sig == 9 || sig == 7 || (sig == 17 && (pid == 1 || comm == "daxmgr-qemu"))' > signal/signal_generate/filter || exit 1
 echo 'comm == "daxmgr-qemu"' > syscalls/sys_enter_connect/filter && echo 1 > syscalls/sys_enter_connect/enable
 """
 # To the manager's socket, told by the length of its address; the process has another name by the time it is printed.
@@ -86,7 +86,7 @@ class Round:
     used: dict = field(default_factory=dict)        # by unit: ms of the guest's CPUs
     kill_sent: int = 0
     exited: dict = field(default_factory=dict)      # by VM: its process is gone
-    restarted: dict = field(default_factory=dict)   # its launcher is executed
+    restarted: dict = field(default_factory=dict)   # by hand: its launcher is executed
     running: dict = field(default_factory=dict)     # QEMU is executed
 
     @property
@@ -184,6 +184,9 @@ class Rounds:
         """Ends of processes and their next beginnings; threads are those before the loss, pids those after it."""
         owner = {thread: name for name, group in threads.items() for thread in group}
         names = {pid: name for name, pid in pids.items()}
+        wanted = [("exit", result.exited), ("QEMU", result.running)]
+        if not isinstance(result, ProductRound):    # its launchers are there all the time
+            wanted.append(("restart", result.restarted))
         for r in records:
             signal = r.number("sig") if r.event == "signal_generate" else 0
             if signal == 9 and r.number("pid") in owner:
@@ -193,7 +196,7 @@ class Rounds:
             elif r.event == "sched_process_exec" and r.number("pid") in names:
                 which = result.running if "qemu-system" in r.word("filename") else result.restarted
                 which[names[r.number("pid")]] = r.ns - t0
-        for what, times in (("exit", result.exited), ("restart", result.restarted), ("QEMU", result.running)):
+        for what, times in wanted:
             if len(times) != result.tenants:
                 raise LabError(f"the trace shows the {what} of {sorted(times)} only")
 
@@ -210,7 +213,7 @@ class Rounds:
 
 
 class ProductRounds(Rounds):
-    """Rounds with daxmgrd, whose VMs are restarted by systemd."""
+    """Rounds with daxmgrd, whose VMs are started again by their launchers."""
 
     def __init__(self, guest, machine, most: int):
         super().__init__(guest, machine)
@@ -256,7 +259,7 @@ class ProductRounds(Rounds):
         text, records, t0 = self._trace(folder)
         pids = self._pids(names)
         self._read_ends(result, records, threads, pids, t0)
-        self._read_asked(result, text, pids, t0)
+        self._read_asked(result, text, super()._pids(names), t0)
         self._settle(tenants, begin)
         guest.sync_journal()
         self._check_kernel()
@@ -265,6 +268,10 @@ class ProductRounds(Rounds):
         self._read_uevents(result, t0, folder)
         self._read_store(result, begin, t0)
         return result
+
+    def _pids(self, names: list) -> dict:
+        """QEMU, the launcher's child."""
+        return {name: self.guest.vm_pid(name) for name in names}
 
     def _attached(self, mark: int) -> int:
         return sum(r.message.endswith(" -> attached") for r in self.guest.journal.messages(mark))

@@ -124,8 +124,8 @@ class FakeRun:
         vms = ""
         for vm, pid in self.pids.items():
             node = f"/dev/daxmgr/vm/{vm}/mem0 {self.inodes[vm]} fc:1 daxlab-vm 600"
-            vms += (f"vm={vm} comm=\nMainPID=0\nTasks=\nNode=\nMaps=\n" if end else
-                    f"vm={vm} comm=qemu-system-x86\nMainPID={pid}\nTasks={pid} {pid + 1}\nNode={node}\nMaps=\n")
+            vms += (f"vm={vm} comm=\nProcess=\nTasks=\nNode=\nMaps=\n" if end else
+                    f"vm={vm} comm=qemu-system-x86\nProcess={pid}\nTasks={pid} {pid + 1}\nNode={node}\nMaps=\n")
         return {"iomem.txt": iomem, "regions.txt": regions, "instances.txt": "dax0.0 size=0 dev=252:0 driver=none\n",
                 "vms.txt": vms, "mappers.txt": "", "mounts.txt": ""}
 

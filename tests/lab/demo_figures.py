@@ -48,7 +48,7 @@ def exited_at(e: DemoEvidence, f: Injected, vm: str, since: int):
 
 
 def exit_signal(e: DemoEvidence, f: Injected, vm: str):
-    """The signal in systemd's record of the process's end, or None when it did not end by one."""
+    """The signal in the record of the process's end, or None when it did not end by one."""
     for record in e.exits(vm, f.inject_ns, f.window_end_ns):
         if record.fields.get("EXIT_CODE") in UNIT_OF_DEATH:
             return int(record.fields["EXIT_STATUS"])
@@ -106,7 +106,7 @@ def lab_gap(e: DemoEvidence, f: Injected) -> int:
 
 
 def killed(e: DemoEvidence, f: Injected) -> list:
-    """All VMs whose process ended by a signal, whoever sent it, as systemd recorded it."""
+    """All VMs whose process ended by a signal, whoever sent it, as its supervisor recorded it."""
     return [vm["name"] for vm in e.vms if exit_signal(e, f, vm["name"]) is not None]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .errors import LabError
 
-UNIT_PROPERTIES = "Id,MainPID,InvocationID,ActiveState,NRestarts,ExecMainCode,ExecMainStatus"
+UNIT_PROPERTIES = "Id,InvocationID,ActiveState,NRestarts,ExecMainCode,ExecMainStatus"
 
 REGIONS = """
 cd /sys/bus/cxl/devices && for r in region*; do
@@ -26,8 +26,10 @@ done; true
 # The inode of a device node is new whenever the device is, whatever its name and minor.
 VMS = """
 for name in %(names)s; do
-    pid=$(systemctl show -P MainPID daxmgr-vm@$name.service)
+    launcher=$(systemctl show -P MainPID daxmgr-vm@$name.service) pid=
+    [ $launcher != 0 ] && pid=$(pgrep -P $launcher)
     echo vm=$name comm=$(cat /proc/$pid/comm 2>/dev/null | tr ' ' _)
+    echo Process=$pid
     systemctl show -p %(properties)s daxmgr-vm@$name.service
     echo Tasks=$(ls /proc/$pid/task 2>/dev/null | tr '\\n' ' ')
     echo Node=$(stat -L -c '%%n %%i %%t:%%T %%U %%a' /dev/daxmgr/vm/$name/mem* 2>/dev/null)
@@ -100,8 +102,8 @@ def parse_vms(text: str) -> dict:
         if key == "vm":
             name, _, comm = value.partition(" comm=")
             vm = found[name] = VmState(running=comm.startswith("qemu"))
-        elif key == "MainPID":
-            vm.pid = int(value)
+        elif key == "Process":
+            vm.pid = int(value or 0)
         elif key == "Tasks":
             vm.tasks = [int(task) for task in value.split()]
         elif key == "InvocationID":

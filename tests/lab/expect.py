@@ -78,10 +78,10 @@ class Checker:
             silent = not guest.samples.beating(name)
             return silent, "silent" if silent else "beating"
         if wanted == "dead":
-            pid = guest.main_pid(guest.vm_unit(name))
+            pid = guest.vm_pid(name)
             if pid:
                 command = guest.channel.read_or_empty(f"/proc/{pid}/comm").decode().strip()
-                return not command.startswith("qemu"), f"main process {pid} is {command or 'gone'}"
+                return not command.startswith("qemu"), f"its process {pid} is {command or 'gone'}"
             return True, "dead"
         state = guest.vm_qmp_state(name)
         return state == wanted, state

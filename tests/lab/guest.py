@@ -207,6 +207,14 @@ class Guest:
     def main_pid(self, unit: str) -> int:
         return int(self.unit_property(unit, "MainPID") or 0)
 
+    def vm_pid(self, name: str) -> int:
+        """QEMU, the child of the launcher that is its unit's main process; 0: none."""
+        main = self.main_pid(self.vm_unit(name))
+        if not main:
+            return 0
+        children = self.channel.read_or_empty(f"/proc/{main}/task/{main}/children").decode().split()
+        return int(children[0]) if children else 0
+
     def ctl(self, argv: list, timeout: float = 60):
         return self.channel.run(["daxmgrctl", *argv], timeout)
 

@@ -90,7 +90,7 @@ class Journal:
         return [r for r in self.since(mark) if r.kernel]
 
     def exits(self, unit: str, mark: int = 0) -> list:
-        """systemd's records of a unit's main process ending."""
+        """Records of the end of a unit's process: a launcher's of its QEMU, or systemd's of what ended the unit."""
         return [r for r in self.since(mark)
                 if r.fields.get("MESSAGE_ID") == UNIT_EXITED and r.unit == unit]
 

@@ -38,7 +38,11 @@ done
 for d in /sys/bus/dax/devices/dax*; do [ -e $d/driver ] && echo instance ${d##*/}; done
 grep -q kmem /proc/iomem && echo kmem
 %s | diff -q /run/daxmgr-lab/mounts - >/dev/null || echo mounts
-systemctl show -p Id -p MainPID %s
+for name in %s; do
+    launcher=$(systemctl show -P MainPID daxmgr-vm@$name.service) pid=
+    [ $launcher != 0 ] && pid=$(pgrep -P $launcher)
+    echo vm $name ${pid:-0}
+done
 """
 
 
@@ -65,16 +69,14 @@ class State:
     """What the kernel and systemd show of a host."""
 
     def __init__(self, guest, shape: Shape):
-        units = " ".join(guest.vm_unit(vm_of(r.name)) for r in shape.regions)
-        text = guest.channel.must(STATE % (LIST_MOUNTS, units))
+        names = " ".join(vm_of(r.name) for r in shape.regions)
+        text = guest.channel.must(STATE % (LIST_MOUNTS, names))
         lines = [line.split() for line in text.splitlines() if line]
         self.instances = [line[1] for line in lines if line[0] == "instance"]
         self.strange = [line[0] for line in lines if line[0] in ("kmem", "mounts")]
         self.regions = [(int(line[4]), line[2] == "1", int(line[3]), [int(s, 0) for s in line[5].split(",") if s != "-"])
                         for line in lines if line[0] == "region"]
-        shown = [dict(part.split("=", 1) for part in block.split("\n") if "=" in part) for block in text.split("\n\n")]
-        pids = {block["Id"]: int(block["MainPID"]) for block in shown if "Id" in block}
-        self.pids = {vm_of(r.name): pids.get(guest.vm_unit(vm_of(r.name)), 0) for r in shape.regions}
+        self.pids = {line[1]: int(line[2]) for line in lines if line[0] == "vm"}
 
     def problems(self, shape: Shape):
         """How it differs from what the topology file makes of a host on which all is well."""

@@ -37,7 +37,7 @@ def find(guest, names) -> list:
     """Those of the named VMs that have a process and do not beat."""
     guest.refresh_samples()
     return [_describe(guest, name, pid) for name in names
-            if (pid := guest.main_pid(guest.vm_unit(name))) and not guest.samples.beating(name)]
+            if (pid := guest.vm_pid(name)) and not guest.samples.beating(name)]
 
 
 def _describe(guest, name: str, pid: int) -> Stalled:
