@@ -94,6 +94,8 @@ int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
 int verb_reconcile(struct context *, int, char *[]);
+int verb_poison_list(struct context *, int, char *[]);
+int verb_poison_read(struct context *, int, char *[]);
 int verb_doctor(struct context *, int, char *[]);
 int verb_workers(struct context *, int, char *[]);
 

@@ -33,6 +33,7 @@ extern const sd_varlink_symbol vl_type_Worker;
 extern const sd_varlink_symbol vl_type_AffectedRegion;
 extern const sd_varlink_symbol vl_type_AffectedVm;
 extern const sd_varlink_symbol vl_type_Finding;
+extern const sd_varlink_symbol vl_type_BadRange;
 
 extern const sd_varlink_symbol vl_method_GetStatus;
 extern const sd_varlink_symbol vl_method_GetTopology;
@@ -53,5 +54,7 @@ extern const sd_varlink_symbol vl_method_Monitor;
 extern const sd_varlink_symbol vl_method_GetWorkers;
 extern const sd_varlink_symbol vl_method_Reconcile;
 extern const sd_varlink_symbol vl_method_Adopt;
+extern const sd_varlink_symbol vl_method_ListPoison;
+extern const sd_varlink_symbol vl_method_ReadPoison;
 
 #endif

@@ -67,6 +67,7 @@ static void usage(FILE *to)
 	      "  --align 2M|1G          alignment (daxmgrd.conf)\n"
 	      "  --no-restart           do not keep a place in the queue when the VM is killed\n"
 	      "  --keep TIME            keep the memory this long after a clean exit (0)\n"
+	      "  --poison ACTION        when its memory is poisoned: kill, notify, ignore (daxmgrd.conf)\n"
 	      "  --check                say whether this QEMU pins its memory, and exit; asks nothing of daxmgrd\n"
 	      "  --print                print the command and exit; asks nothing of daxmgrd\n"
 	      "  --socket PATH          where daxmgrd listens (" CLIENT_SOCKET ")\n"
@@ -270,12 +271,13 @@ static enum verdict lease_and_attach(struct launcher *launcher)
 	return verdict;
 }
 
-enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, CHECK, PRINT, SOCKET, HELP, VERSION };
+enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, POISON, CHECK, PRINT, SOCKET, HELP, VERSION };
 
 static const struct option options[] = {
 	{"name", required_argument, NULL, NAME},       {"size", required_argument, NULL, SIZE},
 	{"user", required_argument, NULL, USER},       {"align", required_argument, NULL, ALIGN},
 	{"no-restart", no_argument, NULL, NO_RESTART}, {"keep", required_argument, NULL, KEEP},
+	{"poison", required_argument, NULL, POISON},
 	{"check", no_argument, NULL, CHECK},           {"print", no_argument, NULL, PRINT},
 	{"socket", required_argument, NULL, SOCKET},   {"help", no_argument, NULL, HELP},
 	{"version", no_argument, NULL, VERSION},       {0},
@@ -297,6 +299,8 @@ static const char *take(struct launcher *launcher, int option)
 		return wish_set_align(wish, optarg);
 	case KEEP:
 		return wish_set_keep(wish, optarg);
+	case POISON:
+		return wish_set_poison(wish, optarg);
 	case NO_RESTART:
 		wish->restart = false;
 		break;

@@ -269,6 +269,38 @@ void ledger_forget_region(struct iso_engine *e, uint32_t r)
 	e->ledger_dirty = true;
 }
 
+/* What was known by its place in a region only is known by its memdevs now, and outlives the region. */
+void ledger_resettle(struct iso_engine *e, uint32_t r)
+{
+	struct bad_range keys[ISO_WAYS_MAX];
+	uint32_t b, k, n, was = e->n_bad;
+
+	for (b = 0; e->n_not_good && b < was; b++) {
+		struct bad_range *bad = &e->bad[b];
+		struct iso_poison poison = {
+			.has_hpa = true,
+			.hpa = {e->regions[r].range.start.v + bad->offset.v},
+			.bytes = bad->bytes,
+			.record_ns = bad->last_ns,
+			.evidence = bad->evidence,
+		};
+
+		if (!bad->used || bad->has_dpa || bad->region != r || bad->state != ISO_BAD_BAD)
+			continue;
+		n = place_keys(e, &poison, keys);
+		if (!n || !keys[0].has_dpa)
+			continue;
+		bad->has_dpa = true;
+		bad->serial = keys[0].serial;
+		bad->dpa = keys[0].dpa;
+		bad->bytes = keys[0].bytes;
+		bad->region = ISO_NONE;
+		changed(e, b);
+		for (k = 1; k < n; k++)
+			ledger_add(e, &keys[k], &poison);
+	}
+}
+
 /* Before the first observation. A region's place is kept only for the same boot. */
 void ledger_restore(struct iso_engine *e, const struct iso_restore_poison *restore)
 {

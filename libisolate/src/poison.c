@@ -179,6 +179,18 @@ static bool key_hit(struct iso_engine *e, const struct bad_range *key, uint32_t 
 	return unknown;
 }
 
+static bool in_window(const struct iso_engine *e, struct iso_hpa hpa)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_windows; i++)
+		if (hpa.v >= e->windows[i].observed.range.start.v &&
+		    hpa.v - e->windows[i].observed.range.start.v <
+			    e->windows[i].observed.range.bytes)
+			return true;
+	return false;
+}
+
 static void take_bad(struct iso_engine *e, const struct iso_poison *poison)
 {
 	struct bad_range keys[ISO_WAYS_MAX];
@@ -186,6 +198,8 @@ static void take_bad(struct iso_engine *e, const struct iso_poison *poison)
 
 	if (!n && poison->has_serial)
 		close_memdev(e, poison->serial);
+	else if (!n && in_window(e, poison->hpa))
+		poison_list_gap(e); /* of a region that is just coming or going: its memdevs know */
 	for (k = 0; k < n; k++) {
 		uint32_t before = e->n_not_good, region = ISO_NONE;
 		uint32_t b = ledger_add(e, &keys[k], poison);
@@ -201,6 +215,23 @@ static void take_bad(struct iso_engine *e, const struct iso_poison *poison)
 				  "whose memory that is cannot be told: nobody is killed for it")
 				->region = region;
 	}
+}
+
+/* What is known by its place in a region only. */
+static void clear_place(struct iso_engine *e, const struct iso_poison *poison)
+{
+	uint32_t r = place_region_at(e, poison->hpa);
+	struct bad_range key;
+
+	if (r == ISO_NONE)
+		return;
+	key = (struct bad_range){
+		.region = r,
+		.region_epoch = e->regions[r].epoch,
+		.offset = {poison->hpa.v - e->regions[r].range.start.v},
+		.bytes = poison->bytes,
+	};
+	ledger_clear(e, &key, poison, UINT32_MAX);
 }
 
 /*
@@ -246,8 +277,10 @@ static void take_clear(struct iso_engine *e, const struct iso_poison *told)
 
 	for (k = 0; k < n; k++)
 		ledger_clear(e, &keys[k], &poison, UINT32_MAX);
-	if (n && (poison.has_hpa || find_hpa(e, &keys[0], &poison.hpa)))
-		clear_page(e, &poison);
+	if (!n || (!poison.has_hpa && !find_hpa(e, &keys[0], &poison.hpa)))
+		return;
+	clear_place(e, &poison);
+	clear_page(e, &poison);
 }
 
 static bool same_range(const struct iso_poison *a, const struct iso_poison *b)

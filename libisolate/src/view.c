@@ -301,3 +301,15 @@ uint64_t iso_free_bytes(const struct iso_engine *e)
 			bytes += region.free_bytes;
 	return bytes;
 }
+
+uint64_t iso_bad_bytes(const struct iso_engine *e)
+{
+	struct iso_region_view region;
+	uint64_t bytes = 0;
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (iso_region_get(e, r, &region))
+			bytes += region.bad_bytes;
+	return bytes;
+}

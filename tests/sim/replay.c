@@ -98,7 +98,7 @@ static void say_bad(const struct iso_engine *e, struct belief *b)
 			SAY(b, "%llu bytes of %#llx at %#llx, %s+%#llx: %s",
 			    (unsigned long long)bad.bytes, (unsigned long long)bad.serial,
 			    (unsigned long long)bad.dpa.v, bad.region_name,
-			    (unsigned long long)(bad.region != ISO_NONE ? bad.offset.v : 0),
+			    (unsigned long long)(*bad.region_name ? bad.offset.v : 0),
 			    iso_bad_state_name(bad.state));
 }
 

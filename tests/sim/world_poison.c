@@ -79,7 +79,7 @@ bool world_poisoned(const struct world *w, const struct world_process *process)
 }
 
 /* What this engine was told in time. */
-static bool heard_under(const struct world *w, const struct world_dax *dax)
+static const struct world_line *heard_under(const struct world *w, const struct world_dax *dax)
 {
 	struct iso_hpa hpa;
 	uint32_t i;
@@ -87,23 +87,28 @@ static bool heard_under(const struct world *w, const struct world_dax *dax)
 	for (i = 0; i < w->n_lines; i++)
 		if (w->lines[i].bad && w->lines[i].heard_life == w->life &&
 		    kernel_hpa_of(w, &w->lines[i], &hpa) && dax_covers(dax, hpa))
-			return true;
-	return false;
+			return &w->lines[i];
+	return NULL;
 }
 
 void world_check_hand_over(struct world *w, uint32_t l)
 {
 	struct iso_instance_view view;
 	struct iso_lease_view lease;
+	const struct world_line *line;
 	uint32_t i, x;
 
-	if (!iso_lease_get(w->engine, l, &lease))
+	/* One that is being ended gets its nodes taken back as soon as they are given. */
+	if (!iso_lease_get(w->engine, l, &lease) || lease.state != ISO_LEASE_PREPARING)
 		return;
 	for (i = 0; i < lease.n_instances; i++) {
 		iso_instance_get(w->engine, lease.instances[i], &view);
 		x = kernel_dax_of(w, &view);
-		if (x != ISO_NONE && heard_under(w, &w->dax[x]))
-			world_break(w, "%s is handed memory that is bad", lease.terms->name);
+		line = x != ISO_NONE ? heard_under(w, &w->dax[x]) : NULL;
+		if (line)
+			world_break(w, "%s is handed memory that is bad: %#llx of memdev %#llx",
+				    lease.terms->name, (unsigned long long)line->dpa,
+				    (unsigned long long)w->seen_memdevs[line->memdev].serial);
 	}
 }
 
@@ -139,13 +144,30 @@ static bool names(const struct world *w, const struct iso_poison *poison,
 	       hpa.v - poison->hpa.v < poison->bytes;
 }
 
+/* An address means nothing to an engine that does not know of a region there. */
+static bool means_something(const struct world *w, const struct iso_poison *poison)
+{
+	struct iso_region_view region;
+	uint32_t i;
+
+	if (poison->has_serial && poison->has_dpa)
+		return true;
+	for (i = 0; i < iso_region_count(w->engine); i++)
+		if (iso_region_get(w->engine, i, &region) && region.state == ISO_REGION_LIVE &&
+		    poison->hpa.v >= region.range.start.v &&
+		    poison->hpa.v - region.range.start.v < region.range.bytes)
+			return true;
+	return false;
+}
+
 /* The engine is about to be told. */
 void world_poison_heard(struct world *w, const struct iso_poison *poison)
 {
 	uint32_t i;
 
 	for (i = 0; i < w->n_lines; i++) {
-		if (poison->cleared || !names(w, poison, &w->lines[i]))
+		if (poison->cleared || !names(w, poison, &w->lines[i]) ||
+		    !means_something(w, poison))
 			continue;
 		w->lines[i].heard_life = w->life;
 		if (poison->record_ns > w->lines[i].told_ns)

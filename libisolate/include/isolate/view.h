@@ -277,6 +277,9 @@ uint64_t iso_capacity_bytes(const struct iso_engine *e);
 /* What of iso_capacity_bytes() no instance holds. */
 uint64_t iso_free_bytes(const struct iso_engine *e);
 
+/* What of iso_capacity_bytes() nobody holds and nobody gets, because it is bad. */
+uint64_t iso_bad_bytes(const struct iso_engine *e);
+
 /* What the loss of a unit would mean. Arrays are the caller's; counts may exceed room. */
 struct iso_what_if {
 	uint32_t *regions;
