@@ -83,8 +83,8 @@ static void show_status(sd_json_variant *reply)
 	printf("  regions: %" PRIu64 " of %" PRIu64 " live, %s, %s free%s%s\n",
 	       format_number(reply, "regionsLive"), format_number(reply, "regions"),
 	       units_format_size(format_number(reply, "capacityBytes"), total),
-	       units_format_size(format_number(reply, "freeBytes"), spare), bad ? ", around bad memory: " : "",
-	       bad ? units_format_size(bad, bad_text) : "");
+	       units_format_size(format_number(reply, "freeBytes"), spare),
+	       bad ? ", around bad memory: " : "", bad ? units_format_size(bad, bad_text) : "");
 	printf("  VMs: %" PRIu64 " attached, %" PRIu64 " waiting, %" PRIu64 " stuck, %" PRIu64
 	       " leases\n",
 	       format_number(reply, "leasesAttached"), format_number(reply, "leasesWaiting"),

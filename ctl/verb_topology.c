@@ -211,7 +211,7 @@ static void add_homeless_regions(struct tree *tree)
 		line = add(tree, NULL, format_text(region, "name"), "region",
 			   format_text(region, "state"));
 		describe_region(region, detail, sizeof(detail));
-	describe_bad(region, detail, sizeof(detail));
+		describe_bad(region, detail, sizeof(detail));
 		format_cell(line, COLUMN_DETAIL, detail);
 	}
 }

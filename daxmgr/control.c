@@ -56,8 +56,8 @@ static int bind_methods(sd_varlink_server *server)
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
 		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
 		VARLINK_METHOD("ListPoison"), control_list_poison, VARLINK_METHOD("ReadPoison"),
-		control_read_poison, VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
-		control_adopt);
+		control_read_poison, VARLINK_METHOD("Reconcile"), control_reconcile,
+		VARLINK_METHOD("Adopt"), control_adopt);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,

@@ -188,12 +188,11 @@ static int read_lease(struct store *store, sqlite3_stmt *s, struct iso_restore_l
 		return r;
 	ret->pid = sqlite3_column_int(s, 11);
 	ret->process_start = (uint64_t)sqlite3_column_int64(s, 14);
-	return each_child(
-		store,
-		"SELECT part, region, region_kernel_id, kernel_id, bytes, begun_ns"
-		" FROM lease_instances"
-		" WHERE lease = ?1",
-		ret->terms.name, read_instance, ret);
+	return each_child(store,
+			  "SELECT part, region, region_kernel_id, kernel_id, bytes, begun_ns"
+			  " FROM lease_instances"
+			  " WHERE lease = ?1",
+			  ret->terms.name, read_instance, ret);
 }
 
 int store_load_leases(struct store *store,

@@ -146,5 +146,4 @@ SD_VARLINK_DEFINE_METHOD(ListPoison, OUT_LIST_OF(ranges, BadRange));
 SD_VARLINK_DEFINE_METHOD(
 	ReadPoison,
 	COMMENT("Serial number, memN, path or PCI address of a memory device; absent: all"),
-	IN_MAYBE(memdev, STRING), COMMENT("done when it has been asked for"),
-	OUT(outcome, STRING));
+	IN_MAYBE(memdev, STRING), COMMENT("done when it has been asked for"), OUT(outcome, STRING));

@@ -39,12 +39,11 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("The kernel is still resetting it"), FIELD(settling, BOOL),
 	COMMENT("Another device reports the same serial number: not used"),
 	FIELD(duplicateSerial, BOOL), COMMENT("Names of the regions with a target on it"),
-	LIST(regions, STRING),
-	COMMENT("Known to be bad, as the hardware said"), FIELD(badBytes, INT),
+	LIST(regions, STRING), COMMENT("Known to be bad, as the hardware said"),
+	FIELD(badBytes, INT),
 	COMMENT("When its poison list was read last, CLOCK_BOOTTIME; absent: not yet"),
 	MAYBE(poisonReadNs, INT), COMMENT("Why its poison list cannot be read"),
-	MAYBE(poisonProblem, STRING), COMMENT("Why nobody is placed on it"),
-	MAYBE(closed, STRING));
+	MAYBE(poisonProblem, STRING), COMMENT("Why nobody is placed on it"), MAYBE(closed, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Region, FIELD(name, STRING), COMMENT("absent, creating, live, lost, clearing, quarantined"),
@@ -60,9 +59,9 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Held by no instance, and good"), FIELD(freeBytes, INT),
 	COMMENT("Held by none and not given away because of bad memory: whole 2 MiB"),
 	FIELD(badBytes, INT), COMMENT("Why nobody is placed in it for what is bad"),
-	MAYBE(closed, STRING), FIELD(epoch, INT),
-	FIELD(instances, INT), COMMENT("Made by CreateRegion() and not by the configuration"),
-	FIELD(fromOperator, BOOL), COMMENT("It shall exist"), FIELD(desired, BOOL),
+	MAYBE(closed, STRING), FIELD(epoch, INT), FIELD(instances, INT),
+	COMMENT("Made by CreateRegion() and not by the configuration"), FIELD(fromOperator, BOOL),
+	COMMENT("It shall exist"), FIELD(desired, BOOL),
 	COMMENT("Makes way for a lower region: takes no new leases"), FIELD(draining, BOOL),
 	COMMENT("Firmware holds its decoders: it is used as it is and never removed"),
 	FIELD(locked, BOOL), COMMENT("What it will be made with; absent while that is not known"),

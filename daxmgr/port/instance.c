@@ -123,7 +123,8 @@ static int instance_size(struct port *port, struct instance_build *b,
 }
 
 /* Around what is bad, range by range. */
-static int instance_place(struct port *port, struct instance_build *b, const struct job_carve *carve)
+static int instance_place(struct port *port, struct instance_build *b,
+			  const struct job_carve *carve)
 {
 	struct iso_hpa_range pieces[ISO_PIECES_MAX];
 	uint32_t n = 0;

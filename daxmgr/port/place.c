@@ -62,7 +62,8 @@ static int place_add_unbound(struct port *port, uint32_t region, struct place_li
 		if (sysfs_is_gone(error))
 			error = 0;
 		else if (!error && device.bytes && device.start.v)
-			error = place_add(taken, (struct iso_hpa_range){device.start, device.bytes});
+			error = place_add(taken,
+					  (struct iso_hpa_range){device.start, device.bytes});
 	}
 	return error;
 }

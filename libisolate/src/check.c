@@ -86,8 +86,8 @@ static bool stands_on_news(const struct iso_engine *e, const struct instance *in
 	uint32_t b;
 
 	for (b = 0; e->n_not_good && b < e->n_bad; b++)
-		if (e->bad[b].used && e->bad[b].state == ISO_BAD_BAD &&
-		    e->bad[b].last_ns && e->bad[b].last_ns >= instance->begun_ns &&
+		if (e->bad[b].used && e->bad[b].state == ISO_BAD_BAD && e->bad[b].last_ns &&
+		    e->bad[b].last_ns >= instance->begun_ns &&
 		    place_bad(e, &e->bad[b], instance->region, &span) == PLACE_HERE &&
 		    place_covers(e, instance, span))
 			return true;

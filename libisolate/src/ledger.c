@@ -395,8 +395,8 @@ bool iso_bad_get(const struct iso_engine *e, uint32_t i, struct iso_bad_view *re
 		.region = ISO_NONE,
 		.instance = ISO_NONE,
 		.lease = bad->lease,
-		.region_name =
-			bad->region != ISO_NONE ? e->regions[bad->region].definition.name : "",
+		.region_name = bad->region != ISO_NONE ? e->regions[bad->region].definition.name
+						       : "",
 		.hit_begun_ns = bad->hit_begun_ns,
 	};
 	view_place(e, bad, ret);

@@ -95,7 +95,8 @@ static bool key_of_leg(const struct region *region, uint32_t leg, uint64_t offse
 {
 	uint64_t ways = region->definition.ways;
 	uint64_t granule = ways == 1 ? region->range.bytes : region->granularity;
-	uint64_t last = offset + bytes - 1, first_chunk = offset / granule, last_chunk = last / granule;
+	uint64_t last = offset + bytes - 1, first_chunk = offset / granule,
+		 last_chunk = last / granule;
 	uint64_t lowest = first_chunk + (leg + ways - first_chunk % ways) % ways;
 	uint64_t highest, start, end;
 
@@ -124,11 +125,19 @@ static bool legs_known(const struct region *region)
 	return true;
 }
 
+/* Addresses are given away again: what was there before is not there now. */
+static uint32_t region_of_record(const struct iso_engine *e, const struct iso_poison *poison)
+{
+	uint32_t r = poison->has_hpa ? place_region_at(e, poison->hpa) : ISO_NONE;
+
+	return r != ISO_NONE && poison->record_ns < e->regions[r].made_ns ? ISO_NONE : r;
+}
+
 /* By what the ledger knows this: by its memdevs, which outlive the region, where that can be told. */
 uint32_t place_keys(const struct iso_engine *e, const struct iso_poison *poison,
 		    struct bad_range keys[ISO_WAYS_MAX])
 {
-	uint32_t r = poison->has_hpa ? place_region_at(e, poison->hpa) : ISO_NONE;
+	uint32_t r = region_of_record(e, poison);
 	const struct region *region = r != ISO_NONE ? &e->regions[r] : NULL;
 	uint64_t offset = region ? poison->hpa.v - region->range.start.v : 0;
 	uint64_t bytes = poison->bytes;

@@ -104,13 +104,13 @@ NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acqu
 	   "killed", "kept", "verifying", "retracting", "stuck")
 NAME_TABLE(iso_cause_name, ISO_CAUSE_POISON + 1, "surprise-down", "fatal-error", "link-down",
 	   "device-gone", "region-gone", "operator", "evicted", "poison")
-NAME_TABLE(iso_note_name, ISO_NOTE_POISON + 1, "fault", "correlated", "domain", "region",
-	   "lease", "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger",
-	   "guard", "pinning", "revoked", "reconcile", "poison")
+NAME_TABLE(iso_note_name, ISO_NOTE_POISON + 1, "fault", "correlated", "domain", "region", "lease",
+	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
+	   "pinning", "revoked", "reconcile", "poison")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
-	   "save-incident", "save-poison", "intent", "observe", "create-region", "refill-region", "clear-region",
-	   "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect", "revoke",
-	   "remove", "detach-port", "rescan-port", "read-poison")
+	   "save-incident", "save-poison", "intent", "observe", "create-region", "refill-region",
+	   "clear-region", "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect",
+	   "revoke", "remove", "detach-port", "rescan-port", "read-poison")
 NAME_TABLE(iso_bad_state_name, ISO_BAD_STATES, "bad", "cleared", "verified")
 NAME_TABLE(iso_poison_action_name, ISO_POISON_ACTIONS, "default", "kill", "notify", "ignore")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",

@@ -65,6 +65,9 @@ static void emit_operation(struct iso_engine *e, const struct operation *op)
 	effect->memdev = op->memdev;
 	if (op->lease != ISO_NONE)
 		effect->lease_epoch = e->leases[op->lease].epoch;
+	if (kind ==
+	    ISO_EFFECT_CARVE) /* what is recorded before is about who had that memory then */
+		e->instances[op->instance].begun_ns = e->now_ns;
 }
 
 /*

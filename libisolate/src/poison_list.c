@@ -122,8 +122,7 @@ void poison_list_read(struct iso_engine *e, uint64_t serial, uint64_t began_ns, 
 		return;
 	memdev->closed_ns = 0;
 	e->ledger_dirty = true;
-	emit_note(e, ISO_NOTE_POISON, 0, "%s: all that is bad on it is known again",
-		  memdev->path);
+	emit_note(e, ISO_NOTE_POISON, 0, "%s: all that is bad on it is known again", memdev->path);
 }
 
 static void not_read(struct iso_engine *e, struct memdev *memdev,

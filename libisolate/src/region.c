@@ -495,6 +495,7 @@ static void region_created(struct iso_engine *e, uint32_t r,
 	}
 	ledger_forget_region(e, r);
 	region->epoch++;
+	region->made_ns = e->now_ns;
 	memset(region->leg_dpa, 0, sizeof(region->leg_dpa));
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;

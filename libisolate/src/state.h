@@ -88,6 +88,7 @@ struct region {
 	uint32_t legs[ISO_WAYS_MAX]; /* memdevs in target order, ISO_NONE: never seen */
 	struct iso_dpa_range leg_dpa[ISO_WAYS_MAX]; /* as seen; bytes 0: not known */
 	uint32_t granularity; /* as seen; 0: not known */
+	uint64_t made_ns; /* by us, in this run: what an older record says of its addresses was another region; 0: before */
 	uint64_t live_ns; /* since when; the lists of its memdevs are read after it */
 	uint64_t bad_bytes; /* free, but not given away: whole units around bad ranges */
 	const char *closed; /* to new tenants, for what is bad; NULL: open */
@@ -106,15 +107,15 @@ struct region {
 	bool has_hpa;
 	bool fault_while_busy; /* lost while an operation on it was under way */
 	bool observation_stale; /* an operation overlapped the observation under way */
-	bool look_stale;        /* the same of one that is only looked at, for a dry run */
-	bool observe_again;     /* an observation passed it over while an operation ran */
-	bool unobserved;        /* not seen since the last operation on it */
-	bool doubted;           /* live, but the kernel gave its number to another one since */
-	bool refill_failed;     /* since it was lost: the object has to go */
-	bool locked;            /* firmware holds its decoders */
-	bool evict;             /* an operator said so: who is above it makes way */
+	bool look_stale; /* the same of one that is only looked at, for a dry run */
+	bool observe_again; /* an observation passed it over while an operation ran */
+	bool unobserved; /* not seen since the last operation on it */
+	bool doubted; /* live, but the kernel gave its number to another one since */
+	bool refill_failed; /* since it was lost: the object has to go */
+	bool locked; /* firmware holds its decoders */
+	bool evict; /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
-	bool over_hole;         /* live, but decoders below it were given up out of order */
+	bool over_hole; /* live, but decoders below it were given up out of order */
 	bool untold; /* that it is being cleared: it tries a failing store each second */
 	bool creation_interrupted;
 	char reason[ISO_TEXT_BYTES];
@@ -200,10 +201,10 @@ struct lease {
 	bool told_stuck;
 	bool pinned; /* has pinned memory: its exit does not prove that the pins have gone */
 	bool revoked; /* nobody can reach its instances any more, who still maps them or not */
-	bool ending;      /* released or withdrawn: no restart */
-	bool comes_back;  /* a fault took its capacity and it wishes to be restarted */
+	bool ending; /* released or withdrawn: no restart */
+	bool comes_back; /* a fault took its capacity and it wishes to be restarted */
 	bool died_unseen; /* before a restart of ours: perhaps of a fault that shows soon */
-	bool voided;      /* a fault came between acquire and attach */
+	bool voided; /* a fault came between acquire and attach */
 	char waits_for[ISO_TEXT_BYTES];
 };
 
@@ -262,7 +263,7 @@ struct incident {
 	uint32_t domain;
 	uint64_t record_ns, detected_ns, contained_ns, recovered_ns;
 	uint32_t n_killed, n_exited, n_records;
-	uint32_t n_pending;    /* leases not yet shown unmapped */
+	uint32_t n_pending; /* leases not yet shown unmapped */
 	uint32_t first_pending; /* none of them has a lower index */
 	uint32_t n_unrestored; /* victims that want to come back and have not */
 	uint64_t capacity_before_bytes, capacity_after_bytes;
@@ -286,9 +287,9 @@ enum { FINDINGS_MAX = 512, RECONCILES_MAX = 16 };
 
 enum reconcile_stage {
 	RECONCILE_IDLE,
-	RECONCILE_ASKED,      /* an observation is wanted */
-	RECONCILE_LOOKING,    /* it is under way */
-	RECONCILE_COMPARED,   /* an inspection is wanted */
+	RECONCILE_ASKED, /* an observation is wanted */
+	RECONCILE_LOOKING, /* it is under way */
+	RECONCILE_COMPARED, /* an inspection is wanted */
 	RECONCILE_INSPECTING, /* it is under way */
 };
 
@@ -307,7 +308,7 @@ struct reconcile {
 	uint64_t told[FINDINGS_MAX]; /* of those that still stand: each is told once */
 	uint32_t n_told;
 	uint32_t n_leases_rebooted, n_incidents_rebooted; /* ended with another boot */
-	bool gap;        /* something may have been missed since the last observation began */
+	bool gap; /* something may have been missed since the last observation began */
 	bool looks_at_gap; /* the observation under way is the first after that */
 };
 
@@ -337,10 +338,10 @@ struct iso_engine {
 	struct domain *domains; /* indexed by the domain's first root port */
 	struct verdict *verdicts; /* scratch: the same */
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
-	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
-	uint32_t *name_index;   /* scratch: instances by name, open addressing */
-	uint32_t *pid_index;    /* scratch: attached leases by process, open addressing */
-	uint32_t *region_seen;  /* scratch: by region, which one of an observation it is */
+	bool *memdev_down; /* scratch: the memdevs of one fault unit */
+	uint32_t *name_index; /* scratch: instances by name, open addressing */
+	uint32_t *pid_index; /* scratch: attached leases by process, open addressing */
+	uint32_t *region_seen; /* scratch: by region, which one of an observation it is */
 	struct iso_hpa_range *foreign; /* ranges of regions that are not managed */
 	uint32_t *lease_buckets;
 
@@ -387,7 +388,7 @@ struct iso_engine {
 	char held_reason[ISO_TEXT_BYTES];
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
-	bool observed;       /* at least one snapshot was taken in */
+	bool observed; /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
 	struct adoption adoption;

@@ -253,6 +253,7 @@ struct world {
 	uint64_t uevent_ns; /* how long what the kernel tells is on its way, a few times this */
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	uint64_t unbind_ns; /* how much of that it unbinds by itself; 0: it is done at once */
+	uint64_t late_ns; /* how long some records of bad memory take */
 	bool no_uevents;
 	bool evicts; /* VMs above in the decoder order may be killed */
 	bool pins_outstanding; /* the kernel counts pins of nobody that maps anything */

@@ -150,7 +150,7 @@ static bool means_something(const struct world *w, const struct iso_poison *pois
 	struct iso_region_view region;
 	uint32_t i;
 
-	if (poison->has_serial && poison->has_dpa)
+	if ((poison->has_serial && poison->has_dpa) || world_domain(w, 0) == ISO_DOMAIN_UNKNOWN)
 		return true;
 	for (i = 0; i < iso_region_count(w->engine); i++)
 		if (iso_region_get(w->engine, i, &region) && region.state == ISO_REGION_LIVE &&
@@ -175,6 +175,13 @@ void world_poison_heard(struct world *w, const struct iso_poison *poison)
 	}
 }
 
+static bool wants_to_die(const struct world *w, const struct iso_acquire *terms)
+{
+	uint32_t action = terms->poison ? terms->poison : w->policy.poison;
+
+	return action == ISO_POISON_KILL;
+}
+
 /* Whoever has had this memory since before the record, and wants to die for that, is dying. */
 void world_check_poison(struct world *w, const struct iso_poison *poison)
 {
@@ -185,7 +192,7 @@ void world_check_poison(struct world *w, const struct iso_poison *poison)
 
 	for (l = 0; l < iso_lease_count(w->engine); l++) {
 		if (!iso_lease_get(w->engine, l, &lease) || lease.state != ISO_LEASE_ATTACHED ||
-		    lease.terms->poison == ISO_POISON_NOTIFY)
+		    !wants_to_die(w, lease.terms))
 			continue;
 		for (p = 0; p < lease.n_instances; p++) {
 			iso_instance_get(w->engine, lease.instances[p], &view);
@@ -239,7 +246,9 @@ struct world_line *world_poison(struct world *w, uint32_t memdev, uint64_t dpa,
 	line->bad = true;
 	if (telling == WORLD_TELLS_NOBODY)
 		return line;
-	event = world_later(w, 1);
+	/* Some are heard of only when somebody else has that memory. */
+	event = world_later(w,
+			    telling != WORLD_TELLS_PAGE && w->order % 3 == 0 ? 1 + w->late_ns : 1);
 	event->kind = ISO_EVENT_POISON;
 	record_of(w, line, telling == WORLD_TELLS_PAGE, &event->poison);
 	if (telling == WORLD_TELLS_DPA)

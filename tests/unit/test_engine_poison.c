@@ -13,7 +13,7 @@ static struct iso_hpa_range first_piece(struct world *w, const char *lease)
 	struct iso_instance_view instance;
 
 	iso_instance_get(w->engine, world_lease(w, lease).instances[0], &instance);
-	cr_assert_gt(instance.n_pieces, 0);
+	cr_assert_gt(instance.n_pieces, 0, "%s%s", w->trace, w->broken);
 	return instance.pieces[0];
 }
 
@@ -33,10 +33,17 @@ static bool covers(struct world *w, const char *lease, struct iso_hpa hpa)
 	return false;
 }
 
+/* A page or line is found bad by its address on the host. */
 static void tell(struct world *w, struct iso_hpa hpa, uint64_t bytes, uint64_t record_ns)
 {
 	struct iso_event event = {.kind = ISO_EVENT_POISON};
+	bool high = hpa.v >= world_region(w, "high").range.start.v;
 
+	/* The world has to know why somebody is killed. */
+	if (w->n_lines < WORLD_LINES)
+		w->lines[w->n_lines++] = (struct world_line){
+			.memdev = high,
+			.dpa = hpa.v - world_region(w, high ? "high" : "low").range.start.v};
 	event.poison.has_hpa = true;
 	event.poison.hpa = hpa;
 	event.poison.bytes = bytes;
@@ -225,8 +232,7 @@ Test(engine_poison, while_it_is_made)
 		world_run(w, after_ms * WORLD_MS);
 		world_poison(w, 0, 0, WORLD_TELLS_ALL);
 		world_run(w, 5 * WORLD_SECOND);
-		if (world_has_lease(w, "web") &&
-		    world_lease(w, "web").state == ISO_LEASE_ACQUIRED)
+		if (world_has_lease(w, "web") && world_lease(w, "web").state == ISO_LEASE_ACQUIRED)
 			cr_assert_not(covers(w, "web", world_region(w, "low").range.start));
 		cr_assert_eq(w->n_kills, 0);
 		world_free(w);
@@ -318,7 +324,7 @@ Test(engine_poison, before_the_first_look)
 	for (i = 0; i < 5000; i++)
 		tell(w, (struct iso_hpa){hpa.v + (uint64_t)i * LINE}, LINE, w->now_ns);
 	world_run(w, WORLD_SECOND);
-	cr_assert(world_noted(w, "found no room"), "%s", w->trace);
+	cr_assert(world_noted(w, "found no room"), "%s%s", w->trace, w->broken);
 	world_free(w);
 }
 

@@ -25,6 +25,16 @@ static struct world *interleaved(uint32_t arithmetic)
 	return w;
 }
 
+static uint64_t acquire_now(struct world *w, const char *name, const char *region)
+{
+	struct iso_acquire terms = {.n_parts = 1, .restart = true};
+
+	strcpy(terms.name, name);
+	strcpy(terms.parts[0].region, region);
+	terms.parts[0].bytes = WORLD_PART;
+	return world_acquire_terms(w, &terms);
+}
+
 static struct iso_hpa_range first_piece(struct world *w, const char *lease)
 {
 	struct iso_instance_view instance;
@@ -87,7 +97,7 @@ static void unknown_place(uint32_t arithmetic)
 	cr_assert(world_noted(w, "nobody is killed for it"), "%s", w->trace);
 	cr_assert_eq(world_region(w, "wide").free_bytes, 0);
 	cr_assert(*world_region(w, "wide").closed);
-	request = world_acquire(w, "db", "wide", WORLD_PART);
+	request = acquire_now(w, "db", "wide");
 	cr_assert_eq(world_reply(w, request), ISO_REPLY_FENCED);
 	cr_assert(strstr(world_reason(w, 0), "takes no new tenants"), "%s", world_reason(w, 0));
 	/* The kernel's own address tells: the VM dies, and the rest is leased. */
@@ -188,7 +198,7 @@ Test(engine_poison_places, lists_come_first)
 	w->operation_ns = 500 * WORLD_MS;
 	world_restart(w);
 	world_run(w, 600 * WORLD_MS); /* looked at, lists not read yet */
-	request = world_acquire(w, "web", "low", WORLD_PART);
+	request = acquire_now(w, "web", "low");
 	cr_assert_lt(world_reply(w, request), 0, "%d", world_reply(w, request));
 	cr_assert(strstr(world_lease(w, "web").waits_for, "poison lists"), "%s",
 		  world_lease(w, "web").waits_for);
@@ -263,8 +273,8 @@ Test(engine_poison_places, when_lists_are_read)
 /* Proves: hostile numbers change nothing but the ledger. */
 Test(engine_poison_places, hostile_records)
 {
-	static const uint64_t numbers[] = {0, 1, 63, 64, 1ull << 40, 1ull << 55, 1ull << 63,
-					   UINT64_MAX};
+	static const uint64_t numbers[] = {0,          1,          63,         64,
+					   1ull << 40, 1ull << 55, 1ull << 63, UINT64_MAX};
 	struct world *w = interleaved(ISO_ARITHMETIC_MODULO);
 	struct iso_event event = {.kind = ISO_EVENT_POISON};
 	uint32_t i, j, k;

@@ -168,7 +168,8 @@ Test(poison_records, cedt)
 	for (size_t n = 0; n < bytes; n++)
 		cr_assert_eq(cedt_arithmetic(table, n, base), ISO_ARITHMETIC_UNKNOWN, "%zu", n);
 	table[38] = 0;
-	cr_assert_eq(cedt_arithmetic(table, bytes, base), ISO_ARITHMETIC_UNKNOWN, "it goes on for ever");
+	cr_assert_eq(cedt_arithmetic(table, bytes, base), ISO_ARITHMETIC_UNKNOWN,
+		     "it goes on for ever");
 	table[0] = 'X';
 	cr_assert_eq(cedt_arithmetic(table, bytes, base), ISO_ARITHMETIC_UNKNOWN);
 }

@@ -94,7 +94,8 @@ struct iso_observed_instance {
 	uint32_t minor;
 	uint32_t driver; /* enum iso_dax_driver */
 	uint32_t n_pieces; /* 0: where it lies is not known */
-	struct iso_hpa_range pieces[ISO_PIECES_MAX]; /* in any order; not all of it when there are more */
+	struct iso_hpa_range
+		pieces[ISO_PIECES_MAX]; /* in any order; not all of it when there are more */
 };
 
 struct iso_snapshot {

@@ -126,7 +126,7 @@ struct iso_region_view {
 	bool from_operator;
 	bool desired;
 	bool draining; /* makes way for a lower region: no new leases */
-	bool locked;   /* firmware holds its decoders: never cleared */
+	bool locked; /* firmware holds its decoders: never cleared */
 	uint64_t planned_bytes; /* what it will be made with; 0 when that is not known */
 	const char *reason; /* last failure or why quarantined; empty when none */
 };
@@ -135,11 +135,11 @@ struct iso_instance_view {
 	uint32_t state; /* enum iso_instance_state */
 	uint32_t region;
 	uint32_t lease; /* ISO_NONE: an orphan */
-	uint32_t part;  /* N of memN */
+	uint32_t part; /* N of memN */
 	uint32_t epoch;
-	bool named;     /* region_kernel_id and kernel_id are known */
+	bool named; /* region_kernel_id and kernel_id are known */
 	uint32_t region_kernel_id; /* X of daxX.Y */
-	uint32_t kernel_id;        /* Y */
+	uint32_t kernel_id; /* Y */
 	uint32_t major, minor;
 	uint64_t bytes;
 	uint64_t align;
@@ -156,7 +156,7 @@ struct iso_lease_view {
 	uint32_t state; /* enum iso_lease_state */
 	uint32_t epoch;
 	uint64_t sequence; /* fairness order */
-	int32_t pid;       /* 0: none */
+	int32_t pid; /* 0: none */
 	uint64_t incident; /* that killed it last, 0: none */
 	bool was_killed;
 	bool client_waits;
@@ -166,10 +166,10 @@ struct iso_lease_view {
 	uint32_t n_mappers; /* STUCK: who */
 	int32_t mappers[ISO_MAPPERS_MAX];
 	const char *waits_for; /* one line for a person; empty when nothing */
-	uint32_t pins;         /* enum iso_pin, as last seen */
-	const char *evidence;  /* what was seen of that; empty when nothing */
-	int32_t stranger;      /* another process that maps its memory, 0: none */
-	bool revoked;          /* STUCK: its memory was taken from it, it only has to exit */
+	uint32_t pins; /* enum iso_pin, as last seen */
+	const char *evidence; /* what was seen of that; empty when nothing */
+	int32_t stranger; /* another process that maps its memory, 0: none */
+	bool revoked; /* STUCK: its memory was taken from it, it only has to exit */
 };
 
 struct iso_incident_view {
