@@ -40,6 +40,7 @@ static const struct meaning meanings[] = {
 	{CLIENT_METHOD("Pinning"), CLIENT_REFUSED},
 	{CLIENT_METHOD("Locked"), CLIENT_REFUSED},
 	{CLIENT_METHOD("NotAdoptable"), CLIENT_REFUSED},
+	{CLIENT_METHOD("BadRecord"), CLIENT_USAGE},
 	{CLIENT_METHOD("NotObserved"), CLIENT_FAILURE},
 	{CLIENT_METHOD("OnHold"), CLIENT_REFUSED},
 	{CLIENT_METHOD("StoreFailed"), CLIENT_FAILURE},

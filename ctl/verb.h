@@ -92,11 +92,19 @@ int verb_recover(struct context *, int, char *[]);
 int verb_confirm_observed(struct context *, int, char *[]);
 int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
+int verb_policy_check(struct context *, int, char *[]);
+int verb_policy_list(struct context *, int, char *[]);
+int verb_policy_reload(struct context *, int, char *[]);
+int verb_policy_explain(struct context *, int, char *[]);
+int verb_inject(struct context *, int, char *[]);
+int verb_drill(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
 int verb_reconcile(struct context *, int, char *[]);
 int verb_poison_list(struct context *, int, char *[]);
 int verb_poison_read(struct context *, int, char *[]);
 int verb_doctor(struct context *, int, char *[]);
+int verb_sources(struct context *, int, char *[]);
+int verb_health(struct context *, int, char *[]);
 int verb_workers(struct context *, int, char *[]);
 
 #endif

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "decisions.h"
 #include "units.h"
 #include "verb.h"
 
@@ -35,7 +36,9 @@ static void show_incidents(sd_json_variant *incidents)
 
 		format_cell_number(line, 0, format_number(incident, "id"));
 		format_cell(line, 1, format_realtime(format_number(incident, "realtimeUs"), text));
-		format_cell(line, 2, format_text(incident, "cause"));
+		snprintf(text, sizeof(text), "%s%s", format_text(incident, "cause"),
+			 format_flag(incident, "synthetic") ? " (synthetic)" : "");
+		format_cell(line, 2, text);
 		format_cell(line, 3, format_text(incident, "unit"));
 		format_cell(line, 4, format_flag(incident, "open") ? "open" : "closed");
 		format_cell_number(line, 5, format_number(incident, "killed"));
@@ -70,6 +73,8 @@ static void show_incident(sd_json_variant *incident)
 	       format_text(incident, "cause"), format_text(incident, "unit"),
 	       format_realtime(format_number(incident, "realtimeUs"), text),
 	       format_flag(incident, "open") ? "open" : "closed");
+	if (format_flag(incident, "synthetic"))
+		puts("  synthetic: its first record was injected");
 	printf("  detected  %s\n",
 	       format_since(format_number(incident, "detectedNs"), start, text));
 	printf("  contained %s\n",
@@ -89,27 +94,75 @@ static void show_incident(sd_json_variant *incident)
 	       format_text(note, "kind"), format_text(note, "text"));
 }
 
+static int show_decisions(const struct context *context, sd_json_variant *incident)
+{
+	struct decisions decisions = {0};
+	bool complete = decisions_add(&decisions, incident);
+	int r = 0;
+
+	if (complete && sd_json_format_enabled(context->json)) {
+		_cleanup_(sd_json_variant_unrefp) sd_json_variant *lines = NULL;
+
+		r = sd_json_variant_new_array(&lines, NULL, 0);
+		for (size_t i = 0; r >= 0 && i < decisions.n; i++) {
+			_cleanup_(sd_json_variant_unrefp) sd_json_variant *line = NULL;
+
+			r = sd_json_variant_new_string(&line, decisions.lines[i]);
+			if (r >= 0)
+				r = sd_json_variant_append_array(&lines, line);
+		}
+		if (r >= 0)
+			verb_print_json(context, lines);
+	} else if (complete) {
+		for (size_t i = 0; i < decisions.n; i++)
+			puts(decisions.lines[i]);
+	}
+	decisions_clear(&decisions);
+	return complete && r >= 0 ? (int)CLIENT_OK : verb_out_of_memory();
+}
+
+/* Of one incident: what its timeline decided. */
+static int ask_decisions(struct context *context, sd_json_variant *parameters)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
+	int status = verb_ask(context, CLIENT_METHOD("ListIncidents"), parameters, &reply);
+
+	if (status != CLIENT_OK)
+		return status;
+	return show_decisions(context,
+			      sd_json_variant_by_index(format_list(reply, "incidents"), 0));
+}
+
 int verb_incidents(struct context *context, int argc, char *argv[])
 {
-	enum { LIMIT = 256 };
-	static const struct option own[] = {{"limit", required_argument, NULL, LIMIT}, {0}};
+	enum { LIMIT = 256, DECISIONS };
+	static const struct option own[] = {{"limit", required_argument, NULL, LIMIT},
+					    {"decisions", no_argument, NULL, DECISIONS},
+					    {0}};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	sd_json_variant *parameters = NULL;
 	uint64_t id = 0, limit = 100;
+	bool decisions = false;
 	int option, status;
 
 	while ((option = verb_option(context, argc, argv, own)) >= 0)
-		if (option != LIMIT || !parse_number(optarg, UINT32_MAX, &limit))
+		if (option == DECISIONS)
+			decisions = true;
+		else if (option != LIMIT || !parse_number(optarg, UINT32_MAX, &limit))
 			return option == LIMIT ? verb_usage_error("'%s' is not a number", optarg)
 					       : (int)CLIENT_USAGE;
 	if (!verb_arguments(argc, argv, 0, 1))
 		return CLIENT_USAGE;
 	if (optind < argc && (!parse_number(argv[optind], INT64_MAX, &id) || !id))
 		return verb_usage_error("'%s' is not the number of an incident", argv[optind]);
+	if (decisions && !id)
+		return verb_usage_error("--decisions is of one incident: say which");
 	if (sd_json_buildo(&parameters,
 			   SD_JSON_BUILD_PAIR_CONDITION(id != 0, "id", SD_JSON_BUILD_UNSIGNED(id)),
 			   SD_JSON_BUILD_PAIR_UNSIGNED("limit", limit)) < 0)
 		return verb_out_of_memory();
+	if (decisions)
+		return ask_decisions(context, parameters);
 	status = verb_call(context, CLIENT_METHOD("ListIncidents"), parameters, &reply);
 	if (reply && id)
 		show_incident(sd_json_variant_by_index(format_list(reply, "incidents"), 0));

@@ -47,8 +47,10 @@ const struct verb verbs[] = {
 	 verb_recover},
 	{"confirm", "", "after a damaged database: what is observed is all there is", ASKS, true,
 	 verb_confirm_observed},
-	{"incidents", "[ID]", "incidents, or one with its timeline", "  --limit N   (100)\n", false,
-	 verb_incidents},
+	{"incidents", "[ID]", "incidents, or one with its timeline",
+	 "  --limit N     (100)\n"
+	 "  --decisions   of one: only what was decided, without times\n",
+	 false, verb_incidents},
 	{"events", "", "stored records of the kernel",
 	 "  --limit N    (100)\n"
 	 "  --since ID   only those after this one\n",
@@ -57,7 +59,39 @@ const struct verb verbs[] = {
 	{"poison read", "[MEMDEV]", "have poison lists read now", NULL, false, verb_poison_read},
 	{"reconcile", "", "compare the host with what is believed of it",
 	 "  --dry-run   only look: correct nothing\n", false, verb_reconcile},
+	{"policy check", "[DIR]",
+	 "read rules of policy and say what is wrong with them; needs no daemon", NULL, false,
+	 verb_policy_check},
+	{"policy list", "", "rules of policy and how they stand", NULL, false, verb_policy_list},
+	{"policy reload", "", "have the daemon read its rules anew", NULL, false,
+	 verb_policy_reload},
+	{"policy explain", "ID", "what each rule makes of a stored record, and why",
+	 "  --record FILE   instead of ID: a record as for inject\n", false, verb_policy_explain},
+	{"inject", "", "inject a record, or say what would come of it",
+	 "  --source SOURCE      e.g. trace, uevent\n"
+	 "  --kind KIND          e.g. aer_event, cxl_dram\n"
+	 "  --unit UNIT          PCI address, memN, path\n"
+	 "  --severity SEVERITY  info, warning, error, fatal\n"
+	 "  --field NAME=VALUE   a decoded field; repeatable\n"
+	 "  --record FILE        all of that as a JSON object; - is standard input\n"
+	 "  --id ID              a stored record once more\n"
+	 "  --raw FILE           a raw record of the trace ring\n"
+	 "  --system SYSTEM      with --raw: of its event, e.g. ras\n"
+	 "  --format FILE        with --raw: the event's format file\n"
+	 "  --dry-run            only say what would be decided (so it is without --live)\n"
+	 "  --live               act; [Inject] Allow=yes is needed\n"
+	 "  --i-know VM,...      with --live: all VMs that it would kill\n",
+	 false, verb_inject},
+	{"drill", "FILE", "inject, wait, compare with what was expected, clean up",
+	 "  --live           do it; without, only say what each record would do\n"
+	 "  --i-know VM,...  with --live: all VMs that it would kill\n",
+	 false, verb_drill},
 	{"monitor", "", "notes and events as they happen", NULL, false, verb_monitor},
+	{"sources", "", "where records come from, how each source is, and what it cannot tell",
+	 NULL, false, verb_sources},
+	{"health", "", "one verdict for host, domains, memory devices and VMs",
+	 "  --exit-code   0 all ok, 10 something degraded, 11 something failing\n", false,
+	 verb_health},
 	{"workers", "", "worker processes and what they do", NULL, false, verb_workers},
 	{NULL, NULL, NULL, NULL, false, NULL},
 };

@@ -99,6 +99,19 @@ const char *wish_set_align(struct wish *wish, const char *text)
 	return NULL;
 }
 
+const char *wish_set_qmp(struct wish *wish, const char *text)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789_-./";
+
+	/* QEMU's options would need others quoted; sun_path has 108 bytes. */
+	if (strncmp(text, "/run/", 5) || strstr(text, "/../") || strlen(text) >= 104 ||
+	    text[strspn(text, allowed)])
+		return "a path below /run, of letters, digits and '_-./', of at most 103";
+	wish->qmp = text;
+	return NULL;
+}
+
 static const char *set_time(uint64_t *ns, const char *text)
 {
 	/* The API carries signed 64-bit numbers. */

@@ -37,6 +37,7 @@ struct wish {
 	bool wait;
 	uint32_t pins; /* enum iso_pin: what will make it pin its memory */
 	const char *poison; /* kill, notify or ignore; NULL: what the daemon is configured to */
+	const char *qmp; /* socket of a monitor for the manager; NULL: none */
 	const char *evidence; /* why one thinks so; NULL: nothing to say */
 };
 
@@ -52,6 +53,7 @@ const char *wish_add_size(struct wish *wish, const char *text); /* SIZE[@REGION]
 const char *wish_set_user(struct wish *wish,
 			  const char *text); /* name or number; sets uid and gid */
 const char *wish_set_align(struct wish *wish, const char *text);
+const char *wish_set_qmp(struct wish *wish, const char *text); /* path below /run */
 const char *wish_set_keep(struct wish *wish, const char *text);
 const char *wish_set_expires(struct wish *wish, const char *text);
 

@@ -24,7 +24,9 @@ void config_init(struct config *ret)
 	*ret = (struct config){
 		.socket_path = "/run/daxmgr/org.daxmgr.Manager",
 		.state_directory = "/var/lib/daxmgr",
+		.policy_directory = "/etc/daxmgr/policy.d",
 		.trace_buffer_bytes = UINT64_C(1) << 20,
+		.trace_spool_bytes = UINT64_C(2) << 20,
 		.settle_ns = 5 * SECOND,
 		.exit_ns = 10 * SECOND,
 		.retry_ns = 1 * SECOND,
@@ -36,6 +38,12 @@ void config_init(struct config *ret)
 		.inspect_ns = 10 * SECOND,
 		.poison = ISO_POISON_KILL,
 		.poison_list_ns = 600 * SECOND,
+		.source_kernel_log = true,
+		.source_qmp = true,
+		.source_aer_counters = true,
+		.source_device_health = true,
+		.source_last_boot = true,
+		.source_poison_list = true,
 		.grant_ns = 60 * SECOND,
 		.align = UINT64_C(2) << 20,
 	};

@@ -18,6 +18,7 @@ struct config {
 	char socket_path[108]; /* sun_path */
 	char state_directory[192];
 	uint64_t trace_buffer_bytes; /* per CPU */
+	uint64_t trace_spool_bytes; /* of pages that are not durable yet */
 	uint64_t settle_ns; /* [Recovery] */
 	uint64_t exit_ns;
 	uint64_t retry_ns;
@@ -31,8 +32,16 @@ struct config {
 	uint64_t inspect_ns;
 	uint32_t poison; /* [Poison] enum iso_poison_action */
 	uint64_t poison_list_ns;
+	bool source_kernel_log; /* [Sources] */
+	bool source_qmp;
+	bool source_aer_counters;
+	bool source_device_health;
+	bool source_last_boot;
+	bool source_poison_list;
 	uint64_t grant_ns; /* [Lease] */
 	uint64_t align;
+	char policy_directory[192]; /* [Policy] */
+	bool inject; /* [Inject] Allow= */
 	struct iso_region_definition *regions; /* in the order they were first named */
 	uint32_t n_regions;
 };

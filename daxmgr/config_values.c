@@ -60,6 +60,19 @@ static enum config_result set_trace_buffer(struct config *config, const char *va
 	return CONFIG_TAKEN;
 }
 
+static enum config_result set_trace_spool(struct config *config, const char *value,
+					  char reason[CONFIG_REASON_BYTES])
+{
+	uint64_t bytes;
+
+	if (units_parse_size(value, &bytes) < 0)
+		return bad(reason, "not a size such as 512K or 2M");
+	if (bytes < 64 * 1024 || bytes > 256 * MIB)
+		return bad(reason, "must be at least 64K and at most 256M");
+	config->trace_spool_bytes = bytes;
+	return CONFIG_TAKEN;
+}
+
 static enum config_result set_align(struct config *config, const char *value,
 				    char reason[CONFIG_REASON_BYTES])
 {
@@ -120,6 +133,8 @@ static enum config_result set_manager(struct config *config, const char *key, co
 				reason);
 	if (!strcmp(key, "TraceBufferSize"))
 		return set_trace_buffer(config, value, reason);
+	if (!strcmp(key, "TraceSpoolSize"))
+		return set_trace_spool(config, value, reason);
 	return CONFIG_UNKNOWN_KEY;
 }
 
@@ -178,6 +193,27 @@ static enum config_result set_poison(struct config *config, const char *key, con
 	return CONFIG_UNKNOWN_KEY;
 }
 
+static enum config_result set_sources(struct config *config, const char *key, const char *value,
+				      char reason[CONFIG_REASON_BYTES])
+{
+	const struct {
+		const char *key;
+		bool *flag;
+	} switches[] = {
+		{"KernelLog", &config->source_kernel_log},
+		{"Qmp", &config->source_qmp},
+		{"AerCounters", &config->source_aer_counters},
+		{"DeviceHealth", &config->source_device_health},
+		{"LastBoot", &config->source_last_boot},
+		{"PoisonList", &config->source_poison_list},
+	};
+
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
+		if (!strcmp(key, switches[i].key))
+			return set_bool(switches[i].flag, value, reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
 static enum config_result set_lease(struct config *config, const char *key, const char *value,
 				    char reason[CONFIG_REASON_BYTES])
 {
@@ -185,6 +221,23 @@ static enum config_result set_lease(struct config *config, const char *key, cons
 		return set_time(&config->grant_ns, value, reason);
 	if (!strcmp(key, "Align"))
 		return set_align(config, value, reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
+static enum config_result set_policy(struct config *config, const char *key, const char *value,
+				     char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "Directory"))
+		return set_path(config->policy_directory, sizeof(config->policy_directory), value,
+				reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
+static enum config_result set_inject(struct config *config, const char *key, const char *value,
+				     char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "Allow"))
+		return set_bool(&config->inject, value, reason);
 	return CONFIG_UNKNOWN_KEY;
 }
 
@@ -307,7 +360,9 @@ enum config_result config_section(struct config *config, const char *section,
 	const char *name = region_name(section);
 
 	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
-	    !strcmp(section, "Pins") || !strcmp(section, "Poison") || !strcmp(section, "Lease"))
+	    !strcmp(section, "Pins") || !strcmp(section, "Poison") || !strcmp(section, "Lease") ||
+	    !strcmp(section, "Policy") || !strcmp(section, "Inject") ||
+	    !strcmp(section, "Sources"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
@@ -332,6 +387,12 @@ enum config_result config_set(struct config *config, const char *section, const 
 		return set_poison(config, key, value, reason);
 	if (!strcmp(section, "Lease"))
 		return set_lease(config, key, value, reason);
+	if (!strcmp(section, "Sources"))
+		return set_sources(config, key, value, reason);
+	if (!strcmp(section, "Policy"))
+		return set_policy(config, key, value, reason);
+	if (!strcmp(section, "Inject"))
+		return set_inject(config, key, value, reason);
 	return set_region(config, region_name(section), key, value, reason);
 }
 

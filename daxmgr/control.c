@@ -56,8 +56,14 @@ static int bind_methods(sd_varlink_server *server)
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
 		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
 		VARLINK_METHOD("ListPoison"), control_list_poison, VARLINK_METHOD("ReadPoison"),
-		control_read_poison, VARLINK_METHOD("Reconcile"), control_reconcile,
-		VARLINK_METHOD("Adopt"), control_adopt);
+		control_read_poison,
+		VARLINK_METHOD("ListSources"), control_list_sources,
+		VARLINK_METHOD("GetHealth"), control_get_health,
+		VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
+		control_adopt, VARLINK_METHOD("ListRules"), control_list_rules,
+		VARLINK_METHOD("ReloadPolicy"), control_reload_policy,
+		VARLINK_METHOD("ExplainRecord"), control_explain_record, VARLINK_METHOD("Inject"),
+		control_inject);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,
@@ -258,6 +264,8 @@ static const char *error_of(uint32_t reply)
 		return VARLINK_ERROR("NotAdoptable");
 	case ISO_REPLY_ON_HOLD:
 		return VARLINK_ERROR("OnHold");
+	case ISO_REPLY_REFUSED:
+		return VARLINK_ERROR("Refused");
 	case ISO_REPLY_DONE:
 	case ISO_REPLY_WAITING:
 	case ISO_REPLY_ALREADY:
@@ -312,6 +320,7 @@ void control_request_free(struct control_request *request)
 		control->n_requests--;
 	}
 	sd_varlink_unref(request->link);
+	free(request->words);
 	free(request);
 }
 

@@ -15,6 +15,8 @@
 
 #include <systemd/sd-event.h>
 
+#include "health.h"
+#include "source_state.h"
 #include "store.h"
 
 struct control;
@@ -83,6 +85,24 @@ int daemon_adopt_process(struct daemon *daemon, const struct iso_adopt *adopt, i
 /* The client that waited for `lease` is gone: runs WITHDRAW. Its request is still answered with WITHDRAWN. */
 void daemon_withdraw(struct daemon *daemon, const char *lease);
 
+struct iso_rules;
+struct inject;
+struct inject_outcome;
+
+/* The rules of policy, never NULL. */
+const struct iso_rules *daemon_rules(struct daemon *daemon);
+/* Why they are not those that the files say; empty: they are. */
+const char *daemon_policy_problem(struct daemon *daemon);
+/* As policy_reload(). */
+int daemon_reload_policy(struct daemon *daemon,
+			 void (*done)(void *userdata, int result, uint32_t n, const char *messages),
+			 void *userdata);
+/* Configuration allows to inject records that are acted upon. */
+bool daemon_may_inject(struct daemon *daemon);
+/* As inject_try() and inject_run(). */
+int daemon_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret);
+void daemon_inject(struct daemon *daemon, const struct inject *inject);
+
 /* One line of GetStatus() about something the daemon works with. */
 struct daemon_component {
 	const char *name; /* "store", "trace", "uevents", "guard", "workers"; static */
@@ -92,6 +112,19 @@ struct daemon_component {
 
 /* Fills at most `room`. Return: how many. */
 size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room);
+
+/* Where the monitor of that VM is, also for later daemons; NULL: where it is by default. */
+void daemon_set_monitor(struct daemon *daemon, const char *lease, const char *path);
+
+/* How each source is now. */
+const struct source_table *daemon_sources(struct daemon *daemon);
+
+/* One verdict; `scope` is enum health_scope. */
+typedef void (*daemon_health_t)(void *userdata, uint32_t scope, const char *unit,
+				const struct health_verdict *verdict);
+
+/* All verdicts: the host first, then domains, memory devices and leases. */
+void daemon_each_health(struct daemon *daemon, daemon_health_t each, void *userdata);
 
 struct daemon_worker {
 	pid_t pid;

@@ -119,6 +119,7 @@ int control_json_incident(const struct store_incident_row *row, const struct sto
 		IF(incident->recovered_ns, "recoveredNs", NUMBER(incident->recovered_ns)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("killed", incident->n_killed),
 		SD_JSON_BUILD_PAIR_UNSIGNED("exited", incident->n_exited),
+		SD_JSON_BUILD_PAIR_BOOLEAN("synthetic", incident->synthetic),
 		SD_JSON_BUILD_PAIR_UNSIGNED("records", incident->n_records),
 		SD_JSON_BUILD_PAIR_UNSIGNED("capacityBeforeBytes", incident->capacity_before_bytes),
 		IF(!incident->open, "capacityAfterBytes", NUMBER(incident->capacity_after_bytes)),

@@ -31,6 +31,10 @@ struct control {
 	bool stopping;
 };
 
+/* Goes on with a record of the store; request->link is not NULL then. */
+typedef void (*control_with_record_t)(struct control_request *request,
+				      const struct store_event_row *row);
+
 /* Answers the call of `request` when the engine has; request->link is not NULL then. */
 typedef int (*control_answer_t)(struct control_request *request, const struct iso_effect *reply);
 
@@ -48,6 +52,9 @@ struct control_request {
 	char waits_for[ISO_TEXT_BYTES];
 	pid_t pid; /* Attach() */
 	bool with_timeline; /* ListIncidents() of one */
+	control_with_record_t with_record;
+	bool flag;   /* of Inject(): live */
+	char *words; /* of Inject(): VMs that were named; owned */
 };
 
 /* control.c */
@@ -158,6 +165,12 @@ int control_adopt(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, vo
 int control_list_poison(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_read_poison(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_reconcile(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_list_sources(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_get_health(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_list_rules(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_reload_policy(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_explain_record(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_inject(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_get_workers(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 
 #endif

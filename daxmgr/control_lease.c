@@ -335,6 +335,7 @@ static int take_pidfd(sd_varlink *link, int64_t index)
 
 struct attach_parameters {
 	const char *name;
+	const char *qmp;
 	int64_t pidfd;
 };
 
@@ -343,6 +344,8 @@ static const sd_json_dispatch_field attach_table[] = {
 	 offsetof(struct attach_parameters, name), SD_JSON_MANDATORY},
 	{"pidfd", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_int64,
 	 offsetof(struct attach_parameters, pidfd), 0},
+	{"qmp", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
+	 offsetof(struct attach_parameters, qmp), 0},
 	{0},
 };
 
@@ -403,6 +406,9 @@ int control_attach(sd_varlink *link, sd_json_variant *parameters, sd_varlink_met
 	wrong = control_check_process(link, pidfd, lease.terms->uid, &pid);
 	if (wrong)
 		return control_error(link, VARLINK_ERROR("Refused"), "%s: %s", p.name, wrong);
+	if (p.qmp && (strncmp(p.qmp, "/run/", 5) || strlen(p.qmp) >= 104 || strstr(p.qmp, "/../")))
+		return sd_varlink_error_invalid_parameter_name(link, "qmp");
+	daemon_set_monitor(control->daemon, lease.terms->name, p.qmp);
 	r = pidfd;
 	pidfd = -1;
 	return run_attach(control, link, &lease, r, pid);

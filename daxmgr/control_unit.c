@@ -209,7 +209,9 @@ static int run_on_port(struct control *control, sd_varlink *link, uint32_t kind,
 	struct control_request *request;
 
 	if (strlen(p->port) >= sizeof(event.port.port) ||
-	    iso_port_find(daemon_engine(control->daemon), p->port) == ISO_NONE)
+	    (iso_port_find(daemon_engine(control->daemon), p->port) == ISO_NONE &&
+	     (kind != ISO_EVENT_RECOVER ||
+	      iso_memdev_find(daemon_engine(control->daemon), p->port) == ISO_NONE)))
 		return no_such_unit(link, "port", p->port);
 	request = control_request_new(control, link, control_answer_outcome, p->port);
 	if (!request)

@@ -9,6 +9,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "inject.h"
 #include "log.h"
 #include "notify.h"
 
@@ -189,6 +190,7 @@ static void on_store_news(void *userdata, enum store_news news)
 	struct daemon *daemon = userdata;
 
 	if (news == STORE_WANTS_ALL) {
+		trace_save_formats(daemon->trace);
 		save_all(daemon);
 		return;
 	}
@@ -207,6 +209,8 @@ static int submit_guard(struct daemon *daemon)
 
 static int start(struct daemon *daemon, const char *root)
 {
+	const struct store_record_handlers records = {.on_mark = sources_on_mark,
+						      .userdata = daemon};
 	struct iso_event go = {.kind = ISO_EVENT_TIMER};
 	int r;
 
@@ -230,11 +234,15 @@ static int start(struct daemon *daemon, const char *root)
 	r = submit_guard(daemon);
 	if (r < 0)
 		return r;
+	r = policy_new(daemon, &daemon->policy);
+	if (r < 0)
+		return r;
 	/* Ears first: what happens while the rest is restored waits in the socket and the ring. */
 	sources_open(daemon);
 	r = restore_all(daemon);
 	if (r < 0)
 		return r;
+	store_set_record_handlers(daemon->store, &records);
 	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored,
 			on_store_news, daemon);
 	if (r < 0)
@@ -277,6 +285,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->control = control_free(daemon->control);
 	sources_close(daemon);
 	daemon->workers = worker_pool_free(daemon->workers);
+	daemon->policy = policy_free(daemon->policy);
 	daemon->store = store_free(daemon->store);
 	daemon->vms = vms_free(daemon->vms);
 	sd_event_source_disable_unref(daemon->timer);
@@ -333,10 +342,14 @@ static uint64_t *request_of(struct iso_event *event)
 	case ISO_EVENT_ISOLATE:
 	case ISO_EVENT_RECOVER:
 		return &event->port.request;
+	case ISO_EVENT_ARM:
+		return &event->arm.request;
 	case ISO_EVENT_RECONCILE:
 		return &event->reconcile.request;
 	case ISO_EVENT_ADOPT:
 		return &event->adopt.request;
+	case ISO_EVENT_POLICY:
+		return &event->policy.request;
 	default:
 		return NULL;
 	}
@@ -405,4 +418,34 @@ void daemon_withdraw(struct daemon *daemon, const char *lease)
 
 	snprintf(event.named.name, sizeof(event.named.name), "%s", lease);
 	daemon_step(daemon, &event);
+}
+
+const struct iso_rules *daemon_rules(struct daemon *daemon)
+{
+	return policy_rules(daemon->policy);
+}
+
+const char *daemon_policy_problem(struct daemon *daemon)
+{
+	return policy_problem(daemon->policy);
+}
+
+int daemon_reload_policy(struct daemon *daemon, policy_reloaded_t done, void *userdata)
+{
+	return policy_reload(daemon->policy, done, userdata);
+}
+
+bool daemon_may_inject(struct daemon *daemon)
+{
+	return daemon->config->inject;
+}
+
+int daemon_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret)
+{
+	return inject_try(daemon, inject, ret);
+}
+
+void daemon_inject(struct daemon *daemon, const struct inject *inject)
+{
+	inject_run(daemon, inject);
 }

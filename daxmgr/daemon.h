@@ -16,6 +16,8 @@
 
 #include "config.h"
 #include "control.h"
+#include "policy.h"
+#include "source_state.h"
 #include "source/trace.h"
 #include "source/uevent.h"
 #include "store.h"
@@ -29,10 +31,12 @@ enum daemon_lane {
 	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
+	LANE_UNITS = 5632,   /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
 	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
-	LANE_POISON = 7168,  /* + domain: must not wait behind what changes it */
+	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
+	LANE_POISON = 9216,  /* + domain: must not wait behind what changes it */
 	LANE_OBSERVE = 8192,
-	LANE_INSPECT,        /* of everybody: a slow walk */
+	LANE_INSPECT, /* of everybody: a slow walk */
 };
 
 enum { ATTACH_LANES = 4 };
@@ -43,6 +47,7 @@ enum daemon_priority {
 	PRIORITY_TRACE = -100,
 	PRIORITY_EXIT = -90,
 	PRIORITY_UEVENT = -80,
+	PRIORITY_KERNEL_LOG = -70,
 	PRIORITY_COMPLETION = -50,
 	PRIORITY_TIMER = -40,
 	PRIORITY_CONTROL = 0,
@@ -65,7 +70,6 @@ struct event_queue {
 struct daemon {
 	sd_event *event;
 	sd_event_source *timer;
-	sd_event_source *trace_timer;
 	sd_event_source *resume_timer;
 	const struct config *config;
 	void *engine_memory;
@@ -76,6 +80,12 @@ struct daemon {
 	struct worker_pool *workers;
 	struct trace *trace;
 	struct uevent_reader *uevents;
+	struct source_table sources;
+	struct kernel_log_source *kernel_log; /* NULL: off or missing */
+	struct polled_sources *polled;
+	struct qmp_source *qmp;
+	struct host_health *health;
+	struct policy *policy;
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;
@@ -87,7 +97,8 @@ struct daemon {
 	char guard_problem[ISO_TEXT_BYTES];
 	char memory_problem[ISO_TEXT_BYTES];
 	uint64_t n_gaps;
-	uint64_t last_gap_ns; /* 0: none */
+	uint64_t n_gaps_seen; /* by who reads poison lists ... */
+	uint64_t gap_seen_ns; /* ... and when he saw the last; 0: none */
 	uint64_t poison_overflow_ns; /* when a poison list was told last to hold not all; 0: never */
 	bool stepping;
 	bool ready;
@@ -122,8 +133,10 @@ void job_object_text(const struct iso_engine *engine, const struct iso_effect *e
 /* poison.c: records that name memory */
 /* From a record that is kept; what a trace record says has reached the engine before. */
 void poison_take(struct daemon *daemon, const struct store_event *record);
-/* All poison lists are read anew, soon. */
+/* Something that would have told of poison was lost: the devices' own lists are read soon. */
 void daemon_read_poison_lists(struct daemon *daemon);
+/* One is about to be read. */
+void poison_list_begin(struct daemon *daemon);
 /* A worker has had one read: what it told is in the ring, and is taken in before the reply is. */
 void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
 		      struct iso_completion *completion);
@@ -131,6 +144,16 @@ void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
 /* sources.c */
 void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
+/* A job of a source has been answered. Return: whether it was one. */
+bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd);
+/* What of the table is known to the readers only. */
+void sources_refresh(struct daemon *daemon);
+/* A record as it means something for health; records_take() gives all of them. */
+void health_source_take(struct daemon *daemon, const struct store_event *record);
+/* The store has all lines of the kernel's log up to that number. */
+void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);
+/* The store says up to where a source's log is durable; `userdata` is the daemon. */
+void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark);
 
 /* restore.c: what configuration and store say, as events before the first observation */
 int restore_all(struct daemon *daemon);
@@ -141,8 +164,10 @@ void resume_tell(const struct daemon *daemon, uint32_t lease, const char *name);
 /* save.c: what the engine believes, as rows */
 void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
+void save_port(struct daemon *daemon, uint32_t port);
 void save_incident(struct daemon *daemon, uint64_t id);
 void save_poison(struct daemon *daemon, uint32_t bad);
+void save_fence(struct daemon *daemon, uint32_t fence);
 void save_all(struct daemon *daemon);
 
 #endif

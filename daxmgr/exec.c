@@ -122,6 +122,8 @@ static void exec_job(struct daemon *daemon, const struct iso_effect *effect)
 	uint32_t lane = job_build(daemon->engine, effect, &request);
 	int r;
 
+	if (effect->kind == ISO_EFFECT_READ_POISON)
+		poison_list_begin(daemon);
 	if (effect->kind == ISO_EFFECT_OBSERVE) {
 		daemon->look = effect->operation;
 		daemon->look_began_ns = clock_boottime_ns();
@@ -154,6 +156,12 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_SAVE_POISON:
 		save_poison(daemon, effect->bad);
 		break;
+	case ISO_EFFECT_SAVE_PORT:
+		save_port(daemon, effect->port);
+		break;
+	case ISO_EFFECT_SAVE_FENCE:
+		save_fence(daemon, effect->fence);
+		break;
 	case ISO_EFFECT_INTENT:
 		exec_intent(daemon, effect);
 		break;
@@ -173,6 +181,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
 	case ISO_EFFECT_READ_POISON:
+	case ISO_EFFECT_FORCE_LINK_DOWN:
+	case ISO_EFFECT_CLEAR_ISOLATION:
+	case ISO_EFFECT_ARM_PORT:
 		exec_job(daemon, effect);
 		break;
 	case ISO_EFFECT_KILL:
@@ -246,6 +257,12 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 {
 	struct iso_event event = {.kind = ISO_EVENT_COMPLETION, .completion = reply->completion};
 
+	if (!reply->completion.operation && sources_job_done(daemon, reply, snapshot_fd))
+		return;
+	if (reply->kind == JOB_START_UNIT) {
+		policy_unit_done(daemon->policy, reply);
+		return;
+	}
 	if (!reply->completion.operation) { /* the guard: the daemon's own, not the engine's */
 		snprintf(daemon->guard_problem, sizeof(daemon->guard_problem), "%s",
 			 reply->completion.result < 0 ? reply->completion.message : "");

@@ -18,8 +18,11 @@
 #include "port/pci.h"
 #include "port/poison.h"
 #include "port/port.h"
+#include "port/qmp_connect.h"
+#include "port/readings.h"
 #include "port/region.h"
 #include "port/revoke.h"
+#include "port/start_unit.h"
 #include "port/zero.h"
 
 /* More than this is written or read, or has its pages' records made, for longer than a moment. */
@@ -35,6 +38,8 @@ bool job_is_quick(const struct job_request *request)
 		return request->pid != 0;
 	case JOB_CARVE:
 		return request->carve.instance.bytes <= quick_carve_bytes;
+	case JOB_START_UNIT:
+		return false;
 	default:
 		return true;
 	}
@@ -47,6 +52,25 @@ static int job_observe(struct port *port, int *ret_snapshot_fd)
 	if (fd < 0)
 		return fd;
 	*ret_snapshot_fd = fd;
+	return 0;
+}
+
+/* What answers with a descriptor, or a negative errno. */
+static int job_read(struct port *port, const struct job_request *request, int *ret_fd)
+{
+	int fd = -EINVAL;
+
+	if (request->kind == JOB_AER_COUNTERS)
+		fd = aer_counters_read(port);
+	else if (request->kind == JOB_DEVICE_HEALTH)
+		fd = device_health_read(port);
+	else if (request->kind == JOB_LAST_BOOT)
+		fd = last_boot_read(port);
+	else if (memchr(request->qmp.path, '\0', sizeof(request->qmp.path)))
+		fd = qmp_connect(port, request->qmp.path, request->qmp.uid);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -83,6 +107,8 @@ static int job_check(struct port *port, const struct job_request *request)
 	bool of_lease = request->kind == JOB_HAND_OVER || request->kind == JOB_RETRACT ||
 			request->kind == JOB_VERIFY || request->kind == JOB_REVOKE;
 
+	if (request->kind == JOB_START_UNIT && !memchr(request->unit, '\0', sizeof(request->unit)))
+		return port_fail(port, -EINVAL, "not the name of a unit");
 	if (!of_lease)
 		return 0;
 	if (request->lease.n > ISO_LEASE_PARTS_MAX)
@@ -152,6 +178,13 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return poison_read_list(port, &request->memdev);
 	case JOB_GUARD:
 		return guard_repair(port);
+	case JOB_AER_COUNTERS:
+	case JOB_DEVICE_HEALTH:
+	case JOB_LAST_BOOT:
+	case JOB_QMP_CONNECT:
+		return job_read(port, request, ret_snapshot_fd);
+	case JOB_START_UNIT:
+		return start_unit(port, request->unit);
 	case JOB_KINDS:
 		break;
 	}

@@ -31,6 +31,11 @@ enum job_kind {
 	JOB_RESCAN_PORT,
 	JOB_READ_POISON,   /* the records come through the trace ring, before the reply */
 	JOB_GUARD,         /* keep kmem away; run before the first region is bound */
+	JOB_AER_COUNTERS,  /* reply carries a memfd, see reading_file.h */
+	JOB_DEVICE_HEALTH, /* likewise */
+	JOB_LAST_BOOT,     /* likewise */
+	JOB_QMP_CONNECT,   /* reply carries the connected socket */
+	JOB_START_UNIT,    /* of the service manager, for a rule of policy */
 	JOB_KINDS,
 };
 
@@ -83,6 +88,11 @@ struct job_request {
 		} lease; /* HAND_OVER, RETRACT, VERIFY, REVOKE */
 		int32_t pid; /* INSPECT: of this process; 0: of everybody */
 		struct iso_pci_address port; /* DETACH_PORT, RESCAN_PORT */
+		struct {
+			char path[108]; /* sun_path */
+			uint32_t uid; /* of who must listen there */
+		} qmp; /* QMP_CONNECT */
+		char unit[128]; /* START_UNIT */
 	};
 };
 
@@ -100,7 +110,7 @@ struct job_reply {
 
 /*
  * Runs one job in the calling (worker) process and fills the reply; may block.
- * `ret_snapshot_fd` is a memfd for JOB_OBSERVE and JOB_INSPECT of everybody, else -1. `root` is the prefix
+ * `ret_snapshot_fd` is the descriptor that the reply carries (enum job_kind), else -1. `root` is the prefix
  * of /sys, /dev and /proc ("" on a real host; tests give a fake tree).
  */
 void job_run(const char *root, const struct job_request *request, struct job_reply *ret,

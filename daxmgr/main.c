@@ -93,6 +93,17 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
+/* The rules of policy are read anew; all other configuration needs a restart, which no VM notices. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct daemon *daemon = userdata;
+
+	(void)source;
+	(void)info;
+	policy_reload(daemon->policy, NULL, NULL);
+	return 0;
+}
+
 /* A socket or state directory for others than root would let them ask for a kill. */
 static int prepare(const struct config *config)
 {
@@ -160,6 +171,7 @@ static int run(const struct config *config)
 		log_line(LOG_ERR, "cannot start: %s", strerror(-r));
 		return r;
 	}
+	sd_event_add_signal(event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_hangup, daemon);
 	r = memory_lock();
 	if (r < 0) {
 		snprintf(daemon->memory_problem, sizeof(daemon->memory_problem),

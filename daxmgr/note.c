@@ -53,6 +53,7 @@ bool note_incident(const struct iso_engine *engine, uint32_t index, struct store
 		.capacity_before_bytes = incident.capacity_before_bytes,
 		.capacity_after_bytes = incident.capacity_after_bytes,
 		.held_flapping = incident.held_flapping,
+		.synthetic = incident.synthetic,
 		.open = incident.open,
 	};
 	snprintf(ret->unit, sizeof(ret->unit), "%s", incident.unit);

@@ -125,6 +125,20 @@ static void not_complete(struct iso_completion *completion, int result, const ch
 	snprintf(completion->message, sizeof(completion->message), "%s", why);
 }
 
+/* A list that is read across a gap does not show all that is good again. */
+static void look_for_gaps(struct daemon *daemon)
+{
+	if (daemon->n_gaps == daemon->n_gaps_seen)
+		return;
+	daemon->n_gaps_seen = daemon->n_gaps;
+	daemon->gap_seen_ns = clock_boottime_ns();
+}
+
+void poison_list_begin(struct daemon *daemon)
+{
+	look_for_gaps(daemon);
+}
+
 void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
 		      struct iso_completion *completion)
 {
@@ -137,8 +151,14 @@ void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
 			     "the trace event cxl_poison, which tells of its entries, is missing");
 		return;
 	}
-	trace_check(daemon->trace); /* all that was told is in the engine after this */
-	if (daemon->last_gap_ns >= began_ns)
+	/* All that was told is in the engine after this. */
+	trace_check(daemon->trace);
+	if (!trace_drain(daemon->trace)) {
+		not_complete(completion, -EAGAIN, "more is in the trace ring than can be taken in now");
+		return;
+	}
+	look_for_gaps(daemon);
+	if (daemon->gap_seen_ns >= began_ns)
 		not_complete(completion, -EAGAIN, "records were lost while it was read");
 	else if (daemon->poison_overflow_ns >= began_ns)
 		not_complete(completion, -EOPNOTSUPP,

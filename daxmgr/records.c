@@ -42,7 +42,7 @@ static uint64_t incident_of(const struct iso_engine *engine, uint32_t domain)
 	return 0;
 }
 
-static void complete(const struct iso_engine *engine, struct store_event *record)
+void records_complete(const struct iso_engine *engine, struct store_event *record)
 {
 	uint32_t domain = domain_of(engine, record);
 	struct iso_port_view port;
@@ -55,12 +55,26 @@ static void complete(const struct iso_engine *engine, struct store_event *record
 		record->severity = STORE_WARNING;
 }
 
+/* How its source is, for `daxmgrctl sources`. */
+static void count(struct daemon *daemon, const struct store_event *record)
+{
+	enum source_id id = source_find(record->source);
+
+	if (id != SOURCES)
+		source_record(&daemon->sources, id, record->at_ns, !strcmp(record->kind, "gap"),
+			      record->has_lost ? record->lost : 0);
+}
+
 void records_take(struct daemon *daemon, const struct store_event *record)
 {
 	struct store_event completed = *record;
 
-	complete(daemon->engine, &completed);
+	records_complete(daemon->engine, &completed);
 	poison_take(daemon, &completed);
+	count(daemon, &completed);
+	health_source_take(daemon, &completed);
+	if (daemon->policy)
+		policy_record(daemon->policy, &completed);
 	store_save_event(daemon->store, &completed);
 	if (daemon->control)
 		control_event(daemon->control, &completed);

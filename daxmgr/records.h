@@ -14,4 +14,7 @@ struct daemon;
  */
 void records_take(struct daemon *daemon, const struct store_event *record);
 
+/* Fills in what a source left empty: domain, incident, severity of a gap. */
+void records_complete(const struct iso_engine *engine, struct store_event *record);
+
 #endif

@@ -32,7 +32,10 @@ static void trace_component(struct daemon *daemon, struct daemon_component *ret)
 			length += snprintf(ret->text + length, sizeof(ret->text) - length,
 					   "%s%s: %s", length ? ", " : "", report.events[i].name,
 					   trace_event_state_name(report.events[i].state));
-	if (report.counts.lost || report.overrun)
+	if (report.spool_in_memory && length < sizeof(ret->text))
+		(void)!snprintf(ret->text + length, sizeof(ret->text) - length,
+				"%sno spool: %.100s", length ? ", " : "", report.spool_problem);
+	if (report.told || report.overrun || report.spool_in_memory)
 		ret->state = "degraded";
 }
 
@@ -67,7 +70,7 @@ static void workers_problem(struct daemon *daemon, char *text, size_t room)
 
 size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room)
 {
-	struct daemon_component all[6];
+	struct daemon_component all[7];
 	const size_t n = sizeof(all) / sizeof(all[0]);
 	char problem[ISO_TEXT_BYTES];
 
@@ -81,6 +84,8 @@ size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, si
 	component(&all[4], "memory", daemon->memory_problem, "degraded");
 	workers_problem(daemon, problem, sizeof(problem));
 	component(&all[5], "workers", problem, "degraded");
+	component(&all[6], "policy", daemon->policy ? policy_problem(daemon->policy) : "",
+		  "degraded");
 	room = room < n ? room : n;
 	memcpy(ret, all, room * sizeof(all[0]));
 	return room;

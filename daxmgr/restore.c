@@ -90,6 +90,20 @@ static int restore_lease(void *userdata, const struct iso_restore_lease *row, bo
 	return 0;
 }
 
+static int restore_port(void *userdata, const struct iso_restore_port *row, bool same_boot)
+{
+	struct iso_restore_port restore = *row;
+	struct iso_event event = {
+		.kind = ISO_EVENT_RESTORE_PORT,
+		.restore_port = &restore,
+	};
+
+	/* What was kept away is there again after a reboot, as everything else. */
+	restore.held &= same_boot;
+	daemon_step(userdata, &event);
+	return 0;
+}
+
 static int restore_incident(void *userdata, const struct iso_restore_incident *row, bool same_boot)
 {
 	struct iso_restore_incident restore = *row;
@@ -107,6 +121,14 @@ static int restore_incident(void *userdata, const struct iso_restore_incident *r
 static int restore_poison(void *userdata, const struct iso_restore_poison *row)
 {
 	struct iso_event event = {.kind = ISO_EVENT_RESTORE_POISON, .restore_poison = row};
+
+	daemon_step(userdata, &event);
+	return 0;
+}
+
+static int restore_fence(void *userdata, const struct iso_restore_fence *row)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_FENCE, .restore_fence = row};
 
 	daemon_step(userdata, &event);
 	return 0;
@@ -163,7 +185,11 @@ int restore_all(struct daemon *daemon)
 		restore_incident(daemon, &last, false);
 	define_regions(daemon);
 	if (r >= 0)
+		r = store_load_fences(daemon->store, restore_fence, daemon);
+	if (r >= 0)
 		r = store_load_regions(daemon->store, restore_region, daemon);
+	if (r >= 0)
+		r = store_load_ports(daemon->store, restore_port, daemon);
 	if (r >= 0)
 		r = store_load_incidents(daemon->store, restore_incident, daemon);
 	if (r >= 0 && store_close_old_incidents(daemon->store) < 0)

@@ -70,6 +70,21 @@ void save_region(struct daemon *daemon, const struct iso_effect *effect)
 	store_save_region(daemon->store, &row, 0);
 }
 
+void save_port(struct daemon *daemon, uint32_t port)
+{
+	struct iso_restore_port row = {0};
+	struct iso_port_view view;
+
+	if (!iso_port_get(daemon->engine, port, &view))
+		return;
+	snprintf(row.path, sizeof(row.path), "%s", view.path);
+	row.wish = view.arm_wish;
+	row.range = view.range_wish;
+	row.held = view.held;
+	row.flapping = view.flapping;
+	store_save_port(daemon->store, &row, 0);
+}
+
 void save_incident(struct daemon *daemon, uint64_t id)
 {
 	struct store_incident row;
@@ -78,6 +93,20 @@ void save_incident(struct daemon *daemon, uint64_t id)
 	for (i = 0; i < iso_incident_count(daemon->engine); i++)
 		if (note_incident(daemon->engine, i, &row) && row.id == id)
 			store_save_incident(daemon->store, &row);
+}
+
+void save_fence(struct daemon *daemon, uint32_t i)
+{
+	struct iso_restore_fence row = {0};
+	struct iso_fence_view fence;
+
+	if (!iso_fence_get(daemon->engine, i, &fence))
+		return;
+	row.kind = fence.kind;
+	row.serial = fence.serial;
+	snprintf(row.unit, sizeof(row.unit), "%s", fence.unit);
+	snprintf(row.rule, sizeof(row.rule), "%s", fence.rule);
+	store_save_fence(daemon->store, &row, fence.lifted);
 }
 
 /*
@@ -103,11 +132,15 @@ void save_all(struct daemon *daemon)
 		if (iso_lease_get(daemon->engine, i, &lease))
 			save_lease(daemon,
 				   &(struct iso_effect){.lease = i, .text = lease.terms->name});
+	for (i = 0; i < iso_port_count(daemon->engine); i++)
+		save_port(daemon, i);
 	for (i = 0; i < iso_incident_count(daemon->engine); i++)
 		if (iso_incident_get(daemon->engine, i, &incident))
 			save_incident(daemon, incident.id);
 	for (i = 0; i < iso_bad_count(daemon->engine); i++)
 		save_poison(daemon, i);
+	for (i = 0; i < iso_fence_count(daemon->engine); i++)
+		save_fence(daemon, i);
 	store_count(daemon->store, &after);
 	if (after.refused == before.refused && !iso_hold_reason(daemon->engine))
 		store_end_hold(daemon->store);

@@ -4,88 +4,15 @@
  * containment goes to the engine first; only then is the record written down.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
-#include "source/trace_poison.h"
 #include "records.h"
-
-enum { TRACE_CHECK_USEC = 30 * 1000 * 1000 };
-
-static void describe_trace(const struct trace_record *record, struct store_event *ret)
-{
-	const char *unit = NULL;
-
-	*ret = (struct store_event){
-		.source = "trace",
-		.at_ns = record->at_ns,
-		.cpu = record->cpu,
-		.has_cpu = true,
-		.raw = record->raw,
-		.raw_bytes = record->raw_bytes,
-	};
-	snprintf(ret->kind, sizeof(ret->kind), "%s", record->name);
-	switch (record->kind) {
-	case TRACE_KIND_AER:
-		unit = record->aer.device.text;
-		snprintf(ret->text, sizeof(ret->text), "severity %llu status 0x%llx",
-			 (unsigned long long)record->aer.severity.value,
-			 (unsigned long long)record->aer.status.value);
-		break;
-	case TRACE_KIND_HOTPLUG:
-		unit = record->hotplug.port.text;
-		snprintf(ret->text, sizeof(ret->text), "slot event %llu",
-			 (unsigned long long)record->hotplug.event.value);
-		break;
-	case TRACE_KIND_CXL:
-		unit = record->cxl.memdev.text;
-		snprintf(ret->text, sizeof(ret->text), "dpa 0x%llx hpa 0x%llx region %s",
-			 (unsigned long long)record->cxl.dpa.value,
-			 (unsigned long long)record->cxl.hpa.value,
-			 record->cxl.region.text ? record->cxl.region.text : "");
-		break;
-	case TRACE_KIND_MEMORY_FAILURE:
-		snprintf(ret->text, sizeof(ret->text), "pfn 0x%llx",
-			 (unsigned long long)record->memory_failure.pfn.value);
-		break;
-	case TRACE_KIND_MACHINE_CHECK:
-		snprintf(ret->text, sizeof(ret->text), "status 0x%llx addr 0x%llx",
-			 (unsigned long long)record->machine_check.status.value,
-			 (unsigned long long)record->machine_check.addr.value);
-		break;
-	case TRACE_KINDS:
-		break;
-	}
-	if (unit)
-		snprintf(ret->unit, sizeof(ret->unit), "%s", unit);
-}
-
-/* Before any record of the same page is written down: a kill waits for no allocation. */
-static void on_trace_early(void *userdata, const struct trace_record *record)
-{
-	struct iso_event event = {.kind = ISO_EVENT_FAULT};
-	struct daemon *daemon = userdata;
-
-	if (trace_fault(record, &event.fault)) {
-		daemon_step(daemon, &event);
-		return;
-	}
-	if (trace_poison_overflow(record))
-		daemon->poison_overflow_ns = record->at_ns;
-	event.kind = ISO_EVENT_POISON;
-	if (trace_poison(record, &event.poison))
-		daemon_step(daemon, &event);
-}
-
-static void on_trace(void *userdata, const struct trace_record *record)
-{
-	struct store_event stored;
-
-	describe_trace(record, &stored);
-	records_take(userdata, &stored);
-}
+#include "sources_internal.h"
 
 static void observe(struct daemon *daemon)
 {
@@ -95,40 +22,70 @@ static void observe(struct daemon *daemon)
 }
 
 /* What was missed is not known: what is found otherwise than believed is told. */
-static void observe_gap(struct daemon *daemon)
+void sources_observe_gap(struct daemon *daemon)
 {
 	struct iso_event event = {.kind = ISO_EVENT_CHANGED, .changed.gap = true};
 
 	daemon_step(daemon, &event);
+	polled_sources_hurry(daemon);
 }
 
-static void keep_gap(struct daemon *daemon, const char *source, const char *text)
+void sources_keep_gap(struct daemon *daemon, const char *source, const char *text)
 {
-	struct store_event gap = {.kind = "gap", .at_ns = clock_boottime_ns()};
+	struct store_event gap = {0};
 
-	daemon->n_gaps++;
-	daemon->last_gap_ns = gap.at_ns;
-	snprintf(gap.source, sizeof(gap.source), "%s", source);
-	snprintf(gap.text, sizeof(gap.text), "%s", text);
-	records_take(daemon, &gap);
-	log_line(LOG_WARNING, "%s: %s; observing instead", source, text);
+	sources_gap_keep(daemon, source_find(source), &gap, 0, text);
 }
 
-static void on_trace_gap(void *userdata, enum trace_gap gap, uint64_t count)
+/* What the kernel's own recovery failed at, and devices that leave, cost somebody something. */
+static uint32_t uevent_severity(const struct uevent *uevent, const struct uevent_news *news)
 {
+	if (news->meaning == UEVENT_SETTLED && !news->recovered)
+		return STORE_ERROR;
+	if (news->meaning == UEVENT_MEMDEV_GONE || news->meaning == UEVENT_INSTANCE_GONE)
+		return STORE_ERROR;
+	return uevent->error_event ? STORE_WARNING : STORE_INFO;
+}
+
+static char *uevent_fields(const struct uevent *uevent)
+{
+	sd_json_variant *object = NULL;
+	const struct {
+		const char *name, *text;
+	} texts[] = {
+		{"action", uevent->action},          {"devpath", uevent->devpath},
+		{"subsystem", uevent->subsystem},    {"devtype", uevent->devtype},
+		{"driver", uevent->driver},          {"devname", uevent->devname},
+		{"errorEvent", uevent->error_event}, {"pciSlotName", uevent->pci_slot_name},
+	};
 	char text[ISO_TEXT_BYTES];
 
-	observe_gap(userdata);
-	snprintf(text, sizeof(text), "%s: %llu%s",
-		 gap == TRACE_GAP_LOST ? "records lost in the ring" : "records not readable",
-		 (unsigned long long)count, count ? "" : " (number unknown)");
-	keep_gap(userdata, "trace", text);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (!texts[i].text)
+			continue;
+		snprintf(text, sizeof(text), "%.*s", ISO_TEXT_BYTES - 1, texts[i].text);
+		for (char *c = text; *c; c++)
+			if (*c < ' ' || *c > '~')
+				*c = '?';
+		sd_json_variant_set_field_string(&object, texts[i].name, text);
+	}
+	if (uevent->has_seqnum)
+		sd_json_variant_set_field_unsigned(&object, "seqnum", uevent->seqnum);
+	if (uevent->has_device_online)
+		sd_json_variant_set_field_boolean(&object, "deviceOnline", uevent->device_online);
+	return sources_fields(object);
 }
 
 static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 			const struct uevent_news *news, uint64_t read_ns)
 {
-	struct store_event stored = {.source = "uevent", .at_ns = read_ns};
+	_cleanup_free_ char *fields = uevent_fields(uevent);
+	struct store_event stored = {
+		.source = "uevent",
+		.at_ns = read_ns,
+		.severity = uevent_severity(uevent, news),
+		.fields = fields,
+	};
 
 	snprintf(stored.kind, sizeof(stored.kind), "%s", uevent->action);
 	snprintf(stored.unit, sizeof(stored.unit), "%s", news->name ? news->name : "");
@@ -187,47 +144,40 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 
 static void on_uevent_gap(void *userdata)
 {
-	observe_gap(userdata);
-	keep_gap(userdata, "uevent", "the kernel dropped uevents");
+	sources_gap(userdata, SOURCE_UEVENT, 0, "the kernel dropped uevents (number unknown)");
 }
 
-/* What was overwritten unseen shows in the ring's own counters only. */
-static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
+void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark)
 {
-	struct daemon *daemon = userdata;
-
-	trace_check(daemon->trace);
-	sd_event_source_set_time(source, usec + TRACE_CHECK_USEC);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	if (log == STORE_LOG_PAGES)
+		sources_trace_mark(userdata, mark);
+	else if (log == STORE_LOG_KERNEL)
+		kernel_log_source_durable(userdata, mark->page);
 }
 
 void sources_open(struct daemon *daemon)
 {
-	const struct trace_setup setup = {
-		.instance = "daxmgr",
-		.buffer_bytes = daemon->config->trace_buffer_bytes,
-		.priority = PRIORITY_TRACE,
-		.on_early = on_trace_early,
-		.on_record = on_trace,
-		.on_gap = on_trace_gap,
-		.userdata = daemon,
-	};
-
-	if (trace_open(daemon->event, &setup, &daemon->trace, daemon->trace_problem) < 0)
-		log_line(LOG_WARNING, "trace: %s; faults are seen by uevents and observation only",
-			 daemon->trace_problem);
+	sources_open_others(daemon);
+	sources_trace_open(daemon);
+	if (daemon->trace_problem[0])
+		source_not(&daemon->sources, SOURCE_TRACE, SOURCE_REFUSED, "%s",
+			   daemon->trace_problem);
 	else
-		sd_event_add_time_relative(daemon->event, &daemon->trace_timer, CLOCK_BOOTTIME,
-					   TRACE_CHECK_USEC, 0, on_check, daemon);
+		source_ok(&daemon->sources, SOURCE_TRACE);
 	if (uevent_open(daemon->event, PRIORITY_UEVENT, on_uevent, on_uevent_gap, daemon,
-			&daemon->uevents, daemon->uevent_problem) < 0)
-		log_line(LOG_WARNING, "uevents: %s; changes are seen by observation only",
-			 daemon->uevent_problem);
+			&daemon->uevents, daemon->uevent_problem) < 0) {
+		source_not(&daemon->sources, SOURCE_UEVENT, SOURCE_REFUSED, "%s",
+			   daemon->uevent_problem);
+		log_line(LOG_WARNING, "uevents: %s; %s", daemon->uevent_problem,
+			 source_without(SOURCE_UEVENT));
+	} else {
+		source_ok(&daemon->sources, SOURCE_UEVENT);
+	}
 }
 
 void sources_close(struct daemon *daemon)
 {
-	daemon->trace_timer = sd_event_source_disable_unref(daemon->trace_timer);
 	daemon->trace = trace_close(daemon->trace);
 	daemon->uevents = uevent_close(daemon->uevents);
+	sources_close_others(daemon);
 }

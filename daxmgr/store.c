@@ -32,12 +32,16 @@ static const char *const sql[STORE_STATEMENTS] = {
 	[STORE_STATEMENT_REGION_LEGS_CLEAR] = "DELETE FROM region_legs WHERE region=?1",
 	[STORE_STATEMENT_REGION_LEG] =
 		"INSERT INTO region_legs(region, position, serial) VALUES(?1, ?2, ?3)",
+	[STORE_STATEMENT_PORT] =
+		"INSERT INTO ports(path, wish, timeout_code, held, flapping, boot_id, saved_us)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(path) DO UPDATE SET wish=?2,"
+		" timeout_code=?3, held=?4, flapping=?5, boot_id=?6, saved_us=?7",
 	/* What names the incident stays as it was first written. */
 	[STORE_STATEMENT_INCIDENT] =
 		"INSERT INTO incidents(id, cause, unit, domain, open, boot_id, realtime_us, record_ns, detected_ns,"
 		" contained_ns, recovered_ns, killed, exited, records, capacity_before_bytes, capacity_after_bytes,"
-		" held_port, hold_cause)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+		" held_port, hold_cause, synthetic)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 		" ON CONFLICT(id) DO UPDATE SET cause=?2, unit=?3, domain=coalesce(?4, domain), open=?5,"
 		" detected_ns=?9, contained_ns=?10, recovered_ns=?11, killed=?12, exited=?13, records=?14,"
 		" capacity_before_bytes=?15, capacity_after_bytes=?16, held_port=?17, hold_cause=?18",
@@ -60,6 +64,13 @@ static const char *const sql[STORE_STATEMENTS] = {
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[STORE_STATEMENT_ACTION] =
 		"INSERT INTO actions(at_us, boot_id, uid, what, object, outcome) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[STORE_STATEMENT_FENCE] =
+		"INSERT INTO fences(kind, object, unit, rule, since_us) VALUES(?1, ?2, ?3, ?4, ?5)"
+		" ON CONFLICT(kind, object) DO UPDATE SET unit=?3, rule=?4",
+	[STORE_STATEMENT_FENCE_END] = "DELETE FROM fences WHERE kind=?1 AND object=?2",
+	[STORE_STATEMENT_FIRING] =
+		"INSERT INTO firings(rule, key, digest, at_us) VALUES(?1, ?2, ?3, ?4)"
+		" ON CONFLICT(rule, key) DO UPDATE SET digest=?3, at_us=?4",
 	[STORE_STATEMENT_INTENT] =
 		"INSERT INTO intents(run, operation, kind, object, epoch, boot_id, state, begun_us)"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, 'open', ?7)",

@@ -41,6 +41,7 @@ struct store_incident {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* kept away until `recover`; may be empty */
 	bool held_flapping; /* because it was lost too often, else by an operator */
+	bool synthetic; /* a drill */
 	bool open;
 };
 
@@ -122,6 +123,20 @@ struct store_action {
 	char outcome[ISO_TEXT_BYTES];
 };
 
+/* What policy keeps new tenants from. */
+struct store_fence {
+	struct iso_restore_fence fence;
+	bool lifted;
+};
+
+/* When a rule fired last for one unit, domain or VM. */
+struct store_firing {
+	char rule[ISO_NAME_BYTES];
+	char key[ISO_PATH_BYTES];
+	uint64_t digest; /* iso_rule_digest() */
+	int64_t realtime_us;
+};
+
 /* Durable, or failed: result is 0 or negative errno. Called from the event loop. */
 typedef void (*store_done_t)(void *userdata, uint64_t token, int result);
 
@@ -166,6 +181,11 @@ int store_load_leases(struct store *store,
 		      int (*each)(void *userdata, const struct iso_restore_lease *lease,
 				  bool same_boot),
 		      void *userdata);
+/* What operators asked of ports. */
+int store_load_ports(struct store *store,
+		     int (*each)(void *userdata, const struct iso_restore_port *port,
+				 bool same_boot),
+		     void *userdata);
 /* Incidents that were open. */
 int store_load_incidents(struct store *store,
 			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
@@ -173,6 +193,14 @@ int store_load_incidents(struct store *store,
 			 void *userdata);
 /* Those of another boot ended with it: they are open no more. Return: 0 or negative errno. */
 int store_close_old_incidents(struct store *store);
+/* Fences that stand. */
+int store_load_fences(struct store *store,
+		      int (*each)(void *userdata, const struct iso_restore_fence *fence),
+		      void *userdata);
+/* The last firing of each rule and of whom it was counted for. */
+int store_load_firings(struct store *store,
+		       int (*each)(void *userdata, const struct store_firing *firing),
+		       void *userdata);
 /* Intents without an outcome, oldest first. */
 int store_load_intents(struct store *store,
 		       int (*each)(void *userdata, const struct store_intent *intent,
@@ -224,6 +252,20 @@ int store_load_poison(struct store *store,
 		      int (*each)(void *userdata, const struct iso_restore_poison *poison),
 		      void *userdata);
 
+/* A record of a source that compares what it reads with what it told. */
+struct store_told {
+	char source[STORE_KIND_BYTES];
+	char unit[ISO_PATH_BYTES];
+	char kind[STORE_KIND_BYTES];
+	char text[ISO_TEXT_BYTES];
+	const char *fields; /* JSON object; valid during the call */
+	bool same_boot;
+};
+
+/* The newest records of the sources that are asked, oldest first, of all boots; before store_start(). */
+int store_load_told(struct store *store, int (*each)(void *userdata, const struct store_told *told),
+		    void *userdata);
+
 /* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,
 		store_news_t news, void *userdata);
@@ -239,6 +281,7 @@ int store_save_lease(struct store *store, const struct iso_restore_lease *lease,
 int store_end_lease(struct store *store, const char *name, uint64_t token);
 int store_save_region(struct store *store, const struct iso_restore_region *region, uint64_t token);
 int store_forget_region(struct store *store, const char *name, uint64_t token);
+int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token);
 int store_save_incident(struct store *store, const struct store_incident *incident);
 int store_save_poison(struct store *store, const struct iso_restore_poison *poison);
 /* The place is free. */
@@ -260,6 +303,8 @@ bool store_has_room(struct store *store);
 uint64_t store_save_format(struct store *store, const char *system, const char *name,
 			   const char *text, size_t bytes);
 int store_save_action(struct store *store, const struct store_action *action);
+int store_save_fence(struct store *store, const struct iso_restore_fence *fence, bool lifted);
+int store_save_firing(struct store *store, const struct store_firing *firing);
 int store_intent(struct store *store, const struct store_intent *intent, uint64_t token);
 /*
  * Leases, regions and open incidents follow, all of them, then store_end_hold().

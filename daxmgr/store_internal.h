@@ -30,12 +30,15 @@ enum store_item_kind {
 	STORE_ITEM_LEASE_END,
 	STORE_ITEM_REGION,
 	STORE_ITEM_REGION_END,
+	STORE_ITEM_PORT,
 	STORE_ITEM_INCIDENT,
 	STORE_ITEM_POISON,
 	STORE_ITEM_POISON_END,
 	STORE_ITEM_NOTE,
 	STORE_ITEM_EVENT,
 	STORE_ITEM_ACTION,
+	STORE_ITEM_FENCE,
+	STORE_ITEM_FIRING,
 	STORE_ITEM_INTENT,
 	STORE_ITEM_INTENT_DONE,
 	STORE_ITEM_ANEW,
@@ -67,10 +70,13 @@ struct store_item {
 		struct iso_restore_region region;
 		struct iso_restore_poison poison; /* POISON; POISON_END: only the slot */
 		char name[ISO_NAME_BYTES];
+		struct iso_restore_port port;
 		struct store_incident incident;
 		struct store_note note;
 		struct store_event event; /* .raw is owned */
 		struct store_action action;
+		struct store_fence fence;
+		struct store_firing firing;
 		struct store_intent intent;
 		struct {
 			uint64_t operation;
@@ -99,12 +105,16 @@ enum store_statement {
 	STORE_STATEMENT_REGION_END,
 	STORE_STATEMENT_REGION_LEGS_CLEAR,
 	STORE_STATEMENT_REGION_LEG,
+	STORE_STATEMENT_PORT,
 	STORE_STATEMENT_INCIDENT,
 	STORE_STATEMENT_POISON,
 	STORE_STATEMENT_POISON_END,
 	STORE_STATEMENT_NOTE,
 	STORE_STATEMENT_EVENT,
 	STORE_STATEMENT_ACTION,
+	STORE_STATEMENT_FENCE,
+	STORE_STATEMENT_FENCE_END,
+	STORE_STATEMENT_FIRING,
 	STORE_STATEMENT_INTENT,
 	STORE_STATEMENT_INTENT_DONE,
 	STORE_STATEMENTS,
@@ -162,6 +172,8 @@ int store_schema_touch(sqlite3 *db);
 
 /* store_load.c: that all a start needs can be read. Return: 0, or negative errno, -EUCLEAN for nonsense. */
 int store_load_check(struct store *store);
+/* Prepares what is to be loaded. Return: 0, negative errno, or 1 when nothing can be read. */
+int store_load_begin(struct store *store, const char *sql, sqlite3_stmt **ret);
 
 /*
  * store_aside.c: marks that leases were lost and renames the database, which is
@@ -180,6 +192,10 @@ int store_write_item(struct store *store, const struct store_item *item);
 /* store_poison.c: one bad range within the open transaction. Return: an SQLite result code. */
 int store_write_poison(struct store *store, const struct iso_restore_poison *poison);
 int store_erase_poison(struct store *store, uint32_t slot);
+
+/* store_policy.c: the same of two kinds of items. */
+int store_write_fence(struct store *store, const struct store_fence *fence);
+int store_write_firing(struct store *store, const struct store_firing *firing);
 
 /* store_query.c: fills item->rows. Return: an SQLite result code. */
 int store_query_item(struct store *store, struct store_item *item);

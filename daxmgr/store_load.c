@@ -8,7 +8,7 @@
 #include "units.h"
 
 /* Without a database there is nothing to read. Return: 1 then. */
-static int begin(struct store *store, const char *sql, sqlite3_stmt **ret)
+int store_load_begin(struct store *store, const char *sql, sqlite3_stmt **ret)
 {
 	if (!store->db)
 		return 1;
@@ -36,7 +36,7 @@ static int each_child(struct store *store, const char *sql, const char *name,
 	sqlite3_stmt *statement;
 	int code, r;
 
-	r = begin(store, sql, &statement);
+	r = store_load_begin(store, sql, &statement);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
@@ -95,7 +95,7 @@ int store_load_regions(struct store *store,
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;
 
-	r = begin(store, sql, &statement);
+	r = store_load_begin(store, sql, &statement);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -207,7 +207,7 @@ int store_load_leases(struct store *store,
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;
 
-	r = begin(store, sql, &statement);
+	r = store_load_begin(store, sql, &statement);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -224,6 +224,40 @@ int store_load_leases(struct store *store,
 	return r;
 }
 
+int store_load_ports(struct store *store,
+		     int (*each)(void *userdata, const struct iso_restore_port *port,
+				 bool same_boot),
+		     void *userdata)
+{
+	static const char sql[] =
+		"SELECT path, wish, timeout_code, held, flapping, boot_id FROM ports ORDER BY path";
+	sqlite3_stmt *s;
+	int code = SQLITE_DONE, r;
+
+	r = store_load_begin(store, sql, &s);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		struct iso_restore_port port = {
+			.range = column_id(s, 2),
+			.held = sqlite3_column_int(s, 3),
+			.flapping = sqlite3_column_int(s, 4),
+		};
+		char wish[STORE_KIND_BYTES];
+
+		store_column_text(s, 0, port.path, sizeof(port.path));
+		store_column_text(s, 1, wish, sizeof(wish));
+		if (!store_value_of(iso_arm_wish_name, ISO_ARM_WISHES, wish, &port.wish))
+			r = -EUCLEAN;
+		else
+			r = each(userdata, &port, column_same_boot(store, s, 5));
+	}
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_errno(code);
+	sqlite3_finalize(s);
+	return r;
+}
+
 int store_load_incidents(struct store *store,
 			 int (*each)(void *userdata, const struct iso_restore_incident *incident,
 				     bool same_boot),
@@ -231,11 +265,11 @@ int store_load_incidents(struct store *store,
 {
 	static const char sql[] =
 		"SELECT id, cause, unit, record_ns, contained_ns, capacity_before_bytes, boot_id,"
-		" detected_ns, killed, exited, records, held_port, hold_cause = 'flapping' FROM incidents WHERE open ORDER BY id";
+		" detected_ns, killed, exited, records, held_port, hold_cause = 'flapping', synthetic FROM incidents WHERE open ORDER BY id";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
-	r = begin(store, sql, &s);
+	r = store_load_begin(store, sql, &s);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
@@ -249,6 +283,7 @@ int store_load_incidents(struct store *store,
 			.n_exited = (uint32_t)sqlite3_column_int64(s, 9),
 			.n_records = (uint32_t)sqlite3_column_int64(s, 10),
 			.held_flapping = sqlite3_column_int(s, 12),
+			.synthetic = sqlite3_column_int(s, 13),
 			.open = true,
 		};
 		char cause[STORE_KIND_BYTES];
@@ -280,7 +315,7 @@ int store_load_intents(struct store *store,
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
-	r = begin(store, sql, &s);
+	r = store_load_begin(store, sql, &s);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
@@ -308,7 +343,7 @@ int store_load_last_incident(struct store *store, uint64_t *ret_id)
 	sqlite3_stmt *statement;
 	int code, r;
 
-	r = begin(store, "SELECT coalesce(max(id), 0) FROM incidents", &statement);
+	r = store_load_begin(store, "SELECT coalesce(max(id), 0) FROM incidents", &statement);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	code = sqlite3_step(statement);
@@ -332,6 +367,14 @@ static int ignore_lease(void *userdata, const struct iso_restore_lease *lease, b
 {
 	(void)userdata;
 	(void)lease;
+	(void)same_boot;
+	return 0;
+}
+
+static int ignore_port(void *userdata, const struct iso_restore_port *port, bool same_boot)
+{
+	(void)userdata;
+	(void)port;
 	(void)same_boot;
 	return 0;
 }
@@ -367,6 +410,7 @@ int store_load_check(struct store *store)
 
 	if ((r = store_load_last_incident(store, &last)) < 0 ||
 	    (r = store_load_regions(store, ignore_region, NULL)) < 0 ||
+	    (r = store_load_ports(store, ignore_port, NULL)) < 0 ||
 	    (r = store_load_incidents(store, ignore_incident, NULL)) < 0 ||
 	    (r = store_load_leases(store, ignore_lease, NULL)) < 0 ||
 	    (r = store_load_intents(store, ignore_intent, NULL)) < 0 ||

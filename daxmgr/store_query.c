@@ -11,7 +11,7 @@
 
 static const char incidents_sql[] =
 	"SELECT id, cause, unit, domain, open, boot_id, realtime_us, record_ns, detected_ns, contained_ns,"
-	" recovered_ns, killed, exited, records, capacity_before_bytes, capacity_after_bytes FROM incidents"
+	" recovered_ns, killed, exited, records, capacity_before_bytes, capacity_after_bytes, synthetic FROM incidents"
 	" WHERE ?1 = 0 OR id = ?1 ORDER BY id DESC LIMIT ?2";
 
 static const char victims_sql[] =
@@ -73,7 +73,7 @@ static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 	incident = &row->incident;
 	incident->id = (uint64_t)sqlite3_column_int64(s, 0);
 	store_column_text(s, 1, cause, sizeof(cause));
-	store_value_of(iso_cause_name, ISO_CAUSE_EVICTED + 1, cause, &incident->cause);
+	store_value_of(iso_cause_name, ISO_CAUSE_POISON + 1, cause, &incident->cause);
 	store_column_text(s, 2, incident->unit, sizeof(incident->unit));
 	store_column_text(s, 3, incident->domain, sizeof(incident->domain));
 	incident->open = sqlite3_column_int(s, 4);
@@ -88,6 +88,7 @@ static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 	incident->n_records = (uint32_t)sqlite3_column_int64(s, 13);
 	incident->capacity_before_bytes = (uint64_t)sqlite3_column_int64(s, 14);
 	incident->capacity_after_bytes = (uint64_t)sqlite3_column_int64(s, 15);
+	incident->synthetic = sqlite3_column_int(s, 16);
 	return SQLITE_OK;
 }
 
@@ -124,7 +125,7 @@ static int read_note(sqlite3_stmt *s, struct store_rows *rows)
 	store_column_text(s, 3, row->boot_id, sizeof(row->boot_id));
 	row->realtime_us = (uint64_t)sqlite3_column_int64(s, 4);
 	store_column_text(s, 5, kind, sizeof(kind));
-	store_value_of(iso_note_name, ISO_NOTE_RECONCILE + 1, kind, &note->kind);
+	store_value_of(iso_note_name, ISO_NOTE_POISON + 1, kind, &note->kind);
 	store_column_text(s, 6, note->text, sizeof(note->text));
 	store_column_text(s, 7, note->lease, sizeof(note->lease));
 	store_column_text(s, 8, note->region, sizeof(note->region));

@@ -147,7 +147,8 @@ static bool is_needed_at_start(const struct store_item *item)
 {
 	return item->kind == STORE_ITEM_LEASE || item->kind == STORE_ITEM_LEASE_END ||
 	       item->kind == STORE_ITEM_REGION || item->kind == STORE_ITEM_REGION_END ||
-	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_POISON ||
+	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_PORT ||
+	       item->kind == STORE_ITEM_FENCE || item->kind == STORE_ITEM_POISON ||
 	       item->kind == STORE_ITEM_POISON_END || item->kind == STORE_ITEM_ANEW;
 }
 
@@ -229,6 +230,16 @@ int store_save_region(struct store *store, const struct iso_restore_region *regi
 int store_forget_region(struct store *store, const char *name, uint64_t token)
 {
 	return enqueue_name(store, STORE_ITEM_REGION_END, name, token);
+}
+
+int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_PORT, token);
+
+	if (!item)
+		return -ENOBUFS;
+	item->port = *port;
+	return enqueue(store, item);
 }
 
 int store_save_incident(struct store *store, const struct store_incident *incident)
@@ -318,6 +329,26 @@ int store_save_action(struct store *store, const struct store_action *action)
 		return -ENOBUFS;
 	item->action = *action;
 	item->realtime_us = clock_read_ns(CLOCK_REALTIME) / 1000;
+	return enqueue(store, item);
+}
+
+int store_save_fence(struct store *store, const struct iso_restore_fence *fence, bool lifted)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_FENCE, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->fence = (struct store_fence){.fence = *fence, .lifted = lifted};
+	return enqueue(store, item);
+}
+
+int store_save_firing(struct store *store, const struct store_firing *firing)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_FIRING, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->firing = *firing;
 	return enqueue(store, item);
 }
 

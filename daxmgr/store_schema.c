@@ -142,6 +142,34 @@ static const char *const migrations[] = {
 	"ALTER TABLE leases ADD COLUMN pins TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE leases ADD COLUMN evidence TEXT NOT NULL DEFAULT '';",
 
+	/* What an operator asked of a port: whether it is to be armed, and whether it is kept away. */
+	"CREATE TABLE ports ("
+	"  path TEXT PRIMARY KEY,"
+	"  wish TEXT NOT NULL,"
+	"  timeout_code INTEGER,"
+	"  held INTEGER NOT NULL,"
+	"  flapping INTEGER NOT NULL,"
+	"  boot_id TEXT NOT NULL,"
+	"  saved_us INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
+	/* What policy keeps new tenants from, and when its rules fired. */
+	"CREATE TABLE fences ("
+	"  kind TEXT NOT NULL CHECK (kind IN ('fence', 'quarantine', 'retire')),"
+	"  object TEXT NOT NULL,"
+	"  unit TEXT NOT NULL,"
+	"  rule TEXT NOT NULL,"
+	"  since_us INTEGER NOT NULL,"
+	"  PRIMARY KEY (kind, object)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE firings ("
+	"  rule TEXT NOT NULL,"
+	"  key TEXT NOT NULL,"
+	"  digest TEXT NOT NULL,"
+	"  at_us INTEGER NOT NULL,"
+	"  PRIMARY KEY (rule, key)"
+	") STRICT, WITHOUT ROWID;"
+	"ALTER TABLE incidents ADD COLUMN synthetic INTEGER NOT NULL DEFAULT 0;",
+
 	/* Memory that is bad, and whose it was: by memdev, or by its place in a region of this boot. */
 	"CREATE TABLE bad_ranges ("
 	"  slot INTEGER PRIMARY KEY,"

@@ -147,6 +147,20 @@ static int write_region(struct store *store, const struct iso_restore_region *re
 	return code == SQLITE_OK ? write_region_legs(store, definition) : code;
 }
 
+static int write_port(struct store *store, const struct iso_restore_port *port)
+{
+	struct store_binder b = store_bind(store, STORE_STATEMENT_PORT);
+
+	store_bind_text(&b, port->path);
+	store_bind_text(&b, iso_arm_wish_name(port->wish));
+	bind_id(&b, port->range);
+	store_bind_number(&b, port->held);
+	store_bind_number(&b, port->flapping);
+	store_bind_text(&b, store->boot_id);
+	store_bind_number(&b, now_us());
+	return store_bind_run(&b);
+}
+
 static const char *hold_cause(const struct store_incident *incident)
 {
 	if (!incident->held_port[0])
@@ -177,6 +191,7 @@ static int write_incident(struct store *store, const struct store_item *item)
 	store_bind_number(&b, incident->capacity_after_bytes);
 	store_bind_name(&b, incident->held_port);
 	store_bind_text(&b, hold_cause(incident));
+	store_bind_number(&b, incident->synthetic);
 	return store_bind_run(&b);
 }
 
@@ -270,7 +285,9 @@ static int begin_anew(struct store *store)
 {
 	if (store_mark_anew(store) < 0)
 		return SQLITE_IOERR;
-	return sqlite3_exec(store->db, "DELETE FROM leases; DELETE FROM regions", NULL, NULL, NULL);
+	return sqlite3_exec(store->db,
+			    "DELETE FROM leases; DELETE FROM regions; DELETE FROM fences", NULL,
+			    NULL, NULL);
 }
 
 int store_write_item(struct store *store, const struct store_item *item)
@@ -284,6 +301,8 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_region(store, &item->region);
 	case STORE_ITEM_REGION_END:
 		return run_with_name(store, STORE_STATEMENT_REGION_END, item->name);
+	case STORE_ITEM_PORT:
+		return write_port(store, &item->port);
 	case STORE_ITEM_INCIDENT:
 		return write_incident(store, item);
 	case STORE_ITEM_POISON:
@@ -296,6 +315,10 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_event(store, item);
 	case STORE_ITEM_ACTION:
 		return write_action(store, item);
+	case STORE_ITEM_FENCE:
+		return store_write_fence(store, &item->fence);
+	case STORE_ITEM_FIRING:
+		return store_write_firing(store, &item->firing);
 	case STORE_ITEM_INTENT:
 		return write_intent(store, &item->intent);
 	case STORE_ITEM_INTENT_DONE:

@@ -26,6 +26,7 @@ ERROR_WITH_TEXT(Withdrawn);
 ERROR_WITH_TEXT(Pinning);
 ERROR_WITH_TEXT(Locked);
 ERROR_WITH_TEXT(NotAdoptable);
+ERROR_WITH_TEXT(BadRecord);
 ERROR_WITH_TEXT(NotObserved);
 ERROR_WITH_TEXT(OnHold);
 ERROR_WITH_TEXT(StoreFailed);
@@ -49,10 +50,15 @@ SD_VARLINK_DEFINE_INTERFACE(
 	TYPE(Incident, "Everything that followed from one cause"),
 	TYPE(Event, "A record of a source"),
 	TYPE(Worker, "A process that makes calls that may block"),
+	TYPE(Source, "Where records come from"), TYPE(Verdict, "How something is"),
 	TYPE(AffectedRegion, "A region that would be lost"),
 	TYPE(AffectedVm, "A virtual machine that would be hit"),
 	TYPE(Finding, "Something that is not as it was believed to be, or waits for a person"),
-	TYPE(BadRange, "Memory that is bad, or was"), METHOD(GetStatus, "Everything on one screen"),
+	TYPE(BadRange, "Memory that is bad, or was"),
+	TYPE(RuleAction, "One of a rule's actions"),
+	TYPE(Rule, "A rule of policy and how it stands"),
+	TYPE(RuleExplanation, "What a rule makes of a record"),
+	METHOD(GetStatus, "Everything on one screen"),
 	METHOD(GetTopology, "Host bridges, ports, memory devices, regions, instances and leases"),
 	METHOD(ListRegions, "Regions that shall exist or do exist"),
 	METHOD(CreateRegion, "Defines a region and has it made; it comes back at every start"),
@@ -72,8 +78,14 @@ SD_VARLINK_DEFINE_INTERFACE(
 	METHOD(ListEvents, "Stored records of the sources, oldest first"),
 	METHOD(Monitor, "Notes and events as they happen"),
 	METHOD(GetWorkers, "Worker processes and what they do"),
+	METHOD(ListSources, "How each source of records is, and what it can and cannot tell"),
+	METHOD(GetHealth, "One verdict for host, domains, memory devices and virtual machines"),
 	METHOD(Adopt,
 	       "Makes an instance that was made by hand, with the process that maps it, a lease"),
+	METHOD(ListRules, "Rules of policy and how they stand"),
+	METHOD(ReloadPolicy, "Reads the rules of policy anew; with any error those there are stay"),
+	METHOD(ExplainRecord, "What each rule makes of a record, and why"),
+	METHOD(Inject, "Injects a record, marked synthetic, or says what would come of it"),
 	METHOD(Reconcile, "Looks at the host now and says what is not as it was believed to be"),
 	METHOD(ListPoison,
 	       "Memory that is known to be bad, or was until it was cleared and verified"),
@@ -104,4 +116,5 @@ SD_VARLINK_DEFINE_INTERFACE(
 	      "It belongs to a lease, is System RAM or being removed, or not that process alone maps it"),
 	ERROR(NotObserved, "The host, or who maps what of it, could not be looked at"),
 	ERROR(OnHold, "Nothing is handed out now: the database fails, or waits for Confirm()"),
+	ERROR(BadRecord, "The record to explain or inject makes no sense"),
 	ERROR(StoreFailed, "The store could not be read"));

@@ -30,10 +30,15 @@ extern const sd_varlink_symbol vl_type_Note;
 extern const sd_varlink_symbol vl_type_Incident;
 extern const sd_varlink_symbol vl_type_Event;
 extern const sd_varlink_symbol vl_type_Worker;
+extern const sd_varlink_symbol vl_type_Source;
+extern const sd_varlink_symbol vl_type_Verdict;
 extern const sd_varlink_symbol vl_type_AffectedRegion;
 extern const sd_varlink_symbol vl_type_AffectedVm;
 extern const sd_varlink_symbol vl_type_Finding;
 extern const sd_varlink_symbol vl_type_BadRange;
+extern const sd_varlink_symbol vl_type_RuleAction;
+extern const sd_varlink_symbol vl_type_Rule;
+extern const sd_varlink_symbol vl_type_RuleExplanation;
 
 extern const sd_varlink_symbol vl_method_GetStatus;
 extern const sd_varlink_symbol vl_method_GetTopology;
@@ -52,9 +57,15 @@ extern const sd_varlink_symbol vl_method_ListIncidents;
 extern const sd_varlink_symbol vl_method_ListEvents;
 extern const sd_varlink_symbol vl_method_Monitor;
 extern const sd_varlink_symbol vl_method_GetWorkers;
+extern const sd_varlink_symbol vl_method_ListSources;
+extern const sd_varlink_symbol vl_method_GetHealth;
 extern const sd_varlink_symbol vl_method_Reconcile;
 extern const sd_varlink_symbol vl_method_Adopt;
 extern const sd_varlink_symbol vl_method_ListPoison;
 extern const sd_varlink_symbol vl_method_ReadPoison;
+extern const sd_varlink_symbol vl_method_ListRules;
+extern const sd_varlink_symbol vl_method_ReloadPolicy;
+extern const sd_varlink_symbol vl_method_ExplainRecord;
+extern const sd_varlink_symbol vl_method_Inject;
 
 #endif

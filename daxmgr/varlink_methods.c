@@ -79,7 +79,9 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 SD_VARLINK_DEFINE_METHOD(
 	Attach, IN(name, STRING),
 	COMMENT("Index of a pidfd sent along; absent: the caller itself. It must be the caller or a child of the caller that runs as the lease's uid or as root"),
-	IN_MAYBE(pidfd, INT), OUT(name, STRING), OUT(pid, INT));
+	IN_MAYBE(pidfd, INT),
+	COMMENT("Socket of a monitor (QMP) for the manager, below /run, that a process of the lease's uid listens on; absent: /run/daxmgr-vm/NAME.daxmgr.qmp if there is one"),
+	IN_MAYBE(qmp, STRING), OUT(name, STRING), OUT(pid, INT));
 
 SD_VARLINK_DEFINE_METHOD(Release, IN(name, STRING), COMMENT("done or already"),
 			 OUT(outcome, STRING));
@@ -129,6 +131,12 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
 
+SD_VARLINK_DEFINE_METHOD(ListSources, OUT_LIST_OF(sources, Source));
+
+SD_VARLINK_DEFINE_METHOD(GetHealth, COMMENT("The worst of all"), OUT(state, STRING),
+			 COMMENT("Why nothing that was lost is made again by itself"),
+			 OUT_MAYBE(recoveryWaits, STRING), OUT_LIST_OF(verdicts, Verdict));
+
 SD_VARLINK_DEFINE_METHOD(
 	Reconcile, COMMENT("Only look: what is found is not corrected by this look; absent: false"),
 	IN_MAYBE(dryRun, BOOL), OUT_LIST_OF(findings, Finding),
@@ -147,3 +155,32 @@ SD_VARLINK_DEFINE_METHOD(
 	ReadPoison,
 	COMMENT("Serial number, memN, path or PCI address of a memory device; absent: all"),
 	IN_MAYBE(memdev, STRING), COMMENT("done when it has been asked for"), OUT(outcome, STRING));
+
+SD_VARLINK_DEFINE_METHOD(
+	ListRules, OUT_LIST_OF(rules, Rule),
+	COMMENT("Records that could not be counted and actions that found no room, since the start"),
+	OUT(missed, INT), COMMENT("Why these are not the rules of the files; absent: they are"),
+	OUT_MAYBE(problem, STRING));
+
+SD_VARLINK_DEFINE_METHOD(ReloadPolicy, COMMENT("How many there are now"), OUT(rules, INT));
+
+SD_VARLINK_DEFINE_METHOD(ExplainRecord, COMMENT("A stored record"), IN_MAYBE(id, INT),
+			 COMMENT("Instead: one that is thought of, as for Inject()"),
+			 IN_MAYBE(record, OBJECT), OUT_LIST_OF(rules, RuleExplanation));
+
+SD_VARLINK_DEFINE_METHOD(
+	Inject,
+	COMMENT("One of record, id and raw. {source, kind, unit, severity, text, lease, serial, hpa, dpa, bytes, fields: {NAME: value}}; source and kind are needed"),
+	IN_MAYBE(record, OBJECT), COMMENT("A stored record once more"), IN_MAYBE(id, INT),
+	COMMENT("A record of the trace ring, base64, with 'system' and 'format'"),
+	IN_MAYBE(raw, STRING), COMMENT("E.g. ras"), IN_MAYBE(system, STRING),
+	COMMENT("The text of the event's format file"), IN_MAYBE(format, STRING),
+	COMMENT("Act; absent: only say what would be done"), IN_MAYBE(live, BOOL),
+	COMMENT("VMs that may die of it; all that would have to be named"),
+	SD_VARLINK_DEFINE_INPUT(vms, SD_VARLINK_STRING, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE),
+	COMMENT("dry-run or done"), OUT(outcome, STRING),
+	COMMENT("What is decided, in order, as lines of a timeline"),
+	SD_VARLINK_DEFINE_OUTPUT(decisions, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+	COMMENT("VMs that are killed"),
+	SD_VARLINK_DEFINE_OUTPUT(victims, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+	COMMENT("Decisions and VMs that found no room"), OUT(omitted, INT));

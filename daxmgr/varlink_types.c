@@ -130,13 +130,13 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("When it happened: CLOCK_BOOTTIME, nanoseconds"), FIELD(atNs, INT),
 	COMMENT("The same moment as wall clock, microseconds since 1970"), FIELD(realtimeUs, INT),
 	MAYBE(bootId, STRING),
-	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard, pinning, revoked, reconcile, poison"),
+	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard, pinning, revoked, reconcile, isolation, policy, poison"),
 	FIELD(kind, STRING), FIELD(text, STRING), MAYBE(incident, INT), MAYBE(lease, STRING),
 	MAYBE(region, STRING), MAYBE(port, STRING), MAYBE(pid, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Incident, FIELD(id, INT),
-	COMMENT("surprise-down, fatal-error, link-down, device-gone, region-gone, operator, evicted, poison"),
+	COMMENT("surprise-down, fatal-error, link-down, device-gone, region-gone, operator, evicted, isolated, policy, poison"),
 	FIELD(cause, STRING), COMMENT("The fault unit: stable path of a port or memory device"),
 	FIELD(unit, STRING), MAYBE(domain, STRING), FIELD(open, BOOL), FIELD(bootId, STRING),
 	COMMENT("The kernel's own timestamp of the first record, CLOCK_BOOTTIME of that boot"),
@@ -145,6 +145,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Last victim gone and no mapping left"), MAYBE(containedNs, INT),
 	COMMENT("Regions back, and the leases that wanted to come back attached again"),
 	MAYBE(recoveredNs, INT), FIELD(killed, INT), FIELD(exited, INT),
+	COMMENT("A drill: its first record was injected"), FIELD(synthetic, BOOL),
 	COMMENT("Records that were correlated to it"), FIELD(records, INT),
 	FIELD(capacityBeforeBytes, INT), MAYBE(capacityAfterBytes, INT), LIST_OF(victims, Victim),
 	COMMENT("Only when one incident was asked for"),
@@ -167,6 +168,26 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(Worker, FIELD(pid, INT),
 			      COMMENT("Since when, CLOCK_BOOTTIME"), MAYBE(sinceNs, INT),
 			      COMMENT("Kernel function it sleeps in"), MAYBE(wchan, STRING),
 			      COMMENT("State letter of /proc/PID/stat"), MAYBE(process, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Source, FIELD(name, STRING),
+	COMMENT("ok, missing (this host has none of it), refused (it cannot be read) or off"),
+	FIELD(state, STRING), COMMENT("Why it is missing or refused"), MAYBE(why, STRING),
+	COMMENT("Time of the newest record, CLOCK_BOOTTIME"), MAYBE(lastEventNs, INT),
+	COMMENT("When it was last read or heard, CLOCK_BOOTTIME"), MAYBE(lastReadNs, INT),
+	COMMENT("How long ago that is"), MAYBE(sinceReadNs, INT),
+	COMMENT("Records since the daemon started"), FIELD(records, INT),
+	COMMENT("What it said that means nothing here"), FIELD(ignored, INT),
+	COMMENT("Records of the gaps whose size is known"), FIELD(lost, INT), FIELD(gaps, INT),
+	COMMENT("Of the last record: from its own time until it was durable"), MAYBE(lagNs, INT),
+	MAYBE(lagMaxNs, INT), COMMENT("For people"), FIELD(tells, STRING), FIELD(cannot, STRING),
+	COMMENT("What follows from its absence; absent when it works"), MAYBE(without, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(Verdict, COMMENT("host, domain, memdev or vm"), FIELD(scope, STRING),
+			      COMMENT("Path of a domain, serial of a memdev, name of a lease"),
+			      MAYBE(unit, STRING), COMMENT("ok, degraded or failing"),
+			      FIELD(state, STRING), COMMENT("The worst first; absent when ok"),
+			      MAYBE(reasons, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(AffectedRegion, FIELD(name, STRING), FIELD(state, STRING),
 			      FIELD(bytes, INT));
@@ -203,3 +224,26 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Virtual machine that had it when it was found last"), MAYBE(hit, STRING),
 	COMMENT("First and last record, CLOCK_BOOTTIME of this boot; absent: of an earlier one"),
 	MAYBE(firstNs, INT), MAYBE(lastNs, INT), MAYBE(clearedNs, INT));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	RuleAction, COMMENT("notify, fence, kill, isolate, quarantine, retire, start-unit UNIT"),
+	FIELD(action, STRING), COMMENT("When the next one follows if this one did not help"),
+	MAYBE(deadlineNs, INT));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Rule, FIELD(name, STRING), COMMENT("What is counted apart: unit, domain, vm, host"),
+	FIELD(per, STRING), FIELD(threshold, INT), FIELD(windowNs, INT), FIELD(holdOffNs, INT),
+	SD_VARLINK_DEFINE_FIELD_BY_TYPE(actions, RuleAction, SD_VARLINK_ARRAY),
+	COMMENT("Records that matched, and actions, since it was loaded"), FIELD(matched, INT),
+	FIELD(fired, INT), COMMENT("Actions whose deadline has not passed"), FIELD(acting, INT),
+	COMMENT("The highest count within the window now"), FIELD(count, INT),
+	COMMENT("Whose that is"), MAYBE(countedFor, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(RuleExplanation, FIELD(rule, STRING), FIELD(matches, BOOL),
+			      COMMENT("It would act now"), FIELD(fires, BOOL), FIELD(why, STRING),
+			      COMMENT("That follows, or is under way"), FIELD(action, STRING),
+			      FIELD(threshold, INT), FIELD(windowNs, INT),
+			      COMMENT("Unit, domain or VM"), MAYBE(countedFor, STRING),
+			      COMMENT("Within the window, this one included"), MAYBE(count, INT),
+			      COMMENT("CLOCK_BOOTTIME until which it is held off or acting"),
+			      MAYBE(untilNs, INT));

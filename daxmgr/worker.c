@@ -332,8 +332,18 @@ int worker_on_exit(sd_event_source *source, int fd, uint32_t events, void *userd
 
 static bool worker_job_only_looks(const struct worker_job *job)
 {
-	return job->request.kind == JOB_OBSERVE || job->request.kind == JOB_VERIFY ||
-	       job->request.kind == JOB_INSPECT;
+	switch (job->request.kind) {
+	case JOB_OBSERVE:
+	case JOB_VERIFY:
+	case JOB_INSPECT:
+	case JOB_AER_COUNTERS:
+	case JOB_DEVICE_HEALTH:
+	case JOB_LAST_BOOT:
+	case JOB_QMP_CONNECT:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static uint64_t worker_deadline(const struct worker *worker)

@@ -260,6 +260,11 @@ const char *worker_job_name(uint32_t kind)
 		[JOB_DETACH_PORT] = "detach-port",
 		[JOB_RESCAN_PORT] = "rescan-port",
 		[JOB_GUARD] = "guard",
+		[JOB_AER_COUNTERS] = "aer-counters",
+		[JOB_DEVICE_HEALTH] = "device-health",
+		[JOB_LAST_BOOT] = "last-boot",
+		[JOB_QMP_CONNECT] = "qmp-connect",
+		[JOB_START_UNIT] = "start-unit",
 	};
 
 	return kind < JOB_KINDS ? names[kind] : "unknown-job";

@@ -68,6 +68,7 @@ static void usage(FILE *to)
 	      "  --no-restart           do not keep a place in the queue when the VM is killed\n"
 	      "  --keep TIME            keep the memory this long after a clean exit (0)\n"
 	      "  --poison ACTION        when its memory is poisoned: kill, notify, ignore (daxmgrd.conf)\n"
+	      "  --qmp PATH             a monitor for the manager at this socket, below /run\n"
 	      "  --check                say whether this QEMU pins its memory, and exit; asks nothing of daxmgrd\n"
 	      "  --print                print the command and exit; asks nothing of daxmgrd\n"
 	      "  --socket PATH          where daxmgrd listens (" CLIENT_SOCKET ")\n"
@@ -238,6 +239,8 @@ static enum verdict attach(struct launcher *launcher, bool *ret_same_grant)
 			say(launcher, "out of memory");
 			return VERDICT_GIVE_UP;
 		}
+		if (launcher->wish.qmp)
+			sd_json_variant_set_field_string(&parameters, "qmp", launcher->wish.qmp);
 		if (client_call(link, CLIENT_METHOD("Attach"), parameters, &reply, &failure) ==
 		    CLIENT_OK)
 			return VERDICT_GO;
@@ -279,6 +282,7 @@ enum {
 	NO_RESTART,
 	KEEP,
 	POISON,
+	QMP,
 	CHECK,
 	PRINT,
 	SOCKET,
@@ -294,6 +298,7 @@ static const struct option options[] = {
 	{"no-restart", no_argument, NULL, NO_RESTART},
 	{"keep", required_argument, NULL, KEEP},
 	{"poison", required_argument, NULL, POISON},
+	{"qmp", required_argument, NULL, QMP},
 	{"check", no_argument, NULL, CHECK},
 	{"print", no_argument, NULL, PRINT},
 	{"socket", required_argument, NULL, SOCKET},
@@ -320,6 +325,8 @@ static const char *take(struct launcher *launcher, int option)
 		return wish_set_keep(wish, optarg);
 	case POISON:
 		return wish_set_poison(wish, optarg);
+	case QMP:
+		return wish_set_qmp(wish, optarg);
 	case NO_RESTART:
 		wish->restart = false;
 		break;

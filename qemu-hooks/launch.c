@@ -23,8 +23,8 @@ char **launch_command(const struct wish *wish, uint64_t align, char *const comma
 
 	while (command[n])
 		n++;
-	pointers = (n + 2 * wish->n_parts + 1) * sizeof(*result);
-	result = calloc(1, pointers + wish->n_parts * WISH_QEMU_BYTES);
+	pointers = (n + 2 * wish->n_parts + 4 + 1) * sizeof(*result);
+	result = calloc(1, pointers + (wish->n_parts + 1) * WISH_QEMU_BYTES);
 	if (!result)
 		return NULL;
 	text = (char *)result + pointers;
@@ -34,6 +34,14 @@ char **launch_command(const struct wish *wish, uint64_t align, char *const comma
 		wish_format_qemu(wish->name, i, wish->parts[i].bytes, align, text);
 		result[at++] = (char *)"-object";
 		result[at++] = text;
+	}
+	if (wish->qmp) {
+		snprintf(text, WISH_QEMU_BYTES, "socket,id=daxmgr-qmp,path=%s,server=on,wait=off",
+			 wish->qmp);
+		result[at++] = (char *)"-chardev";
+		result[at++] = text;
+		result[at++] = (char *)"-mon";
+		result[at++] = (char *)"chardev=daxmgr-qmp,mode=control";
 	}
 	return result;
 }

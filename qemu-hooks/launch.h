@@ -9,7 +9,7 @@
 
 /*
  * `command` followed by one "-object" argument per part of that alignment (0:
- * 2 MiB). Return: a NULL terminated vector in one allocation, which the caller frees, or NULL without
+ * 2 MiB), and by a monitor where the wish has one. Return: a NULL terminated vector in one allocation, which the caller frees, or NULL without
  * memory.
  */
 char **launch_command(const struct wish *wish, uint64_t align, char *const command[]);

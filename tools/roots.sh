@@ -30,6 +30,7 @@ readonly PACKAGES_GUEST="
 	libsystemd0 libcxl1 libdaxctl1 libndctl6 liburing2 libnuma1 libtracefs1 libtraceevent1 libsqlite3-0
 	libeconf0 libsmartcols1
 	qemu-guest-agent qemu-system-x86 sqlite3 strace jq python3-minimal cxl daxctl kexec-tools
+	rasdaemon
 	linux-image-amd64 tiny-initramfs"
 
 readonly GUEST_DISK_MIB=3000

@@ -1,50 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "trace.h"
 
-#include "trace_formats.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <tracefs.h>
 #include <unistd.h>
 
-enum {
-	PAGES_PER_DISPATCH = 64, /* then other sources get their turn */
-	PAGES_PER_DRAIN = 16384, /* a storm must not hold the caller for ever */
-	CPUS_MAX = 8192,
-};
+#include "trace_internal.h"
 
-struct trace_cpu {
-	struct trace *trace;
-	uint32_t cpu;
-	int fd;
-	bool asleep;
-	sd_event_source *source;
-};
-
-struct trace {
-	struct trace_formats formats;
-	struct trace_pump pump;
-	struct tracefs_instance *instance;
-	struct trace_report report;
-	uint64_t overrun_base; /* what was lost before this daemon looked, or is reported */
-	uint64_t lost_base;    /* pump's count of lost records at that moment */
-	uint32_t n_cpus;
-	struct trace_cpu *cpus;
-};
-
-static const char *const single_events[][2] = {
-	{"ras", "aer_event"},
-	{"pci", "pci_hp_event"},
-	{"ras", "memory_failure_event"},
-	{"mce", "mce_record"},
-};
+enum { CPUS_MAX = 8192 };
 
 /* Return: `error`, so that a caller can say and leave in one line. */
 __attribute__((format(printf, 3, 4))) static int problem_set(char problem[ISO_TEXT_BYTES],
@@ -67,78 +37,9 @@ static int last_error(void)
 	return errno > 0 ? -errno : -EIO;
 }
 
-static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-	struct trace_cpu *cpu = userdata;
-	int r = 0;
-
-	if (revents & EPOLLIN)
-		r = trace_pump_read(&cpu->trace->pump, cpu->cpu, fd, PAGES_PER_DISPATCH);
-	else
-		r = -ENODEV;
-	if (r >= 0)
-		return 0;
-
-	/* A CPU that is not there polls as an error for ever: leave it to trace_check(). */
-	cpu->asleep = true;
-	cpu->trace->report.n_cpus_asleep++;
-	sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	return 0;
-}
-
-static void note_event(struct trace *trace, const char *system, const char *name,
-		       enum trace_event_state state)
-{
-	struct trace_report *report = &trace->report;
-	struct trace_event_report *event;
-
-	if (report->n_events == TRACE_EVENTS_MAX)
-		return;
-	event = &report->events[report->n_events++];
-	snprintf(event->name, sizeof(event->name), "%s:%s", system, name);
-	event->state = state;
-}
-
-static enum trace_event_state enable_event(struct trace *trace, const char *system,
-					   const char *name)
-{
-	char *text;
-	int bytes = 0;
-	int r;
-
-	if (!tracefs_event_file_exists(trace->instance, system, name, "format"))
-		return TRACE_EVENT_MISSING;
-	text = tracefs_event_file_read(trace->instance, system, name, "format", &bytes);
-	if (!text)
-		return TRACE_EVENT_REFUSED;
-	r = trace_formats_add(&trace->formats, system, text, (size_t)bytes);
-	free(text);
-	if (r < 0 || tracefs_event_enable(trace->instance, system, name) < 0)
-		return TRACE_EVENT_REFUSED;
-	return TRACE_EVENT_ENABLED;
-}
-
-static void enable_cxl_events(struct trace *trace)
-{
-	char **names = tracefs_system_events(NULL, "cxl");
-
-	if (!names || !names[0])
-		note_event(trace, "cxl", "*", TRACE_EVENT_MISSING);
-	for (char **name = names; name && *name; name++)
-		note_event(trace, "cxl", *name, enable_event(trace, "cxl", *name));
-	tracefs_list_free(names);
-}
-
 static int enable_events(struct trace *trace, char problem[ISO_TEXT_BYTES])
 {
-	for (size_t i = 0; i < sizeof(single_events) / sizeof(single_events[0]); i++) {
-		const char *system = single_events[i][0];
-		const char *name = single_events[i][1];
-
-		note_event(trace, system, name, enable_event(trace, system, name));
-	}
-	enable_cxl_events(trace);
-
+	trace_enable_events(trace);
 	for (uint32_t i = 0; i < trace->report.n_events; i++)
 		if (trace->report.events[i].state == TRACE_EVENT_ENABLED)
 			return 0;
@@ -159,12 +60,14 @@ static int set_clock(struct trace *trace)
 		       : 0;
 }
 
+/* A ring that is larger is left so: making it smaller would cost what waits in it. */
 static int set_size(struct trace *trace, size_t bytes)
 {
 	size_t kib = (bytes + 1023) / 1024;
 	ssize_t now = tracefs_instance_get_buffer_size(trace->instance, 0);
 
-	if (now >= 0 && (size_t)now == kib)
+	trace->report.ring_bytes = (uint64_t)(now > (ssize_t)kib ? (size_t)now : kib) * 1024;
+	if (now >= 0 && ((size_t)now == kib || (trace->report.adopted && (size_t)now > kib)))
 		return 0;
 	return tracefs_instance_set_buffer_size(trace->instance, kib, -1) < 0 ? last_error() : 0;
 }
@@ -221,7 +124,7 @@ static int open_cpu(struct trace *trace, uint32_t number, sd_event *loop, int64_
 	if (cpu->fd < 0)
 		return last_error();
 	trace->n_cpus++;
-	r = sd_event_add_io(loop, &cpu->source, cpu->fd, EPOLLIN, on_readable, cpu);
+	r = sd_event_add_io(loop, &cpu->source, cpu->fd, EPOLLIN, trace_on_readable, cpu);
 	if (r < 0)
 		return r;
 	return sd_event_source_set_priority(cpu->source, priority);
@@ -281,23 +184,108 @@ static int open_cpus(struct trace *trace, sd_event *loop, int64_t priority,
 	return r < 0 ? r : 0;
 }
 
-static uint64_t read_overrun(struct trace *trace)
+/* Where what may take long to become durable is kept: a file if that can be, memory if not. */
+static int open_spool(struct trace *trace, const struct trace_setup *setup,
+		      char problem[ISO_TEXT_BYTES])
 {
-	uint64_t overrun = 0;
+	struct trace_spool_setup spool = {
+		.path = setup->spool,
+		.boot_id = setup->boot_id ? setup->boot_id : "",
+		.page_bytes = page_bytes(trace),
+		.bytes = setup->spool_bytes,
+	};
+	enum trace_spool_found found = TRACE_SPOOL_NEW;
+	int r = -ENOENT;
 
-	for (uint32_t i = 0; i < trace->n_cpus; i++) {
-		struct tracefs_buffer_stat *stat =
-			tracefs_instance_get_stat(trace->instance, (int)trace->cpus[i].cpu);
-		ssize_t count;
-
-		if (!stat)
-			continue;
-		count = tracefs_buffer_stat_overrun(stat);
-		if (count > 0)
-			overrun += (uint64_t)count;
-		tracefs_instance_put_stat(stat);
+	if (setup->spool)
+		r = trace_spool_open(&spool, &trace->spool, &found, trace->report.spool_problem);
+	if (r < 0) {
+		spool.path = NULL;
+		trace->report.spool_in_memory = true;
+		r = trace_spool_open(&spool, &trace->spool, &found, problem);
 	}
-	return overrun;
+	trace->report.spool_aside = found == TRACE_SPOOL_ASIDE;
+	trace->report.spool_slots = r < 0 ? 0 : trace_spool_slots(trace->spool);
+	return r;
+}
+
+static int open_pump(struct trace *trace, const struct trace_setup *setup,
+		     char problem[ISO_TEXT_BYTES])
+{
+	int r = trace_pump_init(&trace->pump, &trace->formats, page_bytes(trace), setup->on_record,
+				setup->on_gap, setup->userdata);
+
+	if (r < 0)
+		return problem_set(problem, r, "trace: cannot prepare the decoder");
+	trace_pump_set_early(&trace->pump, setup->on_early);
+	trace_pump_set_spool(&trace->pump, trace->spool);
+	return 0;
+}
+
+static int open_stats(struct trace *trace)
+{
+	char *path = tracefs_instance_get_file(trace->instance, "per_cpu");
+
+	trace->stats_fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	tracefs_put_tracing_file(path);
+	return trace->stats_fd < 0 ? last_error() : 0;
+}
+
+/* What was left is brought when the loop runs: then it is known again whom it may be about. */
+static int on_replay(sd_event_source *source, void *userdata)
+{
+	struct trace *trace = userdata;
+
+	(void)source;
+	trace->replay = sd_event_source_unref(trace->replay);
+	trace_pump_replay(&trace->pump, &trace->mark);
+	trace_flow_compare_ring(trace);
+	for (uint32_t i = 0; i < trace->n_cpus; i++)
+		sd_event_source_set_enabled(trace->cpus[i].source, SD_EVENT_ON);
+	if (trace->pump.blocked)
+		trace_durable(trace, 0, 0);
+	return 0;
+}
+
+static int prepare_replay(struct trace *trace, const struct trace_setup *setup, sd_event *loop)
+{
+	char id[33];
+	int r;
+
+	snprintf(id, sizeof(id), "%032" PRIx64, trace_spool_id(trace->spool));
+	if (!setup->load_mark || !setup->load_mark(setup->userdata, id, &trace->mark))
+		trace->mark = (struct trace_spool_place){0};
+	trace->mark.spool = trace_spool_id(trace->spool);
+	for (uint32_t i = 0; i < trace->n_cpus; i++)
+		sd_event_source_set_enabled(trace->cpus[i].source, SD_EVENT_OFF);
+	r = sd_event_add_defer(loop, &trace->replay, on_replay, trace);
+	return r < 0 ? r : sd_event_source_set_priority(trace->replay, setup->priority);
+}
+
+static int open_all(struct trace *trace, sd_event *loop, const struct trace_setup *setup,
+		    char problem[ISO_TEXT_BYTES])
+{
+	int r;
+
+	r = prepare_instance(trace, setup, problem);
+	if (r == 0)
+		r = enable_events(trace, problem);
+	if (r < 0)
+		return r;
+	r = open_spool(trace, setup, problem);
+	if (r < 0)
+		return r;
+	r = open_pump(trace, setup, problem);
+	if (r == 0)
+		r = open_cpus(trace, loop, setup->priority, problem);
+	if (r < 0)
+		return r;
+	r = open_stats(trace);
+	if (r == 0)
+		r = trace_flow_open(trace, loop, setup->priority);
+	if (r == 0)
+		r = prepare_replay(trace, setup, loop);
+	return r < 0 ? problem_set(problem, r, "trace: cannot watch the rings") : 0;
 }
 
 int trace_open(sd_event *loop, const struct trace_setup *setup, struct trace **ret,
@@ -310,28 +298,14 @@ int trace_open(sd_event *loop, const struct trace_setup *setup, struct trace **r
 	trace = calloc(1, sizeof(*trace));
 	if (!trace)
 		return problem_set(problem, -ENOMEM, "trace");
-
-	r = prepare_instance(trace, setup, problem);
-	if (r == 0)
-		r = enable_events(trace, problem);
-	if (r == 0) {
-		r = trace_pump_init(&trace->pump, &trace->formats, page_bytes(trace),
-				    setup->on_record, setup->on_gap, setup->userdata);
-		if (r == 0)
-			trace_pump_set_early(&trace->pump, setup->on_early);
-		else
-			problem_set(problem, r, "trace: cannot prepare the decoder");
-	}
-	if (r == 0)
-		r = open_cpus(trace, loop, setup->priority, problem);
+	trace->stats_fd = -1;
+	trace->on_format = setup->on_format;
+	trace->userdata = setup->userdata;
+	r = open_all(trace, loop, setup, problem);
 	if (r < 0) {
 		trace_close(trace);
 		return r;
 	}
-
-	/* What an earlier daemon lost is no news: every start observes anyway. */
-	trace->report.overrun = read_overrun(trace);
-	trace->overrun_base = trace->report.overrun;
 	*ret = trace;
 	return 0;
 }
@@ -340,62 +314,36 @@ struct trace *trace_close(struct trace *trace)
 {
 	if (!trace)
 		return NULL;
-	for (uint32_t i = 0; i < trace->n_cpus; i++) {
-		sd_event_source_disable_unref(trace->cpus[i].source);
-		close(trace->cpus[i].fd);
-	}
-	free(trace->cpus);
+	trace->replay = sd_event_source_disable_unref(trace->replay);
+	trace_flow_close(trace);
 	trace_pump_done(&trace->pump);
+	trace_spool_close(trace->spool);
+	if (trace->stats_fd >= 0)
+		close(trace->stats_fd);
 	if (trace->instance)
 		tracefs_instance_free(trace->instance);
 	free(trace);
 	return NULL;
 }
 
-void trace_drain(struct trace *trace)
+void trace_refuse(struct trace *trace)
 {
-	for (uint32_t i = 0; i < trace->n_cpus; i++)
-		(void)trace_pump_read(&trace->pump, trace->cpus[i].cpu, trace->cpus[i].fd,
-				      PAGES_PER_DRAIN);
+	trace_pump_refuse(&trace->pump);
 }
 
-static void wake_cpus(struct trace *trace)
+uint32_t trace_also(struct trace *trace)
 {
-	for (uint32_t i = 0; i < trace->n_cpus; i++) {
-		struct trace_cpu *cpu = &trace->cpus[i];
-
-		if (!cpu->asleep)
-			continue;
-		cpu->asleep = false;
-		trace->report.n_cpus_asleep--;
-		sd_event_source_set_enabled(cpu->source, SD_EVENT_ON);
-	}
+	return trace_pump_also(&trace->pump);
 }
 
-void trace_check(struct trace *trace)
+uint64_t trace_place(const struct trace *trace, uint32_t *ret_index)
 {
-	struct trace_counts *counts = &trace->pump.counts;
-	uint64_t overrun = read_overrun(trace);
-	uint64_t lost, told;
+	return trace_pump_place(&trace->pump, ret_index);
+}
 
-	wake_cpus(trace);
-	/* In this order: pages tell of all that had been overwritten when it was counted. */
-	trace_drain(trace);
-
-	trace->report.overrun = overrun;
-	lost = overrun - trace->overrun_base;
-	told = counts->lost - trace->lost_base;
-	if (overrun < trace->overrun_base) {
-		/* Somebody else emptied or remade the rings: how much is gone cannot be known. */
-		counts->gaps++;
-		trace->pump.on_gap(trace->pump.userdata, TRACE_GAP_LOST, 0);
-	} else if (lost > told) {
-		counts->gaps++;
-		counts->lost += lost - told;
-		trace->pump.on_gap(trace->pump.userdata, TRACE_GAP_LOST, lost - told);
-	}
-	trace->overrun_base = overrun;
-	trace->lost_base = counts->lost;
+const struct trace_formats *trace_formats_of(const struct trace *trace)
+{
+	return &trace->formats;
 }
 
 void trace_get_report(const struct trace *trace, struct trace_report *ret)
@@ -403,6 +351,10 @@ void trace_get_report(const struct trace *trace, struct trace_report *ret)
 	*ret = trace->report;
 	ret->n_cpus = trace->n_cpus;
 	ret->counts = trace->pump.counts;
+	ret->dropped = trace_spool_dropped(trace->spool);
+	ret->told = trace_spool_lost(trace->spool);
+	ret->spool_used =
+		(uint32_t)(trace_spool_next(trace->spool) - trace_spool_first(trace->spool));
 }
 
 const char *trace_event_state_name(enum trace_event_state state)

@@ -13,13 +13,25 @@
 
 struct trace;
 
+/* An event's format file. Return: its number in the store, 0: it is not there. */
+typedef uint64_t (*trace_format_handler)(void *userdata, const char *system, const char *name,
+					 const char *text, size_t bytes);
+
+/* Up to where the spool `id` is durable. Return: false when nobody knows. */
+typedef bool (*trace_mark_handler)(void *userdata, const char *id, struct trace_spool_place *ret);
+
 struct trace_setup {
 	const char *instance;  /* name below tracefs' instances/ */
-	size_t buffer_bytes;   /* of each CPU's ring; rounded up to KiB */
+	size_t buffer_bytes;   /* of each CPU's ring, at least; rounded up to KiB */
+	const char *spool;     /* path of the file that pages lie in until they are durable */
+	uint64_t spool_bytes;
+	const char *boot_id;
 	int64_t priority;      /* of the sd-event sources */
 	trace_record_handler on_early; /* all of a page before the others; may be NULL */
-	trace_record_handler on_record;
+	trace_record_handler on_record; /* these two may call trace_refuse() */
 	trace_gap_handler on_gap;
+	trace_format_handler on_format; /* may be NULL */
+	trace_mark_handler load_mark;   /* may be NULL; called by trace_open() */
 	void *userdata;
 };
 
@@ -40,7 +52,14 @@ struct trace_report {
 	struct trace_event_report events[TRACE_EVENTS_MAX];
 	uint32_t n_cpus;        /* rings that are being read */
 	uint32_t n_cpus_asleep; /* rings of CPUs that are not there; trace_check() tries again */
-	uint64_t overrun;       /* records overwritten since the instance was made */
+	uint64_t overrun;       /* records that the rings lost since the instance was made */
+	uint64_t dropped;       /* records that were read while nothing could be written down */
+	uint64_t told;          /* of both, what gaps told of */
+	uint64_t ring_bytes;    /* of each CPU's ring */
+	uint32_t spool_slots, spool_used; /* pages that have room in the spool, and are in it */
+	bool spool_aside;       /* an old file could not be used: what was in it is not known */
+	bool spool_in_memory; /* there is no file: a daemon that is killed loses what is not durable */
+	char spool_problem[ISO_TEXT_BYTES]; /* why; or what was found wrong at start; empty: nothing */
 	struct trace_counts counts;
 };
 
@@ -53,15 +72,39 @@ struct trace_report {
 int trace_open(sd_event *loop, const struct trace_setup *setup, struct trace **ret,
 	       char problem[ISO_TEXT_BYTES]);
 
+/* For handlers: this cannot be taken now and is to be offered again. */
+void trace_refuse(struct trace *trace);
+
+/* For handlers of gaps: the place of the gap. Return: the page, 0: it has none. */
+uint64_t trace_place(const struct trace *trace, uint32_t *ret_index);
+
+/*
+ * For the handler of records: one more record is made of this one. Return: the index of its place.
+ */
+uint32_t trace_also(struct trace *trace);
+
+/* For the handler of gaps: a page told of a loss and not of its number: the rings' counters are asked soon. */
+void trace_look_soon(struct trace *trace);
+
+/* Decodes for people; the record is one that a handler is called with. */
+const struct trace_formats *trace_formats_of(const struct trace *trace);
+
+/* The store says that all records up to there are durable. */
+void trace_durable(struct trace *trace, uint64_t page, uint32_t index);
+
+/* Hands all formats to on_format once more: what had them is gone. Allocates. */
+void trace_save_formats(struct trace *trace);
+
 /* Stops reading and frees; the instance stays and keeps recording. Accepts NULL. */
 struct trace *trace_close(struct trace *trace);
 
-/* Reads what waits in the rings now, through the handlers. */
-void trace_drain(struct trace *trace);
+/* Reads what waits in the rings now, through the handlers. Return: whether that was all. */
+bool trace_drain(struct trace *trace);
 
 /*
- * For a slow timer: counts what was overwritten unseen (a gap when there is
- * something) and tries again to read rings that were not there. Allocates.
+ * Runs on a timer of its own: counts what was lost unseen (a gap when there is
+ * something), tries again to read rings that were not there, and enables events
+ * that have appeared since. Allocates.
  */
 void trace_check(struct trace *trace);
 

@@ -199,6 +199,7 @@ enum trace_outcome trace_decode(const struct trace_formats *formats, const void 
 
 	memset(ret, 0, sizeof(*ret));
 	ret->kind = format->kind;
+	ret->format = format;
 	ret->system = format->system;
 	ret->name = format->name;
 	ret->raw = record;
@@ -248,6 +249,7 @@ bool trace_fault(const struct trace_record *record, struct iso_fault *ret)
 	case TRACE_KIND_MEMORY_FAILURE:
 	case TRACE_KIND_MACHINE_CHECK:
 	case TRACE_KIND_CXL:
+	case TRACE_KIND_OTHER:
 	case TRACE_KINDS:
 		break;
 	}

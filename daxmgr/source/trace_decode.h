@@ -20,6 +20,7 @@ enum trace_kind {
 	TRACE_KIND_MEMORY_FAILURE, /* ras:memory_failure_event */
 	TRACE_KIND_MACHINE_CHECK,  /* mce:mce_record */
 	TRACE_KIND_CXL,            /* any event of system cxl */
+	TRACE_KIND_OTHER,          /* written down only: others of ras and pci */
 	TRACE_KINDS,
 };
 
@@ -103,13 +104,19 @@ struct trace_cxl {
 	struct trace_number count; /* cxl_overflow: records the device lost */
 };
 
+struct trace_format;
+
 /* Everything in it is borrowed from the raw record and the table. */
 struct trace_record {
 	enum trace_kind kind;
+	const struct trace_format *format;
 	const char *system;
 	const char *name;
 	uint64_t at_ns; /* the kernel's own timestamp, CLOCK_BOOTTIME; set by the pump */
 	uint32_t cpu;   /* set by the pump */
+	uint64_t page;  /* place in the spool, set by the pump; 0: none */
+	uint32_t index;
+	bool replayed;  /* read by an earlier daemon; set by the pump */
 	const void *raw;
 	uint32_t raw_bytes;
 	union {
@@ -125,6 +132,10 @@ enum {
 	TRACE_EVENTS_MAX = 48, /* the kernel has 5 and some 13 of cxl */
 	TRACE_FIELDS_MAX = 16,
 	TRACE_NAME_BYTES = 64,
+	TRACE_LAYOUTS_MAX = 1536, /* fields of all events together */
+	TRACE_SYMBOLS_MAX = 2048,
+	TRACE_FIELD_NAME_BYTES = 32,
+	TRACE_SYMBOL_BYTES = 40,
 };
 
 enum trace_shape {
@@ -143,9 +154,41 @@ struct trace_field {
 	uint32_t target; /* offset of the trace_number or trace_text in struct trace_record */
 };
 
+enum trace_layout_shape {
+	TRACE_LAYOUT_UNSIGNED,
+	TRACE_LAYOUT_SIGNED,
+	TRACE_LAYOUT_TEXT,
+	TRACE_LAYOUT_BYTES, /* shown as hexadecimal digits */
+	TRACE_LAYOUT_UUID,
+};
+
+/* Any own field of an event: one value, or an array of `element_bytes` each. */
+struct trace_layout {
+	char name[TRACE_FIELD_NAME_BYTES];
+	uint32_t offset;
+	uint32_t bytes;         /* in place; of a dynamic one those of its location */
+	uint8_t element_bytes;
+	uint8_t shape;          /* enum trace_layout_shape, of an element */
+	bool is_array;
+	bool is_dynamic, is_relative;
+	bool passes; /* trace_likeness_passes() */
+};
+
+/* What the kernel's own print format calls a value, or a bit, of a field. */
+struct trace_symbol {
+	uint64_t value;
+	uint32_t layout; /* index in the table */
+	bool is_bits;
+	char name[TRACE_SYMBOL_BYTES];
+};
+
 struct trace_format {
 	uint32_t type; /* common_type */
 	enum trace_kind kind;
+	uint64_t stored;     /* number of its text in the store, the caller's; 0: none */
+	uint32_t layouts, n_layouts;
+	uint32_t symbols, n_symbols;
+	uint32_t n_left_out; /* fields that found no room in the table */
 	uint32_t n_fields;
 	struct trace_field fields[TRACE_FIELDS_MAX];
 	char system[TRACE_NAME_BYTES];
@@ -155,6 +198,9 @@ struct trace_format {
 struct trace_formats {
 	uint32_t n;
 	struct trace_format formats[TRACE_EVENTS_MAX];
+	uint32_t n_layouts, n_symbols;
+	struct trace_layout layouts[TRACE_LAYOUTS_MAX];
+	struct trace_symbol symbols[TRACE_SYMBOLS_MAX];
 };
 
 /*

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "trace_formats.h"
 
+#include "trace_fields.h"
+#include "trace_symbols.h"
+
 #include <errno.h>
 #include <string.h>
 #include <traceevent/event-parse.h>
@@ -17,6 +20,8 @@ static const struct event_kind event_kinds[] = {
 	{"ras", "memory_failure_event", TRACE_KIND_MEMORY_FAILURE},
 	{"mce", "mce_record", TRACE_KIND_MACHINE_CHECK},
 	{"cxl", NULL, TRACE_KIND_CXL},
+	{"ras", NULL, TRACE_KIND_OTHER},
+	{"pci", NULL, TRACE_KIND_OTHER},
 };
 
 bool trace_formats_wants(const char *system, const char *name, enum trace_kind *ret_kind)
@@ -93,6 +98,55 @@ static int add_field(struct trace_format *format, const struct tep_format_field 
 	return 0;
 }
 
+/* What an element of the field is. */
+static enum trace_layout_shape layout_shape(const struct tep_format_field *field,
+					    uint32_t element_bytes)
+{
+	bool is_signed = field->flags & TEP_FIELD_IS_SIGNED;
+
+	if (field->type && !strncmp(field->type, "uuid_t", 6))
+		return TRACE_LAYOUT_UUID;
+	if (!strcmp(field->name, "uuid") && field->size == 16)
+		return TRACE_LAYOUT_UUID; /* cxl_poison has it as char[16] */
+	if (field->flags & TEP_FIELD_IS_STRING)
+		return TRACE_LAYOUT_TEXT;
+	if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4 && element_bytes != 8)
+		return TRACE_LAYOUT_BYTES;
+	if (element_bytes == 1 && (field->flags & TEP_FIELD_IS_ARRAY))
+		return TRACE_LAYOUT_BYTES;
+	/* 6.12 prints it as signed; it is a number of 64 bits. */
+	if (!strcmp(field->name, "serial"))
+		return TRACE_LAYOUT_UNSIGNED;
+	return is_signed ? TRACE_LAYOUT_SIGNED : TRACE_LAYOUT_UNSIGNED;
+}
+
+static void add_layout(struct trace_formats *formats, struct trace_format *format,
+		       const struct tep_format_field *field)
+{
+	bool is_array = field->flags & TEP_FIELD_IS_ARRAY;
+	struct trace_layout *layout;
+	uint32_t element_bytes;
+
+	if (field->offset < 0 || field->size <= 0 || strlen(field->name) >= sizeof(layout->name) ||
+	    format->layouts + format->n_layouts == TRACE_LAYOUTS_MAX) {
+		format->n_left_out++;
+		return;
+	}
+	element_bytes = (uint32_t)(is_array ? field->elementsize : (unsigned int)field->size);
+	layout = &formats->layouts[format->layouts + format->n_layouts++];
+	*layout = (struct trace_layout){
+		.offset = (uint32_t)field->offset,
+		.bytes = (uint32_t)field->size,
+		.shape = (uint8_t)layout_shape(field, element_bytes),
+		.is_array = is_array,
+		.is_dynamic = field->flags & TEP_FIELD_IS_DYNAMIC,
+		.is_relative = field->flags & TEP_FIELD_IS_RELATIVE,
+		.passes = trace_likeness_passes(field->name),
+	};
+	layout->element_bytes = element_bytes <= 8 ? (uint8_t)element_bytes : 1;
+	strcpy(layout->name, field->name);
+}
+
 static bool starts_with_type(const struct tep_event *event)
 {
 	const struct tep_format_field *field;
@@ -103,7 +157,8 @@ static bool starts_with_type(const struct tep_event *event)
 	return false;
 }
 
-static int fill_format(const struct tep_event *event, const char *system, struct trace_format *ret)
+static int fill_format(struct trace_formats *formats, const struct tep_event *event,
+		       const char *system, struct trace_format *ret)
 {
 	const struct tep_format_field *field;
 	int r;
@@ -122,6 +177,7 @@ static int fill_format(const struct tep_event *event, const char *system, struct
 		r = add_field(ret, field);
 		if (r < 0)
 			return r;
+		add_layout(formats, ret, field);
 	}
 	return 0;
 }
@@ -129,7 +185,10 @@ static int fill_format(const struct tep_event *event, const char *system, struct
 int trace_formats_add(struct trace_formats *formats, const char *system, const char *text,
 		      size_t bytes)
 {
-	struct trace_format format = {0};
+	struct trace_format format = {
+		.layouts = formats->n_layouts,
+		.symbols = formats->n_symbols,
+	};
 	const struct tep_event *event;
 	struct tep_handle *tep;
 	int r;
@@ -145,7 +204,7 @@ int trace_formats_add(struct trace_formats *formats, const char *system, const c
 	tep_set_loglevel(TEP_LOG_NONE);
 	(void)tep_parse_event(tep, text, bytes, system);
 	event = tep_get_first_event(tep);
-	r = event && event->name ? fill_format(event, system, &format) : -EINVAL;
+	r = event && event->name ? fill_format(formats, event, system, &format) : -EINVAL;
 	tep_free(tep);
 	if (r < 0)
 		return r;
@@ -155,6 +214,9 @@ int trace_formats_add(struct trace_formats *formats, const char *system, const c
 			return -EEXIST;
 	if (formats->n == TRACE_EVENTS_MAX)
 		return -ENOSPC;
+	trace_symbols_parse(formats, &format, text, bytes);
+	formats->n_layouts += format.n_layouts;
+	formats->n_symbols += format.n_symbols;
 	formats->formats[formats->n++] = format;
 	return 0;
 }

@@ -125,6 +125,7 @@ bool trace_poison(const struct trace_record *record, struct iso_poison *ret)
 		break;
 	case TRACE_KIND_AER:
 	case TRACE_KIND_HOTPLUG:
+	case TRACE_KIND_OTHER:
 	case TRACE_KINDS:
 		break;
 	}

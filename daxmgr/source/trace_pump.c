@@ -55,14 +55,41 @@ void trace_pump_done(struct trace_pump *pump)
 	memset(pump, 0, sizeof(*pump));
 }
 
-static void report_gap(struct trace_pump *pump, enum trace_gap gap, uint64_t count)
+/*
+ * The places of a page: two for each record, one for it and one for the gap that
+ * it may be as well, and the last ones for the page's own. What was handed over
+ * before the store refused the next, or before a restart, is passed over.
+ */
+static bool passes_over(struct trace_pump *pump, uint32_t place)
 {
+	if (pump->refused || place <= pump->handed_index)
+		return true;
+	pump->place = place;
+	return false;
+}
+
+static void was_offered(struct trace_pump *pump, bool is_row)
+{
+	if (pump->refused)
+		return;
+	pump->handed_index = pump->place;
+	if (is_row)
+		pump->last_index = pump->place;
+}
+
+static void report_gap(struct trace_pump *pump, uint32_t place, enum trace_gap gap, uint64_t count)
+{
+	if (passes_over(pump, place))
+		return;
+	pump->on_gap(pump->userdata, gap, count);
+	was_offered(pump, gap != TRACE_GAP_LOST || count);
+	if (pump->refused)
+		return;
 	pump->counts.gaps++;
 	if (gap == TRACE_GAP_LOST)
 		pump->counts.lost += count;
 	else
 		pump->counts.malformed += count;
-	pump->on_gap(pump->userdata, gap, count);
 }
 
 typedef void (*record_visitor)(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns,
@@ -81,18 +108,51 @@ static void early_record(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns, 
 	pump->on_early(pump->userdata, &record);
 }
 
+static void count_record(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns, const void *data,
+			 size_t bytes)
+{
+	struct trace_record record;
+
+	(void)cpu;
+	(void)at_ns;
+	if (trace_decode(pump->formats, data, bytes, &record) != TRACE_UNKNOWN_EVENT)
+		pump->n_visited++;
+}
+
+static void offer_record(struct trace_pump *pump, uint32_t place, struct trace_record *record)
+{
+	if (passes_over(pump, place))
+		return;
+	record->page = pump->page_number;
+	record->index = place;
+	record->replayed = pump->page_number && pump->page_number < pump->replay_end;
+	pump->on_record(pump->userdata, record);
+	was_offered(pump, true);
+	if (pump->refused)
+		return;
+	pump->counts.records++;
+	pump->counts.replayed += record->replayed;
+	if (record->at_ns > pump->counts.last_ns)
+		pump->counts.last_ns = record->at_ns;
+}
+
 static void pump_record(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns, const void *data,
 			size_t bytes)
 {
+	uint32_t place = 2 * pump->n_visited + 1;
+	enum trace_outcome outcome;
 	struct trace_record record;
-	enum trace_outcome outcome = trace_decode(pump->formats, data, bytes, &record);
 
+	pump->n_visited++;
+	if (pump->refused || place + 1 <= pump->handed_index)
+		return;
+	outcome = trace_decode(pump->formats, data, bytes, &record);
 	switch (outcome) {
 	case TRACE_UNKNOWN_EVENT:
 		pump->counts.unknown++;
 		return;
 	case TRACE_TOO_SHORT:
-		report_gap(pump, TRACE_GAP_MALFORMED, 1);
+		report_gap(pump, place + 1, TRACE_GAP_MALFORMED, 1);
 		return;
 	case TRACE_DECODED:
 	case TRACE_PARTIAL:
@@ -101,13 +161,10 @@ static void pump_record(struct trace_pump *pump, uint32_t cpu, uint64_t at_ns, c
 
 	record.cpu = cpu;
 	record.at_ns = at_ns;
-	pump->counts.records++;
-	if (at_ns > pump->counts.last_ns)
-		pump->counts.last_ns = at_ns;
-	pump->on_record(pump->userdata, &record);
+	offer_record(pump, place, &record);
 	/* The record came first: what could be read of it may still ask for a kill. */
 	if (outcome == TRACE_PARTIAL)
-		report_gap(pump, TRACE_GAP_MALFORMED, 1);
+		report_gap(pump, place + 1, TRACE_GAP_MALFORMED, 1);
 }
 
 /*
@@ -168,40 +225,219 @@ static bool visit_records(struct trace_pump *pump, uint32_t cpu, void *page,
 	return true;
 }
 
-void trace_pump_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
+/* What is asked for at once of a page, before any of it is written down. */
+static void look_early(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
 {
 	struct page_header header;
 
-	pump->counts.pages++;
+	if (pump->on_early && read_header(page, bytes, &header))
+		(void)visit_records(pump, cpu, page, &header, early_record);
+}
+
+/* Offers what of the page was not handed over yet. */
+static void offer_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
+{
+	struct page_header header;
+	bool whole;
+
+	pump->n_visited = 0;
 	if (!read_header(page, bytes, &header)) {
-		report_gap(pump, TRACE_GAP_MALFORMED, 1);
+		report_gap(pump, 1, TRACE_GAP_MALFORMED, 1);
 		return;
 	}
-	if (pump->on_early)
-		(void)visit_records(pump, cpu, page, &header, early_record);
-	if (!visit_records(pump, cpu, page, &header, pump_record))
-		report_gap(pump, TRACE_GAP_MALFORMED, 1);
+	whole = visit_records(pump, cpu, page, &header, pump_record);
+	if (!whole)
+		report_gap(pump, 2 * pump->n_visited + 1, TRACE_GAP_MALFORMED, 1);
 	/* Records that are here may ask for a kill; looking for lost ones comes after. */
 	if (header.lost)
-		report_gap(pump, TRACE_GAP_LOST, header.n_lost);
+		report_gap(pump, 2 * pump->n_visited + 2, TRACE_GAP_LOST, header.n_lost);
+}
+
+void trace_pump_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
+{
+	pump->counts.pages++;
+	pump->page_number = 0;
+	pump->handed_index = 0;
+	pump->refused = false;
+	look_early(pump, cpu, page, bytes);
+	offer_page(pump, cpu, page, bytes);
+}
+
+void trace_pump_refuse(struct trace_pump *pump)
+{
+	pump->refused = pump->page_number != 0;
+}
+
+uint32_t trace_pump_also(struct trace_pump *pump)
+{
+	return ++pump->place;
+}
+
+void trace_pump_unreadable(struct trace_pump *pump)
+{
+	pump->counts.gaps++;
+	pump->counts.malformed++;
+	pump->on_gap(pump->userdata, TRACE_GAP_MALFORMED, 1);
+}
+
+uint64_t trace_pump_place(const struct trace_pump *pump, uint32_t *ret_index)
+{
+	*ret_index = pump->place;
+	return pump->page_number;
+}
+
+/* ---- with a spool ---- */
+
+static void account_page(struct trace_pump *pump, const struct trace_spool_entry *entry)
+{
+	struct page_header header;
+	uint64_t lost = entry->lost;
+
+	if (entry->bytes && read_header(entry->data, entry->bytes, &header))
+		lost = header.n_lost;
+	trace_spool_account(pump->spool, entry->page, lost);
+}
+
+void trace_pump_set_spool(struct trace_pump *pump, struct trace_spool *spool)
+{
+	pump->spool = spool;
+	pump->hand_page = trace_spool_first(spool);
+	pump->handed_index = 0;
+	pump->last_index = 0;
+	pump->replay_end = trace_spool_next(spool);
+}
+
+void trace_pump_replay(struct trace_pump *pump, const struct trace_spool_place *mark)
+{
+	struct trace_spool *spool = pump->spool;
+	bool known = mark && mark->page && mark->spool == trace_spool_id(spool);
+	struct trace_spool_entry entry;
+
+	while (pump->hand_page < pump->replay_end && known && pump->hand_page < mark->page)
+		trace_spool_handed(spool, pump->hand_page++, 0);
+	if (known && pump->hand_page == mark->page) {
+		pump->handed_index = mark->index;
+		pump->last_index = 0;
+	}
+	for (uint64_t page = pump->hand_page; page < pump->replay_end; page++) {
+		if (!trace_spool_get(spool, page, &entry))
+			continue;
+		account_page(pump, &entry);
+		/* Whether what they ask for was done before the death is not known; doing it twice does no harm. */
+		if (entry.bytes)
+			look_early(pump, entry.cpu, entry.data, entry.bytes);
+	}
+	trace_pump_hand_over(pump);
+}
+
+/* Return: false when the handlers take no more for now. */
+static bool hand_page(struct trace_pump *pump)
+{
+	struct trace_spool_entry entry;
+
+	pump->page_number = pump->hand_page;
+	pump->refused = false;
+	if (trace_spool_get(pump->spool, pump->hand_page, &entry)) {
+		if (entry.bytes)
+			offer_page(pump, entry.cpu, entry.data, entry.bytes);
+		else if (entry.lost)
+			report_gap(pump, 1, TRACE_GAP_LOST, entry.lost);
+		else
+			report_gap(pump, 1, TRACE_GAP_MALFORMED, 1);
+	}
+	pump->page_number = 0;
+	if (pump->refused)
+		return false;
+	trace_spool_handed(pump->spool, pump->hand_page, pump->last_index);
+	pump->hand_page++;
+	pump->handed_index = 0;
+	pump->last_index = 0;
+	return true;
+}
+
+bool trace_pump_hand_over(struct trace_pump *pump)
+{
+	if (pump->handing)
+		return true;
+	pump->handing = true;
+	pump->blocked = false;
+	while (!pump->blocked && pump->hand_page < trace_spool_next(pump->spool))
+		pump->blocked = !hand_page(pump);
+	pump->handing = false;
+	return !pump->blocked;
+}
+
+static void take_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
+{
+	struct trace_spool_entry entry;
+
+	pump->counts.pages++;
+	if (!pump->spool) {
+		pump->counts.pages--;
+		trace_pump_page(pump, cpu, page, bytes);
+		return;
+	}
+	look_early(pump, cpu, page, bytes);
+	trace_spool_add(pump->spool, bytes);
+	if (trace_spool_get(pump->spool, trace_spool_next(pump->spool) - 1, &entry))
+		account_page(pump, &entry);
+	trace_pump_hand_over(pump);
+}
+
+static ssize_t read_page(int fd, void *page, size_t bytes)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, page, bytes);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return n;
 }
 
 int trace_pump_read(struct trace_pump *pump, uint32_t cpu, int fd, unsigned int pages_max)
 {
 	unsigned int pages = 0;
 
+	pump->full = false;
 	while (pages < pages_max) {
-		ssize_t n = read(fd, pump->page, pump->page_bytes);
+		void *page = pump->spool ? trace_spool_prepare(pump->spool, cpu) : pump->page;
+		ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (!page) {
+			pump->full = true;
 			break;
+		}
+		n = read_page(fd, page, pump->page_bytes);
 		if (n < 0)
-			return -errno;
+			return (int)n;
 		if (n == 0)
 			break;
-		trace_pump_page(pump, cpu, pump->page, (size_t)n);
+		take_page(pump, cpu, page, (size_t)n);
+		pages++;
+	}
+	return (int)pages;
+}
+
+int trace_pump_skim(struct trace_pump *pump, uint32_t cpu, int fd, unsigned int pages_max)
+{
+	unsigned int pages = 0;
+
+	while (pages < pages_max) {
+		struct page_header header;
+		ssize_t n = read_page(fd, pump->page, pump->page_bytes);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			break;
+		pump->counts.pages++;
+		look_early(pump, cpu, pump->page, (size_t)n);
+		pump->n_visited = 0;
+		if (read_header(pump->page, (size_t)n, &header))
+			(void)visit_records(pump, cpu, pump->page, &header, count_record);
+		trace_spool_drop(pump->spool, pump->n_visited);
 		pages++;
 	}
 	return (int)pages;

@@ -136,6 +136,7 @@ static void adopt(struct iso_engine *e, uint32_t i, const struct iso_observed_ma
 	lease->instances[lease->n_instances++] = i;
 	lease->pid = mapper->pid;
 	lease->attached_ns = e->now_ns;
+	lease->adopted = true;
 	lease->handed_over = true; /* by whoever made it: taken back in the end all the same */
 	instance->lease = l;
 	instance->stranger = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What must always hold, after every step. */
-#include "state.h"
+#include "fence.h"
 
 static const char *check_region(const struct iso_engine *e, uint32_t r)
 {
@@ -17,6 +17,8 @@ static const char *check_region(const struct iso_engine *e, uint32_t r)
 	}
 	if (n != region->n_instances || bytes != region->held_bytes)
 		return "what instances hold of a region adds up";
+	if (region->open && e->surveyed_step == e->step && fence_of_region(e, region))
+		return "what policy has fenced takes no new tenants";
 	if (region->state != ISO_REGION_LIVE)
 		return NULL;
 	if (region->kernel_id == ISO_NONE || !region->range.bytes)

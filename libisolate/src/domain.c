@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "state.h"
+#include "fence.h"
 
 static void judge(struct verdict *v, enum iso_domain_state state, const char *reason)
 {
@@ -116,7 +116,11 @@ static void judge_absent(struct iso_engine *e, uint32_t r, struct verdict *v)
 			region->definition.name);
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		break;
+	case ISO_WAIT_ISOLATION: /* judge_isolation() says of which port */
+		judge(v, ISO_DOMAIN_RECOVERING, "a root port is being armed or cleared");
+		break;
 	case ISO_WAIT_FLAPPING: /* judge_held() says what to do about it */
+	case ISO_WAIT_HEALTH: /* said already */
 		break;
 	case ISO_WAIT_OPERATOR:
 		judge(v, ISO_DOMAIN_ISOLATED, "held by an operator until `recover`");
@@ -148,6 +152,13 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 		snprintf(reason, sizeof(reason), "region %.48s waits for the store: %.110s",
 			 region->definition.name, e->store_reason);
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
+		return;
+	}
+	if (host_health_is_waited_for(e, region)) {
+		snprintf(reason, sizeof(reason),
+			 "region %.48s waits until the host is well (`recover` does not): %.80s",
+			 region->definition.name, e->unwell_reason);
+		judge(v, ISO_DOMAIN_WAITING, reason);
 		return;
 	}
 	switch (state) {
@@ -296,6 +307,34 @@ static void judge_held(const struct iso_engine *e, uint32_t p, struct verdict *v
 	judge(v, ISO_DOMAIN_QUARANTINED, reason);
 }
 
+static void judge_isolation(const struct iso_engine *e, uint32_t p, struct verdict *v)
+{
+	char reason[ISO_TEXT_BYTES];
+
+	isolation_judge_text(e, p, reason, sizeof(reason));
+	judge(v, e->ports[p].isolation.given_up ? ISO_DOMAIN_QUARANTINED : ISO_DOMAIN_RECOVERING,
+	      reason);
+}
+
+static void judge_fence(const struct fence *fence, struct verdict *v)
+{
+	char reason[ISO_TEXT_BYTES];
+
+	if (fence->kind == ISO_FENCE_MEMDEV) {
+		/* The tenants of its regions are well; they only take no new ones. */
+		if (!v->reason[0])
+			snprintf(v->reason, sizeof(v->reason),
+				 "memdev %#llx takes no new tenants: retired by rule %.48s",
+				 (unsigned long long)fence->serial, fence->rule);
+		return;
+	}
+	snprintf(reason, sizeof(reason), "%s by rule %.48s; `daxmgrctl recover %.80s` ends that",
+		 fence->kind == ISO_FENCE_QUARANTINE ? "quarantined" : "fenced", fence->rule,
+		 fence->unit);
+	judge(v, fence->kind == ISO_FENCE_QUARANTINE ? ISO_DOMAIN_QUARANTINED : ISO_DOMAIN_WAITING,
+	      reason);
+}
+
 static bool is_domain(const struct iso_engine *e, uint32_t d)
 {
 	return d < e->n_ports && e->ports[d].kind == ISO_PORT_ROOT && e->ports[d].domain == d;
@@ -313,9 +352,19 @@ static void judge_all(struct iso_engine *e)
 		judge_region(e, i, &e->verdicts[d]);
 		judge_stuck(e, &e->regions[i], &e->verdicts[d]);
 	}
-	for (i = 0; i < e->n_ports; i++)
-		if (e->ports[i].held && is_domain(e, e->ports[i].domain))
+	for (i = 0; i < e->n_ports; i++) {
+		if (!is_domain(e, e->ports[i].domain))
+			continue;
+		if (e->ports[i].held)
 			judge_held(e, i, &e->verdicts[e->ports[i].domain]);
+		if (e->ports[i].isolation.since_ns)
+			judge_isolation(e, i, &e->verdicts[e->ports[i].domain]);
+	}
+	for (i = 0; e->n_fences && i < e->fences_room; i++) {
+		d = e->fences[i].used ? fence_domain(e, &e->fences[i]) : ISO_NONE;
+		if (is_domain(e, d))
+			judge_fence(&e->fences[i], &e->verdicts[d]);
+	}
 	for (i = 0; i < e->n_incidents; i++) {
 		struct incident *incident = &e->incidents[i];
 

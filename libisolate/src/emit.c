@@ -14,6 +14,7 @@ static void clear_effect(struct iso_effect *effect, uint32_t kind)
 		.port = ISO_NONE,
 		.memdev = ISO_NONE,
 		.bad = ISO_NONE,
+		.fence = ISO_NONE,
 		.text = "",
 	};
 }
@@ -114,6 +115,13 @@ void emit_save_incident(struct iso_engine *e, const struct incident *incident)
 	struct iso_effect *effect = emit(e, ISO_EFFECT_SAVE_INCIDENT);
 
 	effect->incident = incident->id;
+}
+
+void emit_save_port(struct iso_engine *e, uint32_t port)
+{
+	struct iso_effect *effect = emit(e, ISO_EFFECT_SAVE_PORT);
+
+	effect->port = port;
 }
 
 struct iso_effect *emit_note(struct iso_engine *e, enum iso_note_kind kind, uint64_t incident,

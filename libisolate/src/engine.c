@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 
-#include "state.h"
+#include "fence.h"
 
 void iso_limits_default(struct iso_limits *ret)
 {
@@ -37,6 +37,7 @@ void iso_policy_default(struct iso_policy *ret)
 		.flap_losses = 3,
 		.refill = true,
 		.poison = ISO_POISON_KILL,
+		.isolation_known_ns = 5 * second,
 	};
 }
 
@@ -69,8 +70,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->kills_room = l->leases;
 	/* A step that kills every VM also notes and saves each, and touches every region. */
 	e->texts_room = l->leases + FINDINGS_MAX + OTHER_TEXTS;
-	e->others_room = 3 * l->leases + 2 * l->regions + l->operations + FINDINGS_MAX +
-			 LEDGER_SAVES_MAX + 1024;
+	e->others_room = 3 * l->leases + 2 * l->regions + 2 * l->ports + l->operations +
+			 FINDINGS_MAX + LEDGER_SAVES_MAX + 1024;
 	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
@@ -82,6 +83,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
 	e->bad = arena_take(arena, l->bad_ranges, sizeof(*e->bad));
 	e->early = arena_take(arena, EARLY_MAX, sizeof(*e->early));
+	e->fences_room = l->ports + l->memdevs;
+	e->fences = arena_take(arena, e->fences_room, sizeof(*e->fences));
 	e->domains = arena_take(arena, l->ports, sizeof(*e->domains));
 	e->verdicts = arena_take(arena, l->ports, sizeof(*e->verdicts));
 	e->held_up = arena_take(arena, l->regions, sizeof(*e->held_up));
@@ -134,18 +137,25 @@ static void link_free_lists(struct iso_engine *e)
 		e->lease_buckets[i] = ISO_NONE;
 }
 
+/* Where the tables of an engine in `memory` are; its limits are known. */
+void engine_place(struct iso_engine *e, void *memory)
+{
+	struct arena arena = {.at = memory};
+
+	arena_take(&arena, 1, sizeof(*e));
+	lay_out(e, &e->limits, &arena);
+}
+
 struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_limits *limits,
 				   const struct iso_policy *policy)
 {
-	struct arena arena = {.at = memory};
-	struct iso_engine *e;
+	struct iso_engine *e = memory;
 
 	if (!limits_valid(limits) || bytes < iso_engine_bytes(limits) || (uintptr_t)memory % 64)
 		return NULL;
 	memset(memory, 0, iso_engine_bytes(limits));
-	e = arena_take(&arena, 1, sizeof(*e));
-	lay_out(e, limits, &arena);
 	e->limits = *limits;
+	engine_place(e, memory);
 	e->policy = *policy;
 	link_free_lists(e);
 	e->dirty_head = e->dirty_tail = ISO_NONE;
@@ -311,11 +321,17 @@ static void recover(struct iso_engine *e, const struct iso_event *event)
 
 	if (port == ISO_NONE)
 		return;
+	fence_lift_domain(e, port);
 	for (i = 0; i < e->n_ports; i++)
 		if (topology_below(e, i, port) || topology_below(e, port, i)) {
+			bool held = e->ports[i].held;
+
 			e->ports[i].held = false;
 			e->ports[i].detach_wanted = false;
 			flap_forget(e, i);
+			isolation_retry(e, i);
+			if (held)
+				emit_save_port(e, i);
 		}
 	if (e->ports[port].domain < e->n_ports)
 		incident = incident_of_domain(e, e->ports[port].domain);
@@ -336,16 +352,22 @@ static void restore(struct iso_engine *e, const struct iso_event *event)
 		region_restore(e, event->restore_region);
 	else if (event->kind == ISO_EVENT_RESTORE_LEASE)
 		lease_restore(e, event->restore_lease);
+	else if (event->kind == ISO_EVENT_RESTORE_PORT)
+		isolation_restore(e, event->restore_port);
 	else if (event->kind == ISO_EVENT_RESTORE_INCIDENT)
 		incident_restore(e, event->restore_incident);
 	else if (event->kind == ISO_EVENT_RESTORE_POISON)
 		ledger_restore(e, event->restore_poison);
+	else if (event->kind == ISO_EVENT_RESTORE_FENCE)
+		fence_restore(e, event->restore_fence);
 	else
 		hold_begin(e, event->hold);
 }
 
 static void handle(struct iso_engine *e, const struct iso_event *event)
 {
+	e->synthetic = (event->kind == ISO_EVENT_FAULT && event->fault.synthetic) ||
+		       (event->kind == ISO_EVENT_POLICY && event->policy.synthetic);
 	switch ((enum iso_event_kind)event->kind) {
 	case ISO_EVENT_TIMER:
 		break;
@@ -397,7 +419,8 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		isolate(e, event);
 		break;
 	case ISO_EVENT_RECOVER:
-		recover(e, event);
+		if (!fence_recover_memdev(e, event))
+			recover(e, event);
 		break;
 	case ISO_EVENT_ADOPT:
 		adopt_ask(e, &event->adopt);
@@ -409,6 +432,8 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_RESTORE_LEASE:
 	case ISO_EVENT_RESTORE_INCIDENT:
 	case ISO_EVENT_RESTORE_POISON:
+	case ISO_EVENT_RESTORE_PORT:
+	case ISO_EVENT_RESTORE_FENCE:
 	case ISO_EVENT_HOLD:
 		restore(e, event);
 		break;
@@ -424,6 +449,18 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		break;
 	case ISO_EVENT_READ_POISON:
 		poison_list_ask(e, event->read_poison.request, event->read_poison.memdev);
+		break;
+	case ISO_EVENT_ISOLATION_SEEN:
+		isolation_seen(e, event->isolation_seen.address, &event->isolation_seen.isolation);
+		break;
+	case ISO_EVENT_ARM:
+		arm_ask(e, event);
+		break;
+	case ISO_EVENT_HEALTH:
+		host_health_take(e, event->health.host_ok, event->health.why);
+		break;
+	case ISO_EVENT_POLICY:
+		policy_act(e, &event->policy);
 		break;
 	}
 }
@@ -482,6 +519,7 @@ static void advance(struct iso_engine *e)
 			for (r = 0; r < e->n_regions; r++)
 				region_advance(e, r);
 			evict_advance(e);
+			isolation_advance(e);
 			advance_ports(e);
 			rescan_advance(e);
 			any = true;

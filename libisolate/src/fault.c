@@ -3,7 +3,7 @@
  * From "something failed" to "these regions are lost, these VMs die": the part
  * of the engine that runs between reading a record and sending the kills.
  */
-#include "state.h"
+#include "fence.h"
 
 static uint32_t port_at(const struct iso_engine *e, struct iso_pci_address address)
 {
@@ -32,7 +32,25 @@ static bool kernel_recovers(enum iso_cause cause)
 	       cause == ISO_CAUSE_LINK_DOWN;
 }
 
-static void mark_memdevs(struct iso_engine *e, enum iso_cause cause)
+static void hold_port(struct iso_engine *e, uint32_t port)
+{
+	if (e->ports[port].held)
+		return;
+	e->ports[port].held = true;
+	emit_save_port(e, port);
+}
+
+/* The kernel hears of an isolation only where the port takes its link down with it. */
+static bool kernel_unbinds(const struct iso_engine *e, enum iso_cause cause, uint32_t port)
+{
+	uint32_t root_port = topology_root_port(e, port);
+
+	if (cause == ISO_CAUSE_ISOLATED && root_port != ISO_NONE)
+		return e->ports[root_port].isolation.seen.control & ISO_ISOLATION_LINK_DOWN;
+	return kernel_recovers(cause);
+}
+
+static void mark_memdevs(struct iso_engine *e, enum iso_cause cause, bool unbinds)
 {
 	uint32_t i;
 
@@ -42,8 +60,8 @@ static void mark_memdevs(struct iso_engine *e, enum iso_cause cause)
 		if (!e->memdev_down[i])
 			continue;
 		if (e->policy.waits_for_operator && memdev->port != ISO_NONE)
-			e->ports[memdev->port].held = true;
-		if (kernel_recovers(cause)) {
+			hold_port(e, memdev->port);
+		if (unbinds) {
 			memdev->settling_until_ns = e->now_ns + e->policy.settle_ns;
 			engine_arm(e, memdev->settling_until_ns);
 		} else if (cause == ISO_CAUSE_DEVICE_GONE) {
@@ -114,11 +132,14 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 {
 	uint32_t root_port = topology_root_port(e, port);
 	uint32_t domain = root_port == ISO_NONE ? ISO_NONE : e->ports[root_port].domain;
-	bool takes_capacity = count_hits(e) > 0;
+	bool takes_capacity = count_hits(e) > 0, unbinds = kernel_unbinds(e, cause, port);
 	struct incident *incident;
 	uint32_t i;
 
-	mark_memdevs(e, cause);
+	mark_memdevs(e, cause, unbinds);
+	if (cause == ISO_CAUSE_SURPRISE_DOWN || cause == ISO_CAUSE_LINK_DOWN ||
+	    cause == ISO_CAUSE_DEVICE_GONE)
+		isolation_link_down(e, port);
 	engine_observe(e);
 	e->regions_dirty = true;
 	e->domains_dirty = true;
@@ -128,9 +149,9 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 	for (i = 0; i < e->n_regions; i++)
 		if (e->regions[i].used && blast_hits(e, &e->regions[i]))
 			region_lose(e, i, incident ? incident->id : 0);
-	if (kernel_recovers(cause))
+	if (unbinds)
 		mark_unbinding(e);
-	if (takes_capacity && cause != ISO_CAUSE_OPERATOR)
+	if (takes_capacity && cause != ISO_CAUSE_OPERATOR && cause != ISO_CAUSE_POLICY)
 		flap_count(e, port, incident);
 	if (incident && e->policy.waits_for_operator)
 		incident_hold(e, incident, root_port);
@@ -145,6 +166,30 @@ static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause,
 	unit_lost(e, cause, e->ports[port].path, port, record_ns);
 }
 
+/* What was made since a record was written is not harmed by it. */
+static bool made_since(const struct iso_engine *e, uint32_t port, uint64_t record_ns)
+{
+	uint32_t i;
+
+	for (i = 0; i < e->n_regions; i++)
+		if (e->regions[i].used && e->regions[i].began_ns > record_ns &&
+		    blast_region_on(e, &e->regions[i], port, ISO_NONE))
+			return true;
+	return false;
+}
+
+/* Return: false when what the record tells of is over. */
+bool fault_port_isolated(struct iso_engine *e, uint32_t port, uint64_t record_ns)
+{
+	/* No region is made before an isolation was cleared. */
+	if (made_since(e, port, record_ns))
+		return false;
+	if (!e->ports[port].isolation.since_ns)
+		port_lost(e, port, ISO_CAUSE_ISOLATED, record_ns);
+	isolation_begin(e, port);
+	return true;
+}
+
 static void memdev_lost(struct iso_engine *e, uint32_t memdev, enum iso_cause cause,
 			uint64_t record_ns)
 {
@@ -157,7 +202,9 @@ static void fault_at_address(struct iso_engine *e, const struct iso_fault *fault
 	uint32_t port = port_at(e, fault->address);
 	uint32_t memdev = memdev_at(e, fault->address);
 
-	if (port != ISO_NONE)
+	if (port != ISO_NONE && fault->cause == ISO_CAUSE_ISOLATED)
+		fault_port_isolated(e, topology_root_port(e, port), fault->record_ns);
+	else if (port != ISO_NONE)
 		port_lost(e, port, fault->cause, fault->record_ns);
 	else if (memdev != ISO_NONE)
 		memdev_lost(e, memdev, fault->cause, fault->record_ns);
@@ -283,20 +330,34 @@ void fault_restored(struct iso_engine *e, uint32_t region)
 		emit_save_incident(e, incident);
 }
 
-/* The operator's own loss of a port: the same path, and the port stays away. */
-void fault_isolate(struct iso_engine *e, uint32_t port)
+/* Somebody's own loss of a port: the same path, and the port stays away. */
+static void isolate(struct iso_engine *e, uint32_t port, enum iso_cause cause, uint64_t record_ns)
 {
 	struct incident *incident;
 
-	e->ports[port].held = true;
+	hold_port(e, port);
 	e->ports[port].detach_wanted = true;
 	e->regions_dirty = true; /* also when nothing stands on it: it is to be let go */
 	e->domains_dirty = true;
-	port_lost(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
+	port_lost(e, port, cause, record_ns);
 	incident = e->ports[port].domain < e->n_ports ? incident_of_domain(e, e->ports[port].domain)
 						      : NULL;
 	if (incident)
 		incident_hold(e, incident, port);
+}
+
+void fault_isolate(struct iso_engine *e, uint32_t port)
+{
+	isolate(e, port, ISO_CAUSE_OPERATOR, e->now_ns);
+}
+
+/* Return: false when it is kept away already. */
+bool fault_isolate_by_policy(struct iso_engine *e, uint32_t port, uint64_t record_ns)
+{
+	if (e->ports[port].held)
+		return false;
+	isolate(e, port, ISO_CAUSE_POLICY, record_ns);
+	return true;
 }
 
 /* Whether the kernel left a lost region's object to be refilled is seen only after it has ended. */

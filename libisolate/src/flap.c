@@ -30,6 +30,7 @@ void flap_count(struct iso_engine *e, uint32_t p, struct incident *incident)
 		return;
 	port->flapping = true;
 	port->held = true;
+	emit_save_port(e, p);
 	if (!incident)
 		return;
 	incident->held_flapping = true;

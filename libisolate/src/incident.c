@@ -62,11 +62,13 @@ struct incident *incident_open(struct iso_engine *e, enum iso_cause cause, const
 		.capacity_before_bytes = iso_capacity_bytes(e),
 		.n_records = 1,
 		.first_pending = ISO_NONE,
+		.synthetic = e->synthetic,
 		.open = true,
 	};
 	copy_text(incident->unit, sizeof(incident->unit), unit);
-	emit_note(e, ISO_NOTE_FAULT, incident->id, "%s: %s", unit, iso_cause_name(cause))->at_ns =
-		record_ns;
+	emit_note(e, ISO_NOTE_FAULT, incident->id, "%s: %s%s", unit, iso_cause_name(cause),
+		  e->synthetic ? " (synthetic)" : "")
+		->at_ns = record_ns;
 	e->domains_dirty = true;
 	return incident;
 }
@@ -223,6 +225,7 @@ void incident_restore(struct iso_engine *e, const struct iso_restore_incident *r
 		.n_exited = restore->n_exited,
 		.n_records = restore->n_records,
 		.held_flapping = restore->held_flapping,
+		.synthetic = restore->synthetic,
 		.first_pending = ISO_NONE,
 		.open = true,
 	};

@@ -130,7 +130,7 @@ static uint32_t region_of_record(const struct iso_engine *e, const struct iso_po
 {
 	uint32_t r = poison->has_hpa ? place_region_at(e, poison->hpa) : ISO_NONE;
 
-	return r != ISO_NONE && poison->record_ns < e->regions[r].made_ns ? ISO_NONE : r;
+	return r != ISO_NONE && poison->record_ns < e->regions[r].began_ns ? ISO_NONE : r;
 }
 
 /* By what the ledger knows this: by its memdevs, which outlive the region, where that can be told. */

@@ -95,27 +95,32 @@ NAME_TABLE(iso_domain_state_name, ISO_DOMAIN_STATES, "unknown", "healthy", "cont
 	   "recovering", "waiting", "isolated", "quarantined")
 NAME_TABLE(iso_region_state_name, ISO_REGION_STATES, "absent", "creating", "live", "lost",
 	   "clearing", "quarantined")
-NAME_TABLE(iso_region_wait_name, ISO_WAIT_FLAPPING + 1, "nothing", "observation", "memdev",
+NAME_TABLE(iso_region_wait_name, ISO_WAIT_HEALTH + 1, "nothing", "observation", "memdev",
 	   "settling", "decoder-order", "operator", "retry", "other-region", "window", "too-small",
-	   "locked", "flapping")
+	   "locked", "flapping", "isolation", "health")
 NAME_TABLE(iso_instance_state_name, ISO_INSTANCE_STATES, "carving", "zeroing", "proving", "ready",
 	   "handing-over", "held", "doomed", "verifying", "removing")
 NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acquired", "attached",
 	   "killed", "kept", "verifying", "retracting", "stuck")
 NAME_TABLE(iso_cause_name, ISO_CAUSE_POISON + 1, "surprise-down", "fatal-error", "link-down",
-	   "device-gone", "region-gone", "operator", "evicted", "poison")
+	   "device-gone", "region-gone", "operator", "evicted", "isolated", "policy",
+	   "poison")
+NAME_TABLE(iso_action_name, ISO_ACTIONS, "notify", "fence", "kill", "isolate", "quarantine",
+	   "retire", "start-unit")
+NAME_TABLE(iso_fence_name, ISO_FENCES, "fence", "quarantine", "retire")
 NAME_TABLE(iso_note_name, ISO_NOTE_POISON + 1, "fault", "correlated", "domain", "region", "lease",
 	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
-	   "pinning", "revoked", "reconcile", "poison")
+	   "pinning", "revoked", "reconcile", "isolation", "policy", "poison")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
-	   "save-incident", "save-poison", "intent", "observe", "create-region", "refill-region",
+	   "save-incident", "save-fence", "save-poison", "intent", "observe", "create-region", "refill-region",
 	   "clear-region", "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect",
-	   "revoke", "remove", "detach-port", "rescan-port", "read-poison")
+	   "revoke", "remove", "detach-port", "rescan-port", "force-link-down", "clear-isolation",
+	   "arm-port", "save-port", "read-poison")
 NAME_TABLE(iso_bad_state_name, ISO_BAD_STATES, "bad", "cleared", "verified")
 NAME_TABLE(iso_poison_action_name, ISO_POISON_ACTIONS, "default", "kill", "notify", "ignore")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
 	   "switch-downstream")
-NAME_TABLE(iso_reply_text, ISO_REPLY_ON_HOLD + 1, "done", "waiting", "no such name",
+NAME_TABLE(iso_reply_text, ISO_REPLY_REFUSED + 1, "done", "waiting", "no such name",
 	   "the name must match [A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 	   "the size must be a positive multiple of the alignment", "the name is in use",
 	   "no region has enough free capacity", "the isolation domain is not healthy",
@@ -128,7 +133,8 @@ NAME_TABLE(iso_reply_text, ISO_REPLY_ON_HOLD + 1, "done", "waiting", "no such na
 	   "the first observation has not ended yet; try again",
 	   "the VM pins its memory: the loss of its port would panic the host",
 	   "the instance cannot be adopted", "the host could not be looked at",
-	   "firmware has locked its decoders", "nothing is handed out now")
+	   "firmware has locked its decoders", "nothing is handed out now",
+	   "the port must not be armed")
 NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", "memdev-new",
 	   "memdev-renamed", "memdev-moved", "memdev-duplicate", "region-gone", "region-broken",
 	   "region-found", "region-renamed", "region-geometry", "region-twin", "region-undefined",
@@ -136,6 +142,25 @@ NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", 
 	   "instance-orphan", "instance-empty", "instance-kmem", "lease-without-instance",
 	   "vm-gone", "stranger", "recovery-unfinished")
 NAME_TABLE(iso_remedy_name, ISO_REMEDIES, "nothing", "itself", "person")
+
+NAME_TABLE(iso_isolation_source_name, ISO_ISOLATION_SOURCES, "unknown", "not-offered", "locked-down",
+	   "failed", "registers", "stand-in", "sysfs")
+NAME_TABLE(iso_arm_wish_name, ISO_ARM_WISHES, "default", "armed", "disarmed")
+NAME_TABLE(iso_obstacle_name, ISO_OBSTACLES, "unknown", "not-offered", "lockdown", "access",
+	   "isolated", "system-ram", "consent", "pinning", "cpu", "cpu-unknown", "panic-on-oops",
+	   "panic-on-warn", "machine-check", "range", "timeout", "host-unknown")
+NAME_TABLE(iso_obstacle_text, ISO_OBSTACLES, "its registers were not looked at yet",
+	   "it does not offer isolation", "the kernel is locked down: its registers cannot be mapped",
+	   "its registers cannot be read", "it is isolated now",
+	   "memory behind it is System RAM: the kernel would lose its own",
+	   "somebody who never asked for it uses memory behind it",
+	   "a VM on it pins its memory: its loss would panic the host",
+	   "the CPU has no recoverable machine checks: reading isolated memory would panic the host",
+	   "nobody could tell whether the CPU has recoverable machine checks",
+	   "kernel.panic_on_oops is set", "kernel.panic_on_warn is set",
+	   "machine checks are set to panic the host", "it does not offer that timeout",
+	   "that timeout may last longer than the CPU waits, which is a panic",
+	   "the host's settings were not looked at yet")
 
 const char *iso_pin_name(uint32_t pins)
 {

@@ -25,6 +25,9 @@ static bool needs_intent(uint32_t kind)
 	case ISO_EFFECT_REVOKE:
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
+	case ISO_EFFECT_FORCE_LINK_DOWN:
+	case ISO_EFFECT_CLEAR_ISOLATION:
+	case ISO_EFFECT_ARM_PORT:
 		return true;
 	case ISO_EFFECT_OBSERVE:
 	case ISO_EFFECT_ZERO: /* a carved instance belongs to nobody until it is proved */
@@ -41,6 +44,8 @@ static bool needs_intent(uint32_t kind)
 	case ISO_EFFECT_SAVE_REGION:
 	case ISO_EFFECT_SAVE_INCIDENT:
 	case ISO_EFFECT_SAVE_POISON:
+	case ISO_EFFECT_SAVE_PORT:
+	case ISO_EFFECT_SAVE_FENCE:
 	case ISO_EFFECT_INTENT:
 	case ISO_EFFECT_KINDS:
 		break;
@@ -201,6 +206,8 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 		inspection_completed(e, completion);
 	} else if (op->memdev != ISO_NONE) {
 		poison_list_completed(e, op->memdev, completion);
+	} else if (isolation_is_operation(op->kind)) {
+		isolation_completed(e, op, completion);
 	} else if (op->port != ISO_NONE) {
 		e->ports[op->port].operation = 0;
 		e->ports[op->port].changed_ns = e->now_ns;
@@ -228,7 +235,9 @@ static void dispatch_undone(struct iso_engine *e, const struct operation *op,
 		struct port *port = &e->ports[op->port];
 
 		port->operation = 0;
-		if (op->kind == ISO_EFFECT_DETACH_PORT) {
+		if (isolation_is_operation(op->kind)) {
+			isolation_undone(e, op->port);
+		} else if (op->kind == ISO_EFFECT_DETACH_PORT) {
 			port->detach_wanted = port->held;
 		} else {
 			port->rescans -= port->rescans > 0;

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "state.h"
+#include "fence.h"
 
 /* Waiting leases are kept in the order in which they first asked. */
 void plan_join(struct iso_engine *e, uint32_t l)
@@ -38,7 +38,8 @@ static bool region_open(const struct iso_engine *e, const struct region *region)
 
 	if (!region->used || region->state != ISO_REGION_LIVE || region->draining ||
 	    !region->desired || region->doubted || region->domain == ISO_NONE ||
-	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING || region->closed)
+	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING || region->closed ||
+	    fence_of_region(e, region))
 		return false;
 	for (i = 0; i < region->definition.ways; i++) {
 		uint32_t m = region->legs[i];
@@ -175,7 +176,7 @@ enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l)
 /* What an absent region waits for; empty when it is about to be made. */
 static const char *wait_words(uint32_t wait)
 {
-	static const char *const words[ISO_WAIT_FLAPPING + 1] = {
+	static const char *const words[ISO_WAIT_HEALTH + 1] = {
 		[ISO_WAIT_NOTHING] = "",
 		[ISO_WAIT_OBSERVATION] = ", waits for a look at the host",
 		[ISO_WAIT_MEMDEV] = ", waits for its memdevs",
@@ -188,6 +189,8 @@ static const char *wait_words(uint32_t wait)
 		[ISO_WAIT_TOO_SMALL] = ", waits for more room on its memdevs",
 		[ISO_WAIT_LOCKED] = ", waits for a reboot: firmware locked what is in its way",
 		[ISO_WAIT_FLAPPING] = ", waits for an operator: it was lost too often",
+		[ISO_WAIT_ISOLATION] = ", waits for the isolation of its root port",
+		[ISO_WAIT_HEALTH] = ", waits until the host is well again",
 	};
 
 	return words[wait];
@@ -197,6 +200,7 @@ static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome
 {
 	const char *name = lease->terms.parts[0].region;
 	uint32_t r = name[0] ? named_region(e, lease, 0) : ISO_NONE;
+	const struct fence *fence = r != ISO_NONE ? fence_of_region(e, &e->regions[r]) : NULL;
 
 	if (outcome == PLAN_NO_CAPACITY)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "free capacity%s%s",
@@ -207,6 +211,10 @@ static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome
 	else if (r != ISO_NONE && e->regions[r].closed)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "region %s: %s", name,
 			 e->regions[r].closed);
+	else if (fence && e->regions[r].state == ISO_REGION_LIVE)
+		snprintf(lease->waits_for, sizeof(lease->waits_for),
+			 "an operator: `daxmgrctl recover %.60s`, which rule %.48s fenced",
+			 fence->unit, fence->rule);
 	else if (r != ISO_NONE)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "region %s: %s%s", name,
 			 iso_region_state_name(e->regions[r].state),

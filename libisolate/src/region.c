@@ -97,6 +97,7 @@ void region_define(struct iso_engine *e, uint64_t request,
 		if (same) {
 			e->regions[r].desired = true;
 			e->regions[r].leaving = false;
+			e->regions[r].despite_health |= from_operator && e->unwell;
 		}
 		e->regions_dirty = true;
 		emit_reply(e, request, same ? ISO_REPLY_ALREADY : ISO_REPLY_NAME_IN_USE, ISO_NONE,
@@ -109,6 +110,7 @@ void region_define(struct iso_engine *e, uint64_t request,
 		return;
 	}
 	e->regions[r].from_operator = from_operator;
+	e->regions[r].despite_health = from_operator && e->unwell;
 	if (from_operator)
 		emit_save_region(e, r);
 	emit_reply(e, request, ISO_REPLY_DONE, ISO_NONE, r, NULL);
@@ -190,6 +192,7 @@ static bool is_in_the_way(const struct iso_engine *e, uint32_t r)
 		const struct region *other = &e->regions[e->held_up[i]];
 
 		if (other->used && other->desired && other->state == ISO_REGION_ABSENT &&
+		    !host_health_holds(e, other) &&
 		    order_shares_decoders(e, &e->regions[r], other) &&
 		    order_blocks(e, r, e->held_up[i]))
 			return true;
@@ -292,7 +295,9 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 
 	if (region->n_instances || region->n_operations || region->unobserved ||
 	    region_decoders_busy(e, r) || region_legs_settling(e, region) ||
-	    waits_for_rescan(e, region))
+	    waits_for_rescan(e, region) || isolation_holds_region(e, region))
+		return;
+	if (region->state == ISO_REGION_LOST && host_health_holds(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);
@@ -316,6 +321,8 @@ static void advance_live(struct iso_engine *e, uint32_t r)
 
 	if (draining != region->draining) {
 		region->draining = draining;
+		/* It makes way for what an operator wants, and comes back with it. */
+		region->despite_health |= draining && e->unwell;
 		e->placement_dirty = true;
 		e->domains_dirty = true;
 	}
@@ -495,8 +502,8 @@ static void region_created(struct iso_engine *e, uint32_t r,
 	}
 	ledger_forget_region(e, r);
 	region->epoch++;
-	region->made_ns = e->now_ns;
 	memset(region->leg_dpa, 0, sizeof(region->leg_dpa));
+	region->began_ns = e->now_ns;
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;
 	region->has_hpa = true;
@@ -504,6 +511,7 @@ static void region_created(struct iso_engine *e, uint32_t r,
 	region->retry_at_ns = 0;
 	region->creation_interrupted = false;
 	region->evict = false;
+	region->despite_health = false;
 	region->reason[0] = '\0';
 	region_set_wait(e, r, ISO_WAIT_NOTHING);
 	region_enter(e, r, ISO_REGION_LIVE);
@@ -566,6 +574,7 @@ void region_retry(struct iso_engine *e, uint32_t port, bool evict)
 		if (!e->regions[r].used || !blast_region_on(e, &e->regions[r], port, ISO_NONE))
 			continue;
 		e->regions[r].evict |= evict;
+		e->regions[r].despite_health = e->unwell;
 		try_anew(e, r);
 	}
 	e->regions_dirty = true;

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "state.h"
+#include "fence.h"
 
 /* The only writer of a region's wait: those held up by the decoder order are listed apart. */
 void region_set_wait(struct iso_engine *e, uint32_t r, enum iso_region_wait wait)
@@ -54,6 +54,8 @@ static enum iso_region_wait memdev_wait(struct iso_engine *e, uint32_t m)
 	held = held_port(e, memdev->port);
 	if (held != ISO_NONE)
 		return e->ports[held].flapping ? ISO_WAIT_FLAPPING : ISO_WAIT_OPERATOR;
+	if (isolation_holds_port(e, memdev->port))
+		return ISO_WAIT_ISOLATION;
 	if (!memdev->present || memdev->duplicate_serial)
 		return ISO_WAIT_MEMDEV;
 	if (memdev->settling_until_ns > e->now_ns) {
@@ -70,6 +72,8 @@ enum iso_region_wait region_legs_wait(struct iso_engine *e, const struct region 
 	enum iso_region_wait wait = ISO_WAIT_NOTHING;
 	uint32_t i;
 
+	if (fence_quarantined(e, region->domain))
+		return ISO_WAIT_OPERATOR;
 	for (i = 0; i < region->definition.ways; i++) {
 		enum iso_region_wait leg = memdev_wait(e, region->legs[i]);
 
@@ -176,6 +180,9 @@ enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)
 	wait = region_legs_wait(e, region);
 	if (wait != ISO_WAIT_NOTHING)
 		return wait;
+	/* Before the order of decoders: nobody makes way for what is not begun. */
+	if (host_health_holds(e, region))
+		return ISO_WAIT_HEALTH;
 	taken_by = window_taken_by(e, r);
 	if (taken_by != ISO_NONE) {
 		snprintf(

@@ -89,6 +89,9 @@ void rescan_advance(struct iso_engine *e)
 	for (r = 0; e->observed && r < e->n_regions; r++) {
 		struct region *region = &e->regions[r];
 
+		/* It takes a device away before it brings it back. */
+		if (host_health_holds(e, region))
+			continue;
 		for (i = 0; waits_for_memdev(e, region) && i < region->definition.ways; i++) {
 			m = topology_memdev_by_serial(e, region->definition.serials[i]);
 			if (m != ISO_NONE && e->memdevs[m].port != ISO_NONE)

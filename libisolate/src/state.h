@@ -20,7 +20,29 @@ struct host_bridge {
 	uint32_t n_root_ports; /* more than one: it has real decoders, which keep an order */
 };
 
+/* Of a root port: what its isolation registers say and what is done about it. */
+struct isolation {
+	struct iso_isolation seen;
+	uint64_t since_ns; /* isolated; 0: not */
+	uint64_t down_ns;  /* when its link was last known to be down; 0: never */
+	uint64_t known_by_ns; /* regions wait until then to learn of its registers; 0: not begun */
+	uint64_t cleared_ns;
+	uint64_t retry_at_ns;
+	uint32_t failures;
+	uint32_t arm_failures;
+	uint32_t wish;  /* enum iso_arm_wish */
+	uint32_t range; /* of the operator; ISO_NONE: the policy's */
+	uint32_t told;  /* obstacles as last told */
+	bool link_down; /* seen since it isolated */
+	bool given_up;
+	bool system_ram; /* behind it, as last observed */
+	bool committed;  /* some region behind it, as last observed */
+	bool told_waiting;
+	char reason[ISO_TEXT_BYTES];
+};
+
 struct port {
+	struct isolation isolation;
 	char path[ISO_PATH_BYTES];
 	struct iso_pci_address address;
 	uint32_t kind;
@@ -79,6 +101,7 @@ struct region {
 	uint32_t domain;
 	uint32_t kernel_id;
 	uint32_t window;
+	uint64_t began_ns; /* when it was made by this daemon; 0: before */
 	struct iso_hpa_range range;
 	struct iso_hpa last_hpa;
 	uint64_t held_bytes;
@@ -88,7 +111,6 @@ struct region {
 	uint32_t legs[ISO_WAYS_MAX]; /* memdevs in target order, ISO_NONE: never seen */
 	struct iso_dpa_range leg_dpa[ISO_WAYS_MAX]; /* as seen; bytes 0: not known */
 	uint32_t granularity; /* as seen; 0: not known */
-	uint64_t made_ns; /* by us, in this run: what an older record says of its addresses was another region; 0: before */
 	uint64_t live_ns; /* since when; the lists of its memdevs are read after it */
 	uint64_t bad_bytes; /* free, but not given away: whole units around bad ranges */
 	const char *closed; /* to new tenants, for what is bad; NULL: open */
@@ -107,13 +129,14 @@ struct region {
 	bool has_hpa;
 	bool fault_while_busy; /* lost while an operation on it was under way */
 	bool observation_stale; /* an operation overlapped the observation under way */
-	bool look_stale; /* the same of one that is only looked at, for a dry run */
-	bool observe_again; /* an observation passed it over while an operation ran */
-	bool unobserved; /* not seen since the last operation on it */
-	bool doubted; /* live, but the kernel gave its number to another one since */
-	bool refill_failed; /* since it was lost: the object has to go */
-	bool locked; /* firmware holds its decoders */
-	bool evict; /* an operator said so: who is above it makes way */
+	bool look_stale;        /* the same of one that is only looked at, for a dry run */
+	bool observe_again;     /* an observation passed it over while an operation ran */
+	bool unobserved;        /* not seen since the last operation on it */
+	bool doubted;           /* live, but the kernel gave its number to another one since */
+	bool refill_failed;     /* since it was lost: the object has to go */
+	bool locked;            /* firmware holds its decoders */
+	bool despite_health; /* an operator wants it made although the host is not well */
+	bool evict;             /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
 	bool over_hole; /* live, but decoders below it were given up out of order */
 	bool untold; /* that it is being cleared: it tries a failing store each second */
@@ -200,6 +223,7 @@ struct lease {
 	bool handed_over;
 	bool told_stuck;
 	bool pinned; /* has pinned memory: its exit does not prove that the pins have gone */
+	bool adopted; /* made by hand: it never asked for memory that may fail */
 	bool revoked; /* nobody can reach its instances any more, who still maps them or not */
 	bool ending; /* released or withdrawn: no restart */
 	bool comes_back; /* a fault took its capacity and it wishes to be restarted */
@@ -269,6 +293,7 @@ struct incident {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
 	bool held_flapping; /* by us, because it was lost too often */
+	bool synthetic; /* its first record was injected */
 	bool open;
 };
 
@@ -335,6 +360,7 @@ struct iso_engine {
 	struct incident *incidents;
 	struct bad_range *bad;
 	struct iso_poison *early; /* told before the first observation */
+	struct fence *fences;
 	struct domain *domains; /* indexed by the domain's first root port */
 	struct verdict *verdicts; /* scratch: the same */
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
@@ -358,6 +384,8 @@ struct iso_engine {
 	uint32_t n_unsaved;
 	uint32_t n_early, n_early_lost;
 	bool ledger_dirty; /* what regions have to give may be otherwise */
+	uint32_t n_fences; /* that stand */
+	uint32_t fences_room;
 
 	uint64_t now_ns;
 	uint64_t wake_at_ns;
@@ -386,9 +414,12 @@ struct iso_engine {
 	uint64_t store_probe; /* the operation whose intent tries it now; 0: none */
 	char store_reason[ISO_TEXT_BYTES];
 	char held_reason[ISO_TEXT_BYTES];
+	char unwell_reason[ISO_TEXT_BYTES];
+	bool unwell; /* the host: nothing is made again by itself */
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
-	bool observed; /* at least one snapshot was taken in */
+	bool synthetic; /* the event of this step was injected */
+	bool observed;       /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
 	struct adoption adoption;
@@ -408,6 +439,7 @@ struct iso_engine {
 /* engine.c */
 void engine_arm(struct iso_engine *e, uint64_t at_ns);
 void engine_observe(struct iso_engine *e);
+void engine_place(struct iso_engine *e, void *memory);
 
 /* emit.c: the only place where effects are made */
 struct iso_effect *emit(struct iso_engine *e, uint32_t kind);
@@ -416,6 +448,7 @@ void emit_reply(struct iso_engine *e, uint64_t request, enum iso_reply reply, ui
 		uint32_t region, const char *text);
 void emit_save_lease(struct iso_engine *e, uint32_t lease);
 void emit_save_region(struct iso_engine *e, uint32_t region);
+void emit_save_port(struct iso_engine *e, uint32_t port);
 void emit_save_incident(struct iso_engine *e, const struct incident *incident);
 struct iso_effect *emit_note(struct iso_engine *e, enum iso_note_kind kind, uint64_t incident,
 			     const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -440,6 +473,7 @@ void domain_enter(struct iso_engine *e, uint32_t d, enum iso_domain_state state,
 /* topology.c */
 void topology_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void topology_domains(struct iso_engine *e);
+uint32_t topology_port_named(struct iso_engine *e, const char *path);
 bool topology_below(const struct iso_engine *e, uint32_t port, uint32_t ancestor);
 uint32_t topology_root_port(const struct iso_engine *e, uint32_t port);
 uint32_t topology_memdev_by_serial(const struct iso_engine *e, uint64_t serial);
@@ -458,6 +492,7 @@ void fault_memdev_gone(struct iso_engine *e, uint32_t memdev, enum iso_cause cau
 void fault_region_gone(struct iso_engine *e, uint32_t region);
 void fault_instance_gone(struct iso_engine *e, uint32_t instance, uint64_t record_ns);
 void fault_isolate(struct iso_engine *e, uint32_t port);
+bool fault_port_isolated(struct iso_engine *e, uint32_t port, uint64_t record_ns);
 void fault_restored(struct iso_engine *e, uint32_t region);
 
 void fault_poisoned(struct iso_engine *e, uint32_t instance, const char *unit, uint64_t record_ns);
@@ -532,12 +567,46 @@ bool region_legs_settling(struct iso_engine *e, const struct region *region);
 bool region_refill_comes_after(const struct iso_engine *e, uint32_t r);
 bool region_decoders_busy(const struct iso_engine *e, uint32_t r);
 
+/* isolation.c: a root port that has isolated, in order; arming: arm.c */
+bool isolation_is_operation(uint32_t kind);
+void isolation_begin(struct iso_engine *e, uint32_t port);
+void isolation_link_down(struct iso_engine *e, uint32_t port);
+void isolation_seen(struct iso_engine *e, struct iso_pci_address address,
+		    const struct iso_isolation *seen);
+void isolation_advance(struct iso_engine *e);
+void isolation_completed(struct iso_engine *e, const struct operation *operation,
+			 const struct iso_completion *completion);
+void isolation_undone(struct iso_engine *e, uint32_t port);
+void isolation_retry(struct iso_engine *e, uint32_t port);
+void isolation_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
+void isolation_restore(struct iso_engine *e, const struct iso_restore_port *restore);
+void isolation_judge_text(const struct iso_engine *e, uint32_t port, char *to, size_t room);
+bool isolation_holds_port(struct iso_engine *e, uint32_t port);
+bool isolation_holds_region(struct iso_engine *e, const struct region *region);
+bool isolation_start(struct iso_engine *e, uint32_t port, uint32_t kind);
+void isolation_failed(struct iso_engine *e, uint32_t port, uint32_t *failures,
+		      const struct iso_completion *completion);
+
+/* arm.c: isolation enabled on a root port, while nothing uses it */
+bool arm_wanted(const struct iso_engine *e, const struct port *port);
+bool arm_is_as_wanted(const struct iso_engine *e, const struct port *port);
+uint32_t arm_range(const struct iso_engine *e, const struct port *port);
+bool arm_comes_first(struct iso_engine *e, uint32_t port);
+void arm_advance(struct iso_engine *e, uint32_t port);
+void arm_completed(struct iso_engine *e, uint32_t port, const struct iso_completion *completion);
+void arm_ask(struct iso_engine *e, const struct iso_event *event);
+
 /* flap.c: units that come back and go again */
 void flap_count(struct iso_engine *e, uint32_t port, struct incident *incident);
 void flap_forget(struct iso_engine *e, uint32_t port);
 
 /* evict.c: who stands above in the decoder order makes way, by policy */
 void evict_advance(struct iso_engine *e);
+
+/* host_health.c: whether what was lost is made again by itself */
+bool host_health_holds(const struct iso_engine *e, const struct region *region);
+bool host_health_is_waited_for(const struct iso_engine *e, const struct region *region);
+void host_health_take(struct iso_engine *e, bool host_ok, const char *why);
 
 /* hold.c: why nothing is handed out, beside fences and capacity */
 bool hold_intents(struct iso_engine *e);

@@ -43,14 +43,15 @@ static void forget_port(struct iso_engine *e, uint32_t port)
 	e->topology++;
 }
 
-static uint32_t port_named(struct iso_engine *e, const char *path)
+uint32_t topology_port_named(struct iso_engine *e, const char *path)
 {
 	uint32_t i, absent = ISO_NONE;
 
 	for (i = 0; i < e->n_ports; i++) {
 		if (!strcmp(e->ports[i].path, path))
 			return i;
-		if (!e->ports[i].present && !e->ports[i].held && !e->ports[i].operation)
+		if (!e->ports[i].present && !e->ports[i].held && !e->ports[i].operation &&
+		    !e->ports[i].isolation.wish && !e->ports[i].isolation.since_ns)
 			absent = i;
 	}
 	if (e->n_ports == e->limits.ports)
@@ -62,7 +63,8 @@ static uint32_t port_named(struct iso_engine *e, const char *path)
 		return ISO_NONE;
 	}
 	forget_port(e, i);
-	e->ports[i] = (struct port){.parent = ISO_NONE, .domain = ISO_NONE};
+	e->ports[i] = (struct port){
+		.parent = ISO_NONE, .domain = ISO_NONE, .isolation.range = ISO_NONE};
 	copy_text(e->ports[i].path, ISO_PATH_BYTES, path);
 	return i;
 }
@@ -90,7 +92,7 @@ static void take_in_ports(struct iso_engine *e, const struct iso_snapshot *s, st
 		t->ports[i] = ISO_NONE;
 	for (i = 0; i < n; i++) {
 		const struct iso_observed_port *seen = &s->ports[i];
-		uint32_t at = port_named(e, seen->path);
+		uint32_t at = topology_port_named(e, seen->path);
 
 		t->ports[i] = at;
 		if (at == ISO_NONE || seen->host_bridge >= HOST_BRIDGES_MAX)
@@ -247,6 +249,7 @@ void topology_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 	take_in_ports(e, snapshot, &t);
 	take_in_memdevs(e, snapshot, &t, was_present);
 	take_in_windows(e, snapshot, &t);
+	isolation_take_in(e, snapshot);
 	topology_domains(e);
 	for (i = 0; i < e->n_memdevs; i++)
 		if (e->observed && was_present[i] && !e->memdevs[i].present)

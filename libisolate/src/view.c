@@ -56,6 +56,15 @@ bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *
 		.present = port->present,
 		.held = port->held,
 		.flapping = port->flapping,
+		.isolation = port->isolation.seen,
+		.isolated_ns = port->isolation.since_ns,
+		.link_was_down = port->isolation.link_down,
+		.armed = port->isolation.seen.control & ISO_ISOLATION_ENABLE,
+		.arm_wanted = arm_wanted(e, port),
+		.arm_wish = port->isolation.wish,
+		.arm_range = arm_range(e, port),
+		.range_wish = port->isolation.range,
+		.isolation_reason = port->isolation.reason,
 	};
 	return true;
 }
@@ -217,6 +226,7 @@ bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_inciden
 		.capacity_after_bytes = incident->capacity_after_bytes,
 		.held_port = incident->held_port,
 		.held_flapping = incident->held_flapping,
+		.synthetic = incident->synthetic,
 		.open = incident->open,
 	};
 	return true;

@@ -102,6 +102,7 @@ static void check(const struct trace_record *record, const uint8_t *raw, size_t 
 		break;
 	case TRACE_KIND_MEMORY_FAILURE:
 	case TRACE_KIND_MACHINE_CHECK:
+	case TRACE_KIND_OTHER:
 	case TRACE_KINDS:
 		break;
 	}

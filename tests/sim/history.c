@@ -49,6 +49,7 @@ static void vary(struct history *h)
 	w->policy.poison_list_ns = pick(h, 2) * 3 * WORLD_SECOND;
 	w->uevent_ns = pick(h, 4) ? WORLD_MS : 150 * WORLD_MS;
 	w->unbind_ns = pick(h, 4) ? 30 * WORLD_MS : 0;
+	w->policy.arm_ports = pick(h, 2);
 	world_start_engine(w);
 }
 
@@ -82,6 +83,9 @@ static void build(struct history *h)
 			h->root_ports[h->n_root_ports++] = i;
 	for (i = 0; i < w->n_windows && pick(h, 4) == 0; i++)
 		w->windows[i].arithmetic = ISO_ARITHMETIC_XOR;
+	for (i = 0; i < h->n_root_ports; i++)
+		if (pick(h, 3))
+			world_offer_isolation(w, h->root_ports[i], pick(h, 3));
 	world_define_as(w, &both);
 	world_define_one(w, "a0", 0x10);
 	world_define_one(w, "b0", 0x20);
@@ -116,6 +120,8 @@ static void spoil_operation(struct history *h)
 		ISO_EFFECT_PROVE,        ISO_EFFECT_HAND_OVER, ISO_EFFECT_RETRACT,
 		ISO_EFFECT_VERIFY,       ISO_EFFECT_REMOVE,    ISO_EFFECT_REFILL_REGION,
 		ISO_EFFECT_INSPECT,      ISO_EFFECT_REVOKE,
+		ISO_EFFECT_ARM_PORT,     ISO_EFFECT_CLEAR_ISOLATION,
+		ISO_EFFECT_FORCE_LINK_DOWN,
 	};
 	struct world_plan *plan;
 	uint32_t i, free_plans = 0;
@@ -265,13 +271,49 @@ static void clear_poison(struct history *h)
 		world_read_lists(h->w);
 }
 
+/* An operator changes his mind, or something about the host is such that no port is to be armed. */
+static void ask_to_arm(struct history *h)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ARM, .arm.range = ISO_NONE};
+	uint32_t port = h->root_ports[pick(h, h->n_root_ports)];
+
+	event.arm.request = h->w->request++;
+	event.arm.wish = pick(h, ISO_ARM_WISHES);
+	strcpy(event.arm.port, h->w->ports[port].path);
+	h->w->isolation[port].never_ends = pick(h, 4) == 0;
+	h->w->isolation[port].obstacles = pick(h, 2) ? ISO_OBSTACLE_PANIC_ON_OOPS : 0;
+	world_step(h->w, &event);
+}
+
+/* A rule of policy fires, whatever for. */
+static void fire(struct history *h)
+{
+	static const enum iso_action actions[] = {
+		ISO_ACTION_NOTIFY,     ISO_ACTION_FENCE,  ISO_ACTION_KILL,   ISO_ACTION_KILL,
+		ISO_ACTION_QUARANTINE, ISO_ACTION_RETIRE, ISO_ACTION_ISOLATE};
+	enum iso_action action = actions[pick(h, sizeof(actions) / sizeof(actions[0]))];
+	uint32_t memdev = pick(h, h->w->n_memdevs);
+
+	switch (pick(h, 3)) {
+	case 0:
+		world_policy(h->w, action, h->tenants.launchers[pick(h, h->tenants.n)].name,
+			     ISO_NONE, ISO_NONE);
+		break;
+	case 1:
+		world_policy(h->w, action, NULL, memdev, ISO_NONE);
+		break;
+	default:
+		world_policy(h->w, action, NULL, ISO_NONE, h->root_ports[pick(h, h->n_root_ports)]);
+	}
+}
+
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
 	w->n_faults++;
-	switch (pick(h, 25)) {
+	switch (pick(h, 31)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -330,9 +372,25 @@ static void disturb(struct history *h)
 		break;
 	case 19:
 	case 20:
-		poison(h);
+		world_isolate(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
 	case 21:
+		ask_to_arm(h);
+		break;
+	case 22:
+		world_health(w, pick(h, 2));
+		break;
+	case 23:
+		fire(h);
+		break;
+	case 24:
+		world_recover_memdev(w, memdev);
+		break;
+	case 25:
+	case 26:
+		poison(h);
+		break;
+	case 27:
 		clear_poison(h);
 		break;
 	default:
@@ -355,6 +413,7 @@ static void repair(struct history *h)
 	w->no_uevents = false;
 	h->repaired = true;
 	w->recovery_fails = false;
+	world_health(w, true);
 	world_define_one(w, "s2", 0x32);
 	for (i = 0; i < w->n_processes; i++) {
 		w->processes[i].stubborn = false;
@@ -362,6 +421,8 @@ static void repair(struct history *h)
 		if (!w->processes[i].is_vm || w->processes[i].kills)
 			world_exit(w, i);
 	}
+	for (i = 0; i < w->n_ports; i++)
+		w->isolation[i].never_ends = false;
 	for (i = 0; i < w->n_memdevs; i++)
 		kernel_plug(w, i);
 	world_changed(w);
@@ -371,6 +432,8 @@ static void repair(struct history *h)
 	}
 	for (i = 0; i < h->n_root_ports; i++)
 		world_port_request(w, ISO_EVENT_RECOVER, h->root_ports[i]);
+	for (i = 0; i < w->n_memdevs; i++)
+		world_recover_memdev(w, i);
 	world_clear_all_poison(w);
 }
 

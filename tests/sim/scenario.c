@@ -295,6 +295,38 @@ static void play_number(struct scenario *s)
 	come_back(s);
 }
 
+static void build_isolating(struct scenario *s)
+{
+	uint32_t i;
+
+	build(s);
+	for (i = 0; i < s->n_root_ports; i++)
+		world_offer_isolation(s->w, s->root_ports[i], i != 3);
+}
+
+/* Ports are armed before anything is made; two isolate: one takes its link down, the other has to be forced. */
+static void play_isolation(struct scenario *s)
+{
+	struct world *w = s->w;
+	bool spoiled = w->spoil.nth != 0;
+
+	launchers_run(&s->tenants, 2 * WORLD_SECOND);
+	if (!world_isolate(w, s->root_ports[1]) && !spoiled)
+		world_break(w, "the second port was not armed before its region was made");
+	launchers_run(&s->tenants, 5 * WORLD_SECOND);
+	if (!world_isolate(w, s->root_ports[3]) && !spoiled)
+		world_break(w, "the fourth port was not armed before its region was made");
+	launchers_run(&s->tenants, 8 * WORLD_SECOND);
+	if (spoiled)
+		return;
+	if (w->isolation[s->root_ports[1]].status || w->isolation[s->root_ports[3]].status)
+		world_break(w, "an isolation was not cleared");
+	if (w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN] != 1)
+		world_break(w, "one link had to be forced down");
+	if (world_running(w) != s->tenants.n)
+		world_break(w, "not all tenants are back");
+}
+
 static const struct {
 	const char *name;
 	void (*build)(struct scenario *s);
@@ -305,6 +337,7 @@ static const struct {
 	{"restart", build, play_restart, false, false},
 	{"evict", build, play_evict, true, false},
 	{"disk", build_shared, play_disk, false, false},
+	{"isolation", build_isolating, play_isolation, false, false},
 	{"crowd", build, play_crowd, false, true},
 	{"hole", build_shared, play_hole, false, true},
 	{"name", build_apart, play_late_name, false, true},
@@ -338,6 +371,7 @@ void scenario_begin(struct scenario *s, uint32_t i)
 	s->w->policy.settle_ns = WORLD_SECOND / 2;
 	s->w->unbind_ns = 30 * WORLD_MS;
 	s->w->policy.evict = scenarios[i].evict;
+	s->w->policy.arm_ports = scenarios[i].build == build_isolating;
 	world_start_engine(s->w);
 }
 

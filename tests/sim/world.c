@@ -48,6 +48,7 @@ void world_start_engine(struct world *w)
 		world_give_up(w, "no engine can be built with these limits");
 	w->life++;
 	w->life_ns = w->now_ns;
+	w->unwell = false; /* a new engine believes so until it is told */
 	w->n_intended = 0;
 }
 
@@ -116,6 +117,8 @@ static bool may_be_killed(const struct world *w, const struct world_process *pro
 {
 	uint32_t i;
 
+	if (process->condemned)
+		return true;
 	for (i = 0; i < process->n_maps; i++) {
 		const struct world_dax *dax = &w->dax[process->maps[i]];
 
@@ -177,7 +180,8 @@ static bool needs_intent(uint32_t kind)
 	       kind == ISO_EFFECT_REFILL_REGION || kind == ISO_EFFECT_REVOKE ||
 	       kind == ISO_EFFECT_CARVE || kind == ISO_EFFECT_HAND_OVER ||
 	       kind == ISO_EFFECT_REMOVE || kind == ISO_EFFECT_DETACH_PORT ||
-	       kind == ISO_EFFECT_RESCAN_PORT;
+	       kind == ISO_EFFECT_RESCAN_PORT || kind == ISO_EFFECT_FORCE_LINK_DOWN ||
+	       kind == ISO_EFFECT_CLEAR_ISOLATION || kind == ISO_EFFECT_ARM_PORT;
 }
 
 static void check_intent(struct world *w, const struct iso_effect *effect)
@@ -248,6 +252,10 @@ static void take_save(struct world *w, const struct iso_effect *effect)
 		world_store_region(w, effect);
 	else if (effect->kind == ISO_EFFECT_SAVE_POISON)
 		world_store_poison(w, effect->bad);
+	else if (effect->kind == ISO_EFFECT_SAVE_PORT)
+		world_store_port(w, effect->port);
+	else if (effect->kind == ISO_EFFECT_SAVE_FENCE)
+		world_store_fence(w, effect->fence);
 	else
 		world_store_incident(w, effect->incident);
 	world_store_after(w);
@@ -305,7 +313,7 @@ died:
 struct iso_effects world_step(struct world *w, const struct iso_event *event)
 {
 	struct iso_event now = *event;
-	uint32_t live = world_regions_live(w);
+	uint32_t live = world_regions_live(w), life = w->life;
 	const char *broken;
 
 	w->steps++;
@@ -321,5 +329,9 @@ struct iso_effects world_step(struct world *w, const struct iso_event *event)
 	    world_domain(w, 0) != ISO_DOMAIN_UNKNOWN)
 		world_check_poison(w, &event->poison);
 	take_effects(w);
+	if (event->kind == ISO_EVENT_SNAPSHOT && w->life == life)
+		world_tell_isolations(w);
+	if (!w->restoring)
+		world_check_fences(w);
 	return w->effects;
 }

@@ -34,6 +34,7 @@ enum {
 	WORLD_SLOTS = 8,
 	WORLD_LINES = 24,
 	WORLD_BAD = 64,
+	WORLD_FENCES = 64,
 };
 
 #define WORLD_MS     1000000ull
@@ -90,6 +91,7 @@ struct world_process {
 	uint32_t lease, lease_epoch;
 	char name[ISO_NAME_BYTES];
 	bool running, stubborn, is_vm;
+	bool condemned; /* a policy rule said so: it may be killed */
 	uint32_t pins; /* enum iso_pin */
 	uint32_t kills;
 	uint64_t killed_step;
@@ -128,6 +130,16 @@ struct world_task {
 	bool dies; /* the daemon, right after the deed */
 	bool stopped; /* EXIT: of a VM that is stopped first, and killed by the same daemon later */
 	struct iso_event event; /* EVENT */
+};
+
+/* Of a root port: its registers, and what happens behind them. */
+struct world_isolation {
+	uint32_t capability; /* 0: it has none */
+	uint32_t control, status;
+	uint32_t obstacles; /* of the host, as the daemon tells them */
+	uint64_t busy_until_ns;
+	bool link_was_down; /* since it isolated */
+	bool never_ends; /* RP Busy */
 };
 
 /* What can go wrong with one effect. */
@@ -177,7 +189,9 @@ struct world_stored {
 	struct iso_restore_region regions[WORLD_OBJECTS];
 	struct iso_restore_incident incidents[16];
 	struct iso_restore_poison poison[WORLD_BAD]; /* by slot; bytes 0: none */
-	uint32_t n_leases, n_regions, n_incidents, n_poison;
+	struct iso_restore_port ports[WORLD_PORTS];
+	struct iso_restore_fence fences[WORLD_FENCES];
+	uint32_t n_leases, n_regions, n_incidents, n_poison, n_ports, n_fences;
 };
 
 /* A line of a memdev that is bad, or was. */
@@ -216,6 +230,7 @@ struct world {
 	struct iso_observed_memdev seen_memdevs[WORLD_MEMDEVS];
 	struct iso_observed_window windows[WORLD_WINDOWS];
 	struct world_memdev memdevs[WORLD_MEMDEVS];
+	struct world_isolation isolation[WORLD_PORTS];
 	struct world_decoders bridge_decoders[WORLD_BRIDGES], switch_decoders[WORLD_PORTS];
 	struct world_object objects[WORLD_OBJECTS];
 	struct world_dax dax[WORLD_DAX];
@@ -255,12 +270,15 @@ struct world {
 	uint64_t unbind_ns; /* how much of that it unbinds by itself; 0: it is done at once */
 	uint64_t late_ns; /* how long some records of bad memory take */
 	bool no_uevents;
+	bool unwell; /* the host, as the engine was told in this life */
+	bool despite; /* an operator asked for something since */
 	bool evicts; /* VMs above in the decoder order may be killed */
 	bool pins_outstanding; /* the kernel counts pins of nobody that maps anything */
 	bool objects_vanish; /* with their leg, as some kernels do */
 	uint32_t next_pins; /* of the process that attaches next */
 	bool recovery_fails; /* of the kernel's own, from now on */
 	uint32_t next_lease; /* while restoring */
+	bool restoring; /* not all is known yet */
 	bool amnesia; /* the store loses what is saved from now on */
 
 	uint32_t replies[WORLD_REPLIES]; /* by request: last enum iso_reply + 1 */
@@ -366,7 +384,10 @@ void world_store_intent(struct world *w, const struct iso_effect *effect,
 void world_store_done(struct world *w, const struct iso_effect *effect);
 void world_store_lease(struct world *w, const struct iso_effect *effect);
 void world_store_region(struct world *w, const struct iso_effect *effect);
+void world_store_port(struct world *w, uint32_t port);
 void world_store_incident(struct world *w, uint64_t id);
+void world_store_fence(struct world *w, uint32_t fence);
+void world_check_fences(struct world *w);
 /* The engine dies and is built again from what the store holds; processes live on. */
 void world_restart(struct world *w);
 /* The disk of the store from now on; what the daemon could not write it writes when it can again. */
@@ -434,10 +455,27 @@ uint32_t kernel_mappers(const struct world *w, struct iso_observed_mapper *mappe
 uint32_t kernel_dax_of(const struct world *w, const struct iso_instance_view *view);
 uint32_t kernel_foreign_region(struct world *w, uint32_t window, uint64_t units);
 
+/* world_isolation.c: root ports that isolate */
+void world_offer_isolation(struct world *w, uint32_t port, bool link_down);
+void world_tell_isolation(struct world *w, uint32_t port);
+void world_tell_isolations(struct world *w);
+bool world_isolate(struct world *w, uint32_t port);
+void kernel_link_down(struct world *w, uint32_t port);
+int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32_t port,
+			struct iso_completion *ret);
+void kernel_check_isolated(struct world *w, uint64_t serial);
+/* world_policy.c: a rule of policy fires, about a VM (may be NULL), else a memdev (may be ISO_NONE), else a port. */
+uint64_t world_policy(struct world *w, enum iso_action action, const char *vm, uint32_t memdev,
+		      uint32_t port);
+/* An operator gives a memdev back that a rule retired. */
+uint64_t world_recover_memdev(struct world *w, uint32_t memdev);
+
 /* What both the source of faults and the kernel tell. */
 void world_fault_port(struct world *w, uint32_t port, enum iso_cause cause);
 void world_surprise_down(struct world *w, uint32_t port);
 void world_unplug(struct world *w, uint32_t memdev);
 void world_changed(struct world *w);
+/* Tells the engine how the host is. */
+void world_health(struct world *w, bool ok);
 
 #endif

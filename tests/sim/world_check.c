@@ -55,6 +55,16 @@ static bool kept_away(const struct world *w, uint32_t port)
 	return false;
 }
 
+static bool is_isolated(const struct world *w, uint32_t port)
+{
+	struct iso_port_view view;
+
+	for (; iso_port_get(w->engine, port, &view); port = view.parent)
+		if (view.isolated_ns)
+			return true;
+	return false;
+}
+
 /* Whether a port above is being enumerated anew, or was and has not been heard of. */
 static bool is_enumerated(const struct world *w, uint32_t port)
 {
@@ -91,6 +101,8 @@ static void check_legs(struct world *w, uint32_t region, const char *what)
 			world_break(w, "%s while the kernel is resetting a memdev", what);
 		else if (kept_away(w, memdev.port))
 			world_break(w, "%s below a port that is kept away", what);
+		else if (is_isolated(w, memdev.port))
+			world_break(w, "%s below a root port that is isolated", what);
 		else if (is_enumerated(w, memdev.port))
 			world_break(w, "%s below a port that is enumerated anew", what);
 	}
@@ -108,8 +120,18 @@ static void check_fence(struct world *w, uint32_t instance)
 		world_break(w, "an instance is carved in a region that is not live");
 }
 
+/* On a host that is not well nothing is begun but what an operator asked for. */
+static void check_health(struct world *w, const struct iso_effect *effect)
+{
+	if (w->unwell && !w->despite)
+		world_break(w, "%s on a host that is not well", iso_effect_name(effect->intent));
+}
+
 static void check_intended(struct world *w, const struct iso_effect *effect)
 {
+	if (effect->intent == ISO_EFFECT_CREATE_REGION ||
+	    effect->intent == ISO_EFFECT_REFILL_REGION)
+		check_health(w, effect);
 	if (effect->intent == ISO_EFFECT_CREATE_REGION ||
 	    effect->intent == ISO_EFFECT_REFILL_REGION)
 		check_legs(w, effect->region, iso_effect_name(effect->intent));

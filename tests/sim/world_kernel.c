@@ -226,6 +226,7 @@ static int attach_leg(struct world *w, struct world_object *object, uint32_t i, 
 
 	if (!kernel_memdev_works(w, m))
 		return -ENXIO;
+	kernel_check_isolated(w, serial);
 	if (passes_through_already(w, object, m))
 		return -EBUSY;
 	if (dpa_held(w, object, serial) + bytes > w->memdevs[m].bytes)
@@ -399,7 +400,7 @@ static void rescan(struct world *w, uint32_t m)
 	gone->fault.uevent_seqnum = w->seqnum;
 }
 
-static int on_port(struct world *w, const struct iso_effect *effect)
+static int on_port(struct world *w, const struct iso_effect *effect, struct iso_completion *ret)
 {
 	struct iso_port_view view;
 	uint32_t p, m;
@@ -408,6 +409,9 @@ static int on_port(struct world *w, const struct iso_effect *effect)
 		return -ENOENT;
 	for (p = 0; p < w->n_ports && strcmp(w->ports[p].path, view.path); p++)
 		;
+	if (effect->kind == ISO_EFFECT_FORCE_LINK_DOWN ||
+	    effect->kind == ISO_EFFECT_CLEAR_ISOLATION || effect->kind == ISO_EFFECT_ARM_PORT)
+		return kernel_on_isolation(w, effect, p, ret);
 	for (m = 0; p < w->n_ports && m < w->n_memdevs; m++) {
 		if (!kernel_below(w, w->seen_memdevs[m].port, p))
 			continue;
@@ -430,7 +434,7 @@ void kernel_do(struct world *w, const struct iso_effect *effect, bool leftover,
 	if (effect->memdev != ISO_NONE)
 		ret->result = kernel_read_poison(w, effect);
 	else if (effect->port != ISO_NONE)
-		ret->result = on_port(w, effect);
+		ret->result = on_port(w, effect, ret);
 	else if (effect->lease != ISO_NONE)
 		ret->result = kernel_on_lease(w, effect, ret);
 	else if (effect->instance != ISO_NONE)
@@ -473,6 +477,7 @@ void kernel_surprise_down(struct world *w, uint32_t port)
 {
 	uint32_t m;
 
+	kernel_link_down(w, port);
 	for (m = 0; m < w->n_memdevs; m++)
 		if (w->memdevs[m].plugged && kernel_below(w, w->seen_memdevs[m].port, port)) {
 			kernel_begin_unbind(w, m, port);
@@ -486,6 +491,7 @@ void kernel_unplug(struct world *w, uint32_t m)
 	if (!w->memdevs[m].plugged)
 		return;
 	kernel_lose(w, m);
+	kernel_link_down(w, w->seen_memdevs[m].port);
 	w->memdevs[m].plugged = w->memdevs[m].unbinding = false;
 	w->seqnum++;
 }

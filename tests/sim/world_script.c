@@ -265,6 +265,8 @@ uint64_t world_port_request(struct world *w, enum iso_event_kind kind, uint32_t 
 	strcpy(event.port.port, w->ports[port].path);
 	if (kind == ISO_EVENT_ISOLATE)
 		kernel_condemn(w, port);
+	if (kind == ISO_EVENT_RECOVER)
+		w->despite = true;
 	world_step(w, &event);
 	return event.port.request;
 }
@@ -305,6 +307,21 @@ void world_fail(struct world *w, uint32_t kind, uint32_t nth, uint32_t times, in
 	plan->nth = nth;
 	plan->times = times;
 	plan->error = error;
+}
+
+void world_health(struct world *w, bool ok)
+{
+	struct iso_event event = {.kind = ISO_EVENT_HEALTH, .health.host_ok = ok};
+
+	if (!ok)
+		snprintf(event.health.why, sizeof(event.health.why), "oops");
+	/* Only what is begun from here on counts. */
+	if (ok || !w->unwell)
+		w->despite = false;
+	w->unwell = !ok;
+	world_step(w, &event);
+	if (ok && iso_health_reason(w->engine))
+		world_break(w, "the host is well, and the engine does not believe it");
 }
 
 void world_changed(struct world *w)

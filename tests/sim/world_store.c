@@ -157,8 +157,90 @@ void world_store_incident(struct world *w, uint64_t id)
 	strcpy(saved[slot].unit, v.unit);
 	strcpy(saved[slot].held_port, v.held_port);
 	saved[slot].held_flapping = v.held_flapping;
+	saved[slot].synthetic = v.synthetic;
 	if (slot == w->stored.n_incidents)
 		w->stored.n_incidents++;
+}
+
+void world_store_port(struct world *w, uint32_t port)
+{
+	struct iso_restore_port *saved = w->stored.ports;
+	struct iso_port_view view;
+	uint32_t i;
+
+	if (!iso_port_get(w->engine, port, &view))
+		return;
+	for (i = 0; i < w->stored.n_ports && strcmp(saved[i].path, view.path); i++)
+		;
+	world_room(w, i, WORLD_PORTS);
+	saved[i] = (struct iso_restore_port){
+		.wish = view.arm_wish,
+		.range = view.range_wish,
+		.held = view.held,
+		.flapping = view.flapping,
+	};
+	strcpy(saved[i].path, view.path);
+	if (i == w->stored.n_ports)
+		w->stored.n_ports++;
+}
+
+static bool same_fence(const struct iso_restore_fence *a, const struct iso_fence_view *b)
+{
+	return a->kind == b->kind &&
+	       (a->kind == ISO_FENCE_MEMDEV ? a->serial == b->serial : !strcmp(a->unit, b->unit));
+}
+
+void world_store_fence(struct world *w, uint32_t fence)
+{
+	struct iso_restore_fence *saved = w->stored.fences;
+	struct iso_fence_view view;
+	uint32_t i;
+
+	if (!iso_fence_get(w->engine, fence, &view)) {
+		world_break(w, "a fence is saved that nobody can read");
+		return;
+	}
+	for (i = 0; i < w->stored.n_fences && !same_fence(&saved[i], &view); i++)
+		;
+	if (view.lifted) {
+		if (i < w->stored.n_fences)
+			saved[i] = saved[--w->stored.n_fences];
+		return;
+	}
+	world_room(w, i, WORLD_FENCES);
+	saved[i] = (struct iso_restore_fence){.kind = view.kind, .serial = view.serial};
+	strcpy(saved[i].unit, view.unit);
+	strcpy(saved[i].rule, view.rule);
+	if (i == w->stored.n_fences)
+		w->stored.n_fences++;
+}
+
+static bool stands(const struct world *w, const struct iso_restore_fence *fence)
+{
+	struct iso_fence_view view;
+	uint32_t i;
+
+	for (i = 0; i < iso_fence_count(w->engine); i++)
+		if (iso_fence_get(w->engine, i, &view) && !view.lifted && same_fence(fence, &view))
+			return true;
+	return false;
+}
+
+/* What is stored of fences is what stands, and shows. */
+void world_check_fences(struct world *w)
+{
+	const struct iso_restore_fence *fence;
+	uint32_t i, p;
+
+	for (i = 0; w->disk == WORLD_DISK_GOOD && i < w->stored.n_fences; i++) {
+		fence = &w->stored.fences[i];
+		if (!stands(w, fence))
+			world_break(w, "a fence of rule %s is forgotten", fence->rule);
+		p = iso_port_find(w->engine, fence->unit);
+		if (fence->kind != ISO_FENCE_MEMDEV && p != ISO_NONE &&
+		    iso_domain_state(w->engine, p) == ISO_DOMAIN_HEALTHY)
+			world_break(w, "%s is fenced and called healthy", fence->unit);
+	}
 }
 
 static void mark_creation(struct world *w, struct world_stored *stored, uint32_t region,
@@ -241,6 +323,7 @@ static void store_regions(struct world *w)
 static void store_all(struct world *w)
 {
 	struct iso_incident_view incident;
+	struct iso_fence_view fence;
 	struct iso_lease_view lease;
 	struct iso_effect save = {0};
 	uint32_t i;
@@ -254,11 +337,17 @@ static void store_all(struct world *w)
 		save.text = lease.terms->name;
 		world_store_lease(w, &save);
 	}
+	for (i = 0; i < iso_port_count(w->engine); i++)
+		world_store_port(w, i);
 	for (i = 0; i < iso_incident_count(w->engine); i++)
 		if (iso_incident_get(w->engine, i, &incident))
 			world_store_incident(w, incident.id);
 	for (i = 0; i < iso_bad_count(w->engine); i++)
 		world_store_poison(w, i);
+	w->stored.n_fences = 0;
+	for (i = 0; i < iso_fence_count(w->engine); i++)
+		if (iso_fence_get(w->engine, i, &fence) && !fence.lifted)
+			world_store_fence(w, i);
 }
 
 void world_disk(struct world *w, enum world_disk disk)
@@ -342,9 +431,14 @@ static void restore_definitions(struct world *w, const struct world_stored *stor
 
 static void restore_tenants(struct world *w, const struct world_stored *stored)
 {
-	struct iso_event event = {.kind = ISO_EVENT_RESTORE_INCIDENT};
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_PORT};
 	uint32_t i, life = w->life;
 
+	for (i = 0; i < stored->n_ports && w->life == life; i++) {
+		event.restore_port = &stored->ports[i];
+		world_step(w, &event);
+	}
+	event.kind = ISO_EVENT_RESTORE_INCIDENT;
 	for (i = 0; i < stored->n_incidents && w->life == life; i++) {
 		event.restore_incident = &stored->incidents[i];
 		world_step(w, &event);
@@ -354,6 +448,17 @@ static void restore_tenants(struct world *w, const struct world_stored *stored)
 	event.kind = ISO_EVENT_RESTORE_POISON;
 	for (i = 0; i < stored->n_poison && w->life == life; i++) {
 		event.restore_poison = &stored->poison[i];
+		world_step(w, &event);
+	}
+}
+
+static void restore_fences(struct world *w, const struct world_stored *stored)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_FENCE};
+	uint32_t i, life = w->life;
+
+	for (i = 0; i < stored->n_fences && w->life == life; i++) {
+		event.restore_fence = &stored->fences[i];
 		world_step(w, &event);
 	}
 }
@@ -381,9 +486,14 @@ void world_restart(struct world *w)
 	w->next_lease = 0;
 	for (i = 0; i < w->n_processes; i++)
 		w->processes[i].lease = ISO_NONE;
+	w->restoring = true;
 	world_start_engine(w);
 	i = w->life;
-	restore_definitions(w, stored);
+	restore_fences(w, stored);
+	if (w->life == i)
+		w->restoring = false;
+	if (w->life == i)
+		restore_definitions(w, stored);
 	if (w->life == i)
 		restore_tenants(w, stored);
 	free(stored);

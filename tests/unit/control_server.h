@@ -23,6 +23,8 @@
 
 #include "clock.h"
 #include "control.h"
+#include "inject.h"
+#include "policy.h"
 #include "world.h"
 
 #define BOOT "0123456789abcdef0123456789abcdef"
@@ -43,6 +45,7 @@ struct daemon {
 	sd_event_source *timer;
 	struct pending *pending;
 	bool not_ready;
+	bool refuses_rules, may_inject, injected;
 };
 
 const struct iso_engine *daemon_engine(struct daemon *daemon)
@@ -86,6 +89,89 @@ size_t daemon_workers(struct daemon *daemon, struct daemon_worker *ret, size_t r
 				      .wchan = "down_write",
 				      .process_state = 'D'};
 	return 1;
+}
+
+void daemon_set_monitor(struct daemon *daemon, const char *lease, const char *path)
+{
+	(void)daemon;
+	(void)lease;
+	(void)path;
+}
+
+const struct source_table *daemon_sources(struct daemon *daemon)
+{
+	static struct source_table table;
+
+	(void)daemon;
+	source_ok(&table, SOURCE_TRACE);
+	source_record(&table, SOURCE_TRACE, 5, true, 7);
+	source_not(&table, SOURCE_QMP, SOURCE_MISSING, "no socket");
+	return &table;
+}
+
+void daemon_each_health(struct daemon *daemon, daemon_health_t each, void *userdata)
+{
+	struct health_verdict verdict = {.state = HEALTH_OK};
+
+	(void)daemon;
+	each(userdata, HEALTH_HOST, "", &verdict);
+	health_add(&verdict, HEALTH_FAILING, "not there");
+	each(userdata, HEALTH_MEMDEV, "0x10", &verdict);
+}
+
+static struct iso_rules *fake_rules;
+
+const struct iso_rules *daemon_rules(struct daemon *daemon)
+{
+	(void)daemon;
+	if (!fake_rules)
+		fake_rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
+	return fake_rules;
+}
+
+const char *daemon_policy_problem(struct daemon *daemon)
+{
+	(void)daemon;
+	return "";
+}
+
+int daemon_reload_policy(struct daemon *daemon,
+			 void (*done)(void *userdata, int result, uint32_t n, const char *messages),
+			 void *userdata)
+{
+	(void)daemon;
+	done(userdata, daemon->refuses_rules ? -EINVAL : 0, 3, "a.conf:2: Action=fly: no");
+	return 0;
+}
+
+bool daemon_may_inject(struct daemon *daemon)
+{
+	return daemon->may_inject;
+}
+
+/* As if each record killed the VM "web". */
+int daemon_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret)
+{
+	(void)daemon;
+	*ret = (struct inject_outcome){0};
+	if (inject->has_fault) {
+		ret->lines[ret->n_lines++] = strdup("kill: web: process 5 is killed");
+		ret->victims = calloc(1, sizeof(*ret->victims));
+		strcpy(ret->victims[ret->n_victims++], "web");
+	}
+	return 0;
+}
+
+void inject_outcome_clear(struct inject_outcome *outcome)
+{
+	for (uint32_t i = 0; i < outcome->n_lines; i++)
+		free(outcome->lines[i]);
+	free(outcome->victims);
+}
+
+void daemon_inject(struct daemon *daemon, const struct inject *inject)
+{
+	daemon->injected = inject->event.synthetic;
 }
 
 static void tell(struct daemon *daemon)

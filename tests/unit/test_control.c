@@ -50,6 +50,34 @@ Test(control, status_and_topology)
 	teardown(&f);
 }
 
+Test(control, sources_and_verdicts_are_told_in_words)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *sources = NULL, *health = NULL;
+	sd_json_variant *one;
+	struct fixture f;
+
+	setup(&f);
+	sources = expect_reply(&f, CLIENT_METHOD("ListSources"), "{}");
+	cr_assert_eq(sd_json_variant_elements(get(sources, "sources")), SOURCES);
+	one = sd_json_variant_by_index(get(sources, "sources"), SOURCE_TRACE);
+	cr_assert_str_eq(text(one, "name"), "trace");
+	cr_assert_str_eq(text(one, "state"), "ok");
+	cr_assert_eq(sd_json_variant_unsigned(get(one, "lost")), 7);
+	cr_assert_null(sd_json_variant_by_key(one, "without"));
+	one = sd_json_variant_by_index(get(sources, "sources"), SOURCE_QMP);
+	cr_assert_str_eq(text(one, "state"), "missing");
+	cr_assert_str_eq(text(one, "why"), "no socket");
+	cr_assert_str_eq(text(one, "without"), source_without(SOURCE_QMP));
+	health = expect_reply(&f, CLIENT_METHOD("GetHealth"), "{}");
+	cr_assert_str_eq(text(health, "state"), "failing");
+	cr_assert_null(sd_json_variant_by_key(health, "recoveryWaits"));
+	one = sd_json_variant_by_index(get(health, "verdicts"), 1);
+	cr_assert_str_eq(text(one, "scope"), "memdev");
+	cr_assert_str_eq(text(one, "unit"), "0x10");
+	cr_assert_str_eq(text(one, "reasons"), "not there");
+	teardown(&f);
+}
+
 Test(control, acquire_shows_steps_and_ends_with_the_grant)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *leases = NULL, *released = NULL;

@@ -45,6 +45,7 @@ static void on_record(void *userdata, const struct trace_record *record)
 		break;
 	case TRACE_KIND_MEMORY_FAILURE:
 	case TRACE_KIND_MACHINE_CHECK:
+	case TRACE_KIND_OTHER:
 	case TRACE_KINDS:
 		break;
 	}

@@ -29,6 +29,9 @@ struct iso_policy {
 	bool waits_for_operator; /* after a loss, nothing is made again until ISO_EVENT_RECOVER */
 	bool refill; /* reuse the region object that the kernel kept, where it takes it */
 	bool evict; /* tenants above in the decoder order are killed to make way */
+	bool arm_ports; /* isolation is enabled on root ports that nothing forbids it on */
+	uint32_t arm_range; /* with this timeout code */
+	uint64_t isolation_known_ns; /* how long regions wait for a port's registers to be looked at */
 	bool host_may_panic; /* VMs that pin their memory are admitted */
 	uint32_t poison; /* enum iso_poison_action of leases that say nothing */
 	bool reads_poison; /* somebody carries READ_POISON out: nothing is carved before */
@@ -61,6 +64,13 @@ struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_
  * and is answered by a REPLY or a NOTE where there is somebody to tell.
  */
 struct iso_effects iso_step(struct iso_engine *engine, const struct iso_event *event);
+
+/*
+ * Makes an engine in `memory`, as of iso_engine_init(), that believes what
+ * `engine` does and decides on its own from now on: what would come of an event
+ * is seen without its coming. Return: it, or NULL when there are too few bytes.
+ */
+struct iso_engine *iso_engine_copy(void *memory, size_t bytes, const struct iso_engine *engine);
 
 /* When ISO_EVENT_TIMER is wanted next, CLOCK_BOOTTIME; UINT64_MAX: never. */
 uint64_t iso_next_deadline(const struct iso_engine *engine);

@@ -35,19 +35,27 @@ enum iso_event_kind {
 	ISO_EVENT_RESTORE_POISON,
 	ISO_EVENT_HOLD,           /* the leases are not known: hand nothing out until CONFIRM */
 	ISO_EVENT_CONFIRM,        /* operator: what is observed is all there is */
+	ISO_EVENT_ISOLATION_SEEN, /* what the isolation registers of a root port say now */
+	ISO_EVENT_ARM,            /* operator: arm a root port, or disarm it */
+	ISO_EVENT_RESTORE_PORT,   /* from the store, before the first snapshot */
+	ISO_EVENT_HEALTH,         /* whether the host is well enough to make again what was lost */
+	ISO_EVENT_POLICY,         /* a policy rule fired: do what it says */
+	ISO_EVENT_RESTORE_FENCE,  /* from the store, before the first snapshot */
 	ISO_EVENT_POISON,         /* a range of memory is bad, or was cleared */
 	ISO_EVENT_POISON_LIST_READ, /* all that is bad on a memdev has been told since */
 	ISO_EVENT_READ_POISON,    /* operator, gap: read the poison lists anew */
 };
 
 enum iso_cause {
-	ISO_CAUSE_SURPRISE_DOWN,   /* AER: surprise down at a port */
-	ISO_CAUSE_FATAL_ERROR,     /* AER: another fatal uncorrectable error */
-	ISO_CAUSE_LINK_DOWN,       /* pci_hp_event LINK_DOWN or CARD_NOT_PRESENT */
-	ISO_CAUSE_DEVICE_GONE,     /* uevent or observation: the memdev left */
-	ISO_CAUSE_REGION_GONE,     /* observation: region or instance no longer works */
-	ISO_CAUSE_OPERATOR,        /* daxmgrctl isolate */
+	ISO_CAUSE_SURPRISE_DOWN, /* AER: surprise down at a port */
+	ISO_CAUSE_FATAL_ERROR, /* AER: another fatal uncorrectable error */
+	ISO_CAUSE_LINK_DOWN, /* pci_hp_event LINK_DOWN or CARD_NOT_PRESENT */
+	ISO_CAUSE_DEVICE_GONE, /* uevent or observation: the memdev left */
+	ISO_CAUSE_REGION_GONE, /* observation: region or instance no longer works */
+	ISO_CAUSE_OPERATOR, /* daxmgrctl isolate */
 	ISO_CAUSE_EVICTED, /* made way for a lower region in the decoder order, by policy */
+	ISO_CAUSE_ISOLATED, /* a root port has isolated: its status says so */
+	ISO_CAUSE_POLICY,  /* a policy rule, which the timeline names */
 	ISO_CAUSE_POISON, /* memory of the VM is poisoned */
 };
 
@@ -65,6 +73,7 @@ struct iso_fault {
 	uint32_t region_kernel_id; /* ISO_UNIT_INSTANCE */
 	uint32_t kernel_id;
 	uint64_t record_ns; /* the kernel's own timestamp of the first record, boottime */
+	bool synthetic; /* a drill */
 	uint64_t uevent_seqnum; /* of the uevent that told; 0: another source. Older than
 				 * what was observed since: ignored, the name has a new owner */
 };
@@ -89,6 +98,8 @@ struct iso_completion {
 	char evidence[ISO_EVIDENCE_BYTES]; /* VERIFY, REVOKE: state and place of the first mapper;
 					    * INSPECT: what pins. Empty when there is nothing */
 	uint32_t pins; /* INSPECT, REVOKE: enum iso_pin, of all processes together */
+	bool has_isolation; /* of operations on a port: the words as read at the end */
+	uint32_t control, status;
 };
 
 /* One process that maps one instance. */
@@ -190,6 +201,7 @@ struct iso_restore_incident {
 	uint32_t n_killed, n_exited, n_records;
 	char held_port[ISO_PATH_BYTES]; /* kept away until RECOVER; empty: none */
 	bool held_flapping; /* because it was lost too often, not by an operator */
+	bool synthetic;
 	bool rebooted; /* it was open in another boot and ended with that: only counted */
 	bool open; /* false: only keeps the numbering going */
 };
@@ -230,6 +242,60 @@ struct iso_restore_poison {
 	uint64_t first_ns, last_ns, cleared_ns;
 	char lease[ISO_NAME_BYTES]; /* whose memory it was when it was found last; may be empty */
 	uint64_t hit_begun_ns; /* and when that was carved; 0: nobody's */
+};
+
+/* What an operator asked of a port, as it was known when the daemon stopped. */
+struct iso_restore_port {
+	char path[ISO_PATH_BYTES];
+	uint32_t wish; /* enum iso_arm_wish */
+	uint32_t range; /* timeout code; ISO_NONE: the policy's */
+	bool held; /* kept away until RECOVER; only of the same boot */
+	bool flapping;
+};
+
+/* What a policy rule can ask for. */
+enum iso_action {
+	ISO_ACTION_NOTIFY, /* a line of the timeline */
+	ISO_ACTION_FENCE, /* the domain takes no new leases until RECOVER */
+	ISO_ACTION_KILL, /* the VM it names, else those of the unit's blast radius */
+	ISO_ACTION_ISOLATE, /* as ISO_EVENT_ISOLATE of the port */
+	ISO_ACTION_QUARANTINE, /* the domain: fenced, and nothing is made again until RECOVER */
+	ISO_ACTION_RETIRE, /* regions on the memdev take no new leases until its RECOVER */
+	ISO_ACTION_START_UNIT, /* of the service manager: the outside does it, this notes it */
+	ISO_ACTIONS,
+};
+
+/*
+ * Of what it is about the most exact that is known counts: serial, unit, domain, where
+ * the VM is; for KILL the VM before all of them.
+ */
+struct iso_policy_action {
+	uint64_t request;
+	uint32_t action; /* enum iso_action */
+	char rule[ISO_NAME_BYTES];
+	char vm[ISO_NAME_BYTES]; /* may be empty, as the next two */
+	char unit[ISO_PATH_BYTES]; /* path, address or name of a port or memdev; a region; daxX.Y */
+	char domain[ISO_PATH_BYTES]; /* a port of it */
+	uint64_t serial; /* of a memdev */
+	bool has_serial;
+	bool synthetic; /* a drill */
+	uint64_t record_ns; /* of the record that made it fire: who came later is spared; 0: not known */
+	char why[ISO_EVIDENCE_BYTES]; /* for people */
+};
+
+enum iso_fence_kind {
+	ISO_FENCE_DOMAIN,
+	ISO_FENCE_QUARANTINE, /* of a domain */
+	ISO_FENCE_MEMDEV, /* retired */
+	ISO_FENCES,
+};
+
+/* A fence as it was known when the daemon stopped. */
+struct iso_restore_fence {
+	uint32_t kind; /* enum iso_fence_kind */
+	char unit[ISO_PATH_BYTES]; /* path of a port of the domain; of the memdev, for people */
+	uint64_t serial; /* MEMDEV */
+	char rule[ISO_NAME_BYTES];
 };
 
 struct iso_event {
@@ -275,11 +341,14 @@ struct iso_event {
 			uint64_t request;
 			bool dry_run; /* nothing is corrected by this look */
 		} reconcile;
+		struct {
+			bool host_ok;
+			char why[ISO_TEXT_BYTES]; /* not ok: for people */
+		} health;
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;
 		const struct iso_restore_poison *restore_poison;
-		const char *hold; /* HOLD: why, for people */
 		struct iso_poison poison;
 		struct {
 			uint64_t serial;
@@ -290,6 +359,20 @@ struct iso_event {
 			uint64_t request; /* 0: nobody waits for an answer */
 			char memdev[ISO_PATH_BYTES]; /* as iso_memdev_find() takes it; empty: all */
 		} read_poison;
+		const struct iso_restore_port *restore_port;
+		const char *hold; /* HOLD: why, for people */
+		struct {
+			struct iso_pci_address address;
+			struct iso_isolation isolation;
+		} isolation_seen;
+		struct {
+			uint64_t request;
+			char port[ISO_PATH_BYTES]; /* path or address */
+			uint32_t wish; /* enum iso_arm_wish */
+			uint32_t range; /* timeout code; ISO_NONE: the policy's */
+		} arm;
+		struct iso_policy_action policy;
+		const struct iso_restore_fence *restore_fence;
 	};
 };
 

@@ -104,6 +104,66 @@ enum iso_pin {
 	ISO_PIN_UNKNOWN = 1u << 6, /* it could not be looked at: not shown to be free of pins */
 };
 
+/* Through what a root port's isolation registers are reached. */
+enum iso_isolation_source {
+	ISO_ISOLATION_UNKNOWN,   /* not looked at yet */
+	ISO_ISOLATION_NONE,      /* the port does not offer the capability */
+	ISO_ISOLATION_LOCKED,    /* the kernel is locked down: nobody may map them */
+	ISO_ISOLATION_FAILED,    /* they could not be read, for another reason */
+	ISO_ISOLATION_REGISTERS, /* the port's own component registers */
+	ISO_ISOLATION_STAND_IN,  /* another function's memory, which configuration names for it */
+	ISO_ISOLATION_SYSFS,     /* attributes of the kernel */
+	ISO_ISOLATION_SOURCES,
+};
+
+/* Bits of the words in struct iso_isolation, for what the engine decides by. */
+enum {
+	ISO_ISOLATION_ENABLE = 1u << 16,    /* capability and control: memory isolation */
+	ISO_ISOLATION_LINK_DOWN = 1u << 17, /* capability and control: the port takes its link down */
+	ISO_ISOLATION_STATUS = 1u << 8,     /* status: isolated; stays until it is cleared */
+	ISO_ISOLATION_BY_LINK = 1u << 9,    /* status: because the link had gone down */
+	ISO_ISOLATION_BUSY = 1u << 14,      /* status: accesses are still being ended */
+};
+
+/* Why a root port must not be armed. Bits of one word. */
+enum iso_obstacle {
+	ISO_OBSTACLE_UNKNOWN = 1u << 0, /* its registers were not looked at yet */
+	ISO_OBSTACLE_NOT_OFFERED = 1u << 1,
+	ISO_OBSTACLE_LOCKDOWN = 1u << 2,
+	ISO_OBSTACLE_ACCESS = 1u << 3, /* its registers cannot be read */
+	ISO_OBSTACLE_ISOLATED = 1u << 4, /* it is isolated now */
+	ISO_OBSTACLE_SYSTEM_RAM = 1u << 5, /* memory behind it is System RAM */
+	ISO_OBSTACLE_CONSENT = 1u << 6, /* somebody who never asked for it uses memory behind it */
+	ISO_OBSTACLE_PINNING = 1u << 7, /* a VM on it pins its memory, and the host may not panic */
+	ISO_OBSTACLE_CPU = 1u << 8, /* the CPU does not survive reading what is isolated */
+	ISO_OBSTACLE_CPU_UNKNOWN = 1u << 9, /* nobody could tell whether it does */
+	ISO_OBSTACLE_PANIC_ON_OOPS = 1u << 10,
+	ISO_OBSTACLE_PANIC_ON_WARN = 1u << 11,
+	ISO_OBSTACLE_MACHINE_CHECK = 1u << 12, /* machine checks are set to panic */
+	ISO_OBSTACLE_RANGE = 1u << 13, /* it does not offer that timeout */
+	ISO_OBSTACLE_TIMEOUT = 1u << 14, /* that timeout may last longer than the CPU waits */
+	ISO_OBSTACLE_HOST_UNKNOWN = 1u << 15, /* the host's settings were not looked at yet */
+};
+
+enum { ISO_OBSTACLES = 16 };
+
+/* What is known of one root port's isolation registers; words as the hardware has them. */
+struct iso_isolation {
+	uint32_t source; /* enum iso_isolation_source */
+	uint32_t capability, control, status;
+	uint16_t ranges; /* bit N: timeout code N is offered */
+	uint16_t ranges_safe; /* bit N: it ends before the CPU's own patience */
+	uint32_t obstacles; /* enum iso_obstacle: those of the host */
+};
+
+/* What an operator wants of one port. */
+enum iso_arm_wish {
+	ISO_ARM_DEFAULT, /* as the policy says for all */
+	ISO_ARM_YES,
+	ISO_ARM_NO,
+	ISO_ARM_WISHES,
+};
+
 /* Index of "nothing" in every table. */
 #define ISO_NONE UINT32_MAX
 

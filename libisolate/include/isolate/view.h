@@ -46,6 +46,8 @@ enum iso_region_wait {
 	ISO_WAIT_TOO_SMALL,     /* a memdev has less room than its size needs */
 	ISO_WAIT_LOCKED,        /* a region that firmware locked is in the way */
 	ISO_WAIT_FLAPPING,      /* lost too often: until `recover` */
+	ISO_WAIT_ISOLATION,     /* its root port is isolated, or has to be armed first */
+	ISO_WAIT_HEALTH,        /* the host is not well: until it is, or `recover` */
 };
 
 enum iso_instance_state {
@@ -88,6 +90,15 @@ struct iso_port_view {
 	bool present;
 	bool held; /* by `isolate`, or because it was lost too often */
 	bool flapping;
+	struct iso_isolation isolation; /* of a root port, as last read */
+	uint64_t isolated_ns; /* since when it is isolated; 0: it is not */
+	bool link_was_down;   /* seen since then */
+	bool armed;           /* isolation is enabled */
+	bool arm_wanted;      /* by the policy or by an operator */
+	uint32_t arm_wish;    /* enum iso_arm_wish: an operator's own */
+	uint32_t arm_range;   /* the timeout code it shall have */
+	uint32_t range_wish;  /* an operator's own, ISO_NONE: none */
+	const char *isolation_reason; /* what went wrong last, or why given up; empty when nothing */
 };
 
 struct iso_memdev_view {
@@ -183,6 +194,7 @@ struct iso_incident_view {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	const char *held_port; /* kept away until `recover`; empty: none */
 	bool held_flapping; /* because it was lost too often */
+	bool synthetic; /* a drill: nothing of it has happened to the hardware */
 	bool open;
 };
 
@@ -203,6 +215,14 @@ struct iso_bad_view {
 	const char *lease; /* whose memory it was when it was found last; empty: nobody's */
 	const char *region_name; /* by whose offset it is known; empty: by its memdev */
 	uint64_t hit_begun_ns;
+};
+
+struct iso_fence_view {
+	uint32_t kind; /* enum iso_fence_kind */
+	const char *unit; /* path of a port of the domain, or of the memdev */
+	uint64_t serial;  /* MEMDEV */
+	const char *rule; /* that asked for it */
+	bool lifted; /* in the last step: SAVE_FENCE speaks of its end */
 };
 
 /* One more than the highest index of a host bridge. */
@@ -255,6 +275,19 @@ uint32_t iso_incident_count(const struct iso_engine *e);
 /* Reads incident `i`. Return: whether there is one. */
 bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_incident_view *ret);
 
+/* What arming a root port with this timeout code would meet; ISO_NONE: the one it shall have. */
+struct iso_arming {
+	uint32_t obstacles; /* enum iso_obstacle, all of them */
+	bool quiesced;      /* nothing uses memory behind it: it can be done at once */
+	uint32_t region;    /* a managed one that stands on it, or ISO_NONE */
+};
+/* Answers without changing anything. Return: false when `port` is no root port. */
+bool iso_arming(const struct iso_engine *e, uint32_t port, uint32_t range, struct iso_arming *ret);
+/* One more than the highest index of a fence. */
+uint32_t iso_fence_count(const struct iso_engine *e);
+/* Reads fence `i`, also one that was lifted in the last step. Return: whether there is one. */
+bool iso_fence_get(const struct iso_engine *e, uint32_t i, struct iso_fence_view *ret);
+
 /* Finds a region by name. Return: its index, or ISO_NONE. */
 uint32_t iso_region_find(const struct iso_engine *e, const char *name);
 /* Finds a lease by the name of its VM. Return: its index, or ISO_NONE. */
@@ -271,6 +304,9 @@ const char *iso_domain_reason(const struct iso_engine *e, uint32_t port);
 
 /* Why nothing is handed out until ISO_EVENT_CONFIRM. Return: one line, or NULL when nothing is held. */
 const char *iso_hold_reason(const struct iso_engine *e);
+
+/* Why nothing that was lost is made again by itself. Return: one line, or NULL when the host is well. */
+const char *iso_health_reason(const struct iso_engine *e);
 
 /* Bytes of all regions that are live. */
 uint64_t iso_capacity_bytes(const struct iso_engine *e);
@@ -314,6 +350,10 @@ const char *iso_instance_state_name(uint32_t state);
 const char *iso_lease_state_name(uint32_t state);
 /* Name of an iso_cause. */
 const char *iso_cause_name(uint32_t cause);
+/* Name of an iso_action. */
+const char *iso_action_name(uint32_t action);
+/* Name of an iso_fence_kind, as the action that made it is called. */
+const char *iso_fence_name(uint32_t kind);
 /* Name of an iso_note_kind. */
 const char *iso_note_name(uint32_t note);
 /* What an iso_reply means, as half a sentence for people. */
@@ -331,6 +371,15 @@ const char *iso_port_kind_name(uint32_t kind);
 
 /* Name of the lowest bit of a set of iso_pin; "nothing" for 0. */
 const char *iso_pin_name(uint32_t pins);
+
+/* Name of an iso_isolation_source. */
+const char *iso_isolation_source_name(uint32_t source);
+/* Name of an iso_arm_wish. */
+const char *iso_arm_wish_name(uint32_t wish);
+/* Name of obstacle number `bit` (not the bit itself), below ISO_OBSTACLES. */
+const char *iso_obstacle_name(uint32_t bit);
+/* What that obstacle is, as half a sentence for people. */
+const char *iso_obstacle_text(uint32_t bit);
 
 /* Whether a VM or region may be called that: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}. */
 bool iso_name_valid(const char *name);

@@ -59,7 +59,7 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 	keyboard-setup.service console-setup.service getty@tty1.service serial-getty@ttyS0.service \
 	getty-static.service getty.target proc-sys-fs-binfmt_misc.automount \
 	sys-fs-fuse-connections.mount dev-hugepages.mount dev-mqueue.mount modprobe@fuse.service \
-	cxl-monitor.service ldconfig.service systemd-logind.service systemd-user-sessions.service modprobe@drm.service modprobe@efi_pstore.service; do
+	cxl-monitor.service rasdaemon.service ras-mc-ctl.service ldconfig.service systemd-logind.service systemd-user-sessions.service modprobe@drm.service modprobe@efi_pstore.service; do
 	ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$tree/etc/systemd/system/default.target"

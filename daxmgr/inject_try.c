@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* An injected record on copies of engine and rules, and for real. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "daemon.h"
+#include "inject.h"
+#include "policy.h"
+#include "records.h"
+
+enum { FIRINGS_MAX = 32 };
+
+struct trial {
+	struct iso_engine *engine;
+	struct iso_rules *rules;
+	struct inject_outcome *outcome;
+};
+
+static void add_line(struct inject_outcome *outcome, const char *kind, const char *text)
+{
+	char *line = NULL;
+
+	if (outcome->n_lines == INJECT_LINES_MAX ||
+	    asprintf(&line, "%s: %s", kind, text) < 0) {
+		outcome->n_omitted++;
+		return;
+	}
+	outcome->lines[outcome->n_lines++] = line;
+}
+
+static void add_victim(struct trial *trial, uint32_t lease)
+{
+	struct inject_outcome *outcome = trial->outcome;
+	char(*victims)[ISO_NAME_BYTES];
+	struct iso_lease_view view;
+
+	if (!iso_lease_get(trial->engine, lease, &view))
+		return;
+	victims = reallocarray(outcome->victims, outcome->n_victims + 1, sizeof(*victims));
+	if (!victims) {
+		outcome->n_omitted++;
+		return;
+	}
+	outcome->victims = victims;
+	snprintf(victims[outcome->n_victims++], ISO_NAME_BYTES, "%s", view.terms->name);
+}
+
+static void step(struct trial *trial, struct iso_event *event)
+{
+	struct iso_effects effects;
+	uint32_t i;
+
+	event->now_ns = clock_boottime_ns();
+	effects = iso_step(trial->engine, event);
+	for (i = 0; i < effects.n_kills; i++)
+		add_victim(trial, effects.kills[i].lease);
+	for (i = 0; i < effects.n_others; i++)
+		if (effects.others[i].kind == ISO_EFFECT_NOTE)
+			add_line(trial->outcome, iso_note_name(effects.others[i].note),
+				 effects.others[i].text);
+}
+
+/* The fault as its source would tell it now. */
+static void fault_event(const struct iso_engine *engine, const struct inject *inject,
+			struct iso_event *ret)
+{
+	struct iso_memdev_view view;
+	uint32_t memdev;
+
+	*ret = (struct iso_event){.kind = ISO_EVENT_FAULT, .fault = inject->fault};
+	ret->fault.record_ns = clock_boottime_ns();
+	ret->fault.synthetic = true;
+	if (strcmp(inject->event.source, "uevent"))
+		return;
+	memdev = iso_memdev_find(engine, inject->event.unit);
+	if (memdev != ISO_NONE && iso_memdev_get(engine, memdev, &view)) {
+		ret->fault.unit_kind = ISO_UNIT_MEMDEV_SERIAL;
+		ret->fault.serial = view.serial;
+	}
+}
+
+static void try_rules(struct trial *trial, const struct store_event *record)
+{
+	struct iso_firing firings[FIRINGS_MAX];
+	struct policy_view view;
+	struct iso_event event;
+	uint32_t i, n;
+
+	policy_view_make(trial->engine, record, &view);
+	n = iso_rules_record(trial->rules, &view.record, (int64_t)record->at_ns, firings,
+			     FIRINGS_MAX);
+	for (i = 0; i < n; i++) {
+		policy_event(trial->rules, &firings[i], &event);
+		step(trial, &event);
+	}
+	policy_view_clear(&view);
+}
+
+int inject_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret)
+{
+	struct iso_limits limits;
+	size_t bytes, rules_bytes = iso_rules_bytes();
+	_cleanup_free_ void *engine_memory = NULL;
+	_cleanup_free_ void *rules_memory = NULL;
+	struct store_event record = inject->event;
+	struct trial trial = {.outcome = ret};
+	struct iso_event event;
+
+	*ret = (struct inject_outcome){0};
+	iso_limits_default(&limits); /* as the daemon's own has them */
+	bytes = (iso_engine_bytes(&limits) + 63) / 64 * 64;
+	engine_memory = aligned_alloc(64, bytes);
+	rules_memory = aligned_alloc(64, rules_bytes);
+	if (!engine_memory || !rules_memory)
+		return -ENOMEM;
+	trial.engine = iso_engine_copy(engine_memory, bytes, daemon->engine);
+	if (!trial.engine)
+		return -ENOMEM;
+	trial.rules = memcpy(rules_memory, policy_rules(daemon->policy), rules_bytes);
+	if (inject->has_fault) {
+		fault_event(trial.engine, inject, &event);
+		step(&trial, &event);
+	}
+	record.at_ns = clock_boottime_ns();
+	records_complete(trial.engine, &record);
+	try_rules(&trial, &record);
+	return 0;
+}
+
+void inject_outcome_clear(struct inject_outcome *outcome)
+{
+	for (uint32_t i = 0; i < outcome->n_lines; i++)
+		free(outcome->lines[i]);
+	free(outcome->victims);
+	*outcome = (struct inject_outcome){0};
+}
+
+void inject_run(struct daemon *daemon, const struct inject *inject)
+{
+	struct store_event record = inject->event;
+	struct iso_event event;
+
+	record.at_ns = clock_boottime_ns();
+	if (inject->has_fault) {
+		fault_event(daemon->engine, inject, &event);
+		daemon_step(daemon, &event);
+	}
+	records_take(daemon, &record);
+}

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernel_log_decode.h"
+
+#include <isolate/view.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A stack has some twenty lines, registers and modules before it another thirty. */
+enum { STACK_LINES_MAX = 80 };
+
+static const uint64_t stack_ns_max = UINT64_C(5000000000);
+
+/* Decimal digits up to `end`. Return: what follows them, or NULL. */
+static const char *take_number(const char *at, const char *end, uint64_t *ret)
+{
+	const char *begin = at;
+	uint64_t value = 0;
+
+	for (; at < end && *at >= '0' && *at <= '9'; at++) {
+		uint64_t digit = (uint64_t)(*at - '0');
+
+		if (value > (UINT64_MAX - digit) / 10)
+			return NULL;
+		value = value * 10 + digit;
+	}
+	if (at == begin)
+		return NULL;
+	*ret = value;
+	return at;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+/* The kernel writes what is not printable, and the backslash, as \xNN. Return: false when it was cut. */
+static bool copy_text(char *to, size_t room, const char *from, const char *end)
+{
+	size_t n = 0;
+
+	while (from < end && n + 1 < room) {
+		char c = *from++;
+
+		if (c == '\\' && end - from >= 3 && *from == 'x' && hex_digit(from[1]) >= 0 &&
+		    hex_digit(from[2]) >= 0) {
+			c = (char)(hex_digit(from[1]) << 4 | hex_digit(from[2]));
+			from += 3;
+		}
+		to[n++] = c >= ' ' && c <= '~' ? c : '?';
+	}
+	to[n] = '\0';
+	return from == end;
+}
+
+/* "6,339,5140900,-;": priority, sequence number, microseconds, flags, more in later kernels. */
+static const char *take_header(const char *at, const char *end, struct kernel_log_record *record)
+{
+	uint64_t priority, us;
+
+	at = take_number(at, end, &priority);
+	if (!at || at == end || *at++ != ',' || priority > UINT32_MAX)
+		return NULL;
+	at = take_number(at, end, &record->sequence);
+	if (!at || at == end || *at++ != ',')
+		return NULL;
+	at = take_number(at, end, &us);
+	if (!at || at == end || *at != ',' || us > UINT64_MAX / 1000)
+		return NULL;
+	record->level = priority & 7;
+	record->facility = (uint32_t)(priority >> 3);
+	record->at_ns = us * 1000;
+	at = memchr(at, ';', (size_t)(end - at));
+	return at ? at + 1 : NULL;
+}
+
+enum kernel_log_outcome kernel_log_decode(const char *record, size_t bytes,
+					  struct kernel_log_record *ret)
+{
+	static const char key[] = " DEVICE=";
+	const char *end = record + bytes, *at, *line_end;
+	struct kernel_log_record read = {0};
+
+	at = take_header(record, end, &read);
+	if (!at)
+		return KERNEL_LOG_MALFORMED;
+	line_end = memchr(at, '\n', (size_t)(end - at));
+	if (!line_end)
+		line_end = end;
+	read.cut = !copy_text(read.text, sizeof(read.text), at, line_end);
+	while (line_end < end) {
+		at = line_end + 1;
+		line_end = memchr(at, '\n', (size_t)(end - at));
+		if (!line_end)
+			line_end = end;
+		if ((size_t)(line_end - at) > sizeof(key) - 1 && !memcmp(at, key, sizeof(key) - 1))
+			copy_text(read.device, sizeof(read.device), at + sizeof(key) - 1, line_end);
+	}
+	*ret = read;
+	return KERNEL_LOG_DECODED;
+}
+
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+struct phrase {
+	const char *text;
+	enum kernel_log_kind kind;
+	bool anywhere; /* else at the begin of the line */
+};
+
+/* The first that fits counts: the special ones stand before the general ones. */
+static const struct phrase phrases[] = {
+	{"Kernel panic - not syncing", KERNEL_LOG_PANIC, false},
+	{"watchdog: BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP, false},
+	{"BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP, false},
+	{"hard LOCKUP", KERNEL_LOG_HARD_LOCKUP, true},
+	{"BUG: workqueue lockup", KERNEL_LOG_SOFT_LOCKUP, false},
+	{"BUG: unable to handle", KERNEL_LOG_OOPS, false},
+	{"BUG: kernel NULL pointer dereference", KERNEL_LOG_OOPS, false},
+	{"Oops: ", KERNEL_LOG_OOPS, false},
+	{"kernel BUG at ", KERNEL_LOG_OOPS, false},
+	{"general protection fault", KERNEL_LOG_OOPS, false},
+	{"invalid opcode: ", KERNEL_LOG_OOPS, false},
+	{"BUG: ", KERNEL_LOG_BUG, false},
+	{"WARNING: ", KERNEL_LOG_WARNING, false},
+	{"self-detected stall", KERNEL_LOG_RCU_STALL, true},
+	{"detected stalls on CPUs", KERNEL_LOG_RCU_STALL, true},
+	{"detected expedited stalls", KERNEL_LOG_RCU_STALL, true},
+	{"DMAR: [", KERNEL_LOG_IOMMU_FAULT, false},
+	{"DMAR: DRHD: handling fault", KERNEL_LOG_IOMMU_FAULT, false},
+	{"AMD-Vi: Event logged", KERNEL_LOG_IOMMU_FAULT, true},
+	{"mce: [Hardware Error]", KERNEL_LOG_MACHINE_CHECK, false},
+	{"mce: Uncorrected hardware memory error", KERNEL_LOG_MACHINE_CHECK, false},
+	{"Machine check events logged", KERNEL_LOG_MACHINE_CHECK, true},
+	{"pciehp: Slot(", KERNEL_LOG_LINK_DOWN, true}, /* looked at once more */
+	{"containment event", KERNEL_LOG_DPC, true},
+	{"unmasked uncorrectable error detected", KERNEL_LOG_DPC, true},
+	{"AER: ", KERNEL_LOG_AER, true},
+	{"PCIe Bus Error: severity=", KERNEL_LOG_AER, true},
+	{"CXL Bus Error: severity=", KERNEL_LOG_AER, true},
+};
+
+static enum kernel_log_kind find_phrase(const char *text)
+{
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+		if (phrases[i].anywhere ? strstr(text, phrases[i].text) != NULL
+					: begins(text, phrases[i].text))
+			return phrases[i].kind;
+	return KERNEL_LOG_NOTHING;
+}
+
+/* The address in "pcieport 0000:0c:00.0: …" or in DEVICE=+pci:0000:0c:00.0; else the name before ": ". */
+static void find_device(const struct kernel_log_record *record, char *to, size_t room)
+{
+	const char *text = record->text, *colon = strchr(record->device, ':');
+	struct iso_pci_address address;
+	char word[KERNEL_LOG_DEVICE_BYTES];
+	size_t n;
+
+	to[0] = '\0';
+	if (record->device[0] == '+' && colon) {
+		snprintf(to, room, "%s", colon + 1);
+		return;
+	}
+	for (unsigned int words = 0; *text && words < 3; words++) {
+		n = strcspn(text, " ");
+		if (n > 1 && n <= sizeof(word) && text[n - 1] == ':') {
+			memcpy(word, text, n - 1);
+			word[n - 1] = '\0';
+			if (iso_pci_address_parse(word, &address)) {
+				snprintf(to, room, "%s", word);
+				return;
+			}
+		}
+		text += n + (text[n] == ' ');
+	}
+}
+
+/* A name, ':' or '[', and a number. Return: what follows, or NULL and `ret` as it was. */
+static const char *take_process(const char *at, char mark, struct kernel_log_news *ret)
+{
+	const char *end = at + strlen(at), *number = NULL, *after = NULL;
+	uint64_t pid = 0;
+
+	/* A name may hold any sign: the last mark that a number follows, before the sentence goes on. */
+	for (const char *scan = at; scan < end && (size_t)(scan - at) < sizeof(ret->process);
+	     scan++) {
+		uint64_t value;
+		const char *behind;
+
+		if (*scan != mark)
+			continue;
+		behind = take_number(scan + 1, end, &value);
+		if (!behind || value == 0 || value > INT32_MAX)
+			continue;
+		if (mark == '[' ? *behind != ']' : *behind != ' ')
+			continue;
+		number = scan;
+		after = behind + (mark == '[');
+		pid = value;
+	}
+	if (!number)
+		return NULL;
+	snprintf(ret->process, sizeof(ret->process), "%.*s", (int)(number - at), at);
+	ret->pid = (int32_t)pid;
+	return after;
+}
+
+/* "INFO: task NAME:PID blocked for more than 120 seconds." */
+static bool is_hung_task(const char *text, struct kernel_log_news *ret)
+{
+	static const char before[] = "INFO: task ";
+	const char *after;
+
+	if (!begins(text, before) || !strstr(text, " blocked for more than "))
+		return false;
+	after = take_process(text + sizeof(before) - 1, ':', ret);
+	return after && begins(after, " blocked");
+}
+
+/* "Memory failure: 0xPFN: …": what became of it, or who is told. */
+static enum kernel_log_kind memory_failure(const char *text, struct kernel_log_news *ret)
+{
+	static const char before[] = "Memory failure: 0x", told[] = "Sending SIGBUS to ";
+	const char *at = text + sizeof(before) - 1;
+	uint64_t pfn = 0;
+	int digit;
+
+	if (!begins(text, before))
+		return KERNEL_LOG_NOTHING;
+	for (; (digit = hex_digit(*at)) >= 0 && pfn <= UINT64_MAX >> 4; at++)
+		pfn = pfn << 4 | (uint64_t)digit;
+	ret->pfn = pfn;
+	ret->has_pfn = true;
+	at = strstr(at, told);
+	if (at && take_process(at + sizeof(told) - 1, ':', ret))
+		return KERNEL_LOG_PROCESS_FAULT;
+	return KERNEL_LOG_MEMORY_FAILURE;
+}
+
+/* "NAME[PID]: segfault at …", "traps: NAME[PID] trap …", "MCE: Killing NAME:PID due to …". */
+static bool is_process_fault(const char *text, struct kernel_log_news *ret)
+{
+	static const char killing[] = "MCE: Killing ", traps[] = "traps: ";
+	const char *after;
+
+	if (begins(text, killing))
+		return take_process(text + sizeof(killing) - 1, ':', ret) != NULL;
+	if (begins(text, traps))
+		return take_process(text + sizeof(traps) - 1, '[', ret) != NULL;
+	if (!strstr(text, ": segfault at "))
+		return false;
+	after = take_process(text, '[', ret);
+	return after && begins(after, ": segfault at ");
+}
+
+/* "Out of memory: Killed process PID (NAME) …", with "Memory cgroup " before it or without. */
+static bool is_out_of_memory(const char *text, struct kernel_log_news *ret)
+{
+	static const char killed[] = ": Killed process ";
+	const char *at = strstr(text, killed), *end = text + strlen(text), *close;
+	uint64_t pid;
+
+	if (!at || !(begins(text, "Out of memory") || begins(text, "Memory cgroup out of memory")))
+		return false;
+	at = take_number(at + sizeof(killed) - 1, end, &pid);
+	if (!at || pid > INT32_MAX || !begins(at, " ("))
+		return false;
+	close = strchr(at, ')');
+	if (!close)
+		return false;
+	snprintf(ret->process, sizeof(ret->process), "%.*s", (int)(close - at - 2), at + 2);
+	ret->pid = (int32_t)pid;
+	return true;
+}
+
+static bool is_own_function(const char *word)
+{
+	static const char *const prefixes[] = {"cxl_",      "dax_",           "dev_dax_",
+					       "pciehp_",   "memunmap_pages", "memremap_pages",
+					       "devm_cxl_", "__cxl_",         "device_dax"};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (begins(word, prefixes[i]))
+			return true;
+	return false;
+}
+
+/* " cxl_decoder_detach+0x12/0x340 [cxl_core]", with "? " before it when it is a guess. */
+static bool is_own_stack(const char *text, struct kernel_log_news *ret)
+{
+	size_t n;
+
+	if (begins(text, "RIP: 0010:"))
+		text += strlen("RIP: 0010:");
+	text += strspn(text, " ");
+	if (begins(text, "? ") || !is_own_function(text))
+		return false;
+	n = strcspn(text, "+ ");
+	if (text[n] != '+')
+		return false;
+	snprintf(ret->function, sizeof(ret->function), "%.*s", (int)(n < 63 ? n : 63), text);
+	return true;
+}
+
+/* The first such line of what was printed last; the others say the same. */
+static bool is_stack_of_last(const struct kernel_log_record *record,
+			     struct kernel_log_context *context, struct kernel_log_news *ret)
+{
+	if (context->of == KERNEL_LOG_NOTHING)
+		return false;
+	if (++context->lines > STACK_LINES_MAX || record->at_ns < context->at_ns ||
+	    record->at_ns - context->at_ns > stack_ns_max) {
+		context->of = KERNEL_LOG_NOTHING;
+		return false;
+	}
+	if (!is_own_stack(record->text, ret))
+		return false;
+	ret->of = context->of;
+	context->of = KERNEL_LOG_NOTHING;
+	return true;
+}
+
+static bool has_stack(enum kernel_log_kind kind)
+{
+	return kind >= KERNEL_LOG_OOPS && kind <= KERNEL_LOG_HUNG_TASK;
+}
+
+static bool is_of_cxl(const struct kernel_log_record *record)
+{
+	return begins(record->text, "cxl_") || begins(record->text, "cxl ") ||
+	       begins(record->text, "device_dax ") || begins(record->text, "dax_") ||
+	       begins(record->device, "+cxl:") || begins(record->device, "+dax:");
+}
+
+static enum kernel_log_kind slot_kind(const char *text)
+{
+	if (strstr(text, "): Link Down"))
+		return KERNEL_LOG_LINK_DOWN;
+	return strstr(text, "): Card not present") ? KERNEL_LOG_CARD_GONE : KERNEL_LOG_NOTHING;
+}
+
+static enum kernel_log_kind classify(const struct kernel_log_record *record,
+				     struct kernel_log_context *context,
+				     struct kernel_log_news *ret)
+{
+	const char *text = record->text;
+	enum kernel_log_kind kind;
+
+	if (is_hung_task(text, ret))
+		return KERNEL_LOG_HUNG_TASK;
+	kind = memory_failure(text, ret);
+	if (kind != KERNEL_LOG_NOTHING)
+		return kind;
+	if (is_process_fault(text, ret))
+		return KERNEL_LOG_PROCESS_FAULT;
+	if (is_out_of_memory(text, ret))
+		return KERNEL_LOG_OUT_OF_MEMORY;
+	kind = find_phrase(text);
+	if (kind == KERNEL_LOG_LINK_DOWN)
+		return slot_kind(text);
+	/* Drivers tell at start that they may use it: that is no error. */
+	if (kind == KERNEL_LOG_AER && record->level > 4)
+		return KERNEL_LOG_NOTHING;
+	if (kind != KERNEL_LOG_NOTHING)
+		return kind;
+	if (is_stack_of_last(record, context, ret))
+		return KERNEL_LOG_STACK;
+	return record->level <= 4 && is_of_cxl(record) ? KERNEL_LOG_CXL : KERNEL_LOG_NOTHING;
+}
+
+enum kernel_log_kind kernel_log_meaning(const struct kernel_log_record *record,
+					struct kernel_log_context *context,
+					struct kernel_log_news *ret)
+{
+	*ret = (struct kernel_log_news){0};
+	if (record->facility != 0)
+		return ret->kind;
+	ret->kind = classify(record, context, ret);
+	if (ret->kind == KERNEL_LOG_NOTHING)
+		return ret->kind;
+	find_device(record, ret->device, sizeof(ret->device));
+	ret->fatal = strstr(record->text, "(Fatal)") || strstr(record->text, "severity=Fatal") ||
+		     strstr(record->text, "Uncorrected (Fatal)");
+	if (has_stack(ret->kind))
+		*context = (struct kernel_log_context){ret->kind, 0, record->at_ns};
+	return ret->kind;
+}
+
+bool kernel_log_fault(const struct kernel_log_news *news, uint64_t at_ns, struct iso_fault *ret)
+{
+	struct iso_fault fault = {.unit_kind = ISO_UNIT_PORT_ADDRESS, .record_ns = at_ns};
+
+	if (news->kind != KERNEL_LOG_LINK_DOWN && news->kind != KERNEL_LOG_CARD_GONE)
+		return false;
+	if (!iso_pci_address_parse(news->device, &fault.address))
+		return false;
+	fault.cause = ISO_CAUSE_LINK_DOWN;
+	*ret = fault;
+	return true;
+}
+
+const char *kernel_log_kind_name(enum kernel_log_kind kind)
+{
+	static const char *const names[KERNEL_LOG_KINDS] = {
+		[KERNEL_LOG_NOTHING] = "nothing",
+		[KERNEL_LOG_PANIC] = "panic",
+		[KERNEL_LOG_OOPS] = "oops",
+		[KERNEL_LOG_BUG] = "bug",
+		[KERNEL_LOG_WARNING] = "warning",
+		[KERNEL_LOG_SOFT_LOCKUP] = "soft-lockup",
+		[KERNEL_LOG_HARD_LOCKUP] = "hard-lockup",
+		[KERNEL_LOG_RCU_STALL] = "rcu-stall",
+		[KERNEL_LOG_HUNG_TASK] = "hung-task",
+		[KERNEL_LOG_STACK] = "stack",
+		[KERNEL_LOG_IOMMU_FAULT] = "iommu-fault",
+		[KERNEL_LOG_MACHINE_CHECK] = "machine-check",
+		[KERNEL_LOG_MEMORY_FAILURE] = "memory-failure",
+		[KERNEL_LOG_PROCESS_FAULT] = "process-fault",
+		[KERNEL_LOG_OUT_OF_MEMORY] = "out-of-memory",
+		[KERNEL_LOG_LINK_DOWN] = "link-down",
+		[KERNEL_LOG_CARD_GONE] = "card-not-present",
+		[KERNEL_LOG_DPC] = "dpc",
+		[KERNEL_LOG_AER] = "aer",
+		[KERNEL_LOG_CXL] = "cxl",
+	};
+
+	return kind < KERNEL_LOG_KINDS ? names[kind] : "unknown";
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What all sources share: gaps, fields as text, and the readers that are opened beside trace and uevents. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "records.h"
+#include "sources_internal.h"
+
+void sources_gap_keep(struct daemon *daemon, enum source_id id, struct store_event *gap,
+		      uint64_t lost, const char *text)
+{
+	snprintf(gap->source, sizeof(gap->source), "%s", source_name(id));
+	snprintf(gap->kind, sizeof(gap->kind), "gap");
+	snprintf(gap->text, sizeof(gap->text), "%s", text);
+	gap->at_ns = clock_boottime_ns();
+	gap->severity = STORE_WARNING;
+	gap->lost = lost;
+	gap->has_lost = lost != 0;
+	daemon->n_gaps++;
+	records_take(daemon, gap);
+	log_line(LOG_WARNING, "%s: %s", gap->source, text);
+}
+
+void sources_gap_at(struct daemon *daemon, enum source_id id, struct store_event *gap,
+		    uint64_t lost, const char *text)
+{
+	sources_observe_gap(daemon);
+	sources_gap_keep(daemon, id, gap, lost, text);
+}
+
+void sources_gap(struct daemon *daemon, enum source_id id, uint64_t lost, const char *text)
+{
+	struct store_event gap = {0};
+
+	sources_gap_at(daemon, id, &gap, lost, text);
+}
+
+char *sources_fields(sd_json_variant *object)
+{
+	char *text = NULL;
+
+	if (object && sd_json_variant_format(object, 0, &text) < 0)
+		text = NULL;
+	sd_json_variant_unref(object);
+	return text;
+}
+
+void sources_open_others(struct daemon *daemon)
+{
+	health_source_open(daemon);
+	kernel_log_source_open(daemon);
+	polled_sources_open(daemon);
+	qmp_source_open(daemon);
+}
+
+void sources_close_others(struct daemon *daemon)
+{
+	kernel_log_source_close(daemon);
+	polled_sources_close(daemon);
+	qmp_source_close(daemon);
+	health_source_close(daemon);
+}
+
+bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd)
+{
+	return polled_sources_done(daemon, reply, fd) || qmp_source_done(daemon, reply, fd);
+}
+
+static void refresh_trace(struct daemon *daemon)
+{
+	struct source_state *state = &daemon->sources.states[SOURCE_TRACE];
+	struct trace_report report;
+
+	if (!daemon->trace)
+		return;
+	trace_get_report(daemon->trace, &report);
+	state->last_read_ns = report.counts.last_ns;
+}
+
+static void refresh_uevents(struct daemon *daemon)
+{
+	struct source_state *state = &daemon->sources.states[SOURCE_UEVENT];
+	struct uevent_report report;
+
+	if (!daemon->uevents)
+		return;
+	uevent_get_report(daemon->uevents, &report);
+	state->last_read_ns = report.last_ns;
+	state->ignored = report.received > state->records ? report.received - state->records : 0;
+}
+
+void sources_refresh(struct daemon *daemon)
+{
+	refresh_trace(daemon);
+	refresh_uevents(daemon);
+	kernel_log_source_refresh(daemon);
+}

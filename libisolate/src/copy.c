@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A second engine that believes the same, to see what would come of an event. */
+#include "state.h"
+
+struct iso_engine *iso_engine_copy(void *memory, size_t bytes, const struct iso_engine *engine)
+{
+	size_t needed = iso_engine_bytes(&engine->limits);
+	struct iso_engine *copy = memory;
+
+	if (bytes < needed || (uintptr_t)memory % 64)
+		return NULL;
+	memcpy(memory, engine, needed);
+	engine_place(copy, memory);
+	copy->n_kills = copy->n_others = copy->n_texts = 0;
+	return copy;
+}

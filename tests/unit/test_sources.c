@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Proves the readers of the kernel's log and of a VM's monitor on a loop of
+ * their own, and the table of sources. A FIFO stands in for /dev/kmsg: with
+ * one record in it at a time a read gives just that.
+ */
+#include "source/kernel_log.h"
+#include "source/qmp.h"
+#include "source_state.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static sd_event *loop;
+static unsigned int n_lines, n_again, n_live, n_gaps, n_ends;
+static uint64_t lost, before;
+static char last[64];
+static bool room = true;
+static int end_error = 1;
+
+static void on_line(void *userdata, const struct kernel_log_line *line)
+{
+	(void)userdata;
+	n_lines++;
+	n_again += line->again;
+	n_live += line->live;
+	snprintf(last, sizeof(last), "%.60s", line->record->text);
+}
+
+static void on_log_gap(void *userdata, uint64_t count, uint64_t up_to, bool malformed)
+{
+	(void)userdata;
+	(void)malformed;
+	n_gaps++;
+	lost += count;
+	before = up_to;
+}
+
+static bool has_room(void *userdata)
+{
+	(void)userdata;
+	return room;
+}
+
+static void on_end(void *userdata, int error)
+{
+	(void)userdata;
+	n_ends++;
+	end_error = error;
+}
+
+static void turn(unsigned int rounds)
+{
+	while (rounds--)
+		cr_assert_geq(sd_event_run(loop, 20000), 0);
+}
+
+static const struct kernel_log_handlers log_handlers = {on_line, on_log_gap, has_room, on_end,
+							NULL};
+
+/* A FIFO gives what was written in one piece when nothing else waits. */
+static int open_log(const uint64_t *after, struct kernel_log **log, char path[64])
+{
+	char problem[ISO_TEXT_BYTES];
+	int fd;
+
+	snprintf(path, 64, "/tmp/daxmgr-kmsg-%d", getpid());
+	unlink(path);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	cr_assert_geq(sd_event_new(&loop), 0);
+	cr_assert_eq(kernel_log_open(loop, 0, path, after, &log_handlers, log, problem), 0, "%s",
+		     problem);
+	return fd;
+}
+
+static void say(int fd, const char *line)
+{
+	cr_assert_eq(write(fd, line, strlen(line)), (ssize_t)strlen(line));
+	turn(2);
+}
+
+Test(kernel_log, what_was_told_is_known_again_and_what_is_missing_is_counted)
+{
+	struct kernel_log_report report;
+	struct kernel_log *log = NULL;
+	uint64_t after = 10;
+	char path[64];
+	int fd = open_log(&after, &log, path);
+
+	say(fd, "1,9,1,-;BUG: unable to handle page fault\n");
+	cr_assert_eq(n_lines, 1);
+	cr_assert_eq(n_again, 1, "its record is durable");
+	cr_assert_eq(n_gaps, 0);
+	say(fd, "6,11,1,-;nothing\n");
+	say(fd, "0,15,1,-;watchdog: BUG: soft lockup - CPU#1 stuck for 26s!\n");
+	cr_assert_eq(n_lines, 2);
+	cr_assert_eq(n_again, 1);
+	cr_assert_eq(n_gaps, 1);
+	cr_assert_eq(lost, 3);
+	cr_assert_eq(before, 15);
+	cr_assert_gt(n_live, 0, "the log was read to its end before");
+	say(fd, "no header");
+	cr_assert_eq(n_gaps, 2);
+	kernel_log_get_report(log, &report);
+	cr_assert_eq(report.last_sequence, 15);
+	cr_assert_eq(report.malformed, 1);
+	kernel_log_close(log);
+	close(fd);
+	unlink(path);
+	sd_event_unref(loop);
+}
+
+Test(kernel_log, while_the_store_is_full_nothing_is_read)
+{
+	struct kernel_log *log = NULL;
+	char path[64];
+	int fd = open_log(NULL, &log, path);
+
+	room = false;
+	say(fd, "1,1,1,-;BUG: unable to handle page fault\n");
+	turn(3);
+	cr_assert_eq(n_lines, 0);
+	room = true;
+	for (int i = 0; i < 20 && !n_lines; i++)
+		turn(1);
+	cr_assert_eq(n_lines, 1);
+	cr_assert_eq(n_gaps, 0);
+	kernel_log_close(log);
+	close(fd);
+	unlink(path);
+	sd_event_unref(loop);
+}
+
+Test(kernel_log, a_log_that_is_not_there_says_so)
+{
+	char problem[ISO_TEXT_BYTES];
+	struct kernel_log *log = NULL;
+
+	cr_assert_geq(sd_event_new(&loop), 0);
+	cr_assert_eq(kernel_log_open(loop, 0, "/nowhere/kmsg", NULL, &log_handlers, &log, problem),
+		     -ENOENT);
+	cr_assert(strstr(problem, "/nowhere/kmsg"));
+	sd_event_unref(loop);
+}
+
+/* ---- a VM's monitor ---- */
+
+static unsigned int n_events;
+
+static void on_event(void *userdata, const struct qmp_event *event, const char *line, size_t bytes)
+{
+	(void)userdata;
+	(void)line;
+	(void)bytes;
+	n_events++;
+	cr_assert_eq(event->kind, QMP_MEMORY_FAILURE);
+}
+
+static void on_gap(void *userdata, uint64_t dropped)
+{
+	(void)userdata;
+	n_gaps++;
+	lost += dropped;
+}
+
+static const struct qmp_handlers qmp_handlers = {on_event, on_gap, on_end, NULL};
+
+static int open_qmp(struct qmp **qmp)
+{
+	int pair[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	cr_assert_geq(sd_event_new(&loop), 0);
+	cr_assert_eq(qmp_open(loop, 0, pair[0], &qmp_handlers, qmp), 0);
+	return pair[1];
+}
+
+#define EVENT "{\"event\": \"MEMORY_FAILURE\", \"data\": {}}\r\n"
+
+Test(qmp, the_greeting_is_answered_and_events_come)
+{
+	struct qmp *qmp = NULL;
+	char answer[64] = "";
+	int fd = open_qmp(&qmp);
+
+	cr_assert_not(qmp_is_ready(qmp));
+	say(fd, "{\"QMP\": {}}\r\n");
+	cr_assert_gt(read(fd, answer, sizeof(answer) - 1), 0);
+	cr_assert(strstr(answer, "qmp_capabilities"));
+	cr_assert(qmp_is_ready(qmp));
+	say(fd, "{\"return\": {}}\r\n" EVENT);
+	cr_assert_eq(n_events, 1);
+	close(fd);
+	turn(2);
+	cr_assert_eq(n_ends, 1);
+	cr_assert_eq(end_error, 0);
+	qmp_close(qmp);
+	sd_event_unref(loop);
+}
+
+Test(qmp, a_flood_is_cut_and_counted)
+{
+	struct qmp *qmp = NULL;
+	int fd = open_qmp(&qmp);
+
+	for (int i = 0; i < 3 * QMP_EVENTS_PER_SECOND; i++)
+		cr_assert_gt(write(fd, EVENT, sizeof(EVENT) - 1), 0);
+	turn(1);
+	cr_assert_eq(n_events, QMP_EVENTS_PER_SECOND);
+	for (int i = 0; i < 200 && !n_gaps; i++)
+		turn(1);
+	cr_assert_eq(lost, 2 * QMP_EVENTS_PER_SECOND);
+	say(fd, EVENT);
+	cr_assert_eq(n_events, QMP_EVENTS_PER_SECOND + 1, "the next second is another one");
+	qmp_close(qmp);
+	close(fd);
+	sd_event_unref(loop);
+}
+
+Test(qmp, who_talks_nonsense_is_hung_up_on)
+{
+	struct qmp *qmp = NULL;
+	int fd = open_qmp(&qmp);
+
+	for (int i = 0; i <= QMP_MALFORMED_MAX; i++)
+		say(fd, "hello\n");
+	cr_assert_eq(n_ends, 1);
+	cr_assert_eq(end_error, -EBADMSG);
+	qmp_close(qmp);
+	close(fd);
+	sd_event_unref(loop);
+}
+
+/* ---- the table ---- */
+
+Test(source_state, every_source_has_its_words)
+{
+	for (unsigned int i = 0; i < SOURCES; i++) {
+		cr_assert_eq(source_find(source_name(i)), i);
+		cr_assert_gt(strlen(source_tells(i)), 10);
+		cr_assert_gt(strlen(source_cannot(i)), 10);
+		cr_assert_gt(strlen(source_without(i)), 10);
+	}
+	cr_assert_eq(source_find("none"), SOURCES);
+}
+
+Test(source_state, counts_and_lag)
+{
+	struct source_table table = {0};
+	struct source_state *state = &table.states[SOURCE_QMP];
+
+	cr_assert_str_eq(source_condition_name(state->condition), "off");
+	source_not(&table, SOURCE_QMP, source_condition_of(-ENOENT), "no %s", "socket");
+	cr_assert_str_eq(source_condition_name(state->condition), "missing");
+	cr_assert_str_eq(state->why, "no socket");
+	cr_assert_eq(source_condition_of(-EACCES), SOURCE_REFUSED);
+	source_ok(&table, SOURCE_QMP);
+	cr_assert_str_empty(state->why);
+	source_record(&table, SOURCE_QMP, 5, false, 0);
+	source_record(&table, SOURCE_QMP, 3, true, 7);
+	cr_assert_eq(state->records, 1);
+	cr_assert_eq(state->gaps, 1);
+	cr_assert_eq(state->lost, 7);
+	cr_assert_eq(state->last_event_ns, 5);
+	source_durable(&table, SOURCE_QMP, 5, 25);
+	source_durable(&table, SOURCE_QMP, 30, 31);
+	cr_assert_eq(state->lag_ns, 1);
+	cr_assert_eq(state->lag_max_ns, 20);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Proves that a reader that is killed at any moment loses no record and brings
+ * none twice: a child reads ring pages from a pipe through pump and spool into
+ * a store of shared memory that makes durable when it likes, is killed, and the
+ * next one goes on.
+ */
+#include "../data/trace_files.h"
+#include "source/trace_pump.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	PAGE = 4096,
+	PAGES = 4000,
+	KILLS = 60,
+	ROWS_MAX = 2 * PAGES + 16,
+	LOST_EVERY = 97, /* such a page says that the ring lost as many records */
+};
+
+/* What a transaction makes durable, in one step: rows, then how many count. */
+struct row {
+	uint64_t at_ns;
+	uint64_t lost;
+	struct trace_spool_place place;
+};
+
+struct shared {
+	uint32_t n_durable; /* rows before it survive the death of the writer */
+	uint32_t n_sent;
+	struct row rows[ROWS_MAX];
+};
+
+static struct shared *shared;
+static struct trace_pump pump;
+static struct trace_spool *spool;
+static uint32_t n_queued; /* rows behind the durable ones: gone with their writer */
+static unsigned int seed;
+
+static void commit(void)
+{
+	struct row *last;
+
+	if (n_queued == shared->n_durable)
+		return;
+	__atomic_store_n(&shared->n_durable, n_queued, __ATOMIC_RELEASE);
+	last = &shared->rows[n_queued - 1];
+	trace_spool_durable(spool, last->place.page, last->place.index);
+}
+
+static void keep(uint64_t at_ns, uint64_t lost, uint64_t page, uint32_t index)
+{
+	struct row *row;
+
+	if (n_queued >= ROWS_MAX)
+		_exit(4);
+	row = &shared->rows[n_queued++];
+	*row = (struct row){.at_ns = at_ns, .lost = lost};
+	row->place = (struct trace_spool_place){trace_spool_id(spool), page, index};
+	if (rand_r(&seed) % 8 == 0)
+		commit();
+}
+
+static void on_record(void *userdata, const struct trace_record *record)
+{
+	(void)userdata;
+	if (rand_r(&seed) % 16 == 0) {
+		trace_pump_refuse(&pump);
+		return;
+	}
+	keep(record->at_ns, 0, record->page, record->index);
+}
+
+static void on_gap(void *userdata, enum trace_gap gap, uint64_t count)
+{
+	uint64_t page;
+	uint32_t index;
+
+	(void)userdata;
+	if (gap != TRACE_GAP_LOST)
+		_exit(5);
+	page = trace_pump_place(&pump, &index);
+	keep(0, count, page, index);
+}
+
+/* Reads until it is killed or there is no more; 0: all is durable. */
+static int read_all(int fd, const char *path, const struct trace_formats *formats)
+{
+	const struct trace_spool_setup setup = {
+		.path = path, .boot_id = "boot", .page_bytes = PAGE, .bytes = 16 * PAGE};
+	struct trace_spool_place mark = {0};
+	enum trace_spool_found found;
+	char problem[ISO_TEXT_BYTES];
+
+	seed = (unsigned int)getpid();
+	if (trace_spool_open(&setup, &spool, &found, problem) < 0)
+		return 2;
+	if (trace_pump_init(&pump, formats, PAGE, on_record, on_gap, NULL) < 0)
+		return 3;
+	trace_pump_set_spool(&pump, spool);
+	n_queued = shared->n_durable;
+	if (n_queued)
+		mark = shared->rows[n_queued - 1].place;
+	trace_pump_replay(&pump, &mark);
+	for (;;) {
+		int n = trace_pump_read(&pump, 1, fd, 3);
+
+		if (n < 0)
+			return 6;
+		if (!trace_pump_hand_over(&pump) || pump.full)
+			commit();
+		if (n == 0 && !pump.full && !pump.blocked && shared->n_sent == PAGES)
+			break;
+	}
+	/* What was sent last may have come in between. */
+	while (trace_pump_read(&pump, 1, fd, 3) > 0 || pump.full || !trace_pump_hand_over(&pump))
+		commit();
+	commit();
+	return 0;
+}
+
+static void make_page(const uint8_t *recorded, uint32_t number, uint8_t *page)
+{
+	uint64_t at_ns = number + 1, commit_word, lost = LOST_EVERY;
+
+	memcpy(page, recorded, PAGE);
+	memcpy(page, &at_ns, sizeof(at_ns)); /* its time is what it is known by */
+	if (number % LOST_EVERY)
+		return;
+	memcpy(&commit_word, page + 8, sizeof(commit_word));
+	memcpy(page + 16 + commit_word, &lost, sizeof(lost));
+	commit_word |= UINT64_C(3) << 30;
+	memcpy(page + 8, &commit_word, sizeof(commit_word));
+}
+
+static pid_t begin_reader(int fd, const char *path, const struct trace_formats *formats)
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0)
+		_exit(read_all(fd, path, formats));
+	return pid;
+}
+
+static void send(int fd, const uint8_t *recorded, uint32_t n)
+{
+	uint8_t page[PAGE];
+
+	for (uint32_t i = 0; i < n && shared->n_sent < PAGES; i++) {
+		make_page(recorded, shared->n_sent, page);
+		if (write(fd, page, PAGE) != PAGE)
+			return; /* the pipe is full */
+		__atomic_fetch_add(&shared->n_sent, 1, __ATOMIC_RELEASE);
+	}
+}
+
+static void check(void)
+{
+	static uint8_t times[PAGES + 1];
+	uint64_t records = 0, lost = 0;
+	uint64_t base = 0;
+
+	for (uint32_t i = 0; i < shared->n_durable; i++) {
+		const struct row *row = &shared->rows[i];
+
+		lost += row->lost;
+		if (row->lost)
+			continue;
+		if (!base)
+			base = row->at_ns - 1;
+		cr_assert_leq(row->at_ns - base, PAGES);
+		cr_assert_eq(times[row->at_ns - base]++, 0, "%u came twice",
+			     (unsigned int)(row->at_ns - base));
+		records++;
+	}
+	cr_assert_eq(records, PAGES);
+	cr_assert_eq(lost, (PAGES + LOST_EVERY - 1) / LOST_EVERY * LOST_EVERY);
+}
+
+Test(trace_killed, nothing_is_lost_and_nothing_comes_twice)
+{
+	static uint8_t recorded[PAGE];
+	static struct trace_formats formats;
+	char path[] = "/dev/shm/killed-XXXXXX";
+	int fds[2], status = 0, kills = 0, fd = mkstemp(path);
+	unsigned int own = 1;
+	pid_t reader;
+
+	cr_assert_geq(fd, 0);
+	close(fd);
+	unlink(path);
+	trace_files_formats("tests/data/trace/7.2", &formats);
+	cr_assert_eq(trace_file_read("tests/data/trace/7.2/surprise-down.page", recorded, PAGE),
+		     PAGE);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	cr_assert_neq(shared, MAP_FAILED);
+	cr_assert_eq(pipe2(fds, O_NONBLOCK | O_DIRECT), 0);
+	reader = begin_reader(fds[0], path, &formats);
+	while (waitpid(reader, &status, WNOHANG) == 0) {
+		send(fds[1], recorded, 1 + (uint32_t)rand_r(&own) % 16);
+		/* At any moment, of which the first microseconds are as good as others. */
+		usleep((useconds_t)rand_r(&own) % 3000);
+		if (kills >= KILLS || shared->n_sent < (uint32_t)(kills + 1) * PAGES / (KILLS + 2))
+			continue;
+		kill(reader, SIGKILL);
+		cr_assert_eq(waitpid(reader, &status, 0), reader);
+		cr_assert(WIFSIGNALED(status), "ended by itself: %d", WEXITSTATUS(status));
+		kills++;
+		reader = begin_reader(fds[0], path, &formats);
+	}
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+	cr_assert_eq(kills, KILLS);
+	check();
+	unlink(path);
+	close(fds[0]);
+	close(fds[1]);
+}
