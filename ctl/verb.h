@@ -104,6 +104,8 @@ int verb_inject(struct context *, int, char *[]);
 int verb_drill(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
 int verb_reconcile(struct context *, int, char *[]);
+int verb_poison_list(struct context *, int, char *[]);
+int verb_poison_read(struct context *, int, char *[]);
 int verb_doctor(struct context *, int, char *[]);
 int verb_sources(struct context *, int, char *[]);
 int verb_health(struct context *, int, char *[]);

@@ -30,6 +30,7 @@ const struct verb verbs[] = {
 	 "  --restart[=no]         it wants its memory back after a kill (yes)\n"
 	 "  --wait                 wait for free memory instead of failing\n"
 	 "  --pins KIND            it will pin its memory: direct-io, io-uring, vfio, vhost, rdma; repeatable\n"
+	 "  --poison ACTION        when its memory is poisoned: kill, notify, ignore (daxmgrd.conf)\n"
 	 "  --qemu                 print the arguments for QEMU and nothing else\n",
 	 false, verb_vm_acquire},
 	{"vm release", "NAME", "end the lease of a VM that does not run", ASKS, true,
@@ -62,6 +63,8 @@ const struct verb verbs[] = {
 	 "  --limit N    (100)\n"
 	 "  --since ID   only those after this one\n",
 	 false, verb_events},
+	{"poison list", "", "memory that is bad, or was", NULL, false, verb_poison_list},
+	{"poison read", "[MEMDEV]", "have poison lists read now", NULL, false, verb_poison_read},
 	{"reconcile", "", "compare the host with what is believed of it",
 	 "  --dry-run   only look: correct nothing\n", false, verb_reconcile},
 	{"policy check", "[DIR]",

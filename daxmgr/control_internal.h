@@ -165,6 +165,8 @@ int control_list_incidents(sd_varlink *, sd_json_variant *, sd_varlink_method_fl
 int control_list_events(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_monitor(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_adopt(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_list_poison(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_read_poison(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_reconcile(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_sources(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_get_health(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);

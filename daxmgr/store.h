@@ -249,6 +249,11 @@ void store_set_record_handlers(struct store *store, const struct store_record_ha
 /* Whether somebody wants on_record(); without, records are not kept for it. */
 void store_watch_records(struct store *store, bool watch);
 
+/* Bad ranges. Of another boot: times are 0, and what is known by a region only is left out. */
+int store_load_poison(struct store *store,
+		      int (*each)(void *userdata, const struct iso_restore_poison *poison),
+		      void *userdata);
+
 /* A record of a source that compares what it reads with what it told. */
 struct store_told {
 	char source[STORE_KIND_BYTES];
@@ -280,6 +285,9 @@ int store_save_region(struct store *store, const struct iso_restore_region *regi
 int store_forget_region(struct store *store, const char *name, uint64_t token);
 int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token);
 int store_save_incident(struct store *store, const struct store_incident *incident);
+int store_save_poison(struct store *store, const struct iso_restore_poison *poison);
+/* The place is free. */
+int store_forget_poison(struct store *store, uint32_t slot);
 int store_save_note(struct store *store, const struct store_note *note);
 /*
  * A record. What finds no room is counted, and a record of kind "gap" of the

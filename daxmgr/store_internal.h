@@ -32,6 +32,8 @@ enum store_item_kind {
 	STORE_ITEM_REGION_END,
 	STORE_ITEM_PORT,
 	STORE_ITEM_INCIDENT,
+	STORE_ITEM_POISON,
+	STORE_ITEM_POISON_END,
 	STORE_ITEM_NOTE,
 	STORE_ITEM_EVENT,
 	STORE_ITEM_ACTION,
@@ -66,6 +68,7 @@ struct store_item {
 	union {
 		struct iso_restore_lease lease;
 		struct iso_restore_region region;
+		struct iso_restore_poison poison; /* POISON; POISON_END: only the slot */
 		char name[ISO_NAME_BYTES];
 		struct iso_restore_port port;
 		struct store_incident incident;
@@ -104,6 +107,8 @@ enum store_statement {
 	STORE_STATEMENT_REGION_LEG,
 	STORE_STATEMENT_PORT,
 	STORE_STATEMENT_INCIDENT,
+	STORE_STATEMENT_POISON,
+	STORE_STATEMENT_POISON_END,
 	STORE_STATEMENT_NOTE,
 	STORE_STATEMENT_EVENT,
 	STORE_STATEMENT_ACTION,
@@ -183,6 +188,10 @@ int store_mark_anew(const struct store *store);
 
 /* store_write.c: one item within the open transaction. Return: an SQLite result code. */
 int store_write_item(struct store *store, const struct store_item *item);
+
+/* store_poison.c: one bad range within the open transaction. Return: an SQLite result code. */
+int store_write_poison(struct store *store, const struct iso_restore_poison *poison);
+int store_erase_poison(struct store *store, uint32_t slot);
 
 /* store_policy.c: the same of two kinds of items. */
 int store_write_fence(struct store *store, const struct store_fence *fence);

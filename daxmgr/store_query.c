@@ -73,7 +73,7 @@ static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 	incident = &row->incident;
 	incident->id = (uint64_t)sqlite3_column_int64(s, 0);
 	store_column_text(s, 1, cause, sizeof(cause));
-	store_value_of(iso_cause_name, ISO_CAUSE_POLICY + 1, cause, &incident->cause);
+	store_value_of(iso_cause_name, ISO_CAUSE_POISON + 1, cause, &incident->cause);
 	store_column_text(s, 2, incident->unit, sizeof(incident->unit));
 	store_column_text(s, 3, incident->domain, sizeof(incident->domain));
 	incident->open = sqlite3_column_int(s, 4);
@@ -125,7 +125,7 @@ static int read_note(sqlite3_stmt *s, struct store_rows *rows)
 	store_column_text(s, 3, row->boot_id, sizeof(row->boot_id));
 	row->realtime_us = (uint64_t)sqlite3_column_int64(s, 4);
 	store_column_text(s, 5, kind, sizeof(kind));
-	store_value_of(iso_note_name, ISO_NOTE_POLICY + 1, kind, &note->kind);
+	store_value_of(iso_note_name, ISO_NOTE_POISON + 1, kind, &note->kind);
 	store_column_text(s, 6, note->text, sizeof(note->text));
 	store_column_text(s, 7, note->lease, sizeof(note->lease));
 	store_column_text(s, 8, note->region, sizeof(note->region));

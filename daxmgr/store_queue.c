@@ -148,7 +148,8 @@ static bool is_needed_at_start(const struct store_item *item)
 	return item->kind == STORE_ITEM_LEASE || item->kind == STORE_ITEM_LEASE_END ||
 	       item->kind == STORE_ITEM_REGION || item->kind == STORE_ITEM_REGION_END ||
 	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_PORT ||
-	       item->kind == STORE_ITEM_FENCE || item->kind == STORE_ITEM_ANEW;
+	       item->kind == STORE_ITEM_FENCE || item->kind == STORE_ITEM_POISON ||
+	       item->kind == STORE_ITEM_POISON_END || item->kind == STORE_ITEM_ANEW;
 }
 
 /* Takes the item. Events and notes, which come in storms, leave room for what matters more. */
@@ -249,6 +250,26 @@ int store_save_incident(struct store *store, const struct store_incident *incide
 		return -ENOBUFS;
 	item->incident = *incident;
 	item->realtime_us = clock_realtime_us_at(incident->record_ns);
+	return enqueue(store, item);
+}
+
+int store_save_poison(struct store *store, const struct iso_restore_poison *poison)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_POISON, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->poison = *poison;
+	return enqueue(store, item);
+}
+
+int store_forget_poison(struct store *store, uint32_t slot)
+{
+	struct store_item *item = new_item(store, STORE_ITEM_POISON_END, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->poison.slot = slot;
 	return enqueue(store, item);
 }
 

@@ -169,6 +169,32 @@ static const char *const migrations[] = {
 	"  PRIMARY KEY (rule, key)"
 	") STRICT, WITHOUT ROWID;"
 	"ALTER TABLE incidents ADD COLUMN synthetic INTEGER NOT NULL DEFAULT 0;",
+
+	/* Memory that is bad, and whose it was: by memdev, or by its place in a region of this boot. */
+	"CREATE TABLE bad_ranges ("
+	"  slot INTEGER PRIMARY KEY,"
+	"  state TEXT NOT NULL,"
+	"  serial TEXT,"
+	"  dpa INTEGER,"
+	"  region TEXT,"
+	"  region_offset INTEGER,"
+	"  bytes INTEGER NOT NULL,"
+	"  evidence INTEGER NOT NULL,"
+	"  boot_id TEXT NOT NULL,"
+	"  first_ns INTEGER NOT NULL,"
+	"  last_ns INTEGER NOT NULL,"
+	"  cleared_ns INTEGER NOT NULL,"
+	"  first_boot_id TEXT NOT NULL,"
+	"  first_us INTEGER NOT NULL,"
+	"  saved_us INTEGER NOT NULL,"
+	"  lease TEXT,"
+	"  hit_begun_ns INTEGER NOT NULL,"
+	"  CHECK ((serial IS NULL) = (dpa IS NULL)),"
+	"  CHECK ((region IS NULL) = (region_offset IS NULL)),"
+	"  CHECK (serial IS NOT NULL OR region IS NOT NULL)"
+	") STRICT;"
+	"ALTER TABLE lease_instances ADD COLUMN begun_ns INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE leases ADD COLUMN poison TEXT NOT NULL DEFAULT 'default';",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

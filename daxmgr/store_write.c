@@ -61,6 +61,7 @@ static int write_lease_instances(struct store *store, const struct iso_restore_l
 		bind_id(&b, lease->parts[i].region_kernel_id);
 		bind_id(&b, lease->parts[i].kernel_id);
 		store_bind_number(&b, lease->parts[i].bytes);
+		store_bind_number(&b, lease->parts[i].begun_ns);
 		code = store_bind_run(&b);
 	}
 	return code;
@@ -97,6 +98,7 @@ static int write_lease(struct store *store, const struct iso_restore_lease *leas
 	store_bind_number(&b, now_us());
 	store_bind_text(&b, pin_words_format(terms->pins, pins));
 	store_bind_text(&b, terms->evidence);
+	store_bind_text(&b, iso_poison_action_name(terms->poison));
 	code = store_bind_run(&b);
 	if (code == SQLITE_OK)
 		code = write_lease_parts(store, terms);
@@ -303,6 +305,10 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_port(store, &item->port);
 	case STORE_ITEM_INCIDENT:
 		return write_incident(store, item);
+	case STORE_ITEM_POISON:
+		return store_write_poison(store, &item->poison);
+	case STORE_ITEM_POISON_END:
+		return store_erase_poison(store, item->poison.slot);
 	case STORE_ITEM_NOTE:
 		return write_note(store, item);
 	case STORE_ITEM_EVENT:

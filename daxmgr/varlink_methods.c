@@ -16,7 +16,9 @@ SD_VARLINK_DEFINE_METHOD(
 	OUT(state, STRING), COMMENT("The first observation has ended; requests are taken"),
 	OUT(ready, BOOL), OUT(bootId, STRING), COMMENT("CLOCK_BOOTTIME now, nanoseconds"),
 	OUT(nowNs, INT), COMMENT("Of regions that are live"), OUT(capacityBytes, INT),
-	OUT(freeBytes, INT), OUT(regions, INT), OUT(regionsLive, INT), OUT(leases, INT),
+	OUT(freeBytes, INT),
+	COMMENT("Neither held nor free, because memory in them is bad: whole 2 MiB"),
+	OUT(badBytes, INT), OUT(regions, INT), OUT(regionsLive, INT), OUT(leases, INT),
 	OUT(leasesAttached, INT), COMMENT("Leases that wait for capacity"), OUT(leasesWaiting, INT),
 	OUT(leasesStuck, INT),
 	COMMENT("Leases whose virtual machine pins its memory: the loss of its port can panic the host"),
@@ -70,6 +72,8 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	SD_VARLINK_DEFINE_INPUT(pins, SD_VARLINK_STRING, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE),
 	COMMENT("Why the caller thinks so, e.g. \"-drive file=a,cache=none\""),
 	IN_MAYBE(evidence, STRING),
+	COMMENT("What becomes of it when its memory is poisoned: kill, notify or ignore; absent: [Poison] Action="),
+	IN_MAYBE(poison, STRING),
 	COMMENT("With 'more': one message per step, the last one has state acquired"),
 	OUT(name, STRING), OUT(state, STRING), OUT_MAYBE(waitsFor, STRING),
 	OUT_MAYBE(expiresAtNs, INT),
@@ -167,6 +171,12 @@ SD_VARLINK_DEFINE_METHOD(DisarmPort, COMMENT("Path or PCI address of a root port
 			 COMMENT("done, or with dryRun: waits"), OUT(outcome, STRING),
 			 OUT(text, STRING), OUT_LIST(obstacles, STRING),
 			 OUT_LIST(reasons, STRING));
+SD_VARLINK_DEFINE_METHOD(ListPoison, OUT_LIST_OF(ranges, BadRange));
+
+SD_VARLINK_DEFINE_METHOD(
+	ReadPoison,
+	COMMENT("Serial number, memN, path or PCI address of a memory device; absent: all"),
+	IN_MAYBE(memdev, STRING), COMMENT("done when it has been asked for"), OUT(outcome, STRING));
 
 SD_VARLINK_DEFINE_METHOD(
 	ListRules, OUT_LIST_OF(rules, Rule),

@@ -60,7 +60,11 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("The kernel is still resetting it"), FIELD(settling, BOOL),
 	COMMENT("Another device reports the same serial number: not used"),
 	FIELD(duplicateSerial, BOOL), COMMENT("Names of the regions with a target on it"),
-	LIST(regions, STRING));
+	LIST(regions, STRING), COMMENT("Known to be bad, as the hardware said"),
+	FIELD(badBytes, INT),
+	COMMENT("When its poison list was read last, CLOCK_BOOTTIME; absent: not yet"),
+	MAYBE(poisonReadNs, INT), COMMENT("Why its poison list cannot be read"),
+	MAYBE(poisonProblem, STRING), COMMENT("Why nobody is placed on it"), MAYBE(closed, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Region, FIELD(name, STRING), COMMENT("absent, creating, live, lost, clearing, quarantined"),
@@ -73,9 +77,12 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Kernel name of this epoch, e.g. region0"), MAYBE(device, STRING),
 	COMMENT("Root decoder it is or will be created in, e.g. decoder0.1"), MAYBE(window, STRING),
 	MAYBE(hpaStart, INT), COMMENT("Size; 0 when it is not there"), FIELD(bytes, INT),
-	COMMENT("Held by no instance"), FIELD(freeBytes, INT), FIELD(epoch, INT),
-	FIELD(instances, INT), COMMENT("Made by CreateRegion() and not by the configuration"),
-	FIELD(fromOperator, BOOL), COMMENT("It shall exist"), FIELD(desired, BOOL),
+	COMMENT("Held by no instance, and good"), FIELD(freeBytes, INT),
+	COMMENT("Held by none and not given away because of bad memory: whole 2 MiB"),
+	FIELD(badBytes, INT), COMMENT("Why nobody is placed in it for what is bad"),
+	MAYBE(closed, STRING), FIELD(epoch, INT), FIELD(instances, INT),
+	COMMENT("Made by CreateRegion() and not by the configuration"), FIELD(fromOperator, BOOL),
+	COMMENT("It shall exist"), FIELD(desired, BOOL),
 	COMMENT("Makes way for a lower region: takes no new leases"), FIELD(draining, BOOL),
 	COMMENT("Firmware holds its decoders: it is used as it is and never removed"),
 	FIELD(locked, BOOL), COMMENT("What it will be made with; absent while that is not known"),
@@ -122,7 +129,9 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	MAYBE(evidence, STRING),
 	COMMENT("A process that maps its memory and is not its virtual machine"),
 	MAYBE(stranger, INT), COMMENT("stuck: its memory was taken from it, it only has to exit"),
-	FIELD(revoked, BOOL), LIST_OF(parts, Part));
+	FIELD(revoked, BOOL),
+	COMMENT("What becomes of it when its memory is poisoned: default, kill, notify or ignore"),
+	FIELD(poison, STRING), LIST_OF(parts, Part));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(Component, COMMENT("store, trace, uevents, guard, workers, ..."),
 			      FIELD(name, STRING), COMMENT("ok, degraded, missing or failed"),
@@ -142,13 +151,13 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("When it happened: CLOCK_BOOTTIME, nanoseconds"), FIELD(atNs, INT),
 	COMMENT("The same moment as wall clock, microseconds since 1970"), FIELD(realtimeUs, INT),
 	MAYBE(bootId, STRING),
-	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard, pinning, revoked, reconcile, policy"),
+	COMMENT("fault, correlated, domain, region, lease, kill, exit, contained, waiting, recovered, failed, stranger, guard, pinning, revoked, reconcile, isolation, policy, poison"),
 	FIELD(kind, STRING), FIELD(text, STRING), MAYBE(incident, INT), MAYBE(lease, STRING),
 	MAYBE(region, STRING), MAYBE(port, STRING), MAYBE(pid, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Incident, FIELD(id, INT),
-	COMMENT("surprise-down, fatal-error, link-down, device-gone, region-gone, operator, evicted, policy"),
+	COMMENT("surprise-down, fatal-error, link-down, device-gone, region-gone, operator, evicted, isolated, policy, poison"),
 	FIELD(cause, STRING), COMMENT("The fault unit: stable path of a port or memory device"),
 	FIELD(unit, STRING), MAYBE(domain, STRING), FIELD(open, BOOL), FIELD(bootId, STRING),
 	COMMENT("The kernel's own timestamp of the first record, CLOCK_BOOTTIME of that boot"),
@@ -217,6 +226,25 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("What was thought to be; absent: nothing was known"), MAYBE(believed, STRING),
 	COMMENT("Who does something about it: itself (the manager), person or nothing"),
 	FIELD(remedy, STRING), COMMENT("What is done, or has to be"), FIELD(action, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	BadRange, COMMENT("Of its memory device; absent: only its place in a region is known"),
+	MAYBE(serial, STRING), COMMENT("Kernel name memN, while it is there"),
+	MAYBE(memdev, STRING), COMMENT("Stable path of the memory device"), MAYBE(path, STRING),
+	COMMENT("Address on the memory device"), MAYBE(dpa, INT),
+	COMMENT("Host physical address now; absent: in no region, or that is not known"),
+	MAYBE(hpa, INT), COMMENT("As the hardware said: 64 for a line, 4096 for a page"),
+	FIELD(bytes, INT),
+	COMMENT("How it came to be known: media, list, inject, clear, memory-failure, machine-check"),
+	LIST(evidence, STRING),
+	COMMENT("bad; cleared: as was said, and not leased yet; verified: the memory device's list agrees"),
+	FIELD(state, STRING), COMMENT("Where it lies now"), MAYBE(region, STRING),
+	COMMENT("From the start of that region"), MAYBE(offset, INT),
+	COMMENT("Instance that has it now, e.g. dax0.1"), MAYBE(device, STRING),
+	COMMENT("Virtual machine that has it now"), MAYBE(vm, STRING),
+	COMMENT("Virtual machine that had it when it was found last"), MAYBE(hit, STRING),
+	COMMENT("First and last record, CLOCK_BOOTTIME of this boot; absent: of an earlier one"),
+	MAYBE(firstNs, INT), MAYBE(lastNs, INT), MAYBE(clearedNs, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
 	RuleAction, COMMENT("notify, fence, kill, isolate, quarantine, retire, start-unit UNIT"),

@@ -112,7 +112,7 @@ static bool stands_on(const struct iso_engine *e, uint32_t p)
 
 bool isolation_start(struct iso_engine *e, uint32_t p, uint32_t kind)
 {
-	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p};
+	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
 
 	/* The order that all of this is about. */
 	assert(kind != ISO_EFFECT_CLEAR_ISOLATION || e->ports[p].isolation.link_down);

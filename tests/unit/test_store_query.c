@@ -145,14 +145,14 @@ Test(store_query, every_cause_and_every_note_comes_back)
 	fixture_setup(&f);
 	fixture_open(&f, BOOT);
 	fixture_start(&f);
-	for (; incident.cause <= ISO_CAUSE_POLICY; incident.cause++, incident.id++) {
+	for (; incident.cause <= ISO_CAUSE_POISON; incident.cause++, incident.id++) {
 		store_save_incident(f.store, &incident);
 		answer.came = false;
 		store_query_incidents(f.store, incident.id, 1, on_answer, &answer);
 		wait_answer(&f, &answer);
 		cr_assert_eq(answer.incident.incident.cause, incident.cause);
 	}
-	for (note.kind = 0; note.kind <= ISO_NOTE_POLICY; note.kind++, note.incident++) {
+	for (note.kind = 0; note.kind <= ISO_NOTE_POISON; note.kind++, note.incident++) {
 		store_save_incident(f.store, &(struct store_incident){.id = note.incident});
 		store_save_note(f.store, &note);
 		answer.came = false;

@@ -19,28 +19,31 @@ enum iso_effect_kind {
 	ISO_EFFECT_SAVE_REGION,
 	ISO_EFFECT_SAVE_INCIDENT,
 	ISO_EFFECT_SAVE_FENCE,    /* store the fence as it stands (or its end) */
+	ISO_EFFECT_SAVE_POISON,   /* store the bad range `bad` as it stands (or that it is none) */
 	ISO_EFFECT_INTENT,        /* make `intent` durable, then complete */
 	ISO_EFFECT_OBSERVE,       /* read the world; answer with SNAPSHOT */
 	ISO_EFFECT_CREATE_REGION, /* object `region` */
 	ISO_EFFECT_REFILL_REGION, /* put the lost legs back into the object the kernel kept */
-	ISO_EFFECT_CLEAR_REGION,  /* delete region, its instances, free all legs' decoders */
-	ISO_EFFECT_CARVE,         /* object `instance`: create, size, bind, id removed */
-	ISO_EFFECT_ZERO,          /* write zeroes to all of it */
-	ISO_EFFECT_PROVE,         /* another process reads that it is zero */
-	ISO_EFFECT_HAND_OVER,     /* object `lease`: nodes to the owner, links in place */
-	ISO_EFFECT_RETRACT,       /* object `lease`: nodes back to root, links away */
-	ISO_EFFECT_VERIFY,        /* object `lease` or `instance`: who maps its instances */
-	ISO_EFFECT_INSPECT,       /* object `lease`: what its process pins; without one: who maps
+	ISO_EFFECT_CLEAR_REGION, /* delete region, its instances, free all legs' decoders */
+	ISO_EFFECT_CARVE, /* object `instance`: create, size, bind, id removed */
+	ISO_EFFECT_ZERO, /* write zeroes to all of it */
+	ISO_EFFECT_PROVE, /* another process reads that it is zero */
+	ISO_EFFECT_HAND_OVER, /* object `lease`: nodes to the owner, links in place */
+	ISO_EFFECT_RETRACT, /* object `lease`: nodes back to root, links away */
+	ISO_EFFECT_VERIFY, /* object `lease` or `instance`: who maps its instances */
+	ISO_EFFECT_INSPECT, /* object `lease`: what its process pins; without one: who maps
 				   * any instance, answered with INSPECTION */
-	ISO_EFFECT_REVOKE,        /* object `lease` or `instance`: take its instances from whoever
+	ISO_EFFECT_REVOKE, /* object `lease` or `instance`: take its instances from whoever
 				   * still maps them, if all of these are shown to be pin-free */
 	ISO_EFFECT_REMOVE,        /* object `instance`: remove_id, unbind, size 0, delete */
 	ISO_EFFECT_DETACH_PORT,   /* object `port`: remove the functions below it */
 	ISO_EFFECT_RESCAN_PORT,   /* object `port`: look for functions below it */
 	ISO_EFFECT_FORCE_LINK_DOWN, /* object `port`: take its link down and see that it is */
 	ISO_EFFECT_CLEAR_ISOLATION, /* object `port`: wait for RP Busy to end, clear the status */
-	ISO_EFFECT_ARM_PORT, /* object `port`: as iso_port_view says it shall be, armed or not */
-	ISO_EFFECT_SAVE_PORT, /* store what an operator asked of it */
+	ISO_EFFECT_ARM_PORT,      /* object `port`: as iso_port_view says it shall be, armed or not */
+	ISO_EFFECT_SAVE_PORT,     /* store what an operator asked of it */
+	ISO_EFFECT_READ_POISON,   /* object `memdev`: what its poison list says comes as POISON
+				   * events before the completion */
 	ISO_EFFECT_KINDS,
 };
 
@@ -90,6 +93,7 @@ enum iso_note_kind {
 	ISO_NOTE_RECONCILE, /* seen otherwise than believed; text says what is done */
 	ISO_NOTE_ISOLATION, /* of a root port's isolation: armed, forced down, cleared, refused */
 	ISO_NOTE_POLICY, /* a policy rule fired; text says what is done */
+	ISO_NOTE_POISON, /* memory is bad, or good again */
 };
 
 struct iso_effect {
@@ -103,6 +107,8 @@ struct iso_effect {
 	uint32_t lease;
 	uint32_t lease_epoch;
 	uint32_t port;
+	uint32_t memdev;
+	uint32_t bad; /* place in the ledger of bad ranges */
 	uint32_t fence;
 	uint64_t incident; /* 0: none */
 	/* KILL: a bit for each part of the lease that the kernel unbinds by itself now */

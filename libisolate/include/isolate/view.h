@@ -113,6 +113,10 @@ struct iso_memdev_view {
 	bool bound;
 	bool settling;
 	bool duplicate_serial;
+	uint64_t poison_read_ns; /* when its poison list was read last; 0: not yet */
+	const char *poison_problem; /* why it cannot be read; empty when it can */
+	const char *closed; /* why nobody is placed on it; empty when that may be */
+	uint64_t bad_bytes; /* known to be bad, as the hardware said */
 };
 
 struct iso_region_view {
@@ -125,8 +129,10 @@ struct iso_region_view {
 	uint32_t window_kernel_id; /* N of decoder0.N to create it in, or ISO_NONE */
 	uint64_t window_granularity;
 	struct iso_hpa_range range; /* bytes 0 when not there */
-	bool has_hpa; /* range.start is known from now or before */
-	uint64_t free_bytes; /* not held by any instance */
+	bool has_hpa;        /* range.start is known from now or before */
+	uint64_t free_bytes; /* not held by any instance, and good */
+	uint64_t bad_bytes; /* of it not given away because of bad memory: whole units */
+	const char *closed; /* why nobody is placed on it for bad memory; empty when that may be */
 	uint32_t n_instances;
 	bool from_operator;
 	bool desired;
@@ -149,6 +155,9 @@ struct iso_instance_view {
 	uint64_t bytes;
 	uint64_t align;
 	struct iso_hpa start;
+	uint64_t begun_ns; /* when it was carved; a record that is older is not about it */
+	uint32_t n_pieces; /* 0: where it lies is not known */
+	struct iso_hpa_range pieces[ISO_PIECES_MAX];
 	bool lost; /* its region went away under it */
 	int32_t mapper; /* of an orphan: a process that maps it, as last seen; 0: none */
 };
@@ -187,6 +196,25 @@ struct iso_incident_view {
 	bool held_flapping; /* because it was lost too often */
 	bool synthetic; /* a drill: nothing of it has happened to the hardware */
 	bool open;
+};
+
+/* A bad range of memory. */
+struct iso_bad_view {
+	uint32_t state; /* enum iso_bad_state */
+	uint32_t evidence; /* enum iso_poison_evidence */
+	bool has_dpa;
+	uint64_t serial;
+	struct iso_dpa dpa;
+	uint64_t bytes;
+	uint64_t first_ns, last_ns, cleared_ns; /* 0: not in this boot */
+	uint32_t memdev; /* ISO_NONE: not known */
+	uint32_t region; /* where it lies now; ISO_NONE: in none, or that is not known */
+	struct iso_region_off offset; /* when there is a region */
+	struct iso_hpa hpa; /* the same */
+	uint32_t instance; /* that lies on it; ISO_NONE: none */
+	const char *lease; /* whose memory it was when it was found last; empty: nobody's */
+	const char *region_name; /* by whose offset it is known; empty: by its memdev */
+	uint64_t hit_begun_ns;
 };
 
 struct iso_fence_view {
@@ -230,6 +258,18 @@ bool iso_lease_get(const struct iso_engine *e, uint32_t i, struct iso_lease_view
 /* The process that asks to become the VM of lease `i` and is being inspected. Return: 0 when none does. */
 int32_t iso_attaching_pid(const struct iso_engine *e, uint32_t i);
 
+/* One more than the highest index of a bad range. */
+uint32_t iso_bad_count(const struct iso_engine *e);
+/* Reads bad range `i`. Return: whether there is one. */
+bool iso_bad_get(const struct iso_engine *e, uint32_t i, struct iso_bad_view *ret);
+/*
+ * What carving in region `r` has to go around, in whole units of `align`, which
+ * do not overlap, lowest first. `ret` has room for ISO_AVOID_MAX. Return: how many;
+ * more than ISO_AVOID_MAX: too many, and nothing may be carved.
+ */
+uint32_t iso_region_avoid(const struct iso_engine *e, uint32_t r, uint64_t align,
+			  struct iso_hpa_range *ret);
+
 /* One more than the highest index of an incident that is still in memory. */
 uint32_t iso_incident_count(const struct iso_engine *e);
 /* Reads incident `i`. Return: whether there is one. */
@@ -272,6 +312,9 @@ const char *iso_health_reason(const struct iso_engine *e);
 uint64_t iso_capacity_bytes(const struct iso_engine *e);
 /* What of iso_capacity_bytes() no instance holds. */
 uint64_t iso_free_bytes(const struct iso_engine *e);
+
+/* What of iso_capacity_bytes() nobody holds and nobody gets, because it is bad. */
+uint64_t iso_bad_bytes(const struct iso_engine *e);
 
 /* What the loss of a unit would mean. Arrays are the caller's; counts may exceed room. */
 struct iso_what_if {
@@ -317,6 +360,12 @@ const char *iso_note_name(uint32_t note);
 const char *iso_reply_text(uint32_t reply);
 /* Name of an iso_effect_kind. */
 const char *iso_effect_name(uint32_t kind);
+/* Name of an iso_bad_state. */
+const char *iso_bad_state_name(uint32_t state);
+/* Name of an iso_poison_action. */
+const char *iso_poison_action_name(uint32_t action);
+/* Names of a set of iso_poison_evidence, with commas; `text` has room for ISO_TEXT_BYTES. */
+void iso_poison_evidence_format(uint32_t evidence, char *text);
 /* Name of an iso_port_kind. */
 const char *iso_port_kind_name(uint32_t kind);
 
