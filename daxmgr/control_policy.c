@@ -235,6 +235,7 @@ int control_with_record(struct control *control, sd_varlink *link, uint64_t id,
 			control_with_record_t with_record, bool flag, char *words)
 {
 	struct store *store = daemon_store(control->daemon);
+	const struct store_event_query query = {.since = id - 1, .limit = 1};
 	struct control_request *request;
 	char object[24];
 
@@ -247,7 +248,7 @@ int control_with_record(struct control *control, sd_varlink *link, uint64_t id,
 	request->with_record = with_record;
 	request->flag = flag;
 	request->words = words;
-	if (store && id && store_query_events(store, id - 1, 1, on_row, request) >= 0)
+	if (store && id && store_query_events(store, &query, on_row, request) >= 0)
 		return 0;
 	control_request_free(request);
 	return control_error(link, VARLINK_ERROR("StoreFailed"),
