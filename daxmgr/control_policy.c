@@ -186,8 +186,8 @@ static int reply_explained(struct control *control, sd_varlink *link,
 	struct policy_view view;
 	int r = 0;
 
-	policy_view_make(daemon_engine(control->daemon), event,
-			 (struct iso_rules_wish){true, true}, &view);
+	policy_view_make(daemon_engine(control->daemon), event, (struct iso_rules_wish){true, true},
+			 &view);
 	view.record.at_ns = at_ns;
 	for (uint32_t i = 0; r >= 0 && i < iso_rules_count(rules); i++) {
 		sd_json_variant *item;

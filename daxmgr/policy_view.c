@@ -100,8 +100,8 @@ static void take_vms(const struct iso_engine *engine, uint32_t port, uint32_t me
 			ret->vms[ret->n_vms++] = lease.terms->name;
 }
 
-static void take_places(const struct iso_engine *engine, const struct store_event *record,
-			bool vms, struct policy_view *view)
+static void take_places(const struct iso_engine *engine, const struct store_event *record, bool vms,
+			struct policy_view *view)
 {
 	uint32_t memdev = memdev_of(engine, record);
 	uint32_t port = memdev == ISO_NONE && record->unit[0] ? iso_port_find(engine, record->unit)

@@ -182,7 +182,7 @@ const struct iso_rule *iso_rules_get(const struct iso_rules *rules, uint32_t i);
 /* What of a record is worth looking up before it is given to the rules. */
 struct iso_rules_wish {
 	bool fields; /* some rule that it may fit compares fields */
-	bool vms;    /* ... asks for VMs */
+	bool vms; /* ... asks for VMs */
 };
 
 /* Whether some rule may fit a record of that source, kind and severity; in a storm most of the work is saved by asking. */
