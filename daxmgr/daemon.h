@@ -31,8 +31,8 @@ enum daemon_lane {
 	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
-	LANE_UNITS = 5632,   /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
-	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
+	LANE_UNITS = 5632, /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
+	LANE_REVOKE = 6144, /* + domain: must not wait behind what hangs */
 	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
 	LANE_OBSERVE = 8192,
 	LANE_INSPECT, /* of everybody: a slow walk */

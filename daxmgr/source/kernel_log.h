@@ -42,7 +42,7 @@ struct kernel_log_handlers {
 
 struct kernel_log_report {
 	uint64_t read;
-	uint64_t meant;     /* of them */
+	uint64_t meant; /* of them */
 	uint64_t malformed;
 	uint64_t lost;
 	uint64_t last_sequence; /* all up to it were read */
