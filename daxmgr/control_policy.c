@@ -57,18 +57,19 @@ static int build_rule(const struct iso_rules *rules, uint32_t i, sd_json_variant
 	r = build_actions(rule, &actions);
 	if (r < 0)
 		return r;
-	return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("name", rule->name),
-			      SD_JSON_BUILD_PAIR_STRING("per", iso_per_name(rule->per)),
-			      SD_JSON_BUILD_PAIR_UNSIGNED("threshold", rule->threshold),
-			      SD_JSON_BUILD_PAIR_UNSIGNED("windowNs", rule->window_ns),
-			      SD_JSON_BUILD_PAIR_UNSIGNED("holdOffNs", rule->hold_off_ns),
-			      SD_JSON_BUILD_PAIR_VARIANT("actions", actions),
-			      SD_JSON_BUILD_PAIR_UNSIGNED("matched", state.n_matched),
-			      SD_JSON_BUILD_PAIR_UNSIGNED("fired", state.n_fired),
-			      SD_JSON_BUILD_PAIR_UNSIGNED("acting", state.n_acting),
-			      SD_JSON_BUILD_PAIR_UNSIGNED("count", state.count),
-			      SD_JSON_BUILD_PAIR_CONDITION(!!state.key[0], "countedFor",
-							   SD_JSON_BUILD_STRING(state.key)));
+	return sd_json_buildo(
+		ret, SD_JSON_BUILD_PAIR_STRING("name", rule->name),
+		SD_JSON_BUILD_PAIR_STRING("per", iso_per_name(rule->per)),
+		SD_JSON_BUILD_PAIR_UNSIGNED("threshold", rule->threshold),
+		SD_JSON_BUILD_PAIR_UNSIGNED("windowNs", rule->window_ns),
+		SD_JSON_BUILD_PAIR_UNSIGNED("holdOffNs", rule->hold_off_ns),
+		SD_JSON_BUILD_PAIR_VARIANT("actions", actions),
+		SD_JSON_BUILD_PAIR_UNSIGNED("matched", state.n_matched),
+		SD_JSON_BUILD_PAIR_UNSIGNED("fired", state.n_fired),
+		SD_JSON_BUILD_PAIR_UNSIGNED("acting", state.n_acting),
+		SD_JSON_BUILD_PAIR_UNSIGNED("count", state.count),
+		SD_JSON_BUILD_PAIR_CONDITION(!!state.key[0], "countedFor",
+					     SD_JSON_BUILD_STRING(state.key)));
 }
 
 int control_list_rules(sd_varlink *link, sd_json_variant *parameters,

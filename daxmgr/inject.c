@@ -138,8 +138,7 @@ static int parse_trace(struct inject *inject, sd_json_variant *fields,
 
 	if (!trace_kind_of(inject->event.kind, &trace.kind)) {
 		snprintf(reason, INJECT_REASON_BYTES,
-			 "kind: %.40s is no event of the trace ring that is read",
-			 inject->event.kind);
+			 "kind: %.40s is no event of the trace ring that is read", inject->event.kind);
 		return -EINVAL;
 	}
 	r = fill_fields(&trace, fields, reason);

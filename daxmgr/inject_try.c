@@ -24,7 +24,8 @@ static void add_line(struct inject_outcome *outcome, const char *kind, const cha
 {
 	char *line = NULL;
 
-	if (outcome->n_lines == INJECT_LINES_MAX || asprintf(&line, "%s: %s", kind, text) < 0) {
+	if (outcome->n_lines == INJECT_LINES_MAX ||
+	    asprintf(&line, "%s: %s", kind, text) < 0) {
 		outcome->n_omitted++;
 		return;
 	}

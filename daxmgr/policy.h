@@ -30,8 +30,8 @@ struct policy *policy_free(struct policy *policy);
 void policy_record(struct policy *policy, const struct store_event *record);
 
 /* What an earlier daemon had counted and done, before the first record. */
-void policy_restore_record(struct policy *policy, const struct store_event *record, uint64_t count,
-			   int64_t at_ns);
+void policy_restore_record(struct policy *policy, const struct store_event *record,
+			   uint64_t count, int64_t at_ns);
 void policy_restore_firing(struct policy *policy, const struct store_firing *firing);
 /* How far back rows are wanted: the longest window. */
 uint64_t policy_window_ns(const struct policy *policy);
