@@ -50,6 +50,7 @@ static void worker_job_fail(struct worker_pool *pool, struct worker_job *job, in
 			    const char *format, ...)
 {
 	struct job_reply reply = {
+		.kind = job->request.kind,
 		.completion = {.operation = job->request.id, .result = error},
 	};
 	va_list arguments;
