@@ -171,7 +171,8 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		SD_JSON_BUILD_PAIR_BOOLEAN("hostMayPanic", control->host_may_panic),
 		SD_JSON_BUILD_PAIR_UNSIGNED("incidentsOpen", counts.incidents_open),
 		SD_JSON_BUILD_PAIR_STRING("health", health_state_name(health)),
-		IF(waits[0], "recoveryWaits", TEXT(waits)), IF(hold[0], "hold", TEXT(hold)), SD_JSON_BUILD_PAIR_VARIANT("domains", domains),
+		IF(waits[0], "recoveryWaits", TEXT(waits)), IF(hold[0], "hold", TEXT(hold)),
+		SD_JSON_BUILD_PAIR_VARIANT("domains", domains),
 		SD_JSON_BUILD_PAIR_VARIANT("components", components));
 }
 
