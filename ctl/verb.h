@@ -71,6 +71,12 @@ bool verb_confirm(const struct context *context, const char *format, ...)
 /* {key: text} */
 sd_json_variant *verb_parameter(const char *key, const char *text);
 
+/* Return: whether it is a number that the API takes. */
+bool verb_number(const char *text, uint64_t most, uint64_t *ret);
+
+/* How long the incidents of a ListIncidents() took. Return: exit status. */
+int verb_show_latency(sd_json_variant *incidents);
+
 /* What a WhatIf() reply means, in sentences. */
 void verb_show_what_if(sd_json_variant *reply);
 /* Whom an eviction in favour of that unit would kill, in sentences. */
@@ -92,6 +98,7 @@ int verb_recover(struct context *, int, char *[]);
 int verb_confirm_observed(struct context *, int, char *[]);
 int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
+int verb_events_replay(struct context *, int, char *[]);
 int verb_policy_check(struct context *, int, char *[]);
 int verb_policy_list(struct context *, int, char *[]);
 int verb_policy_reload(struct context *, int, char *[]);

@@ -66,7 +66,7 @@ static void show_sources(sd_json_variant *reply)
 	}
 	format_print(table, "There are no sources.");
 	FORMAT_EACH(source, format_list(reply, "sources"))
-		show_words(source);
+	show_words(source);
 }
 
 int verb_sources(struct context *context, int argc, char *argv[])

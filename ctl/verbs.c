@@ -6,6 +6,16 @@
 	"  --dry-run   only show what it would do\n"                                               \
 	"  --yes       do not ask\n"
 
+#define FILTERS                                                                                    \
+	"  --since ID       only those after this one\n"                                           \
+	"  --source NAME    of this source: trace, uevent, ...\n"                                  \
+	"  --kind NAME      of this kind: aer_event, gap, ...\n"                                   \
+	"  --unit NAME      that name this device\n"                                               \
+	"  --severity NAME  info, warning, error, fatal: this one or a worse one\n"                \
+	"  --domain PATH    of this isolation domain\n"                                            \
+	"  --vm NAME        about the memory of this VM\n"                                         \
+	"  --incident ID    of this incident\n"
+
 const struct verb verbs[] = {
 	{"status", "", "whether all is well",
 	 "  --exit-code   0 healthy, 10 degraded, 11 a domain is not healthy\n", false,
@@ -48,14 +58,20 @@ const struct verb verbs[] = {
 	 verb_confirm_observed},
 	{"incidents", "[ID]", "incidents, or one with its timeline",
 	 "  --limit N     (100)\n"
+	 "  --latency     how long containment took: quantiles and histogram\n"
 	 "  --decisions   of one: only what was decided, without times\n",
 	 false, verb_incidents},
+	{"events replay", "", "stored records through today's decoder, without acting", FILTERS,
+	 false, verb_events_replay},
 	{"events", "", "stored records of the kernel",
-	 "  --limit N    (100)\n"
-	 "  --since ID   only those after this one\n",
+	 "  --limit N        (100)\n"
+	 "  --follow         goes on with those that come, until interrupted\n"
+	 "  --raw            the bytes as the kernel gave them\n" FILTERS,
 	 false, verb_events},
 	{"reconcile", "", "compare the host with what is believed of it",
 	 "  --dry-run   only look: correct nothing\n", false, verb_reconcile},
+	{"monitor", "", "notes and events as they happen",
+	 "  --raw            the bytes as the kernel gave them\n" FILTERS, false, verb_monitor},
 	{"policy check", "[DIR]",
 	 "read rules of policy and say what is wrong with them; needs no daemon", NULL, false,
 	 verb_policy_check},
@@ -83,9 +99,8 @@ const struct verb verbs[] = {
 	 "  --live           do it; without, only say what each record would do\n"
 	 "  --i-know VM,...  with --live: all VMs that it would kill\n",
 	 false, verb_drill},
-	{"monitor", "", "notes and events as they happen", NULL, false, verb_monitor},
-	{"sources", "", "where records come from, how each source is, and what it cannot tell", NULL, false,
-	 verb_sources},
+	{"sources", "", "where records come from, how each source is, and what it cannot tell",
+	 NULL, false, verb_sources},
 	{"health", "", "one verdict for host, domains, memory devices and VMs",
 	 "  --exit-code   0 all ok, 10 something degraded, 11 something failing\n", false,
 	 verb_health},

@@ -185,6 +185,14 @@ static int open_store(struct daemon *daemon)
 }
 
 /* The one path from what is durable to what is believed is a start: VMs do not notice. */
+static void on_durable_record(void *userdata, const struct store_event_row *row)
+{
+	struct daemon *daemon = userdata;
+
+	if (daemon->control)
+		control_record(daemon->control, row);
+}
+
 static void on_store_news(void *userdata, enum store_news news)
 {
 	struct daemon *daemon = userdata;
@@ -209,8 +217,8 @@ static int submit_guard(struct daemon *daemon)
 
 static int start(struct daemon *daemon, const char *root)
 {
-	const struct store_record_handlers records = {.on_mark = sources_on_mark,
-						      .userdata = daemon};
+	const struct store_record_handlers records = {
+		.on_mark = sources_on_mark, .on_record = on_durable_record, .userdata = daemon};
 	struct iso_event go = {.kind = ISO_EVENT_TIMER};
 	int r;
 

@@ -75,6 +75,4 @@ void records_take(struct daemon *daemon, const struct store_event *record)
 	if (daemon->policy)
 		policy_record(daemon->policy, &completed);
 	store_save_event(daemon->store, &completed);
-	if (daemon->control)
-		control_event(daemon->control, &completed);
 }

@@ -11,61 +11,70 @@ struct source_words {
 };
 
 static const struct source_words words[SOURCES] = {
-	[SOURCE_TRACE] = {
-		"trace",
-		"errors of ports and devices, poison, failed pages and machine checks, with the "
-		"kernel's own time, also those of while the daemon was down",
-		"isolation of a port without link-down; before kernel 7.0 lost links and empty slots",
-		"faults are seen by uevents, the kernel log and observation only, and later",
-	},
-	[SOURCE_UEVENT] = {
-		"uevent",
-		"devices that come and go, and the kernel's own recovery",
-		"what came while the daemon was down: it is observed instead",
-		"changes are seen by observation only",
-	},
-	[SOURCE_KERNEL_LOG] = {
-		"kernel-log",
-		"oops, lockup, hung task, IOMMU fault, DPC, lost links, processes that died of bad memory",
-		"what the kernel does not print; texts differ between kernels",
-		"the health of the host is not known, and before kernel 7.0 a lost link is seen later",
-	},
-	[SOURCE_AER_COUNTERS] = {
-		"aer-counters",
-		"how many PCIe errors each CXL port and device had, also those whose records were lost",
-		"when they were, other than between two readings",
-		"errors whose records were lost stay unknown",
-	},
-	[SOURCE_DEVICE_HEALTH] = {
-		"device-health",
-		"wear, temperature and media state as the device judges them",
-		"anything of a device that does not answer Get Health Info",
-		"a device that wears out is seen when it fails",
-	},
-	[SOURCE_POISON_LIST] = {
-		"poison-list",
-		"bad ranges that the device knows of, however they came about",
-		"when they came about",
-		"poison that raised no record is found by who reads it",
-	},
-	[SOURCE_ISOLATION] = {
-		"isolation",
-		"timeout and isolation of a root port, from its own status register",
-		"anything of a port without that capability",
-		"isolation is seen by what follows from it: a lost link, or reads that fail",
-	},
-	[SOURCE_QMP] = {
-		"qmp",
-		"what a virtual machine was told of failed memory, and that it stopped",
-		"the address; anything of a VM without a monitor socket for the manager",
-		"what a guest was told of its memory is not known",
-	},
-	[SOURCE_LAST_BOOT] = {
-		"last-boot",
-		"that an earlier boot ended in a panic, why, and whether CXL was part of it",
-		"a reset without a panic; anything without pstore, ERST or EFI variables to hold it",
-		"a host that died of CXL looks like any other reboot",
-	},
+	[SOURCE_TRACE] =
+		{
+			"trace",
+			"errors of ports and devices, poison, failed pages and machine checks, with the "
+			"kernel's own time, also those of while the daemon was down",
+			"isolation of a port without link-down; before kernel 7.0 lost links and empty slots",
+			"faults are seen by uevents, the kernel log and observation only, and later",
+		},
+	[SOURCE_UEVENT] =
+		{
+			"uevent",
+			"devices that come and go, and the kernel's own recovery",
+			"what came while the daemon was down: it is observed instead",
+			"changes are seen by observation only",
+		},
+	[SOURCE_KERNEL_LOG] =
+		{
+			"kernel-log",
+			"oops, lockup, hung task, IOMMU fault, DPC, lost links, processes that died of bad memory",
+			"what the kernel does not print; texts differ between kernels",
+			"the health of the host is not known, and before kernel 7.0 a lost link is seen later",
+		},
+	[SOURCE_AER_COUNTERS] =
+		{
+			"aer-counters",
+			"how many PCIe errors each CXL port and device had, also those whose records were lost",
+			"when they were, other than between two readings",
+			"errors whose records were lost stay unknown",
+		},
+	[SOURCE_DEVICE_HEALTH] =
+		{
+			"device-health",
+			"wear, temperature and media state as the device judges them",
+			"anything of a device that does not answer Get Health Info",
+			"a device that wears out is seen when it fails",
+		},
+	[SOURCE_POISON_LIST] =
+		{
+			"poison-list",
+			"bad ranges that the device knows of, however they came about",
+			"when they came about",
+			"poison that raised no record is found by who reads it",
+		},
+	[SOURCE_ISOLATION] =
+		{
+			"isolation",
+			"timeout and isolation of a root port, from its own status register",
+			"anything of a port without that capability",
+			"isolation is seen by what follows from it: a lost link, or reads that fail",
+		},
+	[SOURCE_QMP] =
+		{
+			"qmp",
+			"what a virtual machine was told of failed memory, and that it stopped",
+			"the address; anything of a VM without a monitor socket for the manager",
+			"what a guest was told of its memory is not known",
+		},
+	[SOURCE_LAST_BOOT] =
+		{
+			"last-boot",
+			"that an earlier boot ended in a panic, why, and whether CXL was part of it",
+			"a reset without a panic; anything without pstore, ERST or EFI variables to hold it",
+			"a host that died of CXL looks like any other reboot",
+		},
 };
 
 const char *source_name(enum source_id id)

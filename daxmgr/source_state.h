@@ -37,14 +37,14 @@ enum source_condition {
 struct source_state {
 	uint32_t condition;        /* enum source_condition */
 	char why[ISO_TEXT_BYTES];  /* not OK: what is missing or was refused; may be empty */
-	uint64_t last_read_ns;     /* when it was last looked at or heard, CLOCK_BOOTTIME; 0: never */
-	uint64_t last_event_ns;    /* time of the newest record, as the record says; 0: none */
-	uint64_t records;          /* that became records */
-	uint64_t ignored;          /* that mean nothing here */
-	uint64_t lost;             /* of the gaps whose size is known */
+	uint64_t last_read_ns; /* when it was last looked at or heard, CLOCK_BOOTTIME; 0: never */
+	uint64_t last_event_ns; /* time of the newest record, as the record says; 0: none */
+	uint64_t records; /* that became records */
+	uint64_t ignored; /* that mean nothing here */
+	uint64_t lost; /* of the gaps whose size is known */
 	uint64_t gaps;
-	uint64_t durable;          /* records that the store has */
-	uint64_t lag_ns;           /* of the last of them: from its time until it was durable */
+	uint64_t durable; /* records that the store has */
+	uint64_t lag_ns; /* of the last of them: from its time until it was durable */
 	uint64_t lag_max_ns;
 };
 
@@ -77,7 +77,6 @@ void source_read(struct source_table *table, enum source_id id, uint64_t now_ns)
 void source_record(struct source_table *table, enum source_id id, uint64_t at_ns, bool is_gap,
 		   uint64_t lost);
 /* A record of it is durable now. */
-void source_durable(struct source_table *table, enum source_id id, uint64_t at_ns,
-		    uint64_t now_ns);
+void source_durable(struct source_table *table, enum source_id id, uint64_t at_ns, uint64_t now_ns);
 
 #endif

@@ -53,9 +53,9 @@ static char *uevent_fields(const struct uevent *uevent)
 	const struct {
 		const char *name, *text;
 	} texts[] = {
-		{"action", uevent->action},   {"devpath", uevent->devpath},
-		{"subsystem", uevent->subsystem}, {"devtype", uevent->devtype},
-		{"driver", uevent->driver},   {"devname", uevent->devname},
+		{"action", uevent->action},          {"devpath", uevent->devpath},
+		{"subsystem", uevent->subsystem},    {"devtype", uevent->devtype},
+		{"driver", uevent->driver},          {"devname", uevent->devname},
 		{"errorEvent", uevent->error_event}, {"pciSlotName", uevent->pci_slot_name},
 	};
 	char text[ISO_TEXT_BYTES];

@@ -68,7 +68,8 @@ static void save_position(struct kernel_log_source *source)
 		return;
 	if (!report.read || report.last_sequence == source->saved)
 		return;
-	fd = open(POSITION_PATH ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open(POSITION_PATH ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		  0600);
 	if (fd < 0)
 		return;
 	n = snprintf(text, sizeof(text), "%" PRIu64 "\n", report.last_sequence);
@@ -147,8 +148,10 @@ static char *build_fields(const struct kernel_log_line *line)
 					     SD_JSON_BUILD_STRING(news->device)),
 		SD_JSON_BUILD_PAIR_CONDITION(news->process[0] != '\0', "process",
 					     SD_JSON_BUILD_STRING(news->process)),
-		SD_JSON_BUILD_PAIR_CONDITION(news->pid > 0, "pid", SD_JSON_BUILD_INTEGER(news->pid)),
-		SD_JSON_BUILD_PAIR_CONDITION(news->has_pfn, "pfn", SD_JSON_BUILD_UNSIGNED(news->pfn)),
+		SD_JSON_BUILD_PAIR_CONDITION(news->pid > 0, "pid",
+					     SD_JSON_BUILD_INTEGER(news->pid)),
+		SD_JSON_BUILD_PAIR_CONDITION(news->has_pfn, "pfn",
+					     SD_JSON_BUILD_UNSIGNED(news->pfn)),
 		SD_JSON_BUILD_PAIR_CONDITION(news->function[0] != '\0', "function",
 					     SD_JSON_BUILD_STRING(news->function)),
 		SD_JSON_BUILD_PAIR_CONDITION(news->of != KERNEL_LOG_NOTHING, "of",
@@ -278,7 +281,8 @@ void kernel_log_source_open(struct daemon *daemon)
 		return;
 	has_after = load_position(daemon, &after);
 	r = kernel_log_open(daemon->event, PRIORITY_KERNEL_LOG, KERNEL_LOG_PATH,
-			    has_after ? &after : NULL, &handlers, &daemon->kernel_log->log, problem);
+			    has_after ? &after : NULL, &handlers, &daemon->kernel_log->log,
+			    problem);
 	if (r < 0) {
 		source_not(&daemon->sources, SOURCE_KERNEL_LOG, source_condition_of(r), "%s",
 			   problem);

@@ -79,8 +79,8 @@ static struct told *get_told(struct polled_sources *polled, enum source_id id, c
 		return told;
 	if (polled->n_told == polled->room) {
 		uint32_t room = polled->room ? 2 * polled->room : 64;
-		struct told *more = room > TOLD_MAX ? NULL
-						    : reallocarray(polled->told, room, sizeof(*more));
+		struct told *more =
+			room > TOLD_MAX ? NULL : reallocarray(polled->told, room, sizeof(*more));
 
 		if (!more)
 			return NULL;
@@ -132,8 +132,9 @@ static int on_told(void *userdata, const struct store_told *row)
 static void load_told(struct daemon *daemon)
 {
 	if (store_load_told(daemon->store, on_told, daemon->polled) < 0)
-		log_line(LOG_WARNING, "what counters and devices told before cannot be read: it may "
-				      "be told again");
+		log_line(LOG_WARNING,
+			 "what counters and devices told before cannot be read: it may "
+			 "be told again");
 }
 
 /* ---- AER counters ---- */
@@ -176,8 +177,8 @@ static void take_counters(struct daemon *daemon, const struct reading_file *file
 	polled->round++;
 	for (uint32_t i = 0; i < file->n; i++) {
 		const struct reading *reading = &file->readings[i];
-		struct told *told = get_told(polled, SOURCE_AER_COUNTERS, reading->unit,
-					     reading->name);
+		struct told *told =
+			get_told(polled, SOURCE_AER_COUNTERS, reading->unit, reading->name);
 		uint64_t growth;
 
 		if (!told) {
@@ -199,7 +200,8 @@ static void take_counters(struct daemon *daemon, const struct reading_file *file
 
 /* ---- device health ---- */
 
-static void add_words(char *text, size_t room, const char *format, const char *words, uint64_t value)
+static void add_words(char *text, size_t room, const char *format, const char *words,
+		      uint64_t value)
 {
 	size_t length = strlen(text);
 
@@ -294,7 +296,8 @@ static void tell_panic(struct daemon *daemon, const struct saved_panic *saved, c
 	snprintf(stored.source, sizeof(stored.source), "%s", source_name(SOURCE_LAST_BOOT));
 	snprintf(stored.kind, sizeof(stored.kind), "%s", saved->panic.panic ? "panic" : "oops");
 	snprintf(stored.text, sizeof(stored.text), "an earlier boot ended in %s%s%s: %.100s",
-		 saved->panic.panic ? "a panic" : "an oops", saved->panic.cxl ? ", CXL involved" : "",
+		 saved->panic.panic ? "a panic" : "an oops",
+		 saved->panic.cxl ? ", CXL involved" : "",
 		 saved->panic.machine_check ? ", machine check" : "", saved->panic.text);
 	stored.severity = saved->panic.panic ? STORE_FATAL : STORE_ERROR;
 	stored.raw = saved->excerpt;
@@ -416,8 +419,8 @@ bool polled_sources_done(struct daemon *daemon, const struct job_reply *reply, i
 
 void polled_sources_hurry(struct daemon *daemon)
 {
-	sd_event_source *timer =
-		daemon->polled ? daemon->polled->polls[SOURCE_AER_COUNTERS].timer : NULL;
+	sd_event_source *timer = daemon->polled ? daemon->polled->polls[SOURCE_AER_COUNTERS].timer
+						: NULL;
 
 	if (!timer)
 		return;

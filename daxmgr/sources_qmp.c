@@ -127,20 +127,19 @@ static char *build_fields(const struct qmp_event *event)
 {
 	sd_json_variant *object = NULL;
 
-	sd_json_buildo(
-		&object,
-		SD_JSON_BUILD_PAIR_CONDITION(event->recipient[0] != '\0', "recipient",
-					     SD_JSON_BUILD_STRING(event->recipient)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->action[0] != '\0', "action",
-					     SD_JSON_BUILD_STRING(event->action)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->reason[0] != '\0', "reason",
-					     SD_JSON_BUILD_STRING(event->reason)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->has_action_required, "actionRequired",
-					     SD_JSON_BUILD_BOOLEAN(event->action_required)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->has_recursive, "recursive",
-					     SD_JSON_BUILD_BOOLEAN(event->recursive)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->has_vm_us, "vmRealtimeUs",
-					     SD_JSON_BUILD_UNSIGNED(event->vm_us)));
+	sd_json_buildo(&object,
+		       SD_JSON_BUILD_PAIR_CONDITION(event->recipient[0] != '\0', "recipient",
+						    SD_JSON_BUILD_STRING(event->recipient)),
+		       SD_JSON_BUILD_PAIR_CONDITION(event->action[0] != '\0', "action",
+						    SD_JSON_BUILD_STRING(event->action)),
+		       SD_JSON_BUILD_PAIR_CONDITION(event->reason[0] != '\0', "reason",
+						    SD_JSON_BUILD_STRING(event->reason)),
+		       SD_JSON_BUILD_PAIR_CONDITION(event->has_action_required, "actionRequired",
+						    SD_JSON_BUILD_BOOLEAN(event->action_required)),
+		       SD_JSON_BUILD_PAIR_CONDITION(event->has_recursive, "recursive",
+						    SD_JSON_BUILD_BOOLEAN(event->recursive)),
+		       SD_JSON_BUILD_PAIR_CONDITION(event->has_vm_us, "vmRealtimeUs",
+						    SD_JSON_BUILD_UNSIGNED(event->vm_us)));
 	return sources_fields(object);
 }
 

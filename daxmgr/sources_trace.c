@@ -196,9 +196,8 @@ static void tell_spool(struct daemon *daemon)
 	if (!report.spool_problem[0])
 		return;
 	log_line(LOG_WARNING, "trace: %s%s", report.spool_problem,
-		 report.spool_in_memory
-			 ? "; a daemon that is killed loses what is not durable yet"
-			 : "");
+		 report.spool_in_memory ? "; a daemon that is killed loses what is not durable yet"
+					: "");
 	if (report.spool_aside)
 		sources_keep_gap(daemon, "trace",
 				 "pages that an earlier daemon had read cannot be used");

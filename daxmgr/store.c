@@ -49,8 +49,20 @@ static const char *const sql[STORE_STATEMENTS] = {
 		"INSERT INTO timeline(incident, at_ns, boot_id, realtime_us, kind, text, lease, region, port, pid)"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 	[STORE_STATEMENT_EVENT] =
-		"INSERT INTO events(source, kind, cpu, at_ns, boot_id, realtime_us, unit, text, raw)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		"INSERT INTO events(source, kind, cpu, at_ns, boot_id, realtime_us, unit, text, raw, severity,"
+		" incident, domain, lease, count, last_at_ns, serial, hpa, dpa, bytes, lost, synthetic, likeness,"
+		" format, fields, last_raw)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
+		" ?21, ?22, ?23, ?24, ?25)",
+	[STORE_STATEMENT_EVENT_MORE] =
+		"UPDATE events SET count = count + ?2, last_at_ns = ?3, last_raw = ?4,"
+		" lost = CASE WHEN ?5 IS NULL THEN lost ELSE coalesce(lost, 0) + ?5 END WHERE id = ?1",
+	[STORE_STATEMENT_FORMAT] =
+		"INSERT INTO formats(number, boot_id, system, name, text) VALUES(?1, ?2, ?3, ?4, ?5)"
+		" ON CONFLICT(number) DO UPDATE SET boot_id = ?2, until = NULL",
+	[STORE_STATEMENT_MARK] =
+		"INSERT INTO marks(log, spool, page, position) VALUES(?1, ?2, ?3, ?4)"
+		" ON CONFLICT(log) DO UPDATE SET spool = ?2, page = ?3, position = ?4",
 	[STORE_STATEMENT_ACTION] =
 		"INSERT INTO actions(at_us, boot_id, uid, what, object, outcome) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 	[STORE_STATEMENT_FENCE] =

@@ -4,8 +4,8 @@
 
 #include "store_internal.h"
 
-int store_load_told(struct store *store,
-		    int (*each)(void *userdata, const struct store_told *told), void *userdata)
+int store_load_told(struct store *store, int (*each)(void *userdata, const struct store_told *told),
+		    void *userdata)
 {
 	static const char sql[] =
 		"SELECT source, unit, kind, text, fields, boot_id FROM events WHERE id IN (SELECT "

@@ -217,28 +217,6 @@ static int write_note(struct store *store, const struct store_item *item)
 	return store_bind_run(&b);
 }
 
-static int write_event(struct store *store, const struct store_item *item)
-{
-	struct store_binder b = store_bind(store, STORE_STATEMENT_EVENT);
-	const struct store_event *event = &item->event;
-
-	store_bind_text(&b, event->source);
-	store_bind_text(&b, event->kind);
-	if (event->has_cpu)
-		store_bind_number(&b, event->cpu);
-	else
-		store_bind_null(&b);
-	store_bind_number(&b, event->at_ns);
-	store_bind_text(&b, store->boot_id);
-	store_bind_number(&b, item->realtime_us);
-	store_bind_name(&b, event->unit);
-	store_bind_text(&b, event->text);
-	if (event->raw_bytes && b.code == SQLITE_OK)
-		b.code = sqlite3_bind_blob(b.statement, b.at, event->raw, (int)event->raw_bytes,
-					   SQLITE_STATIC);
-	return store_bind_run(&b);
-}
-
 static int write_action(struct store *store, const struct store_item *item)
 {
 	struct store_binder b = store_bind(store, STORE_STATEMENT_ACTION);
@@ -288,7 +266,7 @@ static int begin_anew(struct store *store)
 			    NULL, NULL);
 }
 
-int store_write_item(struct store *store, const struct store_item *item)
+int store_write_item(struct store *store, struct store_item *item)
 {
 	switch (item->kind) {
 	case STORE_ITEM_LEASE:
@@ -305,8 +283,10 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_incident(store, item);
 	case STORE_ITEM_NOTE:
 		return write_note(store, item);
-	case STORE_ITEM_EVENT:
-		return write_event(store, item);
+	case STORE_ITEM_RECORDS:
+		return store_write_block(store, item->block);
+	case STORE_ITEM_FORMAT:
+		return store_write_format(store, item);
 	case STORE_ITEM_ACTION:
 		return write_action(store, item);
 	case STORE_ITEM_FENCE:
@@ -322,6 +302,7 @@ int store_write_item(struct store *store, const struct store_item *item)
 	case STORE_ITEM_HOLD_END:
 	case STORE_ITEM_QUERY_INCIDENTS:
 	case STORE_ITEM_QUERY_EVENTS:
+	case STORE_ITEM_ACKNOWLEDGE:
 		break;
 	}
 	return SQLITE_MISUSE;

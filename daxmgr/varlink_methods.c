@@ -113,17 +113,45 @@ SD_VARLINK_DEFINE_METHOD(ListIncidents, COMMENT("Only this one, with its timelin
 			 IN_MAYBE(id, INT), COMMENT("At most so many, newest first; absent: 100"),
 			 IN_MAYBE(limit, INT), OUT_LIST_OF(incidents, Incident));
 
+/* What is given is what an event must have. */
+#define EVENT_FILTER                                                                               \
+	IN_MAYBE(source, STRING), IN_MAYBE(kind, STRING), IN_MAYBE(unit, STRING),                  \
+		COMMENT("This one or a worse one"), IN_MAYBE(severity, STRING),                    \
+		COMMENT("Path of the first root port of a domain"), IN_MAYBE(domain, STRING),      \
+		COMMENT("Name of a virtual machine"), IN_MAYBE(lease, STRING),                     \
+		IN_MAYBE(incident, INT)
+
 SD_VARLINK_DEFINE_METHOD(ListEvents,
 			 COMMENT("At most so many; absent: 100. Without 'since' the newest"),
 			 IN_MAYBE(limit, INT), COMMENT("Only events with a greater id"),
-			 IN_MAYBE(since, INT), OUT_LIST_OF(events, Event));
+			 IN_MAYBE(since, INT), EVENT_FILTER, OUT_LIST_OF(events, Event),
+			 COMMENT("All up to this number were looked at: 'since' for what follows"),
+			 OUT(next, INT));
+
+SD_VARLINK_DEFINE_METHOD(ReplayEvents, COMMENT("At most so many; absent and most: 32"),
+			 IN_MAYBE(limit, INT), COMMENT("Only events with a greater id"),
+			 IN_MAYBE(since, INT), EVENT_FILTER, OUT_LIST_OF(events, Replayed),
+			 COMMENT("As of ListEvents()"), OUT(next, INT),
+			 COMMENT("There are some behind it"), OUT(more, BOOL));
 
 SD_VARLINK_DEFINE_METHOD_FULL(
 	Monitor, SD_VARLINK_REQUIRES_MORE,
+	COMMENT("First what is stored with a greater id, then without a hole what comes"),
+	IN_MAYBE(since, INT),
+	COMMENT("Without 'since': begins after what this one acknowledged, at the oldest when it never did"),
+	IN_MAYBE(subscriber, STRING), EVENT_FILTER,
+	COMMENT("Notes, too; absent: when none but 'lease' and 'incident' are given"),
+	IN_MAYBE(notes, BOOL),
 	COMMENT("One message has one of these. The first has only 'subscribed'"),
-	OUT_MAYBE(subscribed, BOOL), OUT_MAYBE_OF(note, Note), OUT_MAYBE_OF(event, Event),
-	COMMENT("So many messages were left out because the client did not read: list what you need again"),
+	OUT_MAYBE(subscribed, BOOL), OUT_MAYBE_OF(note, Note),
+	COMMENT("It is durable. The same id again: its count has grown"),
+	OUT_MAYBE_OF(event, Event),
+	COMMENT("So many messages were left out, because the client did not read or they are not kept any more: list what you need again"),
 	OUT_MAYBE(gap, INT));
+
+SD_VARLINK_DEFINE_METHOD(Acknowledge, COMMENT("As of Monitor(): a name like that of a lease"),
+			 IN(subscriber, STRING),
+			 COMMENT("Never goes back; answered when it is durable"), IN(id, INT));
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
 

@@ -143,14 +143,37 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	SD_VARLINK_DEFINE_FIELD_BY_TYPE(timeline, Note, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
-	Event, COMMENT("Grows by one per stored record; absent in Monitor()"), MAYBE(id, INT),
-	COMMENT("trace, uevent, gap, ..."), FIELD(source, STRING), FIELD(kind, STRING),
-	MAYBE(cpu, INT),
+	Event, COMMENT("Grows by one per stored row: the sequence number"), FIELD(id, INT),
+	COMMENT("trace, uevent, kernel-log, ..."), FIELD(source, STRING),
+	COMMENT("As the source calls it; gap: records were lost"), FIELD(kind, STRING),
+	COMMENT("info, warning, error or fatal"), FIELD(severity, STRING), MAYBE(cpu, INT),
 	COMMENT("The kernel's timestamp where it has one: CLOCK_BOOTTIME, nanoseconds"),
-	FIELD(atNs, INT), FIELD(realtimeUs, INT), MAYBE(bootId, STRING),
+	FIELD(atNs, INT), FIELD(realtimeUs, INT), FIELD(bootId, STRING),
 	COMMENT("PCI address, memN, daxX.Y: whom the record names"), MAYBE(unit, STRING),
-	FIELD(text, STRING), COMMENT("The record as the kernel gave it, base64"),
-	MAYBE(raw, STRING));
+	COMMENT("Path of the first root port of its domain"), MAYBE(domain, STRING),
+	COMMENT("Whose memory it is about"), MAYBE(lease, STRING), MAYBE(incident, INT),
+	FIELD(text, STRING),
+	COMMENT("How many records it stands for, which differ in time and CPU only; grows for about a minute"),
+	FIELD(count, INT), COMMENT("Of the last of them"), MAYBE(lastAtNs, INT),
+	COMMENT("Memory device and range of memory it is about; addresses are texts, as 0x1090000000"),
+	MAYBE(serial, STRING), MAYBE(hpa, STRING), MAYBE(dpa, STRING), MAYBE(bytes, INT),
+	COMMENT("Of a gap: how many; absent: not known"), MAYBE(lost, INT),
+	COMMENT("Injected by an operator"), MAYBE(synthetic, BOOL),
+	COMMENT("Every field that was decoded"), MAYBE(fields, OBJECT),
+	COMMENT("Number of the stored format that the raw record is in"), MAYBE(format, STRING),
+	COMMENT("The record as the kernel gave it, base64; of the first"), MAYBE(raw, STRING),
+	COMMENT("Of the last, when there are several"), MAYBE(lastRaw, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Replayed, COMMENT("As it is stored"), SD_VARLINK_DEFINE_FIELD_BY_TYPE(event, Event, 0),
+	COMMENT("decoded, partial, unreadable, unreadable-format, no-format, no-raw"),
+	FIELD(outcome, STRING),
+	COMMENT("none, contain (a unit was lost), poison (it names memory of a virtual machine)"),
+	FIELD(decision, STRING), MAYBE(why, STRING),
+	COMMENT("Where they are not as they were stored: its text and fields as decoded today"),
+	MAYBE(text, STRING), MAYBE(fields, OBJECT),
+	COMMENT("Virtual machines it would be about, on the host as it is now"),
+	LIST(victims, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(Worker, FIELD(pid, INT),
 			      COMMENT("Lane it serves; absent for a spare"), MAYBE(lane, INT),

@@ -276,13 +276,19 @@ static enum verdict lease_and_attach(struct launcher *launcher)
 enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, QMP, CHECK, PRINT, SOCKET, HELP, VERSION };
 
 static const struct option options[] = {
-	{"name", required_argument, NULL, NAME},       {"size", required_argument, NULL, SIZE},
-	{"user", required_argument, NULL, USER},       {"align", required_argument, NULL, ALIGN},
-	{"no-restart", no_argument, NULL, NO_RESTART}, {"keep", required_argument, NULL, KEEP},
+	{"name", required_argument, NULL, NAME},
+	{"size", required_argument, NULL, SIZE},
+	{"user", required_argument, NULL, USER},
+	{"align", required_argument, NULL, ALIGN},
+	{"no-restart", no_argument, NULL, NO_RESTART},
+	{"keep", required_argument, NULL, KEEP},
 	{"qmp", required_argument, NULL, QMP},
-	{"check", no_argument, NULL, CHECK},           {"print", no_argument, NULL, PRINT},
-	{"socket", required_argument, NULL, SOCKET},   {"help", no_argument, NULL, HELP},
-	{"version", no_argument, NULL, VERSION},       {0},
+	{"check", no_argument, NULL, CHECK},
+	{"print", no_argument, NULL, PRINT},
+	{"socket", required_argument, NULL, SOCKET},
+	{"help", no_argument, NULL, HELP},
+	{"version", no_argument, NULL, VERSION},
+	{0},
 };
 
 /* Return: NULL, or what is wrong with its argument. */

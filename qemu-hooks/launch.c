@@ -36,8 +36,8 @@ char **launch_command(const struct wish *wish, uint64_t align, char *const comma
 		result[at++] = text;
 	}
 	if (wish->qmp) {
-		snprintf(text, WISH_QEMU_BYTES,
-			 "socket,id=daxmgr-qmp,path=%s,server=on,wait=off", wish->qmp);
+		snprintf(text, WISH_QEMU_BYTES, "socket,id=daxmgr-qmp,path=%s,server=on,wait=off",
+			 wish->qmp);
 		result[at++] = (char *)"-chardev";
 		result[at++] = text;
 		result[at++] = (char *)"-mon";

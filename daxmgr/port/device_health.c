@@ -81,8 +81,8 @@ int device_health_read(struct port *port)
 		n_said += said > 0;
 	}
 	if (n && !n_said)
-		return readings_end(port, &readings,
-				    port_fail(port, -EOPNOTSUPP,
-					      "no memory device answers Get Health Info"));
+		return readings_end(
+			port, &readings,
+			port_fail(port, -EOPNOTSUPP, "no memory device answers Get Health Info"));
 	return readings_end(port, &readings, 0);
 }

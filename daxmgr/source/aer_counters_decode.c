@@ -44,8 +44,7 @@ static bool read_line(const char *line, const char *end, struct aer_counter *ret
 	return strncmp(ret->name, sum, sizeof(sum) - 1) != 0;
 }
 
-size_t aer_counters_decode(const char *text, size_t bytes,
-			   struct aer_counter ret[AER_COUNTERS_MAX])
+size_t aer_counters_decode(const char *text, size_t bytes, struct aer_counter ret[AER_COUNTERS_MAX])
 {
 	const char *end = text + bytes;
 	size_t n = 0;

@@ -70,8 +70,7 @@ static void take(struct kernel_log *log, size_t bytes)
 	}
 	if (log->has_next && sequence > log->next) {
 		log->report.lost += sequence - log->next;
-		log->handlers.on_gap(log->handlers.userdata, sequence - log->next, sequence,
-				     false);
+		log->handlers.on_gap(log->handlers.userdata, sequence - log->next, sequence, false);
 	}
 	log->next = sequence + 1;
 	log->has_next = true;

@@ -190,7 +190,8 @@ static const char *take_process(const char *at, char mark, struct kernel_log_new
 	uint64_t pid = 0;
 
 	/* A name may hold any sign: the last mark that a number follows, before the sentence goes on. */
-	for (const char *scan = at; scan < end && (size_t)(scan - at) < sizeof(ret->process); scan++) {
+	for (const char *scan = at; scan < end && (size_t)(scan - at) < sizeof(ret->process);
+	     scan++) {
 		uint64_t value;
 		const char *behind;
 
@@ -282,8 +283,9 @@ static bool is_out_of_memory(const char *text, struct kernel_log_news *ret)
 
 static bool is_own_function(const char *word)
 {
-	static const char *const prefixes[] = {"cxl_", "dax_", "dev_dax_", "pciehp_", "memunmap_pages",
-					       "memremap_pages", "devm_cxl_", "__cxl_", "device_dax"};
+	static const char *const prefixes[] = {"cxl_",      "dax_",           "dev_dax_",
+					       "pciehp_",   "memunmap_pages", "memremap_pages",
+					       "devm_cxl_", "__cxl_",         "device_dax"};
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (begins(word, prefixes[i]))

@@ -23,23 +23,23 @@ enum kernel_log_kind {
 	KERNEL_LOG_NOTHING,
 	KERNEL_LOG_PANIC,
 	KERNEL_LOG_OOPS,
-	KERNEL_LOG_BUG,             /* "BUG:" that the kernel survives: bad page state and the like */
+	KERNEL_LOG_BUG, /* "BUG:" that the kernel survives: bad page state and the like */
 	KERNEL_LOG_WARNING,
 	KERNEL_LOG_SOFT_LOCKUP,
 	KERNEL_LOG_HARD_LOCKUP,
 	KERNEL_LOG_RCU_STALL,
-	KERNEL_LOG_HUNG_TASK,       /* process, pid */
-	KERNEL_LOG_STACK,           /* of one of the above: function of cxl, dax or pciehp in it */
+	KERNEL_LOG_HUNG_TASK, /* process, pid */
+	KERNEL_LOG_STACK, /* of one of the above: function of cxl, dax or pciehp in it */
 	KERNEL_LOG_IOMMU_FAULT,
 	KERNEL_LOG_MACHINE_CHECK,
-	KERNEL_LOG_MEMORY_FAILURE,  /* pfn */
-	KERNEL_LOG_PROCESS_FAULT,   /* process, pid: SIGSEGV, SIGBUS, or killed for poison */
-	KERNEL_LOG_OUT_OF_MEMORY,   /* process, pid */
-	KERNEL_LOG_LINK_DOWN,       /* device: the port that lost its link */
-	KERNEL_LOG_CARD_GONE,       /* device: the port whose slot is empty now */
-	KERNEL_LOG_DPC,             /* device */
-	KERNEL_LOG_AER,             /* device */
-	KERNEL_LOG_CXL,             /* a warning or worse of the cxl or dax drivers */
+	KERNEL_LOG_MEMORY_FAILURE, /* pfn */
+	KERNEL_LOG_PROCESS_FAULT, /* process, pid: SIGSEGV, SIGBUS, or killed for poison */
+	KERNEL_LOG_OUT_OF_MEMORY, /* process, pid */
+	KERNEL_LOG_LINK_DOWN, /* device: the port that lost its link */
+	KERNEL_LOG_CARD_GONE, /* device: the port whose slot is empty now */
+	KERNEL_LOG_DPC, /* device */
+	KERNEL_LOG_AER, /* device */
+	KERNEL_LOG_CXL, /* a warning or worse of the cxl or dax drivers */
 	KERNEL_LOG_KINDS,
 };
 
@@ -51,10 +51,10 @@ enum kernel_log_outcome {
 /* Everything but the numbers is a copy with the kernel's \xNN taken back where it is printable. */
 struct kernel_log_record {
 	uint64_t sequence;
-	uint64_t at_ns;    /* of the record's own clock, CLOCK_MONOTONIC of the boot */
-	uint32_t level;    /* 0 emergency … 7 debug */
+	uint64_t at_ns; /* of the record's own clock, CLOCK_MONOTONIC of the boot */
+	uint32_t level; /* 0 emergency … 7 debug */
 	uint32_t facility; /* 0: the kernel itself; others were written by processes */
-	bool cut;          /* the line did not fit */
+	bool cut; /* the line did not fit */
 	char text[KERNEL_LOG_TEXT_BYTES];
 	char device[KERNEL_LOG_DEVICE_BYTES]; /* DEVICE= of the record, e.g. "+pci:0000:0c:00.0"; may be empty */
 };
@@ -62,19 +62,19 @@ struct kernel_log_record {
 struct kernel_log_news {
 	enum kernel_log_kind kind;
 	char device[KERNEL_LOG_DEVICE_BYTES]; /* PCI address or name; empty: none */
-	char process[32];                     /* its comm; empty: none */
-	char function[64];                    /* STACK: in it; empty: none */
-	enum kernel_log_kind of;              /* STACK: what printed it */
-	int32_t pid;                          /* 0: none */
+	char process[32]; /* its comm; empty: none */
+	char function[64]; /* STACK: in it; empty: none */
+	enum kernel_log_kind of; /* STACK: what printed it */
+	int32_t pid; /* 0: none */
 	uint64_t pfn;
 	bool has_pfn;
-	bool fatal;                           /* AER: "(Fatal)", machine check: a host that goes on says no */
+	bool fatal; /* AER: "(Fatal)", machine check: a host that goes on says no */
 };
 
 /* What was printed last and may be followed by a stack: one per reader. */
 struct kernel_log_context {
-	uint32_t of;      /* enum kernel_log_kind; NOTHING: none */
-	uint32_t lines;   /* since then */
+	uint32_t of; /* enum kernel_log_kind; NOTHING: none */
+	uint32_t lines; /* since then */
 	uint64_t at_ns;
 };
 

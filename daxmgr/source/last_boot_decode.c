@@ -41,7 +41,8 @@ static uint64_t hash(const char *at, size_t bytes)
 static const char *find_reason(const char *text, size_t bytes, bool *ret_panic)
 {
 	static const char *const oopses[] = {"BUG: unable to handle", "BUG: kernel NULL pointer",
-					     "kernel BUG at ", "general protection fault", "Oops: "};
+					     "kernel BUG at ", "general protection fault",
+					     "Oops: "};
 	const char *at = find(text, bytes, "Kernel panic - not syncing"), *first = NULL;
 
 	*ret_panic = at != NULL;
@@ -72,8 +73,8 @@ bool last_boot_decode(const char *text, size_t bytes, struct last_boot_panic *re
 {
 	static const char *const machine_check[] = {"Machine check", "machine check",
 						    "Machine Check", "mce: [Hardware Error]"};
-	static const char *const cxl[] = {"cxl_",  "CXL", "dax_", "device_dax", "memunmap_pages",
-					  "pciehp", "AER: ", "DPC: "};
+	static const char *const cxl[] = {"cxl_",           "CXL",    "dax_",  "device_dax",
+					  "memunmap_pages", "pciehp", "AER: ", "DPC: "};
 	struct last_boot_panic found = {0};
 	const char *reason, *line, *end = text + bytes, *stop;
 

@@ -40,7 +40,8 @@ static bool is_flat(const char *line, size_t bytes)
 
 static void take_word(sd_json_variant *object, const char *key, char to[QMP_WORD_BYTES])
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
 	sd_json_variant *value = sd_json_variant_by_key(object, key);
 	const char *text;
 
@@ -81,8 +82,10 @@ static enum qmp_kind event_kind(const char *name)
 		const char *name;
 		enum qmp_kind kind;
 	} names[] = {
-		{"MEMORY_FAILURE", QMP_MEMORY_FAILURE}, {"GUEST_PANICKED", QMP_GUEST_PANICKED},
-		{"STOP", QMP_STOPPED},                  {"RESUME", QMP_RESUMED},
+		{"MEMORY_FAILURE", QMP_MEMORY_FAILURE},
+		{"GUEST_PANICKED", QMP_GUEST_PANICKED},
+		{"STOP", QMP_STOPPED},
+		{"RESUME", QMP_RESUMED},
 		{"SHUTDOWN", QMP_SHUTDOWN},
 	};
 

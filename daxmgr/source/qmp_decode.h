@@ -35,8 +35,8 @@ enum { QMP_WORD_BYTES = 32 };
 struct qmp_event {
 	enum qmp_kind kind;
 	char recipient[QMP_WORD_BYTES]; /* "hypervisor", "guest" */
-	char action[QMP_WORD_BYTES];    /* "ignore", "inject", "fatal", "reset"; "pause", "poweroff", "run" */
-	char reason[QMP_WORD_BYTES];    /* "guest-shutdown", "host-signal", ... */
+	char action[QMP_WORD_BYTES]; /* "ignore", "inject", "fatal", "reset"; "pause", "poweroff", "run" */
+	char reason[QMP_WORD_BYTES]; /* "guest-shutdown", "host-signal", ... */
 	bool action_required, has_action_required;
 	bool recursive, has_recursive;
 	uint64_t vm_us; /* what the VM says of its wall clock, microseconds since 1970 */

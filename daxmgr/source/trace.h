@@ -58,7 +58,7 @@ struct trace_report {
 	uint64_t ring_bytes;    /* of each CPU's ring */
 	uint32_t spool_slots, spool_used; /* pages that have room in the spool, and are in it */
 	bool spool_aside;       /* an old file could not be used: what was in it is not known */
-	bool spool_in_memory;   /* there is no file: a daemon that is killed loses what is not durable */
+	bool spool_in_memory; /* there is no file: a daemon that is killed loses what is not durable */
 	char spool_problem[ISO_TEXT_BYTES]; /* why; or what was found wrong at start; empty: nothing */
 	struct trace_counts counts;
 };

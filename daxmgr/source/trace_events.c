@@ -8,8 +8,8 @@
 
 /* NULL: all that the system has. */
 static const char *const wanted_events[][2] = {
-	{"ras", "aer_event"}, {"pci", "pci_hp_event"}, {"ras", "memory_failure_event"},
-	{"mce", "mce_record"}, {"cxl", NULL},	       {"ras", NULL},
+	{"ras", "aer_event"},  {"pci", "pci_hp_event"}, {"ras", "memory_failure_event"},
+	{"mce", "mce_record"}, {"cxl", NULL},           {"ras", NULL},
 	{"pci", NULL},
 };
 

@@ -46,8 +46,7 @@ bool trace_value_at(const struct trace_formats *formats, const struct trace_reco
 {
 	const struct trace_format *format = record->format;
 
-	return i < format->n_layouts &&
-	       locate(record, &formats->layouts[format->layouts + i], ret);
+	return i < format->n_layouts && locate(record, &formats->layouts[format->layouts + i], ret);
 }
 
 bool trace_value_of(const struct trace_formats *formats, const struct trace_record *record,

@@ -244,8 +244,7 @@ static bool count_losses(struct trace *trace)
 			return false;
 		trace_pump_hand_over(&trace->pump);
 		settle(trace);
-	} else if (lost < told &&
-		   lost_in_rings(trace) + trace_spool_dropped(trace->spool) < told) {
+	} else if (lost < told && lost_in_rings(trace) + trace_spool_dropped(trace->spool) < told) {
 		/* Somebody emptied the rings: how much is gone cannot be known. */
 		trace_spool_set_ring(trace->spool, ring_number(trace), lost);
 		tell_unknown_loss(trace);

@@ -127,8 +127,7 @@ static void add_layout(struct trace_formats *formats, struct trace_format *forma
 	struct trace_layout *layout;
 	uint32_t element_bytes;
 
-	if (field->offset < 0 || field->size <= 0 ||
-	    strlen(field->name) >= sizeof(layout->name) ||
+	if (field->offset < 0 || field->size <= 0 || strlen(field->name) >= sizeof(layout->name) ||
 	    format->layouts + format->n_layouts == TRACE_LAYOUTS_MAX) {
 		format->n_left_out++;
 		return;

@@ -28,10 +28,10 @@ struct trace {
 	sd_event_source *replay; /* once, when the loop runs */
 	sd_event_source *timer;  /* trace_check() */
 	sd_event_source *retry;  /* while something has to wait */
-	uint64_t full_since_ns;  /* when the last slot was taken and the rings were not empty since; 0: not so */
-	bool uncounted;          /* a page told of a loss without its number */
-	bool paused;             /* the loop does not look at the rings: no slot is free */
-	int stats_fd;            /* per_cpu/ of the instance */
+	uint64_t full_since_ns; /* when the last slot was taken and the rings were not empty since; 0: not so */
+	bool uncounted; /* a page told of a loss without its number */
+	bool paused; /* the loop does not look at the rings: no slot is free */
+	int stats_fd; /* per_cpu/ of the instance */
 	uint32_t n_cpus;
 	struct trace_cpu *cpus;
 };

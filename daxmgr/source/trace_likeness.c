@@ -6,9 +6,11 @@
 
 /* When, on which CPU, in whose name, under which number of the device's log. */
 static const char *const passing[] = {
-	"hdr_timestamp", "hdr_handle", "hdr_related_handle", "overflow_ts", "first_ts", "last_ts",
-	"cpu",		 "apicid",     "tsc",		     "walltime",    "ip",	"cs",
-	"timestamp",	 "pid",
+	"hdr_timestamp", "hdr_handle", "hdr_related_handle",
+	"overflow_ts",   "first_ts",   "last_ts",
+	"cpu",           "apicid",     "tsc",
+	"walltime",      "ip",         "cs",
+	"timestamp",     "pid",
 };
 
 /* FNV-1a, eight bytes at a time and mixed: records are long and come in storms. */
@@ -42,8 +44,7 @@ uint64_t trace_likeness(const struct trace_formats *formats, const struct trace_
 	hash = mix(hash, (const uint8_t *)record->system, strlen(record->system) + 1);
 	hash = mix(hash, (const uint8_t *)record->name, strlen(record->name) + 1);
 	for (uint32_t i = 0; i < record->format->n_layouts; i++) {
-		const struct trace_layout *layout =
-			&formats->layouts[record->format->layouts + i];
+		const struct trace_layout *layout = &formats->layouts[record->format->layouts + i];
 		size_t n;
 
 		if (layout->passes)

@@ -31,12 +31,12 @@ typedef void (*trace_gap_handler)(void *userdata, enum trace_gap gap, uint64_t c
 struct trace_counts {
 	uint64_t pages;
 	uint64_t records;
-	uint64_t replayed;  /* of these, what an earlier daemon had read and nobody knew to be durable */
-	uint64_t unknown;   /* records of events that are not in the table */
+	uint64_t replayed; /* of these, what an earlier daemon had read and nobody knew to be durable */
+	uint64_t unknown; /* records of events that are not in the table */
 	uint64_t malformed;
 	uint64_t gaps;
-	uint64_t lost;      /* of the gaps whose size is known */
-	uint64_t last_ns;   /* kernel timestamp of the newest record, 0: none */
+	uint64_t lost; /* of the gaps whose size is known */
+	uint64_t last_ns; /* kernel timestamp of the newest record, 0: none */
 };
 
 struct trace_pump {
@@ -49,17 +49,17 @@ struct trace_pump {
 	uint8_t *page; /* page_bytes and slack: for what goes into no spool */
 	size_t page_bytes;
 	struct trace_spool *spool; /* NULL: none; the caller's */
-	uint64_t hand_page;    /* the next to be handed over, and what of it was */
+	uint64_t hand_page; /* the next to be handed over, and what of it was */
 	uint32_t handed_index;
-	uint32_t last_index;   /* of what the handlers took of it in this run, 0: nothing */
-	uint64_t replay_end;   /* pages before it are of an earlier daemon */
-	uint64_t page_number;  /* while handlers are called; 0: a page of no spool */
+	uint32_t last_index; /* of what the handlers took of it in this run, 0: nothing */
+	uint64_t replay_end; /* pages before it are of an earlier daemon */
+	uint64_t page_number; /* while handlers are called; 0: a page of no spool */
 	uint32_t place;
 	uint32_t n_visited;
 	bool refused;
 	bool handing;
 	bool blocked; /* the handlers refused something; trace_pump_hand_over() tries again */
-	bool full;    /* there was no slot for the last page that was asked for */
+	bool full; /* there was no slot for the last page that was asked for */
 	struct trace_counts counts;
 };
 

@@ -9,11 +9,11 @@
 #include "trace_symbols.h"
 
 /* arch/x86/include/asm/mce.h */
-#define MCE_VALID    (UINT64_C(1) << 63)
-#define MCE_UC       (UINT64_C(1) << 61)
-#define MCE_MISC     (UINT64_C(1) << 59)
-#define MCE_ADDRESS  (UINT64_C(1) << 58)
-#define MCE_CORRUPT  (UINT64_C(1) << 57) /* the processor's own state */
+#define MCE_VALID   (UINT64_C(1) << 63)
+#define MCE_UC      (UINT64_C(1) << 61)
+#define MCE_MISC    (UINT64_C(1) << 59)
+#define MCE_ADDRESS (UINT64_C(1) << 58)
+#define MCE_CORRUPT (UINT64_C(1) << 57) /* the processor's own state */
 
 enum {
 	MCE_MODE_PHYSICAL = 2,
@@ -68,21 +68,28 @@ struct item {
 };
 
 static const struct item media_items[] = {
-	{ITEM_BITS, "descriptor", NULL},	 {ITEM_WORD, "type", NULL},
-	{ITEM_WORD, "transaction_type", NULL}, {ITEM_HEX, "dpa", "dpa"},
-	{ITEM_HEX, "hpa", "hpa"},		 {ITEM_TEXT, "region_name", "region"},
-	{ITEM_BITS, "hdr_flags", NULL},	 {ITEM_END, NULL, NULL},
+	{ITEM_BITS, "descriptor", NULL},
+	{ITEM_WORD, "type", NULL},
+	{ITEM_WORD, "transaction_type", NULL},
+	{ITEM_HEX, "dpa", "dpa"},
+	{ITEM_HEX, "hpa", "hpa"},
+	{ITEM_TEXT, "region_name", "region"},
+	{ITEM_BITS, "hdr_flags", NULL},
+	{ITEM_END, NULL, NULL},
 };
 static const struct item poison_items[] = {
-	{ITEM_HEX, "dpa", "dpa"},	   {ITEM_COUNT, "dpa_length", "bytes"},
-	{ITEM_HEX, "hpa", "hpa"},	   {ITEM_TEXT, "region", "region"},
+	{ITEM_HEX, "dpa", "dpa"},        {ITEM_COUNT, "dpa_length", "bytes"},
+	{ITEM_HEX, "hpa", "hpa"},        {ITEM_TEXT, "region", "region"},
 	{ITEM_WORD, "source", "source"}, {ITEM_BITS, "flags", NULL},
 	{ITEM_END, NULL, NULL},
 };
 static const struct item module_items[] = {
-	{ITEM_WORD, "event_type", NULL},     {ITEM_BITS, "health_status", "health"},
-	{ITEM_WORD, "media_status", "media"}, {ITEM_COUNT, "life_used", "life used %"},
-	{ITEM_COUNT, "device_temp", "temperature"}, {ITEM_END, NULL, NULL},
+	{ITEM_WORD, "event_type", NULL},
+	{ITEM_BITS, "health_status", "health"},
+	{ITEM_WORD, "media_status", "media"},
+	{ITEM_COUNT, "life_used", "life used %"},
+	{ITEM_COUNT, "device_temp", "temperature"},
+	{ITEM_END, NULL, NULL},
 };
 static const struct item overflow_items[] = {
 	{ITEM_COUNT, "count", "records lost in the device's log"},
@@ -106,9 +113,8 @@ static const struct item failure_items[] = {
 	{ITEM_END, NULL, NULL},
 };
 static const struct item machine_items[] = {
-	{ITEM_COUNT, "cpu", "CPU"},	    {ITEM_COUNT, "bank", "bank"},
-	{ITEM_HEX, "status", "status"},   {ITEM_HEX, "addr", "address"},
-	{ITEM_HEX, "misc", "misc"},	    {ITEM_END, NULL, NULL},
+	{ITEM_COUNT, "cpu", "CPU"},    {ITEM_COUNT, "bank", "bank"}, {ITEM_HEX, "status", "status"},
+	{ITEM_HEX, "addr", "address"}, {ITEM_HEX, "misc", "misc"},   {ITEM_END, NULL, NULL},
 };
 static const struct item hotplug_items[] = {
 	{ITEM_TEXT, "slot", "slot"},
@@ -221,26 +227,31 @@ static void describe_aer(const struct trace_formats *formats, const struct trace
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} uncorrectable[] = {
-		{0x10, "Data Link Protocol Error"},
-		{0x20, "Surprise Down Error"},
-		{0x1000, "Poisoned TLP"},
-		{0x2000, "Flow Control Protocol Error"},
-		{0x4000, "Completion Timeout"},
-		{0x8000, "Completer Abort"},
-		{0x10000, "Unexpected Completion"},
-		{0x20000, "Receiver Overflow"},
-		{0x40000, "Malformed TLP"},
-		{0x80000, "ECRC Error"},
-		{0x100000, "Unsupported Request Error"},
-		{0x200000, "ACS Violation"},
-		{0x400000, "Uncorrectable Internal Error"},
-	}, correctable[] = {
-		{0x1, "Receiver Error"},	    {0x40, "Bad TLP"},
-		{0x80, "Bad DLLP"},		    {0x100, "Replay Number Rollover"},
-		{0x1000, "Replay Timer Timeout"}, {0x2000, "Advisory Non-Fatal Error"},
-		{0x4000, "Corrected Internal Error"},
-	};
+	} uncorrectable[] =
+		{
+			{0x10, "Data Link Protocol Error"},
+			{0x20, "Surprise Down Error"},
+			{0x1000, "Poisoned TLP"},
+			{0x2000, "Flow Control Protocol Error"},
+			{0x4000, "Completion Timeout"},
+			{0x8000, "Completer Abort"},
+			{0x10000, "Unexpected Completion"},
+			{0x20000, "Receiver Overflow"},
+			{0x40000, "Malformed TLP"},
+			{0x80000, "ECRC Error"},
+			{0x100000, "Unsupported Request Error"},
+			{0x200000, "ACS Violation"},
+			{0x400000, "Uncorrectable Internal Error"},
+		},
+	  correctable[] = {
+		  {0x1, "Receiver Error"},
+		  {0x40, "Bad TLP"},
+		  {0x80, "Bad DLLP"},
+		  {0x100, "Replay Number Rollover"},
+		  {0x1000, "Replay Timer Timeout"},
+		  {0x2000, "Advisory Non-Fatal Error"},
+		  {0x4000, "Corrected Internal Error"},
+	  };
 	uint64_t status = record->aer.status.value, severity = record->aer.severity.value;
 	bool corrected = record->aer.severity.has && severity == TRACE_AER_CORRECTABLE;
 	size_t n = corrected ? sizeof(correctable) / sizeof(correctable[0])
@@ -253,10 +264,11 @@ static void describe_aer(const struct trace_formats *formats, const struct trace
 	else if (record->aer.severity.has && severity == TRACE_AER_FATAL)
 		ret->severity = TRACE_SEVERITY_FATAL;
 	add(line, "%s", record->aer.bus_type.text ? record->aer.bus_type.text : "PCIe");
-	add(line, " %s", corrected				      ? "corrected"
-			 : ret->severity == TRACE_SEVERITY_FATAL ? "fatal"
-			 : record->aer.severity.has		      ? "not fatal"
-								      : "severity not known");
+	add(line, " %s",
+	    corrected                               ? "corrected"
+	    : ret->severity == TRACE_SEVERITY_FATAL ? "fatal"
+	    : record->aer.severity.has              ? "not fatal"
+						    : "severity not known");
 	for (size_t i = 0; i < n; i++)
 		if (status & (corrected ? correctable[i].bit : uncorrectable[i].bit))
 			add(line, ", %s", corrected ? correctable[i].name : uncorrectable[i].name);
@@ -322,8 +334,7 @@ static void describe_machine(const struct trace_formats *formats, const struct t
 	if (check->status.has && (check->status.value & MCE_UC) &&
 	    (check->status.value & MCE_CORRUPT))
 		ret->severity = TRACE_SEVERITY_FATAL;
-	add(line, "%s",
-	    ret->severity == TRACE_SEVERITY_WARNING ? "corrected" : "uncorrected");
+	add(line, "%s", ret->severity == TRACE_SEVERITY_WARNING ? "corrected" : "uncorrected");
 	if (!names_memory(formats, record))
 		return;
 	ret->is_poison = true;
@@ -415,7 +426,7 @@ static void describe_other(const struct trace_formats *formats, const struct tra
 {
 	static const enum trace_severity of_edac[] = {
 		TRACE_SEVERITY_WARNING, TRACE_SEVERITY_ERROR, TRACE_SEVERITY_ERROR,
-		TRACE_SEVERITY_FATAL,	TRACE_SEVERITY_INFO,
+		TRACE_SEVERITY_FATAL,   TRACE_SEVERITY_INFO,
 	};
 	static const enum trace_severity of_cper[] = {
 		TRACE_SEVERITY_ERROR,

@@ -147,8 +147,8 @@ static bool has_symbols(const struct trace_formats *formats, const struct trace_
 }
 
 /* `REC->field, {…}, {…})` of a list whose name was just read. */
-static void parse_list(struct trace_formats *formats, struct trace_format *format,
-		       struct cursor *c, bool is_bits)
+static void parse_list(struct trace_formats *formats, struct trace_format *format, struct cursor *c,
+		       bool is_bits)
 {
 	const char *name, *text;
 	size_t bytes, text_bytes;

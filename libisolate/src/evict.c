@@ -71,8 +71,7 @@ void evict_advance(struct iso_engine *e)
 		const struct region *region = &e->regions[r];
 
 		if (!region->used || !region->desired || region->state != ISO_REGION_ABSENT ||
-		    region->wait != ISO_WAIT_DECODER_ORDER || !(e->policy.evict || region->evict) ||
-		    host_health_holds(e, region))
+		    region->wait != ISO_WAIT_DECODER_ORDER || !(e->policy.evict || region->evict))
 			continue;
 		for (i = 0; i < e->n_regions; i++)
 			if (i != r && e->regions[i].used &&

@@ -23,7 +23,8 @@ void host_health_take(struct iso_engine *e, bool host_ok, const char *why)
 	e->unwell = !host_ok;
 	copy_text(e->unwell_reason, sizeof(e->unwell_reason), host_ok ? "" : why);
 	if (host_ok)
-		emit_note(e, ISO_NOTE_WAITING, 0, "the host is well again: what was lost is made again");
+		emit_note(e, ISO_NOTE_WAITING, 0,
+			  "the host is well again: what was lost is made again");
 	else
 		emit_note(e, ISO_NOTE_WAITING, 0, "nothing is made again by itself: %.150s", why);
 	for (r = 0; host_ok && r < e->n_regions; r++)

@@ -180,6 +180,9 @@ enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)
 	wait = region_legs_wait(e, region);
 	if (wait != ISO_WAIT_NOTHING)
 		return wait;
+	/* Before the order of decoders: nobody makes way for what is not begun. */
+	if (host_health_holds(e, region))
+		return ISO_WAIT_HEALTH;
 	taken_by = window_taken_by(e, r);
 	if (taken_by != ISO_NONE) {
 		snprintf(
@@ -205,7 +208,7 @@ enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)
 		engine_arm(e, region->retry_at_ns);
 		return ISO_WAIT_RETRY;
 	}
-	return host_health_holds(e, region) ? ISO_WAIT_HEALTH : ISO_WAIT_NOTHING;
+	return ISO_WAIT_NOTHING;
 }
 
 /* The kernel is still resetting a leg; it holds the same locks and objects. */

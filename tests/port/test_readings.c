@@ -38,10 +38,12 @@ static void make_bus(void)
 	fake_file(&f, EP "/aer_dev_fatal", "SDES 1\nTOTAL_ERR_FATAL 1\n");
 	fake_file(&f, EP "/mem0/serial", "0x10\n");
 	fake_file(&f, "/sys/devices/pci0000:00/0000:00:03.0/aer_dev_fatal", "DLP 9\n");
-	fake_link(&f, "/sys/bus/pci/devices/0000:0c:00.0", "../../../devices/pci0000:0c/0000:0c:00.0");
+	fake_link(&f, "/sys/bus/pci/devices/0000:0c:00.0",
+		  "../../../devices/pci0000:0c/0000:0c:00.0");
 	fake_link(&f, "/sys/bus/pci/devices/0000:0d:00.0",
 		  "../../../devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0");
-	fake_link(&f, "/sys/bus/pci/devices/0000:00:03.0", "../../../devices/pci0000:00/0000:00:03.0");
+	fake_link(&f, "/sys/bus/pci/devices/0000:00:03.0",
+		  "../../../devices/pci0000:00/0000:00:03.0");
 	fake_link(&f, "/sys/bus/cxl/devices/mem0",
 		  "../../../devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem0");
 	fake_link(&f, "/sys/devices/port1/dport0", "../pci0000:0c/0000:0c:00.0");

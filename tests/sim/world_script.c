@@ -319,6 +319,8 @@ void world_health(struct world *w, bool ok)
 		w->despite = false;
 	w->unwell = !ok;
 	world_step(w, &event);
+	if (ok && iso_health_reason(w->engine))
+		world_break(w, "the host is well, and the engine does not believe it");
 }
 
 void world_changed(struct world *w)

@@ -21,8 +21,9 @@ static size_t decode(const char *text)
 
 Test(aer_counters_decode, each_line_is_a_counter_and_the_sum_is_none)
 {
-	cr_assert_eq(decode("RxErr 3\nBadTLP 0\nNonFatalErr 18446744073709551615\nTOTAL_ERR_COR 3\n"),
-		     3);
+	cr_assert_eq(
+		decode("RxErr 3\nBadTLP 0\nNonFatalErr 18446744073709551615\nTOTAL_ERR_COR 3\n"),
+		3);
 	cr_assert_str_eq(counters[0].name, "RxErr");
 	cr_assert_eq(counters[0].value, 3);
 	cr_assert_eq(counters[1].value, 0);

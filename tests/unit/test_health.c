@@ -70,8 +70,8 @@ Test(health, a_hung_task_alone_does_not_fail_the_host_but_one_in_cxl_does)
 	cr_assert_eq(judge(HEALTH_HOST, "", T0), HEALTH_DEGRADED);
 	health_take(&health, &stack);
 	cr_assert_eq(judge(HEALTH_HOST, "", T0), HEALTH_FAILING);
-	cr_assert_eq(strncmp(verdict.reasons, "kernel fails or hangs", 21), 0, "the worst first: %s",
-		     verdict.reasons);
+	cr_assert_eq(strncmp(verdict.reasons, "kernel fails or hangs", 21), 0,
+		     "the worst first: %s", verdict.reasons);
 }
 
 Test(health, units_are_judged_apart)

@@ -74,9 +74,19 @@ Test(kernel_log_decode, a_long_line_is_cut_and_says_so)
 Test(kernel_log_decode, what_has_no_header_is_malformed)
 {
 	static const char *const lines[] = {
-		"",        "x",          "6",       "6,",           "6,1,1",  "6,1,1,-",
-		"6,1;hi",  "6,,1,-;hi",  ";",       "-1,1,1,-;hi",  "6 1 1 -;hi",
-		"6,99999999999999999999999,1,-;hi", "99999999999,1,1,-;hi",
+		"",
+		"x",
+		"6",
+		"6,",
+		"6,1,1",
+		"6,1,1,-",
+		"6,1;hi",
+		"6,,1,-;hi",
+		";",
+		"-1,1,1,-;hi",
+		"6 1 1 -;hi",
+		"6,99999999999999999999999,1,-;hi",
+		"99999999999,1,1,-;hi",
 		"6,1,99999999999999999999,-;hi",
 	};
 
@@ -100,7 +110,8 @@ Test(kernel_log_decode, each_line_has_its_kind)
 		{"4,1,1,-;WARNING: mm/memremap.c:2 at x+0x1/0x2, CPU#0: a/9", KERNEL_LOG_WARNING},
 		{"0,1,1,-;watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [a:1]",
 		 KERNEL_LOG_SOFT_LOCKUP},
-		{"0,1,1,-;watchdog: Watchdog detected hard LOCKUP on cpu 3", KERNEL_LOG_HARD_LOCKUP},
+		{"0,1,1,-;watchdog: Watchdog detected hard LOCKUP on cpu 3",
+		 KERNEL_LOG_HARD_LOCKUP},
 		{"0,1,1,-;NMI watchdog: Watchdog detected hard LOCKUP on cpu 3",
 		 KERNEL_LOG_HARD_LOCKUP},
 		{"3,1,1,-;rcu: INFO: rcu_preempt self-detected stall on CPU", KERNEL_LOG_RCU_STALL},
@@ -115,14 +126,18 @@ Test(kernel_log_decode, each_line_has_its_kind)
 		{"3,1,1,-;pcieport 0000:0c:00.0: DPC: containment event, status:0x1f01 source:0x0",
 		 KERNEL_LOG_DPC},
 		{"4,1,1,-;pcieport 0000:0c:00.0: AER: Uncorrectable (Fatal) error message received "
-		 "from 0000:0c:00.0", KERNEL_LOG_AER},
+		 "from 0000:0c:00.0",
+		 KERNEL_LOG_AER},
 		{"3,1,1,-;pcieport 0000:0c:00.0: PCIe Bus Error: severity=Uncorrectable (Fatal), "
-		 "type=Transaction Layer, (Receiver ID)", KERNEL_LOG_AER},
+		 "type=Transaction Layer, (Receiver ID)",
+		 KERNEL_LOG_AER},
 		{"3,1,1,-;pcieport 0000:0c:00.0: CXL Bus Error: severity=Uncorrectable (Fatal), "
-		 "type=Data Link Layer, (Receiver ID)", KERNEL_LOG_AER},
+		 "type=Data Link Layer, (Receiver ID)",
+		 KERNEL_LOG_AER},
 		{"4,1,1,-;cxl_pci 0000:0d:00.0: mem0: frozen state error detected, disable CXL.mem",
 		 KERNEL_LOG_CXL},
-		{"6,1,1,-;cxl_pci 0000:0d:00.0: restart CXL.mem after slot reset", KERNEL_LOG_NOTHING},
+		{"6,1,1,-;cxl_pci 0000:0d:00.0: restart CXL.mem after slot reset",
+		 KERNEL_LOG_NOTHING},
 		{"6,1,1,-;pcieport 0000:0c:00.0: AER: enabled with IRQ 24", KERNEL_LOG_NOTHING},
 		{"6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Up", KERNEL_LOG_NOTHING},
 		{"6,1,1,-;Freeing unused kernel image memory: 100K", KERNEL_LOG_NOTHING},
@@ -171,24 +186,28 @@ Test(kernel_log_decode, a_lost_link_is_a_fault_of_its_port)
 
 Test(kernel_log_decode, processes_are_named_with_their_number)
 {
-	cr_assert_eq(meaning("3,1,1,-;INFO: task daxmgr-worker:812 blocked for more than 120 seconds."),
-		     KERNEL_LOG_HUNG_TASK);
+	cr_assert_eq(
+		meaning("3,1,1,-;INFO: task daxmgr-worker:812 blocked for more than 120 seconds."),
+		KERNEL_LOG_HUNG_TASK);
 	cr_assert_str_eq(news.process, "daxmgr-worker");
 	cr_assert_eq(news.pid, 812);
 	/* 6.12 has a state behind it, others a name with signs in it. */
-	cr_assert_eq(meaning("3,1,1,-;INFO: task kworker/u8:3+ev:9:41 blocked for more than 12 seconds."),
-		     KERNEL_LOG_HUNG_TASK);
+	cr_assert_eq(
+		meaning("3,1,1,-;INFO: task kworker/u8:3+ev:9:41 blocked for more than 12 seconds."),
+		KERNEL_LOG_HUNG_TASK);
 	cr_assert_str_eq(news.process, "kworker/u8:3+ev:9");
 	cr_assert_eq(news.pid, 41);
-	cr_assert_eq(meaning("6,1,1,-;qemu-system-x86[1234]: segfault at 7f ip 00 sp 00 error 6 in a[1]"),
-		     KERNEL_LOG_PROCESS_FAULT);
+	cr_assert_eq(
+		meaning("6,1,1,-;qemu-system-x86[1234]: segfault at 7f ip 00 sp 00 error 6 in a[1]"),
+		KERNEL_LOG_PROCESS_FAULT);
 	cr_assert_str_eq(news.process, "qemu-system-x86");
 	cr_assert_eq(news.pid, 1234);
 	cr_assert_eq(meaning("6,1,1,-;traps: qemu[7] trap invalid opcode ip:1 sp:2 error:0"),
 		     KERNEL_LOG_PROCESS_FAULT);
 	cr_assert_eq(news.pid, 7);
-	cr_assert_eq(meaning("3,1,1,-;MCE: Killing qemu:55 due to hardware memory corruption fault at 7f"),
-		     KERNEL_LOG_PROCESS_FAULT);
+	cr_assert_eq(
+		meaning("3,1,1,-;MCE: Killing qemu:55 due to hardware memory corruption fault at 7f"),
+		KERNEL_LOG_PROCESS_FAULT);
 	cr_assert_eq(news.pid, 55);
 	cr_assert_eq(meaning("3,1,1,-;Memory failure: 0xa1000: Sending SIGBUS to qemu:56 due to "
 			     "hardware memory corruption"),
@@ -203,8 +222,9 @@ Test(kernel_log_decode, processes_are_named_with_their_number)
 
 Test(kernel_log_decode, a_failed_page_has_its_number)
 {
-	cr_assert_eq(meaning("3,1,1,-;Memory failure: 0xa1001: recovery action for dax page: Recovered"),
-		     KERNEL_LOG_MEMORY_FAILURE);
+	cr_assert_eq(
+		meaning("3,1,1,-;Memory failure: 0xa1001: recovery action for dax page: Recovered"),
+		KERNEL_LOG_MEMORY_FAILURE);
 	cr_assert(news.has_pfn);
 	cr_assert_eq(news.pfn, 0xa1001);
 	cr_assert_eq(news.pid, 0);

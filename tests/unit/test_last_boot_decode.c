@@ -24,11 +24,12 @@ static bool decode(const char *text)
 
 Test(last_boot_decode, a_panic_has_reason_place_and_share_of_cxl)
 {
-	cr_assert(decode("Panic#1 Part1\n"
-			 "<1>[  123.4] BUG: unable to handle page fault for address: ffffea0\n"
-			 "<4>[  123.4] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI\n"
-			 "<4>[  123.4] RIP: 0010:bio_check_pages_dirty+0x2d/0xc0\n"
-			 "<4>[  123.4] Modules linked in: device_dax dax_cxl cxl_mem cxl_pci\n" PANIC));
+	cr_assert(decode(
+		"Panic#1 Part1\n"
+		"<1>[  123.4] BUG: unable to handle page fault for address: ffffea0\n"
+		"<4>[  123.4] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI\n"
+		"<4>[  123.4] RIP: 0010:bio_check_pages_dirty+0x2d/0xc0\n"
+		"<4>[  123.4] Modules linked in: device_dax dax_cxl cxl_mem cxl_pci\n" PANIC));
 	cr_assert(found.panic);
 	cr_assert(found.cxl);
 	cr_assert_not(found.machine_check);
@@ -46,7 +47,8 @@ Test(last_boot_decode, a_machine_check_is_one)
 
 Test(last_boot_decode, an_oops_without_a_panic_says_so)
 {
-	cr_assert(decode("Oops#1 Part1\n<1>[5.0] BUG: kernel NULL pointer dereference, address: 0\n"));
+	cr_assert(decode(
+		"Oops#1 Part1\n<1>[5.0] BUG: kernel NULL pointer dereference, address: 0\n"));
 	cr_assert_not(found.panic);
 }
 

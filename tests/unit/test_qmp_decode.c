@@ -71,10 +71,11 @@ Test(qmp_decode, other_lines_have_their_kind)
 
 Test(qmp_decode, words_of_a_hostile_vm_are_not_taken)
 {
-	cr_assert_eq(decode("{\"event\": \"MEMORY_FAILURE\", \"data\": {\"recipient\": "
-			    "\"\\u001b[2J\", \"action\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", "
-			    "\"flags\": [1], \"x\": {}}, \"timestamp\": {\"seconds\": -1}}"),
-		     QMP_MEMORY_FAILURE);
+	cr_assert_eq(
+		decode("{\"event\": \"MEMORY_FAILURE\", \"data\": {\"recipient\": "
+		       "\"\\u001b[2J\", \"action\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", "
+		       "\"flags\": [1], \"x\": {}}, \"timestamp\": {\"seconds\": -1}}"),
+		QMP_MEMORY_FAILURE);
 	cr_assert_str_empty(event.recipient);
 	cr_assert_str_empty(event.action);
 	cr_assert_not(event.has_action_required);
@@ -83,8 +84,8 @@ Test(qmp_decode, words_of_a_hostile_vm_are_not_taken)
 
 Test(qmp_decode, what_is_no_line_of_qmp_is_malformed)
 {
-	static const char *const lines[] = {"", "x", "[]", "1", "{}", "{\"event\": 5}", "{", "{\"a\"",
-					    "{\"return\": {}} x"};
+	static const char *const lines[] = {
+		"", "x", "[]", "1", "{}", "{\"event\": 5}", "{", "{\"a\"", "{\"return\": {}} x"};
 	char line[QMP_LINE_BYTES_MAX + 2], deep[256];
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)

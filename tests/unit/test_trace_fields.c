@@ -304,8 +304,8 @@ static uint32_t find_record(const char *version, const char *event)
 	return 1024;
 }
 
-static void drop_each(const char *version, const char *system, const char *event,
-		      const char *full, size_t bytes)
+static void drop_each(const char *version, const char *system, const char *event, const char *full,
+		      size_t bytes)
 {
 	static char without[TEXT_ROOM];
 	uint32_t raw_bytes = find_record(version, event);
@@ -328,8 +328,8 @@ static void drop_each(const char *version, const char *system, const char *event
 			     "%s %s without %s", version, event, name);
 		object = parse();
 		cr_assert_null(sd_json_variant_by_key(object, name), "%s", name);
-		cr_assert_eq(sd_json_variant_elements(object) / 2, all - 1,
-			     "%s %s without %s: %s", version, event, name, json);
+		cr_assert_eq(sd_json_variant_elements(object) / 2, all - 1, "%s %s without %s: %s",
+			     version, event, name, json);
 		sd_json_variant_unref(object);
 		trace_describe(&formats, &record, &story);
 		cr_assert_neq(trace_likeness(&formats, &record), 0);

@@ -198,8 +198,8 @@ Test(trace_killed, nothing_is_lost_and_nothing_comes_twice)
 	trace_files_formats("tests/data/trace/7.2", &formats);
 	cr_assert_eq(trace_file_read("tests/data/trace/7.2/surprise-down.page", recorded, PAGE),
 		     PAGE);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	cr_assert_neq(shared, MAP_FAILED);
 	cr_assert_eq(pipe2(fds, O_NONBLOCK | O_DIRECT), 0);
 	reader = begin_reader(fds[0], path, &formats);

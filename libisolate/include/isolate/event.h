@@ -43,12 +43,12 @@ enum iso_event_kind {
 };
 
 enum iso_cause {
-	ISO_CAUSE_SURPRISE_DOWN,   /* AER: surprise down at a port */
-	ISO_CAUSE_FATAL_ERROR,     /* AER: another fatal uncorrectable error */
-	ISO_CAUSE_LINK_DOWN,       /* pci_hp_event LINK_DOWN or CARD_NOT_PRESENT */
-	ISO_CAUSE_DEVICE_GONE,     /* uevent or observation: the memdev left */
-	ISO_CAUSE_REGION_GONE,     /* observation: region or instance no longer works */
-	ISO_CAUSE_OPERATOR,        /* daxmgrctl isolate */
+	ISO_CAUSE_SURPRISE_DOWN, /* AER: surprise down at a port */
+	ISO_CAUSE_FATAL_ERROR, /* AER: another fatal uncorrectable error */
+	ISO_CAUSE_LINK_DOWN, /* pci_hp_event LINK_DOWN or CARD_NOT_PRESENT */
+	ISO_CAUSE_DEVICE_GONE, /* uevent or observation: the memdev left */
+	ISO_CAUSE_REGION_GONE, /* observation: region or instance no longer works */
+	ISO_CAUSE_OPERATOR, /* daxmgrctl isolate */
 	ISO_CAUSE_EVICTED, /* made way for a lower region in the decoder order, by policy */
 	ISO_CAUSE_ISOLATED, /* a root port has isolated: its status says so */
 	ISO_CAUSE_POLICY,  /* a policy rule, which the timeline names */
