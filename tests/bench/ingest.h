@@ -12,12 +12,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { INGEST_PATH_BYTES = 160 };
+enum {
+	INGEST_PATH_BYTES = 160,
+	INGEST_SERIAL =
+		0x10, /* of the memdev that records are about; in tests/port/demo-tree.txt it has a region */
+};
+
+#define INGEST_PORT "0000:0c:00.0" /* that it hangs below */
 
 /* ---- ingest_ring.c: tracefs and its producer ---- */
 
 enum ring_records {
-	RING_DISTINCT,  /* each names another address */
+	RING_DISTINCT, /* each names another address */
 	RING_DUPLICATE, /* the loss of a port, then all the same but for their time */
 };
 
@@ -60,6 +66,10 @@ pid_t ingest_daemon_start(const char *directory, uint64_t ring_bytes, bool realt
 /* Asks it to end, as the service manager does. */
 void ingest_daemon_stop(pid_t pid);
 void process_read(pid_t pid, struct process_figures *ret);
+/* Of this process and those of its children that it has waited for. */
+uint64_t own_cpu_us(void);
+/* That all processes of this machine have used since its boot. */
+uint64_t machine_cpu_us(void);
 
 /* ---- ingest_watch.c: what is durable, as another process sees it ---- */
 

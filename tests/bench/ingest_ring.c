@@ -190,6 +190,7 @@ static void page_load(const char *formats_directory, const char *name, struct pa
 /* The recorded media event, made one of a corrected error: it asks for nothing but to be written down. */
 static void pattern_load(const char *formats_directory, struct pattern *ret)
 {
+	const uint64_t serial = INGEST_SERIAL;
 	static char text[64 * 1024];
 	char path[PATH_MAX];
 	size_t n;
@@ -202,12 +203,13 @@ static void pattern_load(const char *formats_directory, struct pattern *ret)
 	ret->stamp = trace_page_offset(text, "hdr_timestamp");
 	page_load(formats_directory, "general-media", ret);
 	ret->bytes[trace_page_offset(text, "descriptor")] = 0;
+	memcpy(ret->bytes + trace_page_offset(text, "serial"), &serial, sizeof(serial));
 }
 
 /* The recorded loss of a port, of the port that the media event's device is below on our host. */
 static void loss_load(const char *formats_directory, struct pattern *ret)
 {
-	static const char recorded[] = "0000:64:00.0", ours[] = "0000:5d:00.0";
+	static const char recorded[] = "0000:64:00.0", ours[sizeof(recorded)] = INGEST_PORT;
 	char *at;
 
 	page_load(formats_directory, "surprise-down", ret);
