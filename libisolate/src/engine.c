@@ -367,6 +367,7 @@ static void restore(struct iso_engine *e, const struct iso_event *event)
 static void handle(struct iso_engine *e, const struct iso_event *event)
 {
 	e->synthetic = (event->kind == ISO_EVENT_FAULT && event->fault.synthetic) ||
+		       (event->kind == ISO_EVENT_POISON && event->poison.synthetic) ||
 		       (event->kind == ISO_EVENT_POLICY && event->policy.synthetic);
 	switch ((enum iso_event_kind)event->kind) {
 	case ISO_EVENT_TIMER:
