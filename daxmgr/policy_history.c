@@ -97,6 +97,15 @@ static void end(struct policy_history *history)
 	history->daemon->policy_history = policy_history_free(history);
 }
 
+static void on_rows(void *userdata, int result, const struct store_result *rows);
+
+static int ask(struct policy_history *history)
+{
+	const struct store_event_query query = {.since = history->at, .limit = ROWS_AT_ONCE};
+
+	return store_query_events(history->daemon->store, &query, on_rows, history);
+}
+
 static void on_rows(void *userdata, int result, const struct store_result *rows)
 {
 	struct policy_history *history = userdata;
@@ -112,9 +121,7 @@ static void on_rows(void *userdata, int result, const struct store_result *rows)
 		take_row(history, &rows->events[i]);
 		history->at = rows->events[i].id;
 	}
-	if (more && history->at < history->last &&
-	    store_query_events(history->daemon->store, history->at, ROWS_AT_ONCE, on_rows,
-			       history) >= 0)
+	if (more && history->at < history->last && ask(history) >= 0)
 		return;
 	end(history);
 }
@@ -128,18 +135,18 @@ static void on_newest(void *userdata, int result, const struct store_result *row
 		return;
 	history->last = result >= 0 && rows->n_events ? rows->events[0].id : 0;
 	history->at = history->last > ROWS_MAX ? history->last - ROWS_MAX : 0;
-	if (!history->last || !policy_window_ns(history->daemon->policy) ||
-	    store_query_events(history->daemon->store, history->at, ROWS_AT_ONCE, on_rows,
-			       history) < 0)
+	if (!history->last || !policy_window_ns(history->daemon->policy) || ask(history) < 0)
 		end(history);
 }
 
 void policy_history_begin(struct policy_history *history)
 {
+	const struct store_event_query newest = {.newest = true, .limit = 1};
+
 	if (!history)
 		return;
 	restore_firings(history);
-	if (store_query_events(history->daemon->store, 0, 1, on_newest, history) < 0) {
+	if (store_query_events(history->daemon->store, &newest, on_newest, history) < 0) {
 		log_line(LOG_WARNING,
 			 "policy: what was counted before is not known: the store is busy");
 		end(history);
