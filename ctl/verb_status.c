@@ -85,15 +85,17 @@ static void show_health(sd_json_variant *reply)
 
 static void show_status(sd_json_variant *reply)
 {
-	char total[UNITS_SIZE_BYTES], spare[UNITS_SIZE_BYTES];
+	char total[UNITS_SIZE_BYTES], spare[UNITS_SIZE_BYTES], bad_text[UNITS_SIZE_BYTES];
+	uint64_t bad = format_number(reply, "badBytes");
 
 	printf("daxmgrd %s: %s%s\n", format_text(reply, "version"), format_text(reply, "state"),
 	       format_flag(reply, "ready") ? "" : ", still looking at the host for the first time");
 	show_hold(reply);
-	printf("  regions: %" PRIu64 " of %" PRIu64 " live, %s, %s free\n",
+	printf("  regions: %" PRIu64 " of %" PRIu64 " live, %s, %s free%s%s\n",
 	       format_number(reply, "regionsLive"), format_number(reply, "regions"),
 	       units_format_size(format_number(reply, "capacityBytes"), total),
-	       units_format_size(format_number(reply, "freeBytes"), spare));
+	       units_format_size(format_number(reply, "freeBytes"), spare),
+	       bad ? ", around bad memory: " : "", bad ? units_format_size(bad, bad_text) : "");
 	printf("  VMs: %" PRIu64 " attached, %" PRIu64 " waiting, %" PRIu64 " stuck, %" PRIu64
 	       " leases\n",
 	       format_number(reply, "leasesAttached"), format_number(reply, "leasesWaiting"),

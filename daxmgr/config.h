@@ -14,6 +14,32 @@
 
 #include <isolate/engine.h>
 
+enum config_isolation_mode {
+	CONFIG_ISOLATION_OFF,
+	CONFIG_ISOLATION_MONITOR,
+	CONFIG_ISOLATION_ARM,
+};
+
+enum { CONFIG_BLOCKS_MAX = 64 };
+
+/* Memory of another PCI function that stands for a root port's component registers. */
+struct config_block {
+	char port[ISO_PATH_BYTES];
+	struct iso_pci_address function;
+	uint32_t bar;
+	uint64_t offset;
+};
+
+struct config_isolation {
+	uint32_t mode; /* enum config_isolation_mode */
+	uint32_t range; /* timeout code */
+	uint64_t poll_ns;
+	uint64_t cpu_timeout_ns; /* how long the CPU waits for memory */
+	bool cpu_recovers; /* an operator vouches for its recoverable machine checks */
+	struct config_block blocks[CONFIG_BLOCKS_MAX];
+	uint32_t n_blocks;
+};
+
 struct config {
 	char socket_path[108]; /* sun_path */
 	char state_directory[192];
@@ -30,6 +56,9 @@ struct config {
 	uint64_t flap_window_ns;
 	bool host_may_panic; /* [Pins] */
 	uint64_t inspect_ns;
+	struct config_isolation isolation; /* [Isolation] */
+	uint32_t poison; /* [Poison] enum iso_poison_action */
+	uint64_t poison_list_ns;
 	bool source_kernel_log; /* [Sources] */
 	bool source_qmp;
 	bool source_aer_counters;

@@ -21,6 +21,10 @@ enum { CONFIG_REASON_BYTES = 160 };
 enum config_result config_set(struct config *config, const char *section, const char *key,
 			      const char *value, char reason[CONFIG_REASON_BYTES]);
 
+/* config_isolation.c: the same for the keys of [Isolation]. */
+enum config_result config_set_isolation(struct config_isolation *isolation, const char *key,
+					const char *value, char reason[CONFIG_REASON_BYTES]);
+
 /* Is it the name of a section that config_set() knows, "Region NAME" included? `reason` as above. */
 enum config_result config_section(struct config *config, const char *section,
 				  char reason[CONFIG_REASON_BYTES]);

@@ -54,14 +54,20 @@ static int bind_methods(sd_varlink_server *server)
 		control_recover, VARLINK_METHOD("Confirm"), control_confirm,
 		VARLINK_METHOD("ListIncidents"), control_list_incidents,
 		VARLINK_METHOD("ListEvents"), control_list_events, VARLINK_METHOD("Monitor"),
-		control_monitor, VARLINK_METHOD("GetWorkers"), control_get_workers,
+		control_monitor, VARLINK_METHOD("Acknowledge"), control_acknowledge,
+		VARLINK_METHOD("ReplayEvents"), control_replay_events, VARLINK_METHOD("GetWorkers"),
+		control_get_workers,
+		VARLINK_METHOD("ListPoison"), control_list_poison, VARLINK_METHOD("ReadPoison"),
+		control_read_poison,
 		VARLINK_METHOD("ListSources"), control_list_sources,
 		VARLINK_METHOD("GetHealth"), control_get_health,
 		VARLINK_METHOD("Reconcile"), control_reconcile, VARLINK_METHOD("Adopt"),
 		control_adopt, VARLINK_METHOD("ListRules"), control_list_rules,
 		VARLINK_METHOD("ReloadPolicy"), control_reload_policy,
 		VARLINK_METHOD("ExplainRecord"), control_explain_record, VARLINK_METHOD("Inject"),
-		control_inject);
+		control_inject, VARLINK_METHOD("ListPorts"), control_list_ports,
+		VARLINK_METHOD("ArmPort"), control_arm_port, VARLINK_METHOD("DisarmPort"),
+		control_disarm_port);
 }
 
 static int start_server(struct control *control, sd_event *event, const char *socket_path,

@@ -11,11 +11,13 @@
 #include "port/guard.h"
 #include "port/inspect.h"
 #include "port/instance.h"
+#include "port/isolation.h"
 #include "port/mappers.h"
 #include "port/memdev.h"
 #include "port/node.h"
 #include "port/observe.h"
 #include "port/pci.h"
+#include "port/poison.h"
 #include "port/port.h"
 #include "port/qmp_connect.h"
 #include "port/readings.h"
@@ -36,7 +38,7 @@ bool job_is_quick(const struct job_request *request)
 	case JOB_INSPECT:
 		return request->pid != 0;
 	case JOB_CARVE:
-		return request->instance.bytes <= quick_carve_bytes;
+		return request->carve.instance.bytes <= quick_carve_bytes;
 	case JOB_START_UNIT:
 		return false;
 	default:
@@ -151,7 +153,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_INSPECT:
 		return job_inspect(port, request->pid, ret_snapshot_fd);
 	case JOB_CARVE:
-		return instance_carve(port, &request->instance);
+		return instance_carve(port, &request->carve);
 	case JOB_ZERO:
 		return zero_write(port, &request->instance);
 	case JOB_PROVE:
@@ -173,6 +175,14 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return pci_detach(port, request->port);
 	case JOB_RESCAN_PORT:
 		return job_rescan(port, request->port);
+	case JOB_FORCE_LINK_DOWN:
+		return isolation_force_link_down(port, &request->isolation);
+	case JOB_CLEAR_ISOLATION:
+		return isolation_clear(port, &request->isolation);
+	case JOB_ARM_PORT:
+		return isolation_arm(port, &request->isolation);
+	case JOB_READ_POISON:
+		return poison_read_list(port, &request->memdev);
 	case JOB_GUARD:
 		return guard_repair(port);
 	case JOB_AER_COUNTERS:
@@ -182,6 +192,8 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return job_read(port, request, ret_snapshot_fd);
 	case JOB_START_UNIT:
 		return start_unit(port, request->unit);
+	case JOB_ISOLATION_FIND:
+	case JOB_ISOLATION_HOST:
 	case JOB_KINDS:
 		break;
 	}
@@ -201,8 +213,15 @@ void job_run(const char *root, const struct job_request *request, struct job_rep
 	int fd = -1, error;
 
 	error = job_check(&port, request);
-	if (!error)
+	if (!error && request->kind == JOB_ISOLATION_FIND)
+		error = isolation_find(&port, &request->isolation, &reply.isolation, &fd);
+	else if (!error && request->kind == JOB_ISOLATION_HOST)
+		error = isolation_host(&port, request->isolation.cpu_recovers,
+				       &reply.isolation.obstacles);
+	else if (!error)
 		error = job_dispatch(&port, request, &fd);
+	reply.isolation.port = request->kind == JOB_ISOLATION_FIND ? request->isolation.port
+								   : reply.isolation.port;
 	if (error)
 		port_fail(&port, error, "%s", strerror(-error));
 	reply.completion.result = error;

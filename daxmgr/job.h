@@ -29,7 +29,13 @@ enum job_kind {
 	JOB_REMOVE,
 	JOB_DETACH_PORT,
 	JOB_RESCAN_PORT,
+	JOB_READ_POISON,   /* the records come through the trace ring, before the reply */
 	JOB_GUARD,         /* keep kmem away; run before the first region is bound */
+	JOB_FORCE_LINK_DOWN,
+	JOB_CLEAR_ISOLATION,
+	JOB_ARM_PORT,
+	JOB_ISOLATION_FIND, /* reply carries the file to map */
+	JOB_ISOLATION_HOST,
 	JOB_AER_COUNTERS,  /* reply carries a memfd, see reading_file.h */
 	JOB_DEVICE_HEALTH, /* likewise */
 	JOB_LAST_BOOT,     /* likewise */
@@ -48,12 +54,45 @@ struct job_instance {
 	uint32_t part; /* N of /dev/daxmgr/vm/NAME/memN */
 };
 
+/* Bad memory, which it is carved around; without any the kernel chooses the place. */
+struct job_carve {
+	struct job_instance instance; /* region_kernel_id, bytes, align */
+	struct iso_hpa_range region;
+	uint32_t n_avoid;
+	struct iso_hpa_range avoid[ISO_AVOID_MAX]; /* whole units of `align`, lowest first */
+};
+
+struct job_memdev {
+	char name[16]; /* memN */
+	uint64_t serial; /* whose number changes */
+};
+
 struct job_region {
 	struct iso_region_definition definition;
 	uint32_t window_kernel_id; /* create in decoder0.N */
 	uint64_t granularity;      /* effective */
 	uint32_t kernel_id;        /* REFILL; CLEAR: regionN, ISO_NONE: only the legs' decoders */
 	uint64_t planned_bytes;    /* CREATE: of the whole region; 0: all there is */
+};
+
+/* A root port, and where its isolation registers are when not in its own BAR. */
+struct job_isolation {
+	struct iso_pci_address port;
+	bool has_stand_in;
+	struct iso_pci_address function;
+	uint32_t bar;
+	uint64_t offset;
+	bool arm; /* ARM_PORT */
+	uint32_t range; /* ARM_PORT: timeout code */
+	bool cpu_recovers; /* ISOLATION_HOST: an operator vouches for it */
+};
+
+struct job_isolation_found {
+	struct iso_pci_address port;
+	uint32_t source; /* enum iso_isolation_source */
+	uint32_t capability, control, status;
+	uint64_t offset; /* of the capability in the file */
+	uint32_t obstacles; /* ISOLATION_HOST: enum iso_obstacle */
 };
 
 struct job_request {
@@ -63,8 +102,9 @@ struct job_request {
 	uint32_t n_joined;    /* VERIFY: so many more of them follow, and one walk answers all */
 	union {
 		struct job_region region;     /* CREATE_REGION, CLEAR_REGION */
-		struct job_instance
-			instance; /* CARVE (region_kernel_id, bytes, align), ZERO, PROVE, REMOVE */
+		struct job_carve carve;       /* CARVE */
+		struct job_memdev memdev;     /* READ_POISON */
+		struct job_instance instance; /* ZERO, PROVE, REMOVE */
 		struct {
 			char name[ISO_NAME_BYTES]; /* of the lease */
 			uint32_t uid, gid;
@@ -73,6 +113,7 @@ struct job_request {
 		} lease; /* HAND_OVER, RETRACT, VERIFY, REVOKE */
 		int32_t pid; /* INSPECT: of this process; 0: of everybody */
 		struct iso_pci_address port; /* DETACH_PORT, RESCAN_PORT */
+		struct job_isolation isolation; /* those about isolation */
 		struct {
 			char path[108]; /* sun_path */
 			uint32_t uid; /* of who must listen there */
@@ -89,6 +130,7 @@ bool job_is_quick(const struct job_request *request);
 struct job_reply {
 	uint32_t kind; /* enum job_kind, of the request */
 	struct iso_completion completion; /* .operation is the request's id */
+	struct job_isolation_found isolation; /* ISOLATION_FIND, ISOLATION_HOST */
 	uint64_t elapsed_ns;
 	bool was_slow; /* the worker has left real time and takes no quick jobs any more */
 };

@@ -75,11 +75,10 @@ void records_take(struct daemon *daemon, const struct store_event *record)
 	struct store_event completed = *record;
 
 	records_complete(daemon->engine, &completed);
+	poison_take(daemon, &completed);
 	count(daemon, &completed);
 	health_source_take(daemon, &completed);
 	if (daemon->policy)
 		policy_record(daemon->policy, &completed);
 	store_save_event(daemon->store, &completed);
-	if (daemon->control)
-		control_event(daemon->control, &completed);
 }

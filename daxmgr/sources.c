@@ -179,12 +179,6 @@ void sources_open(struct daemon *daemon)
 	}
 }
 
-/* Poison that nobody told of shows in the devices' lists only. */
-void daemon_read_poison_lists(struct daemon *daemon)
-{
-	observe(daemon);
-}
-
 void sources_close(struct daemon *daemon)
 {
 	daemon->trace = trace_close(daemon->trace);

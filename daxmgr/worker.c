@@ -55,6 +55,8 @@ static void worker_job_fail(struct worker_pool *pool, struct worker_job *job, in
 	};
 	va_list arguments;
 
+	if (job->request.kind == JOB_ISOLATION_FIND)
+		reply.isolation.port = job->request.isolation.port;
 	if (job->since_ns)
 		reply.elapsed_ns = worker_now_ns() - job->since_ns;
 	va_start(arguments, format);
@@ -341,6 +343,8 @@ static bool worker_job_only_looks(const struct worker_job *job)
 	case JOB_DEVICE_HEALTH:
 	case JOB_LAST_BOOT:
 	case JOB_QMP_CONNECT:
+	case JOB_ISOLATION_FIND:
+	case JOB_ISOLATION_HOST:
 		return true;
 	default:
 		return false;

@@ -137,8 +137,8 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 	uint32_t i;
 
 	mark_memdevs(e, cause, unbinds);
-	if (cause == ISO_CAUSE_SURPRISE_DOWN || cause == ISO_CAUSE_LINK_DOWN ||
-	    cause == ISO_CAUSE_DEVICE_GONE)
+	/* A device that has gone proves nothing: somebody may have removed its function only. */
+	if (cause == ISO_CAUSE_SURPRISE_DOWN || cause == ISO_CAUSE_LINK_DOWN)
 		isolation_link_down(e, port);
 	engine_observe(e);
 	e->regions_dirty = true;
@@ -292,6 +292,21 @@ void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
 	copy_text(unit, sizeof(unit), e->regions[instance->region].definition.name);
 	incident = correlate(e, ISO_CAUSE_REGION_GONE, unit, domain, record_ns);
 	instance->lost = true;
+	lease_fault(e, instance->lease, incident ? incident->id : 0);
+	if (incident)
+		emit_save_incident(e, incident);
+}
+
+/*
+ * Memory of this instance is poisoned: just its VM dies. The device stays, its
+ * other tenants and the region do, too.
+ */
+void fault_poisoned(struct iso_engine *e, uint32_t i, const char *unit, uint64_t record_ns)
+{
+	const struct instance *instance = &e->instances[i];
+	struct incident *incident = correlate(e, ISO_CAUSE_POISON, unit,
+					      e->regions[instance->region].domain, record_ns);
+
 	lease_fault(e, instance->lease, incident ? incident->id : 0);
 	if (incident)
 		emit_save_incident(e, incident);

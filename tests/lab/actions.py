@@ -82,6 +82,15 @@ class Actions:
         for port in args["ports"]:
             self.guest.host.surprise_down(port)
 
+    def _isolation(self, args, _step):
+        host = self.guest.host
+        if args["traffic"] is not None:
+            host.ask_model(args["port"], do="traffic", on=args["traffic"])
+        elif args["link_down"]:
+            host.ask_model(args["port"], do="link-down")
+        else:
+            host.isolate(args["port"], args["busy"])
+
     def _aer(self, args, _step):
         self.guest.host.inject_aer(args["device"], args["error"], args["correctable"])
 

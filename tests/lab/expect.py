@@ -43,6 +43,10 @@ class Checker:
         value = jsonpath.look_up(json.loads(result.out), args["path"])
         return holds(value, args["ops"]), show(value)
 
+    def _isolation_model(self, args):
+        value = jsonpath.look_up(self.guest.host.ask_model(args["port"], do="show"), args["path"])
+        return holds(value, args["ops"]), show(value)
+
     def _call(self, args):
         value = jsonpath.look_up(self.guest.varlink(args["method"], args["parameters"]), args["path"])
         return holds(value, args["ops"]), show(value)

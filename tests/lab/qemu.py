@@ -5,10 +5,11 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
-from . import process
+from . import isolation_model, process
 from .errors import HostEnded, LabError
 from .formats import format_size
 from .qmp import Qmp, QmpError
@@ -110,6 +111,14 @@ def disk_arguments(topology: Topology, folder: Path) -> list:
     return arguments
 
 
+def isolation_arguments(topology: Topology, path: str) -> list:
+    """The model's file as a BAR; the address is what configuration files name."""
+    if not topology.isolation:
+        return []
+    return ["-object", f"memory-backend-file,id=isolation,share=on,mem-path={path},size=1M",
+            "-device", "ivshmem-plain,memdev=isolation,bus=pcie.0,addr=0x1e"]
+
+
 def machine(topology: Topology) -> str:
     """The machine with its windows; QEMU wants all cxl-fmw keys in one option."""
     parts = ["q35", "cxl=on", "sata=off", "smbus=off"]
@@ -139,6 +148,7 @@ class Host:
         self.product = product
         self.qmp = None
         self.child = None
+        self.model = None
         self.started_ns = 0
         self._generation = {m.name: 0 for m in topology.memdevs}
         self.plugged = {m.name: m for m in topology.memdevs if m.present}
@@ -171,6 +181,7 @@ class Host:
             *_share("out", self.keep / "out", False),
             *disk_arguments(topology, self.run_dir),
             *topology_arguments(topology),
+            *isolation_arguments(topology, self.socket("isolation.bar")),
         ]
 
     def start(self):
@@ -183,6 +194,7 @@ class Host:
         console = self.keep / "console.log"
         console.touch()
         (self.run_dir / "console.log").symlink_to(console.resolve())
+        self._start_model()
         arguments = self.arguments()
         (self.keep / "qemu-command.txt").write_text("\n".join(arguments) + "\n", encoding="utf-8")
         with open(self.keep / "qemu-output.txt", "ab") as output:
@@ -190,6 +202,30 @@ class Host:
             self.child = process.spawn(arguments, stdout=output, stderr=output,
                                        env={**os.environ, "TMPDIR": str(self.run_dir)})
         self.qmp = Qmp(self.socket("qmp"), time.monotonic() + 20, self.check_alive, self.explain_end)
+
+    def _start_model(self):
+        """The hardware's part of isolation, which is there before the host is."""
+        if not self.topology.isolation:
+            return
+        flags = ["1" if item.link_down else "0" for item in self.topology.isolation]
+        self.model = process.spawn([sys.executable, "-m", "tests.lab.isolation_model", self.socket("isolation.bar"),
+                                    self.socket("isolation"), *flags])
+        deadline = time.monotonic() + 10
+        while not Path(self.socket("isolation")).exists():
+            if self.model.poll() is not None or time.monotonic() > deadline:
+                raise LabError("the isolation model did not start")
+            time.sleep(0.02)
+
+    def ask_model(self, port: str, **request) -> dict:
+        names = [item.port for item in self.topology.isolation]
+        if port not in names:
+            raise LabError(f'port "{port}" has no isolation model in this topology')
+        return isolation_model.ask(self.socket("isolation"), port=names.index(port), **request)
+
+    def isolate(self, port: str, busy: float):
+        """A timeout at the port: its status and, where it is armed to, its link tell one story."""
+        if self.ask_model(port, do="isolate", busy=busy)["link_down"]:
+            self.surprise_down(port)
 
     def console(self) -> str:
         return (self.keep / "console.log").read_text(errors="replace")
@@ -235,6 +271,8 @@ class Host:
             self.qmp.close()
         if self.child:
             process.stop(self.child)
+        if self.model:
+            process.stop(self.model)
 
     def set_bits(self, address: int, bits: int):
         """Sets bits of a 32-bit register from outside, as firmware could have before the kernel came."""

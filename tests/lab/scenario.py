@@ -20,7 +20,7 @@ REBOOTS = ("kexec",)
 CLEAN = ("processes", "mappings", "instances", "regions", "mounts")
 DAEMON_VERBS = ("start", "stop", "restart", "kill")
 OPERATORS = ("equals", "not_equals", "in", "min", "max", "matches", "contains", "count", "exists")
-FAULTS = ("surprise_down", "aer", "unplug", "plug", "inject_poison", "media_event", "machine_check")
+FAULTS = ("surprise_down", "aer", "isolation", "unplug", "plug", "inject_poison", "media_event", "machine_check")
 
 
 @dataclass
@@ -197,6 +197,10 @@ class _Reader:
     def expect_memdevs(self, table: Table) -> dict:
         return {"names": table.strings("names", None)}
 
+    def expect_isolation_model(self, table: Table) -> dict:
+        args = {"port": table.get("port", str), "path": _path(table)}
+        return args | {"ops": _need_operator(table, operators(table))}
+
     def expect_clean(self, table: Table) -> dict:
         parts = table.strings("of")
         for part in parts:
@@ -291,6 +295,16 @@ class _Reader:
     def action_ctl(self, step):
         return {"argv": step.strings("ctl"), "background": step.get("background", str, None),
                 **self._outcome(step)}
+
+    def action_isolation(self, step):
+        table = Table(f"{step.where}: isolation", step.raw("isolation"))
+        args = {"port": table.get("port", str), "isolate": table.get("isolate", bool, False),
+                "traffic": table.get("traffic", bool, None), "link_down": table.get("link_down", bool, False),
+                "busy": table.seconds("busy", 0.05)}
+        table.finish()
+        if args["isolate"] + args["link_down"] + (args["traffic"] is not None) != 1:
+            raise table.error("says exactly one of isolate, link_down and traffic")
+        return args
 
     def action_aer(self, step):
         table = Table(f"{step.where}: aer", step.raw("aer"))

@@ -56,6 +56,13 @@ class Disk:
 
 
 @dataclass
+class Isolation:
+    """A root port whose isolation registers a model plays."""
+    port: str
+    link_down: bool
+
+
+@dataclass
 class Topology:
     path: str
     description: str
@@ -68,6 +75,7 @@ class Topology:
     windows: list = field(default_factory=list)
     regions: list = field(default_factory=list)
     disks: list = field(default_factory=list)
+    isolation: list = field(default_factory=list)
 
     def memdev(self, name: str):
         return next((m for m in self.memdevs if m.name == name), None)
@@ -93,6 +101,7 @@ class Topology:
             "regions": [{"name": r.name, "memdevs": r.memdevs, "size_bytes": r.size, "granularity": r.granularity}
                         for r in self.regions],
             "disks": [{"name": d.name, "size_bytes": d.size, "throttle": d.throttle} for d in self.disks],
+            "isolation_model": [{"port": i.port, "link_down": i.link_down} for i in self.isolation],
         }
 
 
@@ -228,6 +237,19 @@ def _disks(top: Table, names: _Names) -> list:
     return disks
 
 
+def _isolation(top: Table, root_ports: list) -> list:
+    found = []
+    for table in top.tables("isolation", "isolation"):
+        item = Isolation(table.get("port", str), table.get("link_down", bool, True))
+        table.finish()
+        if item.port not in root_ports:
+            raise table.error(f'port "{item.port}" is not a root port')
+        if any(other.port == item.port for other in found):
+            raise table.error(f'port "{item.port}" is named twice')
+        found.append(item)
+    return found
+
+
 def parse(path) -> Topology:
     """Reads and checks a topology file."""
     top = Table(Path(path).name, load(path))
@@ -247,5 +269,6 @@ def parse(path) -> Topology:
     topology.windows = _windows(top, topology.bridges)
     topology.regions = read_regions(top, topology)
     topology.disks = _disks(top, names)
+    topology.isolation = _isolation(top, topology.root_ports())
     top.finish()
     return topology

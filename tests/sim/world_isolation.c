@@ -21,8 +21,8 @@ static uint32_t root_of(const struct world *w, uint32_t port)
 
 void world_offer_isolation(struct world *w, uint32_t port, bool link_down)
 {
-	w->isolation[port].capability =
-		link_down ? (uint32_t)CAPABILITY : (uint32_t)ISO_ISOLATION_ENABLE;
+	w->isolation[port].capability = link_down ? (uint32_t)CAPABILITY
+						  : (uint32_t)ISO_ISOLATION_ENABLE;
 }
 
 /* What the daemon reads and tells. */
@@ -41,6 +41,8 @@ void world_tell_isolation(struct world *w, uint32_t port)
 		.ranges_safe = 1,
 		.obstacles = is->obstacles,
 	};
+	if (is->status & ISO_ISOLATION_STATUS)
+		kernel_condemn(w, port); /* also what was made since, or is seen for the first time */
 	world_step(w, &event);
 }
 
@@ -53,7 +55,9 @@ void world_tell_isolations(struct world *w)
 	for (p = 0; p < w->n_ports && w->life == life; p++) {
 		i = iso_port_find(w->engine, w->ports[p].path);
 		if (w->ports[p].kind == ISO_PORT_ROOT && iso_port_get(w->engine, i, &view) &&
-		    view.present && view.isolation.source == ISO_ISOLATION_UNKNOWN)
+		    view.present &&
+		    (view.isolation.source == ISO_ISOLATION_UNKNOWN ||
+		     (view.isolation.status ^ w->isolation[p].status) & ISO_ISOLATION_STATUS))
 			world_tell_isolation(w, p);
 	}
 }
@@ -88,6 +92,8 @@ bool world_isolate(struct world *w, uint32_t port)
 	world_tell_isolation(w, port);
 	if (w->life == life)
 		world_check_blast(w, port);
+	if (w->life == life && is->control & ISO_ISOLATION_LINK_DOWN && !w->no_uevents)
+		world_fault_port(w, port, ISO_CAUSE_LINK_DOWN);
 	return true;
 }
 
@@ -131,16 +137,17 @@ static int clear(struct world *w, uint32_t port)
 	return 0;
 }
 
-static void arm(struct world *w, uint32_t port, const struct iso_port_view *view)
+static int arm(struct world *w, uint32_t port, const struct iso_port_view *view)
 {
 	struct world_isolation *is = &w->isolation[port];
 	uint32_t control = view->arm_wanted ? is->capability : 0;
 
-	if (is->status)
-		world_break(w, "a port is armed while it is isolated");
+	if (is->status) /* meanwhile: the worker looks before it writes */
+		return -EBUSY;
 	if (control != is->control && is_used(w, port))
 		world_break(w, "isolation is toggled while memory behind the port is used");
 	is->control = control;
+	return 0;
 }
 
 int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32_t port,
@@ -156,21 +163,9 @@ int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32
 	else if (effect->kind == ISO_EFFECT_CLEAR_ISOLATION)
 		result = clear(w, port);
 	else
-		arm(w, port, &view);
+		result = arm(w, port, &view);
 	ret->has_isolation = true;
 	ret->control = w->isolation[port].control;
 	ret->status = w->isolation[port].status;
 	return result;
-}
-
-/* What is made behind a port that is isolated reaches nothing. */
-void kernel_check_isolated(struct world *w, uint64_t serial)
-{
-	uint32_t m, p;
-
-	for (m = 0; m < w->n_memdevs; m++) {
-		p = root_of(w, w->seen_memdevs[m].port);
-		if (w->seen_memdevs[m].serial == serial && w->isolation[p].status)
-			world_break(w, "a region is made behind a port that is isolated");
-	}
 }

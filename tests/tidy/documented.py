@@ -113,7 +113,8 @@ class Tree:
     def check_configuration(self):
         page_path, shipped_path = "docs/man/daxmgrd.conf.5.adoc", "daxmgr/daxmgrd.conf"
         page, shipped = self.read(page_path), self.read(shipped_path)
-        keys = set(re.findall(r'strcmp\(key, "(\w+)"\)', self.read("daxmgr/config_values.c")))
+        keys = set(re.findall(r'strcmp\(key, "(\w+)"\)',
+                              self.read("daxmgr/config_values.c") + self.read("daxmgr/config_isolation.c")))
         documented = set(re.findall(r"^_(\w+)=_::", page, re.M))
         self.same((keys, "daxmgr/config_values.c"), (documented, page_path), "key")
         values = dict(re.findall(r"^#(\w+)=(.*)$", shipped, re.M))

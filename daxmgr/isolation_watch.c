@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "isolation_watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "daemon.h"
+#include "isolation/access.h"
+#include "isolation/registers.h"
+#include "log.h"
+#include "records.h"
+
+enum {
+	PORTS_MAX = 64, /* root ports */
+	HOST_USEC = 5 * 1000 * 1000, /* how often the host's settings are looked at */
+	FIND_SECONDS = 10,
+	FAILED_READS = 3, /* in a row: the registers are looked for anew */
+};
+
+struct watched {
+	struct iso_pci_address port;
+	struct isolation_access access;
+	struct iso_isolation words; /* as last told */
+	bool asked; /* a worker looks for its registers */
+	bool known;
+	uint32_t n_failed;
+};
+
+struct isolation_watch {
+	struct daemon *daemon;
+	sd_event_source *poll, *host;
+	struct watched ports[PORTS_MAX];
+	uint32_t n_ports;
+	uint32_t obstacles; /* of the host */
+	bool host_asked;
+	uint64_t n_polls, n_failed;
+};
+
+static bool readable(uint32_t source)
+{
+	return source == ISO_ISOLATION_REGISTERS || source == ISO_ISOLATION_STAND_IN;
+}
+
+/* What may be set without outlasting the patience of the CPU. */
+static uint16_t safe_ranges(uint64_t cpu_timeout_ns)
+{
+	uint16_t safe = 0;
+
+	for (size_t i = 0; isolation_range_at(i); i++)
+		if (isolation_range_at(i)->most_ns <= cpu_timeout_ns)
+			safe |= (uint16_t)(1u << isolation_range_at(i)->code);
+	return safe;
+}
+
+static void tell(struct isolation_watch *watch, struct watched *port)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
+
+	port->words.obstacles = watch->obstacles;
+	event.isolation_seen.address = port->port;
+	event.isolation_seen.isolation = port->words;
+	daemon_step(watch->daemon, &event);
+}
+
+static void keep(struct isolation_watch *watch, const struct watched *port, uint64_t at_ns)
+{
+	struct store_event record = {.source = "isolation", .at_ns = at_ns};
+	uint32_t status = port->words.status;
+
+	snprintf(record.kind, sizeof(record.kind), "%s",
+		 status & ISOLATION_STATUS_ISOLATED ? "isolated"
+		 : status & ISOLATION_STATUS_TIMEOUT ? "timeout"
+						     : "status");
+	iso_pci_address_format(port->port, record.unit);
+	snprintf(record.text, sizeof(record.text), "status 0x%x control 0x%x%s%s%s", status,
+		 port->words.control,
+		 port->words.source == ISO_ISOLATION_STAND_IN ? ", of a stand-in for the port" : "",
+		 status & ISOLATION_STATUS_BY_LINK ? ", because its link went down" : "",
+		 status & ISOLATION_STATUS_RP_BUSY ? ", RP Busy" : "");
+	record.raw = &port->words.status;
+	record.raw_bytes = sizeof(port->words.status);
+	records_take(watch->daemon, &record);
+}
+
+/* The kills come first, and without a word written or memory taken. */
+static void contain(struct isolation_watch *watch, const struct watched *port, uint64_t at_ns)
+{
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_ISOLATED;
+	event.fault.address = port->port;
+	event.fault.record_ns = at_ns;
+	daemon_step(watch->daemon, &event);
+}
+
+static void take_status(struct isolation_watch *watch, struct watched *port, uint32_t status)
+{
+	uint64_t at_ns = clock_boottime_ns();
+	uint32_t changed = status ^ port->words.status;
+
+	if ((changed & status) & ISOLATION_STATUS_ISOLATED)
+		contain(watch, port, at_ns);
+	port->words.status = status;
+	isolation_read32(&port->access, ISOLATION_CONTROL, &port->words.control);
+	tell(watch, port);
+	/* RP Busy alone comes and goes. */
+	if (changed & ISOLATION_STATUS_CLEARABLE)
+		keep(watch, port, at_ns);
+}
+
+static void lose_access(struct watched *port)
+{
+	isolation_access_close(&port->access);
+	port->known = false;
+	port->n_failed = 0;
+	log_line(LOG_WARNING, "%04x:%02x:%02x.%x: its isolation status cannot be read any more",
+		 port->port.segment, port->port.bus, port->port.device, port->port.function);
+}
+
+static void poll_port(struct isolation_watch *watch, struct watched *port)
+{
+	uint32_t status;
+
+	if (port->access.fd < 0)
+		return;
+	if (isolation_read32(&port->access, ISOLATION_STATUS, &status) < 0 ||
+	    status == UINT32_MAX) {
+		watch->n_failed++;
+		if (++port->n_failed >= FAILED_READS)
+			lose_access(port);
+		return;
+	}
+	port->n_failed = 0;
+	if (status != port->words.status)
+		take_status(watch, port, status);
+}
+
+static int on_poll(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct isolation_watch *watch = userdata;
+	uint64_t interval = watch->daemon->config->isolation.poll_ns / 1000, now = 0;
+
+	watch->n_polls++;
+	for (uint32_t i = 0; i < watch->n_ports; i++)
+		poll_port(watch, &watch->ports[i]);
+	/* From when it was due, so that it keeps its pace; one that was missed is not made up for. */
+	sd_event_now(sd_event_source_get_event(source), CLOCK_BOOTTIME, &now);
+	usec += interval;
+	sd_event_source_set_time(source, usec > now ? usec : now + interval);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void ask_host(struct isolation_watch *watch)
+{
+	struct job_request request = {.kind = JOB_ISOLATION_HOST};
+
+	if (watch->host_asked)
+		return;
+	request.isolation.cpu_recovers = watch->daemon->config->isolation.cpu_recovers;
+	request.deadline_ns = clock_boottime_ns() + FIND_SECONDS * UINT64_C(1000000000);
+	watch->host_asked = worker_pool_submit(watch->daemon->workers, LANE_ISOLATION, &request) >=
+			    0;
+}
+
+/* Settings change, and ports that could not be read may be readable now. */
+static int on_host(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct isolation_watch *watch = userdata;
+
+	ask_host(watch);
+	isolation_watch_ports(watch);
+	sd_event_source_set_time(source, usec + HOST_USEC);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+bool isolation_stand_in(const struct daemon *daemon, const char *path, struct job_isolation *ret)
+{
+	const struct config_isolation *config = &daemon->config->isolation;
+
+	for (uint32_t i = 0; i < config->n_blocks; i++) {
+		if (strcmp(config->blocks[i].port, path))
+			continue;
+		ret->has_stand_in = true;
+		ret->function = config->blocks[i].function;
+		ret->bar = config->blocks[i].bar;
+		ret->offset = config->blocks[i].offset;
+		return true;
+	}
+	return false;
+}
+
+static struct watched *watched_at(struct isolation_watch *watch, struct iso_pci_address address)
+{
+	for (uint32_t i = 0; i < watch->n_ports; i++)
+		if (iso_pci_address_equal(watch->ports[i].port, address))
+			return &watch->ports[i];
+	return NULL;
+}
+
+static struct watched *watched_new(struct isolation_watch *watch, struct iso_pci_address address)
+{
+	struct watched *port;
+
+	if (watch->n_ports == PORTS_MAX)
+		return NULL;
+	port = &watch->ports[watch->n_ports++];
+	*port = (struct watched){.port = address, .access = ISOLATION_ACCESS_NULL};
+	return port;
+}
+
+static void find(struct isolation_watch *watch, struct watched *port, const char *path)
+{
+	struct job_request request = {.kind = JOB_ISOLATION_FIND};
+
+	request.isolation.port = port->port;
+	isolation_stand_in(watch->daemon, path, &request.isolation);
+	request.deadline_ns = clock_boottime_ns() + FIND_SECONDS * UINT64_C(1000000000);
+	port->asked = worker_pool_submit(watch->daemon->workers, LANE_ISOLATION, &request) >= 0;
+}
+
+void isolation_watch_ports(struct isolation_watch *watch)
+{
+	const struct iso_engine *engine;
+	struct iso_port_view view;
+	struct watched *port;
+
+	if (!watch)
+		return;
+	engine = watch->daemon->engine;
+	for (uint32_t i = 0; i < iso_port_count(engine); i++) {
+		if (!iso_port_get(engine, i, &view) || view.kind != ISO_PORT_ROOT ||
+		    !view.present || !view.address.known)
+			continue;
+		port = watched_at(watch, view.address);
+		if (!port)
+			port = watched_new(watch, view.address);
+		if (!port || port->asked)
+			continue;
+		if (!port->known) {
+			find(watch, port, view.path);
+			continue;
+		}
+		poll_port(watch, port); /* so that nothing old is told */
+		/* Told while the engine did not have the port, or had an older reading of a worker. */
+		if (port->known && iso_port_get(engine, i, &view) &&
+		    (view.isolation.source == ISO_ISOLATION_UNKNOWN ||
+		     (view.isolation.status ^ port->words.status) & ISOLATION_STATUS_ISOLATED))
+			tell(watch, port);
+	}
+}
+
+static void take_host(struct isolation_watch *watch, const struct job_reply *reply)
+{
+	uint32_t obstacles = reply->completion.result < 0 ? (uint32_t)ISO_OBSTACLE_HOST_UNKNOWN
+							  : reply->isolation.obstacles;
+
+	watch->host_asked = false;
+	if (obstacles == watch->obstacles)
+		return;
+	watch->obstacles = obstacles;
+	for (uint32_t i = 0; i < watch->n_ports; i++)
+		if (watch->ports[i].known) {
+			poll_port(watch, &watch->ports[i]);
+			tell(watch, &watch->ports[i]);
+		}
+}
+
+static void start_polling(struct isolation_watch *watch)
+{
+	int enabled = SD_EVENT_OFF;
+
+	sd_event_source_get_enabled(watch->poll, &enabled);
+	if (enabled != SD_EVENT_OFF)
+		return;
+	sd_event_source_set_time_relative(watch->poll,
+					  watch->daemon->config->isolation.poll_ns / 1000);
+	sd_event_source_set_enabled(watch->poll, SD_EVENT_ONESHOT);
+}
+
+/* The words are read once more here: those of the worker are of a while ago. */
+static void begin_polling(struct isolation_watch *watch, struct watched *port,
+			  const struct job_isolation_found *found, int fd)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	uint32_t status;
+
+	if (own < 0 || isolation_access_open(own, found->offset, ISOLATION_BYTES, false,
+					     &port->access) < 0) {
+		isolation_access_close(&port->access);
+		port->words.source = ISO_ISOLATION_FAILED;
+		return;
+	}
+	isolation_read32(&port->access, ISOLATION_CONTROL, &port->words.control);
+	port->words.status = 0;
+	if (isolation_read32(&port->access, ISOLATION_STATUS, &status) == 0 && status)
+		take_status(watch, port, status);
+	start_polling(watch);
+}
+
+void isolation_watch_found(struct isolation_watch *watch, const struct job_reply *reply, int fd)
+{
+	const struct job_isolation_found *found = &reply->isolation;
+	struct isolation_capability can;
+	struct watched *port;
+
+	if (!watch)
+		return;
+	if (reply->kind == JOB_ISOLATION_HOST) {
+		take_host(watch, reply);
+		return;
+	}
+	port = watched_at(watch, found->port);
+	if (!port)
+		return;
+	port->asked = false;
+	isolation_capability_decode(found->capability, &can);
+	isolation_access_close(&port->access);
+	port->words = (struct iso_isolation){
+		.source = reply->completion.result < 0 ? (uint32_t)ISO_ISOLATION_FAILED
+						       : found->source,
+		.capability = found->capability,
+		.control = found->control,
+		.status = found->status,
+		.ranges = can.ranges,
+		.ranges_safe = safe_ranges(watch->daemon->config->isolation.cpu_timeout_ns),
+	};
+	/* What failed is looked for again; what is not offered will not be. */
+	port->known = port->words.source != ISO_ISOLATION_FAILED &&
+		      port->words.source != ISO_ISOLATION_LOCKED;
+	if (port->words.source == ISO_ISOLATION_FAILED && reply->completion.message[0])
+		log_line(LOG_DEBUG, "isolation: %s", reply->completion.message);
+	if (readable(port->words.source) && fd >= 0)
+		begin_polling(watch, port, found, fd);
+	tell(watch, port);
+}
+
+int isolation_watch_new(struct daemon *daemon, struct isolation_watch **ret)
+{
+	struct isolation_watch *watch;
+	int r;
+
+	if (daemon->config->isolation.mode == CONFIG_ISOLATION_OFF)
+		return 0;
+	watch = calloc(1, sizeof(*watch));
+	if (!watch)
+		return -ENOMEM;
+	watch->daemon = daemon;
+	watch->obstacles = ISO_OBSTACLE_HOST_UNKNOWN;
+	*ret = watch;
+	/* Accuracy: without one the timer is put off to save power, by up to 250 ms. */
+	r = sd_event_add_time(daemon->event, &watch->poll, CLOCK_BOOTTIME, UINT64_MAX, 1, on_poll,
+			      watch);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(watch->poll, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_source_set_priority(watch->poll, PRIORITY_TRACE);
+	if (r >= 0)
+		r = sd_event_add_time_relative(daemon->event, &watch->host, CLOCK_BOOTTIME,
+					       HOST_USEC, 0, on_host, watch);
+	if (r >= 0)
+		ask_host(watch);
+	return r < 0 ? r : 0;
+}
+
+struct isolation_watch *isolation_watch_free(struct isolation_watch *watch)
+{
+	if (!watch)
+		return NULL;
+	sd_event_source_disable_unref(watch->poll);
+	sd_event_source_disable_unref(watch->host);
+	for (uint32_t i = 0; i < watch->n_ports; i++)
+		isolation_access_close(&watch->ports[i].access);
+	free(watch);
+	return NULL;
+}
+
+void isolation_watch_count(const struct isolation_watch *watch, struct isolation_watch_report *ret)
+{
+	*ret = (struct isolation_watch_report){0};
+	if (!watch)
+		return;
+	ret->n_ports = watch->n_ports;
+	ret->n_polls = watch->n_polls;
+	ret->n_failed = watch->n_failed;
+	for (uint32_t i = 0; i < watch->n_ports; i++) {
+		ret->n_polled += watch->ports[i].access.fd >= 0;
+		ret->n_offered += (watch->ports[i].words.capability & ISO_ISOLATION_ENABLE) != 0;
+		ret->n_remapped += watch->ports[i].access.n_remapped;
+	}
+}

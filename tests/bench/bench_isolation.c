@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From the status bit of a root port, set by another process, to SIGKILL sent,
+ * at several polling intervals; and what polling costs the CPU. The registers
+ * are pages of RAM: a read of a real port crosses PCI Express and costs more, so
+ * both are lower bounds, and are named so.
+ *
+ * What runs is the daemon's: its timer, its guarded access, its engine, its kill.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "daemon.h"
+#include "isolation/access.h"
+#include "isolation/component_block.h"
+#include "isolation/config_space.h"
+#include "isolation/registers.h"
+#include "world.h"
+
+enum {
+	ROUNDS = 60,
+	PORTS = 64,
+	COST_SECONDS = 3,
+	CAPABILITY = COMPONENT_MEMORY_REGISTERS + 0x100,
+};
+
+static const unsigned int intervals_ms[] = {1, 5, 20};
+
+struct shared {
+	_Atomic uint64_t set_ns;
+};
+
+static uint32_t *block;
+static int block_fd;
+static struct shared *shared;
+
+__attribute__((noreturn)) static void give_up(const char *what)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+	exit(2);
+}
+
+static void make_block(void)
+{
+	const size_t bytes = (size_t)PORTS * COMPONENT_BLOCK_BYTES;
+
+	block_fd = memfd_create("isolation", MFD_CLOEXEC);
+	if (block_fd < 0 || ftruncate(block_fd, (off_t)bytes) < 0)
+		give_up("memfd");
+	block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, block_fd, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (block == MAP_FAILED || shared == MAP_FAILED)
+		give_up("mmap");
+}
+
+static volatile uint32_t *status_of(unsigned int port)
+{
+	return &block[((size_t)port * COMPONENT_BLOCK_BYTES + CAPABILITY + ISOLATION_STATUS) / 4];
+}
+
+static pid_t start_victim(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		give_up("fork");
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	return pid;
+}
+
+/* The hardware: by itself, at a moment that no timer knows. */
+static pid_t start_hardware(unsigned int round, unsigned int interval_ms)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		give_up("fork");
+	if (pid)
+		return pid;
+	usleep(20000 + (round * 7919u) % (interval_ms * 1000));
+	atomic_store(&shared->set_ns, clock_read_ns(CLOCK_MONOTONIC));
+	*status_of(0) = ISOLATION_STATUS_ISOLATED;
+	_exit(0);
+}
+
+struct round {
+	sd_event *event;
+	struct world *world;
+	struct daemon daemon; /* nothing of it but the VMs is used by the kill pass */
+	struct isolation_access access[PORTS];
+	unsigned int n_ports;
+	uint64_t interval_us, until_ns, sent_ns, n_polls;
+};
+
+static void contain(struct round *round)
+{
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+	struct iso_effects effects;
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_ISOLATED;
+	event.fault.record_ns = clock_boottime_ns();
+	iso_pci_address_parse("0000:64:00.0", &event.fault.address);
+	effects = world_step(round->world, &event);
+	exec_kills(&round->daemon, &effects);
+	round->sent_ns = clock_read_ns(CLOCK_MONOTONIC);
+	if (effects.n_kills != 1)
+		give_up("the engine did not kill the VM");
+}
+
+static int on_poll(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct round *round = userdata;
+	uint32_t status;
+
+	round->n_polls++;
+	for (unsigned int i = 0; i < round->n_ports; i++)
+		if (isolation_read32(&round->access[i], ISOLATION_STATUS, &status) == 0 &&
+		    status & ISOLATION_STATUS_ISOLATED && round->world)
+			contain(round);
+	if (round->sent_ns ||
+	    (round->until_ns && clock_read_ns(CLOCK_MONOTONIC) >= round->until_ns))
+		return sd_event_exit(round->event, 0);
+	sd_event_source_set_time(source, usec + round->interval_us);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void prepare(struct round *round, unsigned int n_ports, unsigned int interval_ms)
+{
+	*round = (struct round){.n_ports = n_ports, .interval_us = interval_ms * 1000u};
+	for (unsigned int i = 0; i < n_ports; i++)
+		if (isolation_access_open(dup(block_fd),
+					  (uint64_t)i * COMPONENT_BLOCK_BYTES + CAPABILITY,
+					  ISOLATION_BYTES, false, &round->access[i]) < 0)
+			give_up("mapping a block");
+	if (sd_event_new(&round->event) < 0 ||
+	    sd_event_add_time_relative(round->event, NULL, CLOCK_BOOTTIME, round->interval_us, 1,
+				       on_poll, round) < 0)
+		give_up("the timer");
+}
+
+static void finish(struct round *round)
+{
+	for (unsigned int i = 0; i < round->n_ports; i++)
+		isolation_access_close(&round->access[i]);
+	sd_event_unref(round->event);
+}
+
+static void on_exited(void *userdata, uint32_t lease, uint32_t epoch)
+{
+	(void)userdata;
+	(void)lease;
+	(void)epoch;
+}
+
+static uint64_t play_round(unsigned int number, unsigned int interval_ms)
+{
+	struct round round;
+	struct iso_limits limits;
+	uint32_t lease, epoch;
+	pid_t victim = start_victim(), hardware;
+	int pidfd = (int)syscall(SYS_pidfd_open, victim, 0);
+
+	*status_of(0) = 0;
+	prepare(&round, 1, interval_ms);
+	iso_limits_default(&limits);
+	if (pidfd < 0 || vms_new(round.event, -90, limits.leases, on_exited, NULL,
+				 &round.daemon.vms) < 0)
+		give_up("watching the VM");
+	round.world = world_new("0000:64:00.0");
+	world_attach(round.world, "vm", victim, &lease, &epoch);
+	if (vms_add(round.daemon.vms, lease, epoch, "vm", pidfd) < 0)
+		give_up("watching the VM");
+	hardware = start_hardware(number, interval_ms);
+	if (sd_event_loop(round.event) < 0)
+		give_up("the loop");
+	waitpid(hardware, NULL, 0);
+	waitpid(victim, NULL, 0);
+	vms_free(round.daemon.vms);
+	world_free(round.world);
+	finish(&round);
+	return round.sent_ns - atomic_load(&shared->set_ns);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void measure_latency(unsigned int interval_ms)
+{
+	uint64_t ns[ROUNDS];
+
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		ns[i] = play_round(i, interval_ms);
+	qsort(ns, ROUNDS, sizeof(ns[0]), by_value);
+	printf("%5u ms polling: status bit to SIGKILL sent: median %.2f ms, p95 %.2f ms, most %.2f ms\n",
+	       interval_ms, (double)ns[ROUNDS / 2] / 1e6, (double)ns[ROUNDS * 95 / 100] / 1e6,
+	       (double)ns[ROUNDS - 1] / 1e6);
+}
+
+static double cpu_seconds(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static void measure_cost(unsigned int interval_ms)
+{
+	struct round round;
+	double before;
+
+	*status_of(0) = 0;
+	prepare(&round, PORTS, interval_ms);
+	round.until_ns = clock_read_ns(CLOCK_MONOTONIC) + COST_SECONDS * UINT64_C(1000000000);
+	before = cpu_seconds();
+	if (sd_event_loop(round.event) < 0)
+		give_up("the loop");
+	printf("%5u ms polling: %d ports cost %.3f %% of one core (%.1f us each time; a lower bound: the registers are RAM)\n",
+	       interval_ms, PORTS, (cpu_seconds() - before) / COST_SECONDS * 100,
+	       (cpu_seconds() - before) / (double)round.n_polls * 1e6);
+	finish(&round);
+}
+
+int main(void)
+{
+	make_block();
+	for (size_t i = 0; i < sizeof(intervals_ms) / sizeof(intervals_ms[0]); i++)
+		measure_latency(intervals_ms[i]);
+	for (size_t i = 0; i < sizeof(intervals_ms) / sizeof(intervals_ms[0]); i++)
+		measure_cost(intervals_ms[i]);
+	return 0;
+}

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Model of root ports' isolation registers: a process that plays the hardware behind a shared file.
+
+It is a model, not a device: what it does is what CXL 8.2.4.24 and 12.3 say, read for this test bed. One block of 64 KiB
+for each port lies in the file, which a guest maps as a BAR. The model sees writes by polling. A write to the status
+register is told from the model's own value by a bit that the specification reserves, which the model always shows and
+no software writes.
+"""
+
+import json
+import mmap
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+BLOCK = 0x10000
+REGISTERS = 0x1000
+POINTER = 0x100
+CAPABILITY, CONTROL, STATUS = (REGISTERS + POINTER + offset for offset in (0x0, 0x8, 0xC))
+
+RANGES_ABCD = 0xF
+TIMEOUT_ENABLE = 1 << 4
+ISOLATION = 1 << 16
+LINK_DOWN = 1 << 17
+ERR_COR = 1 << 25
+WRITABLE = 0xF | TIMEOUT_ENABLE | ISOLATION | LINK_DOWN | ERR_COR
+
+TIMEOUT = 1 << 0
+ISOLATED = 1 << 8
+BY_LINK = 1 << 9
+BUSY = 1 << 14
+CLEARABLE = TIMEOUT | ISOLATED | BY_LINK
+OWN = 1 << 31           # reserved: tells the model's value from what was written
+POLL_SECONDS = 0.0002
+
+
+class Port:
+    """The registers of one port; memory is anything that takes and gives 32-bit words."""
+
+    def __init__(self, memory, base: int, link_down: bool):
+        self.memory, self.base = memory, base
+        self.capability = RANGES_ABCD | TIMEOUT_ENABLE | ISOLATION | ERR_COR | (LINK_DOWN if link_down else 0)
+        self.control = self.status = 0
+        self.busy_until = 0.0
+        self.traffic = False
+        self.link_was_down = False
+        self.violations, self.history = [], []
+        self._put(REGISTERS, 1 | 1 << 16 | 1 << 20 | 2 << 24)
+        self._put(REGISTERS + 4, 2 | 1 << 16 | 0x80 << 20)
+        self._put(REGISTERS + 8, 9 | 1 << 16 | POINTER << 20)
+        self._show()
+
+    def _put(self, offset: int, word: int):
+        struct.pack_into("<I", self.memory, self.base + offset, word)
+
+    def _get(self, offset: int) -> int:
+        return struct.unpack_from("<I", self.memory, self.base + offset)[0]
+
+    def _show(self):
+        self._put(CAPABILITY, self.capability)
+        self._put(CONTROL, self.control)
+        self._put(STATUS, self.status | OWN)
+
+    def _note(self, what: str):
+        self.history.append(what)
+
+    def _break(self, what: str):
+        self.violations.append(what)
+        self._note("violation: " + what)
+
+    def _take_control(self, word: int):
+        new = word & WRITABLE & (self.capability | 0xF)
+        if (new ^ self.control) & ISOLATION:
+            if self.traffic:
+                self._break("isolation was toggled under traffic")
+            if self.status & ISOLATED:
+                self._break("isolation was toggled while isolated")
+            self._note("armed" if new & ISOLATION else "disarmed")
+        elif (new ^ self.control) & 0xF and self.traffic:
+            self._break("the timeout was changed under traffic")
+        self.control = new
+
+    def _take_status(self, word: int):
+        if word & ISOLATED and self.status & ISOLATED:
+            if self.status & BUSY:
+                self._break("the status was cleared while RP Busy was set: it stays")
+                word &= ~ISOLATED
+            elif not self.link_was_down:
+                self._break("the status was cleared before the link was down")
+            else:
+                self._note("cleared")
+        self.status &= ~(word & CLEARABLE)
+
+    def poll(self, now: float):
+        """Takes what was written since the last look, then lets time pass."""
+        control, status = self._get(CONTROL), self._get(STATUS)
+        if control != self.control:
+            self._take_control(control)
+            self._put(CONTROL, self.control)
+        if not status & OWN:
+            self._take_status(status)
+            self._put(STATUS, self.status | OWN)
+        if self.status & BUSY and now >= self.busy_until:
+            self.status &= ~BUSY
+            self._note("idle")
+            self._put(STATUS, self.status | OWN)
+
+    def isolate(self, now: float, busy: float) -> bool:
+        """A timeout of CXL.mem. Returns whether the port takes its link down."""
+        self.status |= TIMEOUT
+        if not self.control & ISOLATION:
+            self._note("timeout without isolation")
+            self._put(STATUS, self.status | OWN)
+            return False
+        self.status |= ISOLATED | BUSY
+        self.busy_until = now + busy
+        self.traffic = False
+        self.link_was_down = bool(self.control & LINK_DOWN)
+        self._note("isolated")
+        self._put(STATUS, self.status | OWN)
+        return self.link_was_down
+
+    def link_down(self):
+        self.link_was_down = True
+
+    def describe(self) -> dict:
+        return {"armed": bool(self.control & ISOLATION), "isolated": bool(self.status & ISOLATED),
+                "busy": bool(self.status & BUSY), "control": self.control, "status": self.status,
+                "violations": self.violations, "history": self.history}
+
+
+def make_memory(path: str, ports: int):
+    """A file for so many ports, rounded up to a power of two: that is what a BAR can be."""
+    size = max(1 << 20, 1 << (ports * BLOCK - 1).bit_length())
+    with open(path, "wb") as file:
+        file.truncate(size)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+class Model:
+    def __init__(self, path: str, link_down: list):
+        memory = make_memory(path, len(link_down))
+        self.ports = [Port(memory, index * BLOCK, flag) for index, flag in enumerate(link_down)]
+        self.lock = threading.Lock()
+
+    def run(self):
+        while True:
+            with self.lock:
+                now = time.monotonic()
+                for port in self.ports:
+                    port.poll(now)
+            time.sleep(POLL_SECONDS)
+
+    def answer(self, request: dict) -> dict:
+        with self.lock:
+            port = self.ports[request["port"]]
+            port.poll(time.monotonic())
+            if request["do"] == "isolate":
+                return {"link_down": port.isolate(time.monotonic(), request.get("busy", 0.05))}
+            if request["do"] == "traffic":
+                port.traffic = request["on"]
+            elif request["do"] == "link-down":
+                port.link_down()
+            return port.describe()
+
+
+def serve(model: Model, path: str):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw") as file:
+                for line in file:
+                    file.write(json.dumps(model.answer(json.loads(line))) + "\n")
+                    file.flush()
+
+
+def ask(path: str, **request) -> dict:
+    """One question to a running model."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(path)
+        with connection.makefile("rw") as file:
+            file.write(json.dumps(request) + "\n")
+            file.flush()
+            return json.loads(file.readline())
+
+
+def main(argv: list) -> int:
+    """FILE SOCKET 1|0...: for each port whether it can take its link down."""
+    model = Model(argv[1], [word == "1" for word in argv[3:]])
+    threading.Thread(target=model.run, daemon=True).start()
+    serve(model, argv[2])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

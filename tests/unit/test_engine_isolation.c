@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Proves the order in which an isolated root port comes back, that ports are
+ * armed before regions are made and never under them, and each reason that
+ * arming is refused for. The registers are those of the simulated host.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "world.h"
+
+static struct world *begin(bool link_down)
+{
+	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16, 32};
+	struct iso_policy policy;
+	struct world *w;
+
+	iso_policy_default(&policy);
+	policy.inspect_ns = 0;
+	policy.arm_ports = true;
+	w = world_new_with(&limits, &policy);
+	world_simple_bridge(w, 2, 0x10);
+	world_offer_isolation(w, 0, link_down);
+	world_offer_isolation(w, 1, link_down);
+	return w;
+}
+
+static struct world *running(bool link_down)
+{
+	struct world *w = begin(link_down);
+
+	world_define_one(w, "low", 0x10);
+	world_define_one(w, "high", 0x11);
+	world_run(w, 2 * WORLD_SECOND);
+	world_start_vm(w, "a", "low", WORLD_PART);
+	world_start_vm(w, "b", "high", WORLD_PART);
+	return w;
+}
+
+static uint64_t ask(struct world *w, uint32_t port, uint32_t wish, uint32_t range)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ARM};
+
+	event.arm.request = w->request++;
+	event.arm.wish = wish;
+	event.arm.range = range;
+	strcpy(event.arm.port, w->ports[port].path);
+	world_step(w, &event);
+	return event.arm.request;
+}
+
+Test(engine_isolation, armed_before_regions_are_made)
+{
+	struct world *w = running(true);
+
+	cr_assert_eq(w->n_effects[ISO_EFFECT_ARM_PORT], 2);
+	cr_assert(w->isolation[0].control & ISO_ISOLATION_ENABLE);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE);
+	world_free(w); /* the world breaks the run when one is toggled under a region */
+}
+
+Test(engine_isolation, only_those_behind_it_die_and_all_comes_back_in_order)
+{
+	struct world *w = running(true);
+
+	cr_assert(world_isolate(w, 1));
+	cr_assert_eq(w->n_kills, 1);
+	cr_assert_eq(world_lease(w, "a").state, ISO_LEASE_ATTACHED);
+	cr_assert_eq(world_incident(w, 1).cause, ISO_CAUSE_ISOLATED);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->isolation[1].status, 0, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 0);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, a_link_that_stays_up_is_forced_down_first)
+{
+	struct world *w = running(false);
+
+	cr_assert(world_isolate(w, 1));
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 1, "%s", w->trace);
+	cr_assert_eq(w->isolation[1].status, 0);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, busy_that_never_ends_is_quarantined_until_an_operator_comes)
+{
+	struct world *w = running(true);
+
+	w->isolation[1].never_ends = true;
+	cr_assert(world_isolate(w, 1));
+	world_run(w, 120 * WORLD_SECOND);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_QUARANTINED, "%s", w->trace);
+	cr_assert(strstr(world_reason(w, 1), "stays isolated"), "%s", world_reason(w, 1));
+	cr_assert_neq(world_region(w, "high").state, ISO_REGION_LIVE);
+	w->isolation[1].never_ends = false;
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, a_record_older_than_the_region_harms_nobody)
+{
+	struct world *w = running(true);
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_ISOLATED;
+	event.fault.address = w->ports[1].address;
+	event.fault.record_ns = 1;
+	world_step(w, &event);
+	cr_assert_eq(w->n_kills, 0);
+	world_free(w);
+}
+
+Test(engine_isolation, refused_with_each_reason)
+{
+	static const uint32_t reasons[] = {ISO_OBSTACLE_LOCKDOWN,      ISO_OBSTACLE_CPU,
+					   ISO_OBSTACLE_CPU_UNKNOWN,   ISO_OBSTACLE_PANIC_ON_OOPS,
+					   ISO_OBSTACLE_PANIC_ON_WARN, ISO_OBSTACLE_MACHINE_CHECK};
+	struct world *w = begin(true);
+	struct iso_arming arming;
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		w->isolation[0].obstacles |= reasons[i];
+	world_run(w, WORLD_SECOND);
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		w->isolation[0].obstacles = reasons[i];
+		world_tell_isolation(w, 0);
+		cr_assert_eq(world_reply(w, ask(w, 0, ISO_ARM_YES, ISO_NONE)), ISO_REPLY_REFUSED);
+		cr_assert(iso_arming(w->engine, 0, ISO_NONE, &arming));
+		cr_assert_eq(arming.obstacles, reasons[i]);
+	}
+	cr_assert_eq(w->isolation[0].control, 0);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_YES, 6)), ISO_REPLY_DONE,
+		     "where there is one timeout only, it is the one");
+	w->isolation[0].obstacles = 0;
+	world_tell_isolation(w, 0);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->isolation[0].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, disarmed_only_once_nothing_stands_on_it_and_over_a_restart)
+{
+	struct world *w = running(true);
+
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_NO, ISO_NONE)), ISO_REPLY_DONE);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->isolation[1].control & ISO_ISOLATION_ENABLE);
+	cr_assert(world_noted(w, "waits until it is quiesced"));
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	world_port_request(w, ISO_EVENT_ISOLATE, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, two_held_ports_are_both_held_over_a_restart)
+{
+	struct world *w = running(true);
+	struct iso_port_view view;
+
+	world_port_request(w, ISO_EVENT_ISOLATE, 0);
+	world_port_request(w, ISO_EVENT_ISOLATE, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	world_restart(w);
+	world_run(w, 2 * WORLD_SECOND);
+	for (uint32_t i = 0; i < 2; i++) {
+		cr_assert(iso_port_get(w->engine, iso_port_find(w->engine, w->ports[i].path), &view));
+		cr_assert(view.held);
+	}
+	world_free(w);
+}
