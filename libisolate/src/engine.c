@@ -621,6 +621,7 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	handle(e, event);
 	wake(e);
 	place_account(e);
+	poison_closed(e);
 	advance(e);
 	start_observation(e);
 	schedule_observation(e);
