@@ -196,21 +196,18 @@ static enum config_result set_poison(struct config *config, const char *key, con
 static enum config_result set_sources(struct config *config, const char *key, const char *value,
 				      char reason[CONFIG_REASON_BYTES])
 {
-	const struct {
-		const char *key;
-		bool *flag;
-	} switches[] = {
-		{"KernelLog", &config->source_kernel_log},
-		{"Qmp", &config->source_qmp},
-		{"AerCounters", &config->source_aer_counters},
-		{"DeviceHealth", &config->source_device_health},
-		{"LastBoot", &config->source_last_boot},
-		{"PoisonList", &config->source_poison_list},
-	};
-
-	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
-		if (!strcmp(key, switches[i].key))
-			return set_bool(switches[i].flag, value, reason);
+	if (!strcmp(key, "KernelLog"))
+		return set_bool(&config->source_kernel_log, value, reason);
+	if (!strcmp(key, "Qmp"))
+		return set_bool(&config->source_qmp, value, reason);
+	if (!strcmp(key, "AerCounters"))
+		return set_bool(&config->source_aer_counters, value, reason);
+	if (!strcmp(key, "DeviceHealth"))
+		return set_bool(&config->source_device_health, value, reason);
+	if (!strcmp(key, "LastBoot"))
+		return set_bool(&config->source_last_boot, value, reason);
+	if (!strcmp(key, "PoisonList"))
+		return set_bool(&config->source_poison_list, value, reason);
 	return CONFIG_UNKNOWN_KEY;
 }
 

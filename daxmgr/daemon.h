@@ -150,6 +150,8 @@ void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
 /* A job of a source has been answered. Return: whether it was one. */
 bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd);
+/* A device's list of poison was read, or could not be. */
+void sources_poison_read(struct daemon *daemon, const struct job_reply *reply);
 /* What of the table is known to the readers only. */
 void sources_refresh(struct daemon *daemon);
 /* A record as it means something for health; records_take() gives all of them. */

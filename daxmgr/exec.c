@@ -283,8 +283,10 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 			log_line(LOG_ERR, "kmem guard: %s", daemon->guard_problem);
 		return;
 	}
-	if (reply->kind == JOB_READ_POISON)
+	if (reply->kind == JOB_READ_POISON) {
+		sources_poison_read(daemon, reply);
 		poison_list_done(daemon, reply, &event.completion);
+	}
 	/* Of a late reply the engine knows nothing any more, but the store does. */
 	store_intent_done(daemon->store, reply->completion.operation, reply->completion.result);
 	if (reply->completion.result == 0 && snapshot_fd >= 0) {

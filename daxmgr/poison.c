@@ -104,7 +104,9 @@ void daemon_read_poison_lists(struct daemon *daemon)
 {
 	struct iso_event event = {.kind = ISO_EVENT_READ_POISON};
 
-	daemon_step(daemon, &event);
+	/* The engine's own reading, before memory is given away, is no source that can be switched off. */
+	if (daemon->config->source_poison_list)
+		daemon_step(daemon, &event);
 }
 
 static bool hears_of_lists(const struct daemon *daemon)

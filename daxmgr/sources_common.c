@@ -54,6 +54,12 @@ void sources_open_others(struct daemon *daemon)
 	kernel_log_source_open(daemon);
 	polled_sources_open(daemon);
 	qmp_source_open(daemon);
+	/* Until one was read: what is missing is said then. */
+	if (daemon->config->source_poison_list)
+		source_ok(&daemon->sources, SOURCE_POISON_LIST);
+	else
+		source_not(&daemon->sources, SOURCE_POISON_LIST, SOURCE_OFF,
+			   "read only before memory is given away");
 }
 
 void sources_close_others(struct daemon *daemon)
@@ -92,8 +98,47 @@ static void refresh_uevents(struct daemon *daemon)
 	state->ignored = report.received > state->records ? report.received - state->records : 0;
 }
 
+static void refresh_isolation(struct daemon *daemon)
+{
+	struct source_table *table = &daemon->sources;
+	struct isolation_watch_report report = {0};
+
+	if (daemon->config->isolation.mode == CONFIG_ISOLATION_OFF) {
+		source_not(table, SOURCE_ISOLATION, SOURCE_OFF, "[Isolation] Mode=off");
+		return;
+	}
+	if (daemon->isolation)
+		isolation_watch_count(daemon->isolation, &report);
+	if (!report.n_offered)
+		source_not(table, SOURCE_ISOLATION, SOURCE_MISSING,
+			   "none of %u root ports offers it", report.n_ports);
+	else if (report.n_polled < report.n_offered)
+		source_not(table, SOURCE_ISOLATION, SOURCE_REFUSED,
+			   "%u of %u root ports that offer it cannot be read",
+			   report.n_offered - report.n_polled, report.n_offered);
+	else
+		source_ok(table, SOURCE_ISOLATION);
+	if (report.n_polls)
+		source_read(table, SOURCE_ISOLATION, clock_boottime_ns());
+}
+
+void sources_poison_read(struct daemon *daemon, const struct job_reply *reply)
+{
+	int r = reply->completion.result;
+
+	source_read(&daemon->sources, SOURCE_POISON_LIST, clock_boottime_ns());
+	if (!daemon->config->source_poison_list)
+		return;
+	if (r < 0)
+		source_not(&daemon->sources, SOURCE_POISON_LIST, source_condition_of(r), "%s",
+			   reply->completion.message[0] ? reply->completion.message : strerror(-r));
+	else
+		source_ok(&daemon->sources, SOURCE_POISON_LIST);
+}
+
 void sources_refresh(struct daemon *daemon)
 {
+	refresh_isolation(daemon);
 	refresh_trace(daemon);
 	refresh_uevents(daemon);
 	kernel_log_source_refresh(daemon);
