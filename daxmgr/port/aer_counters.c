@@ -47,7 +47,7 @@ static int add_counters(struct port *port, struct readings *readings, const char
 		return 0;
 	n = aer_counters_decode(text, strlen(text), counters);
 	for (size_t i = 0; i < n; i++) {
-		snprintf(name, sizeof(name), "%s.%s", severity, counters[i].name);
+		snprintf(name, sizeof(name), "%.12s.%.50s", severity, counters[i].name);
 		error = add_value(readings, function, serial, name, counters[i].value);
 		if (error)
 			return error;

@@ -364,6 +364,59 @@ static void restore(struct iso_engine *e, const struct iso_event *event)
 		hold_begin(e, event->hold);
 }
 
+/* What people and rules of policy ask for. */
+static void handle_request(struct iso_engine *e, const struct iso_event *event)
+{
+	switch ((enum iso_event_kind)event->kind) {
+	case ISO_EVENT_REGION_DEFINE:
+		region_define(e, event->define.request, &event->define.definition,
+			      event->define.from_operator);
+		break;
+	case ISO_EVENT_REGION_DESTROY:
+		region_destroy(e, event->named.request, event->named.name);
+		break;
+	case ISO_EVENT_ACQUIRE:
+		lease_acquire(e, &event->acquire);
+		break;
+	case ISO_EVENT_ATTACH:
+		lease_attach(e, event->attach.request, event->attach.name, event->attach.pid);
+		break;
+	case ISO_EVENT_RELEASE:
+		lease_release(e, event->named.request, event->named.name);
+		break;
+	case ISO_EVENT_WITHDRAW:
+		lease_withdraw(e, event->named.name);
+		break;
+	case ISO_EVENT_ISOLATE:
+		isolate(e, event);
+		break;
+	case ISO_EVENT_RECOVER:
+		if (!fence_recover_memdev(e, event))
+			recover(e, event);
+		break;
+	case ISO_EVENT_ADOPT:
+		adopt_ask(e, &event->adopt);
+		break;
+	case ISO_EVENT_RECONCILE:
+		reconcile_ask(e, event->reconcile.request, event->reconcile.dry_run);
+		break;
+	case ISO_EVENT_CONFIRM:
+		hold_confirm(e, event->named.request);
+		break;
+	case ISO_EVENT_READ_POISON:
+		poison_list_ask(e, event->read_poison.request, event->read_poison.memdev);
+		break;
+	case ISO_EVENT_ARM:
+		arm_ask(e, event);
+		break;
+	case ISO_EVENT_POLICY:
+		policy_act(e, &event->policy);
+		break;
+	default: /* a fact, or the past: handle() */
+		break;
+	}
+}
+
 static void handle(struct iso_engine *e, const struct iso_event *event)
 {
 	e->synthetic = (event->kind == ISO_EVENT_FAULT && event->fault.synthetic) ||
@@ -397,38 +450,6 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_VM_EXITED:
 		lease_exited(e, event->exited.lease, event->exited.lease_epoch);
 		break;
-	case ISO_EVENT_REGION_DEFINE:
-		region_define(e, event->define.request, &event->define.definition,
-			      event->define.from_operator);
-		break;
-	case ISO_EVENT_REGION_DESTROY:
-		region_destroy(e, event->named.request, event->named.name);
-		break;
-	case ISO_EVENT_ACQUIRE:
-		lease_acquire(e, &event->acquire);
-		break;
-	case ISO_EVENT_ATTACH:
-		lease_attach(e, event->attach.request, event->attach.name, event->attach.pid);
-		break;
-	case ISO_EVENT_RELEASE:
-		lease_release(e, event->named.request, event->named.name);
-		break;
-	case ISO_EVENT_WITHDRAW:
-		lease_withdraw(e, event->named.name);
-		break;
-	case ISO_EVENT_ISOLATE:
-		isolate(e, event);
-		break;
-	case ISO_EVENT_RECOVER:
-		if (!fence_recover_memdev(e, event))
-			recover(e, event);
-		break;
-	case ISO_EVENT_ADOPT:
-		adopt_ask(e, &event->adopt);
-		break;
-	case ISO_EVENT_RECONCILE:
-		reconcile_ask(e, event->reconcile.request, event->reconcile.dry_run);
-		break;
 	case ISO_EVENT_RESTORE_REGION:
 	case ISO_EVENT_RESTORE_LEASE:
 	case ISO_EVENT_RESTORE_INCIDENT:
@@ -438,9 +459,6 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_HOLD:
 		restore(e, event);
 		break;
-	case ISO_EVENT_CONFIRM:
-		hold_confirm(e, event->named.request);
-		break;
 	case ISO_EVENT_POISON:
 		poison_handle(e, &event->poison);
 		break;
@@ -448,99 +466,15 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		poison_list_read(e, event->list_read.serial, event->list_read.record_ns,
 				 event->list_read.complete);
 		break;
-	case ISO_EVENT_READ_POISON:
-		poison_list_ask(e, event->read_poison.request, event->read_poison.memdev);
-		break;
 	case ISO_EVENT_ISOLATION_SEEN:
 		isolation_seen(e, event->isolation_seen.address, &event->isolation_seen.isolation);
-		break;
-	case ISO_EVENT_ARM:
-		arm_ask(e, event);
 		break;
 	case ISO_EVENT_HEALTH:
 		host_health_take(e, event->health.host_ok, event->health.why);
 		break;
-	case ISO_EVENT_POLICY:
-		policy_act(e, &event->policy);
-		break;
+	default:
+		handle_request(e, event);
 	}
-}
-
-static bool advance_leases(struct iso_engine *e)
-{
-	bool any = false;
-	uint32_t l;
-
-	while (e->dirty_head != ISO_NONE) {
-		l = e->dirty_head;
-		e->dirty_head = e->leases[l].next_dirty;
-		if (e->dirty_head == ISO_NONE)
-			e->dirty_tail = ISO_NONE;
-		e->leases[l].dirty = false;
-		lease_advance(e, l);
-		any = true;
-	}
-	return any;
-}
-
-/* An isolated port lets go of what is below it once no region stands on it. */
-static void advance_ports(struct iso_engine *e)
-{
-	uint32_t p, r;
-
-	for (p = 0; p < e->n_ports; p++) {
-		struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
-		bool standing = false;
-
-		if (!e->ports[p].detach_wanted || e->ports[p].operation)
-			continue;
-		for (r = 0; r < e->n_regions; r++)
-			standing |= e->regions[r].used &&
-				    e->regions[r].state != ISO_REGION_ABSENT &&
-				    e->regions[r].state != ISO_REGION_QUARANTINED &&
-				    blast_region_on(e, &e->regions[r], p, ISO_NONE);
-		if (standing)
-			continue;
-		e->ports[p].operation =
-			operation_start(e, ISO_EFFECT_DETACH_PORT, object, e->ports[p].domain, 0);
-		e->ports[p].detach_wanted = e->ports[p].operation == 0;
-	}
-}
-
-/* Runs everything that can go on, until nothing more can. */
-static void advance(struct iso_engine *e)
-{
-	uint32_t rounds, r;
-
-	for (rounds = 0; rounds < 64; rounds++) {
-		bool any = advance_leases(e);
-
-		if (e->regions_dirty) {
-			e->regions_dirty = false;
-			for (r = 0; r < e->n_regions; r++)
-				region_advance(e, r);
-			evict_advance(e);
-			isolation_advance(e);
-			advance_ports(e);
-			rescan_advance(e);
-			any = true;
-		}
-		if (e->domains_dirty) {
-			e->domains_dirty = false;
-			domain_update(e);
-			incident_update(e);
-			any = true;
-		}
-		/* After the domains: they fence placement. */
-		if (e->placement_dirty && e->observed) {
-			e->placement_dirty = false;
-			plan_waiting(e);
-			any = true;
-		}
-		if (!any)
-			return;
-	}
-	engine_arm(e, e->now_ns); /* more next time: the loop outside goes on */
 }
 
 static bool all_healthy(const struct iso_engine *e)
@@ -622,7 +556,7 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	wake(e);
 	place_account(e);
 	poison_closed(e);
-	advance(e);
+	engine_advance(e);
 	start_observation(e);
 	schedule_observation(e);
 	poison_list_advance(e);

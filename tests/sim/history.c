@@ -307,55 +307,12 @@ static void fire(struct history *h)
 	}
 }
 
-static void disturb(struct history *h)
+static void disturb_more(struct history *h, uint32_t memdev, uint32_t which)
 {
 	struct world *w = h->w;
-	uint32_t memdev = pick(h, w->n_memdevs), tenant;
+	uint32_t tenant;
 
-	w->n_faults++;
-	switch (pick(h, 31)) {
-	case 0:
-		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
-		break;
-	case 1:
-		world_surprise_down(w, w->seen_memdevs[memdev].port);
-		break;
-	case 2:
-		world_unplug(w, memdev);
-		break;
-	case 3: /* nobody tells */
-		kernel_unplug(w, memdev);
-		break;
-	case 4:
-	case 5:
-	case 6:
-		kernel_plug(w, memdev);
-		world_changed(w);
-		break;
-	case 7:
-		world_port_request(w, ISO_EVENT_ISOLATE, w->seen_memdevs[memdev].port);
-		break;
-	case 8:
-	case 9:
-		world_port_request(w, ISO_EVENT_RECOVER, w->seen_memdevs[memdev].port);
-		break;
-	case 10:
-		world_restart(w);
-		break;
-	case 11: /* dies right after the kills, before anything of them is stored */
-		w->amnesia = true;
-		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
-		world_restart(w);
-		break;
-	case 12:
-		spoil_operation(h);
-		break;
-	case 13:
-		misbehave(h);
-		break;
-	case 14:
-		operate(h);
-		break;
+	switch (which) {
 	case 15:
 		w->recovery_fails = !w->recovery_fails;
 		break;
@@ -398,6 +355,60 @@ static void disturb(struct history *h)
 		tenant = pick(h, h->tenants.n);
 		launcher_want(&h->tenants, &h->tenants.launchers[tenant],
 			      !h->tenants.launchers[tenant].wants);
+	}
+}
+
+static void disturb(struct history *h)
+{
+	struct world *w = h->w;
+	uint32_t memdev = pick(h, w->n_memdevs), which = pick(h, 31);
+
+	w->n_faults++;
+	switch (which) {
+	case 0:
+		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
+		break;
+	case 1:
+		world_surprise_down(w, w->seen_memdevs[memdev].port);
+		break;
+	case 2:
+		world_unplug(w, memdev);
+		break;
+	case 3: /* nobody tells */
+		kernel_unplug(w, memdev);
+		break;
+	case 4:
+	case 5:
+	case 6:
+		kernel_plug(w, memdev);
+		world_changed(w);
+		break;
+	case 7:
+		world_port_request(w, ISO_EVENT_ISOLATE, w->seen_memdevs[memdev].port);
+		break;
+	case 8:
+	case 9:
+		world_port_request(w, ISO_EVENT_RECOVER, w->seen_memdevs[memdev].port);
+		break;
+	case 10:
+		world_restart(w);
+		break;
+	case 11: /* dies right after the kills, before anything of them is stored */
+		w->amnesia = true;
+		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
+		world_restart(w);
+		break;
+	case 12:
+		spoil_operation(h);
+		break;
+	case 13:
+		misbehave(h);
+		break;
+	case 14:
+		operate(h);
+		break;
+	default:
+		disturb_more(h, memdev, which);
 	}
 }
 
