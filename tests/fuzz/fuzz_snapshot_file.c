@@ -22,6 +22,7 @@ static void take_in(const struct iso_snapshot *snapshot)
 		.leases = 4,
 		.operations = 64,
 		.incidents = 4,
+		.bad_ranges = 4,
 	};
 	struct iso_event event = {.kind = ISO_EVENT_SNAPSHOT, .now_ns = 1, .snapshot = *snapshot};
 	size_t bytes = iso_engine_bytes(&limits);
