@@ -14,7 +14,7 @@ import sys
 
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-DEFINED_OPTION = re.compile(r'\{\s*"([a-z-]+)",\s*(?:no|required|optional)_argument\b')
+DEFINED_OPTION = re.compile(r'\{[\s\\]*"([a-z-]+)",\s*(?:no|required|optional)_argument\b')
 FUNCTION = re.compile(r"^(?!\s|struct \w+ \{|enum (?:\w+ )?\{|static |typedef |#|/?\*)[\w *]+?\b(\w+)\(", re.M)
 # --worker is how the daemon starts itself; nobody else may.
 INTERNAL_OPTIONS = {"--worker"}
@@ -37,6 +37,9 @@ class Verb:
 def verbs_of(text):
     asks = strings(text.split("#define ASKS", 1)[1].split("\n\n", 1)[0])
     table = text.split("verbs[] = {", 1)[1].split("{NULL", 1)[0]
+    for name, words in re.findall(r"^#define (\w+)[ \\]*\n(.*?)\n\n", text, re.M | re.S):
+        if name != "ASKS":
+            table = re.sub(rf"\b{name}\b", lambda _, words=words: words.replace("\\\n", "\n"), table)
     return [Verb(entry, asks) for entry in re.split(r"\n\t\{", table)[1:]]
 
 
