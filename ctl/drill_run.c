@@ -25,9 +25,9 @@ static uint64_t now_ns(void)
 
 static void pause_ns(uint64_t ns)
 {
-	nanosleep(&(struct timespec){.tv_sec = (time_t)(ns / SECOND),
-				     .tv_nsec = (long)(ns % SECOND)},
-		  NULL);
+	nanosleep(
+		&(struct timespec){.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)},
+		NULL);
 }
 
 int drill_ask(const struct drill_run *run, const char *method, sd_json_variant *parameters,
@@ -110,7 +110,8 @@ static int has_state(const struct drill_run *run, const struct drill_step *step,
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	bool is_vm = step->wait == DRILL_WAIT_VM;
-	int status = drill_ask(run, is_vm ? CLIENT_METHOD("ListLeases") : CLIENT_METHOD("GetStatus"),
+	int status = drill_ask(run,
+			       is_vm ? CLIENT_METHOD("ListLeases") : CLIENT_METHOD("GetStatus"),
 			       NULL, &reply);
 
 	*ret = status == CLIENT_OK &&
@@ -128,10 +129,10 @@ static int is_reached(struct drill_run *run, const struct drill_step *step, bool
 	if (step->wait == DRILL_WAIT_VM || step->wait == DRILL_WAIT_DOMAIN)
 		return has_state(run, step, ret);
 	status = look_at_incidents(run, &progress);
-	*ret = progress.n && (step->wait == DRILL_WAIT_INCIDENT ||
-			      (step->wait == DRILL_WAIT_CONTAINED &&
-			       progress.contained == progress.n) ||
-			      progress.recovered == progress.n);
+	*ret = progress.n &&
+	       (step->wait == DRILL_WAIT_INCIDENT ||
+		(step->wait == DRILL_WAIT_CONTAINED && progress.contained == progress.n) ||
+		progress.recovered == progress.n);
 	return status;
 }
 
@@ -159,8 +160,7 @@ static int wait_for(struct drill_run *run, const struct drill_step *step)
 
 /* ---- steps ---- */
 
-static int inject(const struct drill_run *run, const struct drill_step *step,
-		  sd_json_variant **ret)
+static int inject(const struct drill_run *run, const struct drill_step *step, sd_json_variant **ret)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *names = NULL;
 	sd_json_variant *parameters = NULL;
@@ -300,7 +300,8 @@ static int clean_up(struct drill_run *run)
 		if (status != CLIENT_OK || done)
 			return status;
 		if (now_ns() >= end_ns) {
-			fprintf(stderr, "daxmgrctl: not all is as before: see 'daxmgrctl status'\n");
+			fprintf(stderr,
+				"daxmgrctl: not all is as before: see 'daxmgrctl status'\n");
 			return CLIENT_TIMED_OUT;
 		}
 		pause_ns(10 * POLL_MS * MS);

@@ -111,7 +111,8 @@ int record_names(const char *list, sd_json_variant **ret)
 	if (!copy)
 		return -ENOMEM;
 	r = sd_json_variant_new_array(&array, NULL, 0);
-	for (word = strtok_r(copy, ", ", &rest); r >= 0 && word; word = strtok_r(NULL, ", ", &rest)) {
+	for (word = strtok_r(copy, ", ", &rest); r >= 0 && word;
+	     word = strtok_r(NULL, ", ", &rest)) {
 		_cleanup_(sd_json_variant_unrefp) sd_json_variant *name = NULL;
 
 		r = sd_json_variant_new_string(&name, word);

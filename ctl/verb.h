@@ -71,6 +71,12 @@ bool verb_confirm(const struct context *context, const char *format, ...)
 /* {key: text} */
 sd_json_variant *verb_parameter(const char *key, const char *text);
 
+/* Return: whether it is a number that the API takes. */
+bool verb_number(const char *text, uint64_t most, uint64_t *ret);
+
+/* How long the incidents of a ListIncidents() took. Return: exit status. */
+int verb_show_latency(sd_json_variant *incidents);
+
 /* What a WhatIf() reply means, in sentences. */
 void verb_show_what_if(sd_json_variant *reply);
 /* Whom an eviction in favour of that unit would kill, in sentences. */
@@ -96,6 +102,7 @@ int verb_recover(struct context *, int, char *[]);
 int verb_confirm_observed(struct context *, int, char *[]);
 int verb_incidents(struct context *, int, char *[]);
 int verb_events(struct context *, int, char *[]);
+int verb_events_replay(struct context *, int, char *[]);
 int verb_policy_check(struct context *, int, char *[]);
 int verb_policy_list(struct context *, int, char *[]);
 int verb_policy_reload(struct context *, int, char *[]);
@@ -104,6 +111,8 @@ int verb_inject(struct context *, int, char *[]);
 int verb_drill(struct context *, int, char *[]);
 int verb_monitor(struct context *, int, char *[]);
 int verb_reconcile(struct context *, int, char *[]);
+int verb_poison_list(struct context *, int, char *[]);
+int verb_poison_read(struct context *, int, char *[]);
 int verb_doctor(struct context *, int, char *[]);
 int verb_sources(struct context *, int, char *[]);
 int verb_health(struct context *, int, char *[]);

@@ -16,7 +16,7 @@ struct acquiring {
 	bool qemu;
 };
 
-enum { SIZE = 256, USER, UID, ALIGN, KEEP, EXPIRES, RESTART, WAIT, PINS, QEMU };
+enum { SIZE = 256, USER, UID, ALIGN, KEEP, EXPIRES, RESTART, WAIT, PINS, POISON, QEMU };
 
 static const struct option own[] = {
 	{"size", required_argument, NULL, SIZE},
@@ -28,6 +28,7 @@ static const struct option own[] = {
 	{"restart", optional_argument, NULL, RESTART},
 	{"wait", no_argument, NULL, WAIT},
 	{"pins", required_argument, NULL, PINS},
+	{"poison", required_argument, NULL, POISON},
 	{"qemu", no_argument, NULL, QEMU},
 	{0},
 };
@@ -61,6 +62,8 @@ static const char *take(struct acquiring *acquiring, int option)
 		return set_restart(wish, optarg);
 	case PINS:
 		return wish_add_pins(wish, optarg);
+	case POISON:
+		return wish_set_poison(wish, optarg);
 	case WAIT:
 		wish->wait = true;
 		break;

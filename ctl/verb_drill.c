@@ -55,7 +55,8 @@ static int print_json(const struct context *context, const struct drill_run *run
 		    SD_JSON_BUILD_PAIR_VARIANT("decisions", lines),
 		    SD_JSON_BUILD_PAIR_VARIANT("expectations", run->results ? run->results : none),
 		    SD_JSON_BUILD_PAIR_VARIANT("incidents", run->incidents ? run->incidents : none),
-		    SD_JSON_BUILD_PAIR_VARIANT("recovered", run->cleaned ? run->cleaned : none)) < 0)
+		    SD_JSON_BUILD_PAIR_VARIANT("recovered", run->cleaned ? run->cleaned : none)) <
+	    0)
 		return verb_out_of_memory();
 	verb_print_json(context, report);
 	return CLIENT_OK;
@@ -74,8 +75,7 @@ static void print_text(const struct drill_run *run)
 	for (size_t i = 0; i < run->decisions.n; i++)
 		printf("  %s\n", run->decisions.lines[i]);
 	FORMAT_EACH(expectation, run->results)
-	printf("%s %s: expected %s, found %s\n",
-	       format_flag(expectation, "met") ? "ok  " : "FAIL",
+	printf("%s %s: expected %s, found %s\n", format_flag(expectation, "met") ? "ok  " : "FAIL",
 	       format_text(expectation, "what"), format_text(expectation, "expected"),
 	       format_text(expectation, "found"));
 	format_words(run->cleaned, ", ", names, sizeof(names));
@@ -125,7 +125,8 @@ int verb_drill(struct context *context, int argc, char *argv[])
 		return CLIENT_USAGE;
 	if (!drill.name[0])
 		snprintf(drill.name, sizeof(drill.name), "%s",
-			 strrchr(argv[optind], '/') ? strrchr(argv[optind], '/') + 1 : argv[optind]);
+			 strrchr(argv[optind], '/') ? strrchr(argv[optind], '/') + 1
+						    : argv[optind]);
 	status = carry_out(context, &drill, live, named);
 	drill_clear(&drill);
 	return status;

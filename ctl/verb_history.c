@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* incidents, events, monitor */
+/* incidents */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
 #include "decisions.h"
 #include "units.h"
 #include "verb.h"
 
-enum { RECONNECT_NS = 200000000 };
-
-/* Return: whether it is a number that the API takes. */
-static bool parse_number(const char *text, uint64_t most, uint64_t *ret)
+bool verb_number(const char *text, uint64_t most, uint64_t *ret)
 {
 	return strspn(text, "0123456789") == strlen(text) && units_parse_size(text, ret) == 0 &&
 	       *ret <= most;
@@ -135,26 +131,32 @@ static int ask_decisions(struct context *context, sd_json_variant *parameters)
 
 int verb_incidents(struct context *context, int argc, char *argv[])
 {
-	enum { LIMIT = 256, DECISIONS };
+	enum { LIMIT = 256, LATENCY, DECISIONS };
 	static const struct option own[] = {{"limit", required_argument, NULL, LIMIT},
+					    {"latency", no_argument, NULL, LATENCY},
 					    {"decisions", no_argument, NULL, DECISIONS},
 					    {0}};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	sd_json_variant *parameters = NULL;
 	uint64_t id = 0, limit = 100;
-	bool decisions = false;
+	bool latency = false, decisions = false, has_limit = false;
 	int option, status;
 
-	while ((option = verb_option(context, argc, argv, own)) >= 0)
-		if (option == DECISIONS)
-			decisions = true;
-		else if (option != LIMIT || !parse_number(optarg, UINT32_MAX, &limit))
-			return option == LIMIT ? verb_usage_error("'%s' is not a number", optarg)
-					       : (int)CLIENT_USAGE;
+	while ((option = verb_option(context, argc, argv, own)) >= 0) {
+		latency |= option == LATENCY;
+		decisions |= option == DECISIONS;
+		has_limit |= option == LIMIT;
+		if (option == LIMIT && !verb_number(optarg, UINT32_MAX, &limit))
+			return verb_usage_error("'%s' is not a number", optarg);
+		if (option == '?')
+			return CLIENT_USAGE;
+	}
 	if (!verb_arguments(argc, argv, 0, 1))
 		return CLIENT_USAGE;
-	if (optind < argc && (!parse_number(argv[optind], INT64_MAX, &id) || !id))
+	if (optind < argc && (!verb_number(argv[optind], INT64_MAX, &id) || !id))
 		return verb_usage_error("'%s' is not the number of an incident", argv[optind]);
+	if (latency && !has_limit) /* all that are kept */
+		limit = 10000;
 	if (decisions && !id)
 		return verb_usage_error("--decisions is of one incident: say which");
 	if (sd_json_buildo(&parameters,
@@ -164,122 +166,11 @@ int verb_incidents(struct context *context, int argc, char *argv[])
 	if (decisions)
 		return ask_decisions(context, parameters);
 	status = verb_call(context, CLIENT_METHOD("ListIncidents"), parameters, &reply);
+	if (reply && latency)
+		return verb_show_latency(format_list(reply, "incidents"));
 	if (reply && id)
 		show_incident(sd_json_variant_by_index(format_list(reply, "incidents"), 0));
 	else if (reply)
 		show_incidents(format_list(reply, "incidents"));
 	return status;
-}
-
-static void show_events(sd_json_variant *events)
-{
-	static const char *const columns[] = {">ID", "WHEN", "SOURCE", "KIND", "UNIT", "TEXT"};
-	struct libscols_table *table = format_table(columns, 6);
-	sd_json_variant *event;
-	char text[FORMAT_TIME_BYTES];
-
-	FORMAT_EACH(event, events)
-	{
-		struct libscols_line *line = format_line(table, NULL);
-
-		format_cell_number(line, 0, format_number(event, "id"));
-		format_cell(line, 1, format_realtime(format_number(event, "realtimeUs"), text));
-		format_cell(line, 2, format_text(event, "source"));
-		format_cell(line, 3, format_text(event, "kind"));
-		format_cell(line, 4, format_text(event, "unit"));
-		format_cell(line, 5, format_text(event, "text"));
-	}
-	format_print(table, "There are no events.");
-}
-
-int verb_events(struct context *context, int argc, char *argv[])
-{
-	enum { LIMIT = 256, SINCE };
-	static const struct option own[] = {{"limit", required_argument, NULL, LIMIT},
-					    {"since", required_argument, NULL, SINCE},
-					    {0}};
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
-	sd_json_variant *parameters = NULL;
-	uint64_t limit = 100, since = 0;
-	int option, status;
-
-	while ((option = verb_option(context, argc, argv, own)) >= 0) {
-		if (option == '?')
-			return CLIENT_USAGE;
-		if (!(option == LIMIT ? parse_number(optarg, UINT32_MAX, &limit)
-				      : parse_number(optarg, INT64_MAX, &since)))
-			return verb_usage_error("'%s' is not a number", optarg);
-	}
-	if (!verb_arguments(argc, argv, 0, 0))
-		return CLIENT_USAGE;
-	if (sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_UNSIGNED("limit", limit),
-			   SD_JSON_BUILD_PAIR_CONDITION(since != 0, "since",
-							SD_JSON_BUILD_UNSIGNED(since))) < 0)
-		return verb_out_of_memory();
-	status = verb_call(context, CLIENT_METHOD("ListEvents"), parameters, &reply);
-	if (reply)
-		show_events(format_list(reply, "events"));
-	return status;
-}
-
-static void on_message(void *userdata, sd_json_variant *message, bool last)
-{
-	const struct context *context = userdata;
-	sd_json_variant *note = format_list(message, "note"),
-			*event = format_list(message, "event");
-	char text[FORMAT_TIME_BYTES];
-
-	(void)last;
-	if (sd_json_format_enabled(context->json)) {
-		verb_print_json(context, message);
-		return;
-	}
-	if (note)
-		printf("%s  %-10s %s\n", format_realtime(format_number(note, "realtimeUs"), text),
-		       format_text(note, "kind"), format_text(note, "text"));
-	else if (event)
-		printf("%s  %-10s %s %s\n",
-		       format_realtime(format_number(event, "realtimeUs"), text),
-		       format_text(event, "kind"), format_text(event, "unit"),
-		       format_text(event, "text"));
-	else if (format_has(message, "gap"))
-		printf("-- %" PRIu64 " messages left out: this program did not read fast enough\n",
-		       format_number(message, "gap"));
-	fflush(stdout);
-}
-
-/* Return: CLIENT_OK after the last message, which never comes by itself. */
-static enum client_status watch(struct context *context, bool *ret_connected,
-				struct client_failure *failure)
-{
-	_cleanup_(client_close) sd_varlink *link = NULL;
-	enum client_status status;
-
-	*ret_connected = false;
-	status = client_connect(context->socket, &link, failure);
-	if (status != CLIENT_OK)
-		return status;
-	*ret_connected = true;
-	return client_stream(link, CLIENT_METHOD("Monitor"), NULL, on_message, context, failure);
-}
-
-int verb_monitor(struct context *context, int argc, char *argv[])
-{
-	struct client_failure failure;
-	bool connected, once = false;
-
-	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 0))
-		return CLIENT_USAGE;
-	/* A restart of the daemon ends nothing else, so it does not end this either. */
-	for (;;) {
-		if (watch(context, &connected, &failure) == CLIENT_OK)
-			return CLIENT_OK;
-		if (failure.status != CLIENT_UNREACHABLE || (!connected && !once))
-			return verb_fail(&failure);
-		if (connected)
-			fputs("-- daxmgrd is away; what happens meanwhile is shown by 'incidents' and 'events'\n",
-			      stderr);
-		once = true;
-		nanosleep(&(struct timespec){.tv_nsec = RECONNECT_NS}, NULL);
-	}
 }

@@ -167,7 +167,8 @@ static void show(sd_json_variant *reply)
 	sd_json_variant *decisions = format_list(reply, "decisions"), *line;
 	char names[512];
 
-	printf("%s\n", live ? "Injected. What was decided:" : "Nothing was done. What would be decided:");
+	printf("%s\n",
+	       live ? "Injected. What was decided:" : "Nothing was done. What would be decided:");
 	FORMAT_EACH(line, decisions)
 	printf("  %s\n", sd_json_variant_string(line));
 	if (!sd_json_variant_elements(decisions))

@@ -21,10 +21,10 @@ static int print_check_json(const struct context *context, const struct policy_s
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 
-	if (sd_json_buildo(&reply, SD_JSON_BUILD_PAIR_UNSIGNED("rules", set->n),
-			   SD_JSON_BUILD_PAIR_UNSIGNED("errors", set->n_errors),
-			   SD_JSON_BUILD_PAIR_STRING("messages",
-						     set->messages ? set->messages : "")) < 0)
+	if (sd_json_buildo(
+		    &reply, SD_JSON_BUILD_PAIR_UNSIGNED("rules", set->n),
+		    SD_JSON_BUILD_PAIR_UNSIGNED("errors", set->n_errors),
+		    SD_JSON_BUILD_PAIR_STRING("messages", set->messages ? set->messages : "")) < 0)
 		return verb_out_of_memory();
 	verb_print_json(context, reply);
 	return CLIENT_OK;
@@ -70,8 +70,8 @@ static void join_actions(sd_json_variant *rule, char *text, size_t room)
 
 static void show_list(sd_json_variant *reply)
 {
-	static const char *const columns[] = {"RULE",  ">COUNT", "OF", "WITHIN", "PER",
-					      "ACTION", ">FIRED", "FOR"};
+	static const char *const columns[] = {"RULE", ">COUNT", "OF",     "WITHIN",
+					      "PER",  "ACTION", ">FIRED", "FOR"};
 	struct libscols_table *table = format_table(columns, 8);
 	sd_json_variant *rule;
 
@@ -95,8 +95,7 @@ static void show_list(sd_json_variant *reply)
 		printf("%" PRIu64 " records could not be counted: the tables were full.\n",
 		       format_number(reply, "missed"));
 	if (format_has(reply, "problem"))
-		printf("These are not the rules of the files: %s\n",
-		       format_text(reply, "problem"));
+		printf("These are not the rules of the files: %s\n", format_text(reply, "problem"));
 }
 
 int verb_policy_list(struct context *context, int argc, char *argv[])
@@ -113,8 +112,7 @@ static void show_reloaded(sd_json_variant *reply)
 
 int verb_policy_reload(struct context *context, int argc, char *argv[])
 {
-	return verb_ask_and_show(context, argc, argv, CLIENT_METHOD("ReloadPolicy"),
-				 show_reloaded);
+	return verb_ask_and_show(context, argc, argv, CLIENT_METHOD("ReloadPolicy"), show_reloaded);
 }
 
 /* ---- explain ---- */
@@ -150,11 +148,11 @@ static int ask(struct context *context, const char *id, sd_json_variant *record)
 
 	if (id && (*end || !number))
 		return verb_usage_error("'%s' is not the number of a record", id);
-	if (sd_json_buildo(&parameters,
-			   SD_JSON_BUILD_PAIR_CONDITION(number != 0, "id",
-							SD_JSON_BUILD_UNSIGNED(number)),
-			   SD_JSON_BUILD_PAIR_CONDITION(!!record, "record",
-							SD_JSON_BUILD_VARIANT(record))) < 0)
+	if (sd_json_buildo(
+		    &parameters,
+		    SD_JSON_BUILD_PAIR_CONDITION(number != 0, "id", SD_JSON_BUILD_UNSIGNED(number)),
+		    SD_JSON_BUILD_PAIR_CONDITION(!!record, "record",
+						 SD_JSON_BUILD_VARIANT(record))) < 0)
 		return verb_out_of_memory();
 	status = verb_call(context, CLIENT_METHOD("ExplainRecord"), parameters, &reply);
 	if (reply)

@@ -72,22 +72,36 @@ static void show_hold(sd_json_variant *reply)
 		printf("  NOTHING IS HANDED OUT until 'daxmgrctl confirm': %s\n", hold);
 }
 
+static void show_health(sd_json_variant *reply)
+{
+	const char *health = format_text(reply, "health"),
+		   *waits = format_text(reply, "recoveryWaits");
+
+	if (strcmp(health, "ok"))
+		printf("  health: %s (daxmgrctl health)\n", health);
+	if (*waits)
+		printf("  NOTHING IS MADE AGAIN BY ITSELF until the host is well: %s\n", waits);
+}
+
 static void show_status(sd_json_variant *reply)
 {
-	char total[UNITS_SIZE_BYTES], spare[UNITS_SIZE_BYTES];
+	char total[UNITS_SIZE_BYTES], spare[UNITS_SIZE_BYTES], bad_text[UNITS_SIZE_BYTES];
+	uint64_t bad = format_number(reply, "badBytes");
 
 	printf("daxmgrd %s: %s%s\n", format_text(reply, "version"), format_text(reply, "state"),
 	       format_flag(reply, "ready") ? "" : ", still looking at the host for the first time");
 	show_hold(reply);
-	printf("  regions: %" PRIu64 " of %" PRIu64 " live, %s, %s free\n",
+	printf("  regions: %" PRIu64 " of %" PRIu64 " live, %s, %s free%s%s\n",
 	       format_number(reply, "regionsLive"), format_number(reply, "regions"),
 	       units_format_size(format_number(reply, "capacityBytes"), total),
-	       units_format_size(format_number(reply, "freeBytes"), spare));
+	       units_format_size(format_number(reply, "freeBytes"), spare),
+	       bad ? ", around bad memory: " : "", bad ? units_format_size(bad, bad_text) : "");
 	printf("  VMs: %" PRIu64 " attached, %" PRIu64 " waiting, %" PRIu64 " stuck, %" PRIu64
 	       " leases\n",
 	       format_number(reply, "leasesAttached"), format_number(reply, "leasesWaiting"),
 	       format_number(reply, "leasesStuck"), format_number(reply, "leases"));
 	printf("  open incidents: %" PRIu64 "\n", format_number(reply, "incidentsOpen"));
+	show_health(reply);
 	show_pins(reply);
 	show_domains(reply);
 	show_components(reply);

@@ -98,6 +98,20 @@ static void describe_region(sd_json_variant *region, char *text, size_t room)
 			 format_flag(region, "locked") ? ", locked by firmware" : "");
 }
 
+/* Bytes as the hardware said of a memdev, whole units of a region; and whether nobody is placed there. */
+static void describe_bad(sd_json_variant *object, char *text, size_t room)
+{
+	const char *closed = format_text(object, "closed");
+	uint64_t bytes = format_number(object, "badBytes");
+	size_t used = strlen(text);
+
+	if (bytes)
+		used += snprintf(text + used, room - used, "%s%" PRIu64 " bytes bad",
+				 used ? ", " : "", bytes);
+	if (*closed && used < room)
+		snprintf(text + used, room - used, "%sclosed: %s", used ? ", " : "", closed);
+}
+
 /* What stands on a region is shown below its first leg only. */
 static void add_region(struct tree *tree, struct libscols_line *parent, const char *name,
 		       const char *serial)
@@ -116,6 +130,7 @@ static void add_region(struct tree *tree, struct libscols_line *parent, const ch
 		return;
 	}
 	describe_region(region, detail, sizeof(detail));
+	describe_bad(region, detail, sizeof(detail));
 	format_cell(line, COLUMN_DETAIL, detail);
 	add_instances(tree, line, name);
 }
@@ -136,7 +151,7 @@ static void add_memdev(struct tree *tree, struct libscols_line *parent, sd_json_
 	const char *serial = format_text(memdev, "serial");
 	struct libscols_line *line = add(tree, parent, serial, "memdev", memdev_state(memdev));
 	sd_json_variant *region;
-	char device[64];
+	char device[64], detail[200] = "";
 
 	format_cell_size(line, COLUMN_SIZE,
 			 format_number(memdev, "volatileBytes") +
@@ -144,6 +159,8 @@ static void add_memdev(struct tree *tree, struct libscols_line *parent, sd_json_
 	snprintf(device, sizeof(device), "%s %s", format_text(memdev, "name"),
 		 format_text(memdev, "address"));
 	format_cell(line, COLUMN_DEVICE, device);
+	describe_bad(memdev, detail, sizeof(detail));
+	format_cell(line, COLUMN_DETAIL, detail);
 	FORMAT_EACH(region, format_list(memdev, "regions"))
 	add_region(tree, line, sd_json_variant_string(region), serial);
 }
@@ -194,6 +211,7 @@ static void add_homeless_regions(struct tree *tree)
 		line = add(tree, NULL, format_text(region, "name"), "region",
 			   format_text(region, "state"));
 		describe_region(region, detail, sizeof(detail));
+		describe_bad(region, detail, sizeof(detail));
 		format_cell(line, COLUMN_DETAIL, detail);
 	}
 }

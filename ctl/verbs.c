@@ -6,6 +6,16 @@
 	"  --dry-run   only show what it would do\n"                                               \
 	"  --yes       do not ask\n"
 
+#define FILTERS                                                                                    \
+	"  --since ID       only those after this one\n"                                           \
+	"  --source NAME    of this source: trace, uevent, ...\n"                                  \
+	"  --kind NAME      of this kind: aer_event, gap, ...\n"                                   \
+	"  --unit NAME      that name this device\n"                                               \
+	"  --severity NAME  info, warning, error, fatal: this one or a worse one\n"                \
+	"  --domain PATH    of this isolation domain\n"                                            \
+	"  --vm NAME        about the memory of this VM\n"                                         \
+	"  --incident ID    of this incident\n"
+
 const struct verb verbs[] = {
 	{"status", "", "whether all is well",
 	 "  --exit-code   0 healthy, 10 degraded, 11 a domain is not healthy\n", false,
@@ -30,6 +40,7 @@ const struct verb verbs[] = {
 	 "  --restart[=no]         it wants its memory back after a kill (yes)\n"
 	 "  --wait                 wait for free memory instead of failing\n"
 	 "  --pins KIND            it will pin its memory: direct-io, io-uring, vfio, vhost, rdma; repeatable\n"
+	 "  --poison ACTION        when its memory is poisoned: kill, notify, ignore (daxmgrd.conf)\n"
 	 "  --qemu                 print the arguments for QEMU and nothing else\n",
 	 false, verb_vm_acquire},
 	{"vm release", "NAME", "end the lease of a VM that does not run", ASKS, true,
@@ -41,7 +52,7 @@ const struct verb verbs[] = {
 	{"what-if", "PORT|MEMDEV", "what its loss would mean now", NULL, false, verb_what_if},
 	{"isolate", "PORT", "take a port out of use; kills the VMs below it", ASKS, true,
 	 verb_isolate},
-	{"recover", "PORT", "end an isolation, or try again",
+	{"recover", "PORT|MEMDEV", "end an isolation, or try again",
 	 "  --evict     kill the VMs that its regions would have to wait for\n" ASKS, true,
 	 verb_recover},
 	{"port list", "", "isolation of the root ports", NULL, false, verb_port_list},
@@ -56,14 +67,22 @@ const struct verb verbs[] = {
 	 verb_confirm_observed},
 	{"incidents", "[ID]", "incidents, or one with its timeline",
 	 "  --limit N     (100)\n"
+	 "  --latency     how long containment took: quantiles and histogram\n"
 	 "  --decisions   of one: only what was decided, without times\n",
 	 false, verb_incidents},
+	{"events replay", "", "stored records through today's decoder, without acting", FILTERS,
+	 false, verb_events_replay},
 	{"events", "", "stored records of the kernel",
-	 "  --limit N    (100)\n"
-	 "  --since ID   only those after this one\n",
+	 "  --limit N        (100)\n"
+	 "  --follow         goes on with those that come, until interrupted\n"
+	 "  --raw            the bytes as the kernel gave them\n" FILTERS,
 	 false, verb_events},
+	{"poison list", "", "memory that is bad, or was", NULL, false, verb_poison_list},
+	{"poison read", "[MEMDEV]", "have poison lists read now", NULL, false, verb_poison_read},
 	{"reconcile", "", "compare the host with what is believed of it",
 	 "  --dry-run   only look: correct nothing\n", false, verb_reconcile},
+	{"monitor", "", "notes and events as they happen",
+	 "  --raw            the bytes as the kernel gave them\n" FILTERS, false, verb_monitor},
 	{"policy check", "[DIR]",
 	 "read rules of policy and say what is wrong with them; needs no daemon", NULL, false,
 	 verb_policy_check},
@@ -91,7 +110,6 @@ const struct verb verbs[] = {
 	 "  --live           do it; without, only say what each record would do\n"
 	 "  --i-know VM,...  with --live: all VMs that it would kill\n",
 	 false, verb_drill},
-	{"monitor", "", "notes and events as they happen", NULL, false, verb_monitor},
 	{"sources", "", "where records come from, how each source is, and what it cannot tell",
 	 NULL, false, verb_sources},
 	{"health", "", "one verdict for host, domains, memory devices and VMs",

@@ -130,6 +130,14 @@ const char *wish_set_expires(struct wish *wish, const char *text)
 	return set_time(&wish->expires_ns, text);
 }
 
+const char *wish_set_poison(struct wish *wish, const char *text)
+{
+	if (strcmp(text, "kill") && strcmp(text, "notify") && strcmp(text, "ignore"))
+		return "kill, notify or ignore";
+	wish->poison = text;
+	return NULL;
+}
+
 const char *wish_add_pins(struct wish *wish, const char *text)
 {
 	uint32_t pin = pin_words_find(text);
@@ -196,6 +204,8 @@ int wish_build(const struct wish *wish, sd_json_variant **ret)
 					     SD_JSON_BUILD_UNSIGNED(wish->expires_ns)),
 		SD_JSON_BUILD_PAIR_BOOLEAN("restart", wish->restart),
 		SD_JSON_BUILD_PAIR_BOOLEAN("wait", wish->wait),
+		SD_JSON_BUILD_PAIR_CONDITION(wish->poison != NULL, "poison",
+					     SD_JSON_BUILD_STRING(wish->poison)),
 		SD_JSON_BUILD_PAIR_CONDITION(wish->pins != 0, "pins", SD_JSON_BUILD_VARIANT(pins)),
 		SD_JSON_BUILD_PAIR_CONDITION(wish->pins && wish->evidence, "evidence",
 					     SD_JSON_BUILD_STRING(wish->evidence)));

@@ -36,6 +36,7 @@ struct wish {
 	bool restart;
 	bool wait;
 	uint32_t pins; /* enum iso_pin: what will make it pin its memory */
+	const char *poison; /* kill, notify or ignore; NULL: what the daemon is configured to */
 	const char *qmp; /* socket of a monitor for the manager; NULL: none */
 	const char *evidence; /* why one thinks so; NULL: nothing to say */
 };
@@ -56,6 +57,7 @@ const char *wish_set_qmp(struct wish *wish, const char *text); /* path below /ru
 const char *wish_set_keep(struct wish *wish, const char *text);
 const char *wish_set_expires(struct wish *wish, const char *text);
 
+const char *wish_set_poison(struct wish *wish, const char *text);
 const char *wish_add_pins(struct wish *wish, const char *text); /* a word of pin_words.h */
 
 /* Checks what can only be seen when all options were read. Return: as above. */

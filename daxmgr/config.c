@@ -39,6 +39,8 @@ void config_init(struct config *ret)
 		.isolation = {.mode = CONFIG_ISOLATION_MONITOR,
 			      .poll_ns = SECOND / 200,
 			      .cpu_timeout_ns = SECOND / 4},
+		.poison = ISO_POISON_KILL,
+		.poison_list_ns = 600 * SECOND,
 		.source_kernel_log = true,
 		.source_qmp = true,
 		.source_aer_counters = true,
@@ -73,6 +75,9 @@ void config_policy(const struct config *config, struct iso_policy *policy)
 	policy->inspect_ns = config->inspect_ns;
 	policy->arm_ports = config->isolation.mode == CONFIG_ISOLATION_ARM;
 	policy->arm_range = config->isolation.range;
+	policy->poison = config->poison;
+	policy->poison_list_ns = config->poison_list_ns;
+	policy->reads_poison = true;
 }
 
 struct reader {

@@ -57,6 +57,8 @@ struct config {
 	bool host_may_panic; /* [Pins] */
 	uint64_t inspect_ns;
 	struct config_isolation isolation; /* [Isolation] */
+	uint32_t poison; /* [Poison] enum iso_poison_action */
+	uint64_t poison_list_ns;
 	bool source_kernel_log; /* [Sources] */
 	bool source_qmp;
 	bool source_aer_counters;

@@ -172,6 +172,27 @@ static enum config_result set_pins(struct config *config, const char *key, const
 	return CONFIG_UNKNOWN_KEY;
 }
 
+static enum config_result set_poison_action(struct config *config, const char *value,
+					    char reason[CONFIG_REASON_BYTES])
+{
+	for (uint32_t action = ISO_POISON_KILL; action < ISO_POISON_ACTIONS; action++)
+		if (!strcmp(value, iso_poison_action_name(action))) {
+			config->poison = action;
+			return CONFIG_TAKEN;
+		}
+	return bad(reason, "must be kill, notify or ignore");
+}
+
+static enum config_result set_poison(struct config *config, const char *key, const char *value,
+				     char reason[CONFIG_REASON_BYTES])
+{
+	if (!strcmp(key, "Action"))
+		return set_poison_action(config, value, reason);
+	if (!strcmp(key, "ListInterval"))
+		return set_time(&config->poison_list_ns, value, reason);
+	return CONFIG_UNKNOWN_KEY;
+}
+
 static enum config_result set_sources(struct config *config, const char *key, const char *value,
 				      char reason[CONFIG_REASON_BYTES])
 {
@@ -339,9 +360,9 @@ enum config_result config_section(struct config *config, const char *section,
 	const char *name = region_name(section);
 
 	if (!strcmp(section, "Manager") || !strcmp(section, "Recovery") ||
-	    !strcmp(section, "Pins") || !strcmp(section, "Lease") || !strcmp(section, "Policy") ||
-	    !strcmp(section, "Inject") || !strcmp(section, "Sources") ||
-	    !strcmp(section, "Isolation"))
+	    !strcmp(section, "Pins") || !strcmp(section, "Poison") || !strcmp(section, "Lease") ||
+	    !strcmp(section, "Policy") || !strcmp(section, "Inject") ||
+	    !strcmp(section, "Sources") || !strcmp(section, "Isolation"))
 		return CONFIG_TAKEN;
 	if (!name)
 		return CONFIG_UNKNOWN_KEY;
@@ -362,6 +383,8 @@ enum config_result config_set(struct config *config, const char *section, const 
 		return set_recovery(config, key, value, reason);
 	if (!strcmp(section, "Pins"))
 		return set_pins(config, key, value, reason);
+	if (!strcmp(section, "Poison"))
+		return set_poison(config, key, value, reason);
 	if (!strcmp(section, "Lease"))
 		return set_lease(config, key, value, reason);
 	if (!strcmp(section, "Isolation"))

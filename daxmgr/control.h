@@ -41,8 +41,8 @@ struct control *control_free(struct control *control);
 /* To Monitor() subscribers and to Acquire() calls that show progress. Of ISO_EFFECT_NOTE, before the next iso_step(). */
 void control_note(struct control *control, const struct iso_effect *effect);
 
-/* To Monitor() subscribers; `event` is what is given to store_save_event(). */
-void control_event(struct control *control, const struct store_event *event);
+/* To Monitor() subscribers; of store_record_handlers. */
+void control_record(struct control *control, const struct store_event_row *row);
 
 /* ---- what the daemon gives the control layer ---- */
 

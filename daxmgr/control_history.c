@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ListIncidents(), ListEvents(): what the store remembers. */
+/* ListIncidents(): what the store remembers. */
 #include "control_internal.h"
 
 #include <errno.h>
@@ -33,23 +33,6 @@ int control_json_note(const struct store_note *note, uint64_t seq, const char *b
 			      IF(note->region[0], "region", TEXT(note->region)),
 			      IF(note->port[0], "port", TEXT(note->port)),
 			      IF(note->pid > 0, "pid", SD_JSON_BUILD_INTEGER(note->pid)));
-}
-
-int control_json_event(const struct store_event *event, uint64_t id, const char *boot_id,
-		       uint64_t realtime_us, sd_json_variant **ret)
-{
-	char text[ISO_TEXT_BYTES];
-
-	control_text(text, sizeof(text), event->text);
-	return sd_json_buildo(
-		ret, IF(id, "id", NUMBER(id)), SD_JSON_BUILD_PAIR_STRING("source", event->source),
-		SD_JSON_BUILD_PAIR_STRING("kind", event->kind),
-		IF(event->has_cpu, "cpu", NUMBER(event->cpu)),
-		SD_JSON_BUILD_PAIR_UNSIGNED("atNs", event->at_ns),
-		SD_JSON_BUILD_PAIR_UNSIGNED("realtimeUs", realtime_us),
-		IF(boot_id, "bootId", TEXT(boot_id)), IF(event->unit[0], "unit", TEXT(event->unit)),
-		SD_JSON_BUILD_PAIR_STRING("text", text),
-		IF(event->raw_bytes, "raw", SD_JSON_BUILD_BASE64(event->raw, event->raw_bytes)));
 }
 
 static int build_victims(uint64_t incident, const struct store_result *rows, sd_json_variant **ret)
@@ -149,31 +132,9 @@ static int reply_incidents(struct control_request *request, const struct store_r
 				  SD_JSON_BUILD_PAIR_VARIANT("incidents", incidents));
 }
 
-static int reply_events(struct control_request *request, const struct store_result *rows)
-{
-	_cleanup_(control_list_clear) struct control_list list = {0};
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *events = NULL;
-	int r;
-
-	for (size_t i = 0; i < rows->n_events; i++) {
-		const struct store_event_row *row = &rows->events[i];
-		sd_json_variant *item;
-
-		r = control_json_event(&row->event, row->id, row->boot_id, row->realtime_us, &item);
-		if (r >= 0)
-			r = control_list_add(&list, item);
-		if (r < 0)
-			return r;
-	}
-	r = control_list_end(&list, &events);
-	if (r < 0)
-		return r;
-	return sd_varlink_replybo(request->link, SD_JSON_BUILD_PAIR_VARIANT("events", events));
-}
-
-static void answer_query(struct control_request *request, int result,
-			 int (*reply)(struct control_request *, const struct store_result *),
-			 const struct store_result *rows)
+void control_answer_query(struct control_request *request, int result,
+			  int (*reply)(struct control_request *, const struct store_result *),
+			  const struct store_result *rows)
 {
 	int r;
 
@@ -198,20 +159,15 @@ static void on_incidents(void *userdata, int result, const struct store_result *
 		control_request_free(request);
 		return;
 	}
-	answer_query(request, result, reply_incidents, rows);
-}
-
-static void on_events(void *userdata, int result, const struct store_result *rows)
-{
-	answer_query(userdata, result, reply_events, rows);
+	control_answer_query(request, result, reply_incidents, rows);
 }
 
 struct query_parameters {
-	uint64_t id, since;
+	uint64_t id;
 	uint32_t limit;
 };
 
-static int no_store(sd_varlink *link)
+int control_no_store(sd_varlink *link)
 {
 	return control_error(link, VARLINK_ERROR("StoreFailed"),
 			     "the store is not there or too busy; see 'daxmgrctl status'");
@@ -249,37 +205,5 @@ int control_list_incidents(sd_varlink *link, sd_json_variant *parameters,
 					   on_incidents, request) >= 0)
 		return 0;
 	control_request_free(request);
-	return no_store(link);
-}
-
-int control_list_events(sd_varlink *link, sd_json_variant *parameters,
-			sd_varlink_method_flags_t flags, void *userdata)
-{
-	static const sd_json_dispatch_field table[] = {
-		{"limit", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint32,
-		 offsetof(struct query_parameters, limit), 0},
-		{"since", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64,
-		 offsetof(struct query_parameters, since), 0},
-		{0},
-	};
-	struct query_parameters p = {.limit = LIMIT_DEFAULT};
-	struct control *control = userdata;
-	struct control_request *request;
-	struct store *store = daemon_store(control->daemon);
-	int r;
-
-	(void)flags;
-	if ((r = control_admit(link)) != 0)
-		return r;
-	r = sd_varlink_dispatch(link, parameters, table, &p);
-	if (r != 0)
-		return r;
-	request = control_request_new(control, link, NULL, "events");
-	if (!request)
-		return -ENOBUFS;
-	if (store && store_query_events(store, p.since, p.limit < LIMIT_MAX ? p.limit : LIMIT_MAX,
-					on_events, request) >= 0)
-		return 0;
-	control_request_free(request);
-	return no_store(link);
+	return control_no_store(link);
 }

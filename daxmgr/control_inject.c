@@ -91,9 +91,10 @@ static bool unlocked(struct control *control, sd_varlink *link,
 	size_t length = 0;
 
 	if (!daemon_may_inject(control->daemon)) {
-		control_error(link, VARLINK_ERROR("Refused"),
-			      "nothing is injected on this host: [Inject] Allow=no in daxmgrd.conf; "
-			      "a dry run is always possible");
+		control_error(
+			link, VARLINK_ERROR("Refused"),
+			"nothing is injected on this host: [Inject] Allow=no in daxmgrd.conf; "
+			"a dry run is always possible");
 		return false;
 	}
 	for (uint32_t i = 0; i < outcome->n_victims; i++)

@@ -106,8 +106,7 @@ int control_json_parts(const struct iso_engine *engine, const struct iso_lease_v
 		       sd_json_variant **ret);
 int control_json_note(const struct store_note *note, uint64_t seq, const char *boot_id,
 		      uint64_t realtime_us, sd_json_variant **ret);
-int control_json_event(const struct store_event *event, uint64_t id, const char *boot_id,
-		       uint64_t realtime_us, sd_json_variant **ret);
+int control_json_event(const struct store_event_row *row, sd_json_variant **ret);
 int control_json_incident(const struct store_incident_row *row, const struct store_result *rows,
 			  bool with_timeline, sd_json_variant **ret);
 int control_json_regions(const struct iso_engine *engine, sd_json_variant **ret);
@@ -133,6 +132,33 @@ const char *control_check_adopted(int pidfd, pid_t *ret_pid);
 
 /* Does the VM of that lease pin its memory now? */
 bool control_lease_pins(const struct iso_lease_view *lease);
+
+/* control_history.c */
+
+/* Answers a call with rows by `reply`, or says that they cannot be read; frees the request. */
+void control_answer_query(struct control_request *request, int result,
+			  int (*reply)(struct control_request *, const struct store_result *),
+			  const struct store_result *rows);
+int control_no_store(sd_varlink *link);
+
+/* control_events.c */
+
+/* What ListEvents() and Monitor() ask for. */
+struct control_event_parameters {
+	const char *source, *kind, *unit, *severity, *domain, *lease, *subscriber;
+	uint64_t incident, since;
+	uint32_t limit;
+	int notes; /* negative when not given */
+	bool has_since;
+};
+
+/*
+ * Reads them. Return: 0; 1 when they are wrong and that was answered; negative errno.
+ * Texts are borrowed from `parameters`.
+ */
+int control_read_event_parameters(sd_varlink *link, sd_json_variant *parameters,
+				  struct control_event_parameters *ret,
+				  struct store_event_filter *ret_filter);
 
 /* control_monitor.c */
 
@@ -163,8 +189,12 @@ int control_recover(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, 
 int control_confirm(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_incidents(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_events(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_replay_events(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_acknowledge(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_monitor(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_adopt(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_list_poison(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
+int control_read_poison(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_reconcile(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_list_sources(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);
 int control_get_health(sd_varlink *, sd_json_variant *, sd_varlink_method_flags_t, void *);

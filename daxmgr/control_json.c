@@ -102,6 +102,8 @@ int control_json_region(const struct iso_engine *engine, const struct iso_region
 		IF(region->has_hpa, "hpaStart", NUMBER(region->range.start.v)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("bytes", region->range.bytes),
 		SD_JSON_BUILD_PAIR_UNSIGNED("freeBytes", region->free_bytes),
+		SD_JSON_BUILD_PAIR_UNSIGNED("badBytes", region->bad_bytes),
+		IF(region->closed[0], "closed", TEXT(region->closed)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("epoch", region->epoch),
 		SD_JSON_BUILD_PAIR_UNSIGNED("instances", region->n_instances),
 		SD_JSON_BUILD_PAIR_BOOLEAN("fromOperator", region->from_operator),
@@ -241,6 +243,7 @@ int control_json_lease(const struct iso_engine *engine, const struct iso_lease_v
 		SD_JSON_BUILD_PAIR_VARIANT("mappers", mappers),
 		SD_JSON_BUILD_PAIR_VARIANT("pins", pins),
 		IF(evidence[0], "evidence", TEXT(evidence)),
+		SD_JSON_BUILD_PAIR_STRING("poison", iso_poison_action_name(terms->poison)),
 		IF(lease->stranger > 0, "stranger", SD_JSON_BUILD_INTEGER(lease->stranger)),
 		SD_JSON_BUILD_PAIR_BOOLEAN("revoked", lease->revoked),
 		SD_JSON_BUILD_PAIR_VARIANT("parts", parts));

@@ -28,6 +28,7 @@ struct acquire_parameters {
 	bool restart, wait;
 	uint32_t pins;
 	const char *evidence;
+	uint32_t poison;
 };
 
 struct part_wish {
@@ -100,6 +101,19 @@ static int dispatch_pins(const char *name, sd_json_variant *variant, sd_json_dis
 	return 0;
 }
 
+static int dispatch_poison(const char *name, sd_json_variant *variant,
+			   sd_json_dispatch_flags_t flags, void *userdata)
+{
+	uint32_t *action = userdata;
+
+	(void)name;
+	(void)flags;
+	for (*action = 0; *action < ISO_POISON_ACTIONS; ++*action)
+		if (!strcmp(sd_json_variant_string(variant), iso_poison_action_name(*action)))
+			return 0;
+	return -EINVAL;
+}
+
 static const sd_json_dispatch_field acquire_table[] = {
 	{"name", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
 	 offsetof(struct acquire_parameters, name), SD_JSON_MANDATORY},
@@ -121,6 +135,8 @@ static const sd_json_dispatch_field acquire_table[] = {
 	{"pins", SD_JSON_VARIANT_ARRAY, dispatch_pins, 0, SD_JSON_NULLABLE},
 	{"evidence", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string,
 	 offsetof(struct acquire_parameters, evidence), SD_JSON_NULLABLE},
+	{"poison", SD_JSON_VARIANT_STRING, dispatch_poison,
+	 offsetof(struct acquire_parameters, poison), SD_JSON_NULLABLE},
 	{0},
 };
 
@@ -252,6 +268,7 @@ static void fill_acquire(struct iso_event *event, const struct acquire_parameter
 	acquire->restart = p->restart;
 	acquire->wait = p->wait;
 	acquire->pins = p->pins;
+	acquire->poison = p->poison;
 	if (p->pins && p->evidence)
 		fill_evidence(acquire->evidence, p->evidence);
 }

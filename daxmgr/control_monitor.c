@@ -1,25 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Monitor(): notes and events as they happen. A subscriber's queue is what its
- * link has not sent yet, at most SUBSCRIBER_QUEUE_MAX messages. What does not
- * fit is counted, and the count is told as soon as the link has drained.
+ * Monitor(): notes as they happen and events once they are durable. One that
+ * begins at an earlier event is given what is stored, a part at a time and as
+ * fast as it reads, until there is nothing more; from then on, without a hole,
+ * what becomes durable. A subscriber's queue is what its link has not sent yet,
+ * bounded in bytes. What does not fit is counted, and the count is told as soon
+ * as the link has drained.
  */
 #include "control_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "cleanup.h"
 #include "clock.h"
 #include "varlink_interface.h"
 
-enum { SUBSCRIBER_QUEUE_MAX = 1024 };
+enum {
+	QUEUE_BYTES_MAX = 256 * 1024, /* of each subscriber, about */
+	MESSAGE_BYTES = 512, /* of one without its texts, about */
+	PART_EVENTS = 64,
+	PART_SCAN = 5000, /* rows the store looks at for one part */
+};
 
 struct control_subscriber {
 	struct control_subscriber *next;
+	struct control *control; /* NULL: nobody listens any more, the store's answer frees it */
 	sd_varlink *link;
-	uint32_t n_queued; /* since the link was last seen empty */
+	struct store_event_filter filter;
+	char name[ISO_NAME_BYTES]; /* until it is known what it acknowledged */
+	bool notes;
+	bool replaying; /* is given what is stored */
+	bool asked; /* the store is looking */
+	uint64_t last; /* number of the last event that it needs no more */
+	size_t queued_bytes; /* since the link was last seen empty */
 	uint64_t gap;
 };
 
@@ -37,9 +53,11 @@ static bool tell_gap(struct control_subscriber *subscriber)
 				SD_JSON_BUILD_PAIR_UNSIGNED("gap", subscriber->gap)) < 0)
 		return false;
 	subscriber->gap = 0;
-	subscriber->n_queued++;
+	subscriber->queued_bytes += MESSAGE_BYTES;
 	return true;
 }
+
+static void ask(struct control_subscriber *subscriber);
 
 static int on_loop_turn(sd_event_source *source, void *userdata)
 {
@@ -47,11 +65,14 @@ static int on_loop_turn(sd_event_source *source, void *userdata)
 	bool open = false;
 
 	for (struct control_subscriber *s = control->subscribers; s; s = s->next) {
-		if (s->gap && has_drained(s)) {
-			s->n_queued = 0;
-			tell_gap(s);
+		if ((s->gap || s->replaying) && has_drained(s)) {
+			s->queued_bytes = 0;
+			if (s->gap)
+				tell_gap(s);
+			if (s->replaying && !s->asked)
+				ask(s);
 		}
-		open |= s->gap != 0;
+		open |= s->gap || (s->replaying && !s->asked);
 	}
 	return open ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
@@ -64,35 +85,104 @@ static void watch_for_drain(struct control *control)
 	sd_event_source_set_enabled(control->gap_check, SD_EVENT_ON);
 }
 
-static void send_one(struct control *control, struct control_subscriber *subscriber,
-		     sd_json_variant *message)
+static void leave_out(struct control_subscriber *subscriber, uint64_t n)
 {
-	if (has_drained(subscriber))
-		subscriber->n_queued = 0;
-	/* The gap comes before what follows it. */
-	if (subscriber->n_queued < SUBSCRIBER_QUEUE_MAX &&
-	    (!subscriber->gap || tell_gap(subscriber)) &&
-	    sd_varlink_notify(subscriber->link, message) >= 0) {
-		subscriber->n_queued++;
-		return;
-	}
-	subscriber->gap++;
-	watch_for_drain(control);
+	subscriber->gap += n;
+	watch_for_drain(subscriber->control);
 }
 
-static void send_all(struct control *control, const char *field, sd_json_variant *value)
+static void send_one(struct control_subscriber *subscriber, const char *field,
+		     sd_json_variant *value, size_t bytes, size_t bytes_max)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *message = NULL;
-	struct control_subscriber *subscriber;
 
-	if (!value || sd_json_buildo(&message, SD_JSON_BUILD_PAIR_VARIANT(field, value)) < 0) {
-		for (subscriber = control->subscribers; subscriber; subscriber = subscriber->next)
-			subscriber->gap++;
-		watch_for_drain(control);
+	if (has_drained(subscriber))
+		subscriber->queued_bytes = 0;
+	/* The gap comes before what follows it. */
+	if (value && subscriber->queued_bytes < bytes_max &&
+	    (!subscriber->gap || tell_gap(subscriber)) &&
+	    sd_json_buildo(&message, SD_JSON_BUILD_PAIR_VARIANT(field, value)) >= 0 &&
+	    sd_varlink_notify(subscriber->link, message) >= 0) {
+		subscriber->queued_bytes += bytes;
 		return;
 	}
-	for (subscriber = control->subscribers; subscriber; subscriber = subscriber->next)
-		send_one(control, subscriber, message);
+	leave_out(subscriber, 1);
+}
+
+static size_t bytes_of(const struct store_event_row *row)
+{
+	return MESSAGE_BYTES + strlen(row->event.text) +
+	       (row->event.fields ? strlen(row->event.fields) : 0) +
+	       (row->event.raw_bytes + row->last_raw_bytes) * 4 / 3;
+}
+
+static void end_of_link(struct control_subscriber *subscriber)
+{
+	control_error(subscriber->link, VARLINK_ERROR("StoreFailed"),
+		      "the store cannot be read; see 'daxmgrctl status'");
+	control_subscribers_drop(subscriber->control, subscriber->link);
+}
+
+/* A part of what is stored. */
+static void on_part(void *userdata, int result, const struct store_result *rows)
+{
+	struct control_subscriber *subscriber = userdata;
+
+	if (!subscriber->control) {
+		free(subscriber);
+		return;
+	}
+	subscriber->asked = false;
+	if (result < 0) {
+		end_of_link(subscriber);
+		return;
+	}
+	if (subscriber->name[0])
+		subscriber->last = rows->since;
+	subscriber->name[0] = '\0';
+	/* Of those that it has not seen, the oldest are not kept any more. */
+	if (subscriber->last && rows->newest > subscriber->last &&
+	    (!rows->oldest || rows->oldest > subscriber->last + 1))
+		leave_out(subscriber,
+			  (rows->oldest ? rows->oldest : rows->newest + 1) - subscriber->last - 1);
+	for (size_t i = 0; i < rows->n_events; i++) {
+		_cleanup_(sd_json_variant_unrefp) sd_json_variant *json = NULL;
+
+		control_json_event(&rows->events[i], &json);
+		/* It was asked for when there was room. */
+		send_one(subscriber, "event", json, bytes_of(&rows->events[i]), SIZE_MAX);
+	}
+	subscriber->last = rows->scanned;
+	/* What comes after this answer is told by control_record(). */
+	subscriber->replaying = rows->scanned < rows->newest;
+	watch_for_drain(subscriber->control);
+}
+
+static void ask(struct control_subscriber *subscriber)
+{
+	struct store *store = daemon_store(subscriber->control->daemon);
+	struct store_event_query query = {.filter = subscriber->filter,
+					  .since = subscriber->last,
+					  .limit = PART_EVENTS,
+					  .bytes = QUEUE_BYTES_MAX / 2,
+					  .scan = PART_SCAN};
+
+	memcpy(query.subscriber, subscriber->name, sizeof(query.subscriber));
+	/* A queue that is full is tried again when the loop has turned. */
+	subscriber->asked = store_query_events(store, &query, on_part, subscriber) >= 0;
+	if (!subscriber->asked)
+		watch_for_drain(subscriber->control);
+}
+
+static bool wants_note(const struct control_subscriber *subscriber, const struct store_note *note)
+{
+	const struct store_event_filter *filter = &subscriber->filter;
+
+	if (!subscriber->notes)
+		return false;
+	if (filter->lease[0] && strcmp(filter->lease, note->lease))
+		return false;
+	return !filter->incident || filter->incident == note->incident;
 }
 
 void control_note(struct control *control, const struct iso_effect *effect)
@@ -105,35 +195,40 @@ void control_note(struct control *control, const struct iso_effect *effect)
 		return;
 	note_from_effect(daemon_engine(control->daemon), effect, &note);
 	control_json_note(&note, 0, NULL, clock_realtime_us_at(note.at_ns), &json);
-	send_all(control, "note", json);
+	for (struct control_subscriber *s = control->subscribers; s; s = s->next) {
+		/* A note is told as it happens: it does not wait behind what is stored. */
+		if (wants_note(s, &note))
+			send_one(s, "note", json, MESSAGE_BYTES, QUEUE_BYTES_MAX);
+	}
 }
 
-void control_event(struct control *control, const struct store_event *event)
+void control_record(struct control *control, const struct store_event_row *row)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *json = NULL;
 
-	if (!control->subscribers)
-		return;
-	control_json_event(event, 0, NULL, clock_realtime_us_at(event->at_ns), &json);
-	send_all(control, "event", json);
+	for (struct control_subscriber *s = control->subscribers; s; s = s->next) {
+		/* Of what is still to be read for it, only what was told already has news. */
+		if (s->replaying && row->id > s->last)
+			continue;
+		if (row->id > s->last)
+			s->last = row->id;
+		if (!store_event_matches(&s->filter, &row->event))
+			continue;
+		if (!json)
+			control_json_event(row, &json);
+		send_one(s, "event", json, bytes_of(row), QUEUE_BYTES_MAX);
+	}
 }
 
-int control_monitor(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
-		    void *userdata)
+static int subscribe(struct control *control, sd_varlink *link,
+		     const struct control_event_parameters *p,
+		     const struct store_event_filter *filter)
 {
-	struct control *control = userdata;
-	struct control_subscriber *subscriber;
+	struct control_subscriber *subscriber = calloc(1, sizeof(*subscriber));
+	bool is_filtered = filter->source[0] || filter->kind[0] || filter->unit[0] ||
+			   filter->domain[0] || filter->severity;
 	int r;
 
-	(void)parameters;
-	if ((r = control_admit(link)) != 0)
-		return r;
-	if (!(flags & SD_VARLINK_METHOD_MORE))
-		return sd_varlink_error(link, SD_VARLINK_ERROR_EXPECTED_MORE, NULL);
-	if (control->n_subscribers == CONTROL_SUBSCRIBERS_MAX)
-		return control_error(link, VARLINK_ERROR("TableFull"),
-				     "there are %d subscribers already", CONTROL_SUBSCRIBERS_MAX);
-	subscriber = calloc(1, sizeof(*subscriber));
 	if (!subscriber)
 		return -ENOMEM;
 	r = sd_varlink_notifybo(link, SD_JSON_BUILD_PAIR_BOOLEAN("subscribed", 1));
@@ -141,11 +236,44 @@ int control_monitor(sd_varlink *link, sd_json_variant *parameters, sd_varlink_me
 		free(subscriber);
 		return r;
 	}
+	subscriber->control = control;
 	subscriber->link = sd_varlink_ref(link);
+	subscriber->filter = *filter;
+	subscriber->notes = p->notes < 0 ? !is_filtered : p->notes;
+	subscriber->last = p->since;
+	subscriber->replaying = p->has_since || p->subscriber;
+	if (p->subscriber && !p->has_since)
+		memcpy(subscriber->name, p->subscriber, strlen(p->subscriber) + 1);
 	subscriber->next = control->subscribers;
 	control->subscribers = subscriber;
 	control->n_subscribers++;
+	store_watch_records(daemon_store(control->daemon), true);
+	if (subscriber->replaying)
+		ask(subscriber);
 	return 0;
+}
+
+int control_monitor(sd_varlink *link, sd_json_variant *parameters, sd_varlink_method_flags_t flags,
+		    void *userdata)
+{
+	struct control *control = userdata;
+	struct control_event_parameters p;
+	struct store_event_filter filter;
+	int r;
+
+	if ((r = control_admit(link)) != 0)
+		return r;
+	if (!(flags & SD_VARLINK_METHOD_MORE))
+		return sd_varlink_error(link, SD_VARLINK_ERROR_EXPECTED_MORE, NULL);
+	r = control_read_event_parameters(link, parameters, &p, &filter);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (!daemon_store(control->daemon))
+		return control_no_store(link);
+	if (control->n_subscribers == CONTROL_SUBSCRIBERS_MAX)
+		return control_error(link, VARLINK_ERROR("TableFull"),
+				     "there are %d subscribers already", CONTROL_SUBSCRIBERS_MAX);
+	return subscribe(control, link, &p, &filter);
 }
 
 void control_subscribers_drop(struct control *control, sd_varlink *link)
@@ -161,9 +289,13 @@ void control_subscribers_drop(struct control *control, sd_varlink *link)
 		}
 		*at = subscriber->next;
 		control->n_subscribers--;
-		sd_varlink_unref(subscriber->link);
-		free(subscriber);
+		subscriber->link = sd_varlink_unref(subscriber->link);
+		subscriber->control = NULL;
+		if (!subscriber->asked)
+			free(subscriber);
 	}
+	if (!control->subscribers)
+		store_watch_records(daemon_store(control->daemon), false);
 }
 
 void control_subscribers_free(struct control *control)

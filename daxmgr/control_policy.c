@@ -57,19 +57,18 @@ static int build_rule(const struct iso_rules *rules, uint32_t i, sd_json_variant
 	r = build_actions(rule, &actions);
 	if (r < 0)
 		return r;
-	return sd_json_buildo(
-		ret, SD_JSON_BUILD_PAIR_STRING("name", rule->name),
-		SD_JSON_BUILD_PAIR_STRING("per", iso_per_name(rule->per)),
-		SD_JSON_BUILD_PAIR_UNSIGNED("threshold", rule->threshold),
-		SD_JSON_BUILD_PAIR_UNSIGNED("windowNs", rule->window_ns),
-		SD_JSON_BUILD_PAIR_UNSIGNED("holdOffNs", rule->hold_off_ns),
-		SD_JSON_BUILD_PAIR_VARIANT("actions", actions),
-		SD_JSON_BUILD_PAIR_UNSIGNED("matched", state.n_matched),
-		SD_JSON_BUILD_PAIR_UNSIGNED("fired", state.n_fired),
-		SD_JSON_BUILD_PAIR_UNSIGNED("acting", state.n_acting),
-		SD_JSON_BUILD_PAIR_UNSIGNED("count", state.count),
-		SD_JSON_BUILD_PAIR_CONDITION(!!state.key[0], "countedFor",
-					     SD_JSON_BUILD_STRING(state.key)));
+	return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("name", rule->name),
+			      SD_JSON_BUILD_PAIR_STRING("per", iso_per_name(rule->per)),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("threshold", rule->threshold),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("windowNs", rule->window_ns),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("holdOffNs", rule->hold_off_ns),
+			      SD_JSON_BUILD_PAIR_VARIANT("actions", actions),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("matched", state.n_matched),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("fired", state.n_fired),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("acting", state.n_acting),
+			      SD_JSON_BUILD_PAIR_UNSIGNED("count", state.count),
+			      SD_JSON_BUILD_PAIR_CONDITION(!!state.key[0], "countedFor",
+							   SD_JSON_BUILD_STRING(state.key)));
 }
 
 int control_list_rules(sd_varlink *link, sd_json_variant *parameters,
@@ -187,7 +186,8 @@ static int reply_explained(struct control *control, sd_varlink *link,
 	struct policy_view view;
 	int r = 0;
 
-	policy_view_make(daemon_engine(control->daemon), event, &view);
+	policy_view_make(daemon_engine(control->daemon), event, (struct iso_rules_wish){true, true},
+			 &view);
 	view.record.at_ns = at_ns;
 	for (uint32_t i = 0; r >= 0 && i < iso_rules_count(rules); i++) {
 		sd_json_variant *item;
@@ -235,6 +235,7 @@ int control_with_record(struct control *control, sd_varlink *link, uint64_t id,
 			control_with_record_t with_record, bool flag, char *words)
 {
 	struct store *store = daemon_store(control->daemon);
+	const struct store_event_query query = {.since = id - 1, .limit = 1};
 	struct control_request *request;
 	char object[24];
 
@@ -247,7 +248,7 @@ int control_with_record(struct control *control, sd_varlink *link, uint64_t id,
 	request->with_record = with_record;
 	request->flag = flag;
 	request->words = words;
-	if (store && id && store_query_events(store, id - 1, 1, on_row, request) >= 0)
+	if (store && id && store_query_events(store, &query, on_row, request) >= 0)
 		return 0;
 	control_request_free(request);
 	return control_error(link, VARLINK_ERROR("StoreFailed"),

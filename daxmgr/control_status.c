@@ -111,6 +111,17 @@ static bool is_degraded(const struct control *control, const struct counts *coun
 	       counts->regions_live < counts->regions;
 }
 
+static void worst(void *userdata, uint32_t scope, const char *unit,
+		  const struct health_verdict *verdict)
+{
+	uint32_t *state = userdata;
+
+	(void)scope;
+	(void)unit;
+	if (verdict->state > *state)
+		*state = verdict->state;
+}
+
 int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		       sd_varlink_method_flags_t flags, void *userdata)
 {
@@ -120,7 +131,8 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 	bool ready = daemon_is_ready(control->daemon);
 	struct counts counts = {0};
 	const char *state = "healthy";
-	char hold[ISO_TEXT_BYTES];
+	char hold[ISO_TEXT_BYTES], waits[ISO_TEXT_BYTES];
+	uint32_t health = HEALTH_OK;
 	int r;
 
 	(void)parameters;
@@ -129,6 +141,9 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		return r;
 	count(engine, &counts);
 	control_text(hold, sizeof(hold), iso_hold_reason(engine) ? iso_hold_reason(engine) : "");
+	control_text(waits, sizeof(waits),
+		     iso_health_reason(engine) ? iso_health_reason(engine) : "");
+	daemon_each_health(control->daemon, worst, &health);
 	if ((r = build_domains(engine, &counts, &domains)) < 0 ||
 	    (r = build_components(control->daemon, &counts, &components)) < 0)
 		return r;
@@ -144,6 +159,7 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		SD_JSON_BUILD_PAIR_UNSIGNED("nowNs", clock_boottime_ns()),
 		SD_JSON_BUILD_PAIR_UNSIGNED("capacityBytes", iso_capacity_bytes(engine)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("freeBytes", iso_free_bytes(engine)),
+		SD_JSON_BUILD_PAIR_UNSIGNED("badBytes", iso_bad_bytes(engine)),
 		SD_JSON_BUILD_PAIR_UNSIGNED("regions", counts.regions),
 		SD_JSON_BUILD_PAIR_UNSIGNED("regionsLive", counts.regions_live),
 		SD_JSON_BUILD_PAIR_UNSIGNED("leases", counts.leases),
@@ -154,7 +170,9 @@ int control_get_status(sd_varlink *link, sd_json_variant *parameters,
 		SD_JSON_BUILD_PAIR_UNSIGNED("strangers", counts.strangers),
 		SD_JSON_BUILD_PAIR_BOOLEAN("hostMayPanic", control->host_may_panic),
 		SD_JSON_BUILD_PAIR_UNSIGNED("incidentsOpen", counts.incidents_open),
-		IF(hold[0], "hold", TEXT(hold)), SD_JSON_BUILD_PAIR_VARIANT("domains", domains),
+		SD_JSON_BUILD_PAIR_STRING("health", health_state_name(health)),
+		IF(waits[0], "recoveryWaits", TEXT(waits)), IF(hold[0], "hold", TEXT(hold)),
+		SD_JSON_BUILD_PAIR_VARIANT("domains", domains),
 		SD_JSON_BUILD_PAIR_VARIANT("components", components));
 }
 

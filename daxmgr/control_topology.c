@@ -112,9 +112,10 @@ static int build_memdev(const struct iso_engine *engine, const struct iso_memdev
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *regions = NULL;
 	const char *port = control_port_path(engine, memdev->port);
-	char address[16] = "", serial[24];
+	char address[16] = "", serial[24], problem[ISO_TEXT_BYTES];
 	int r;
 
+	control_text(problem, sizeof(problem), memdev->poison_problem);
 	r = build_region_names(engine, memdev->serial, &regions);
 	if (r < 0)
 		return r;
@@ -132,7 +133,12 @@ static int build_memdev(const struct iso_engine *engine, const struct iso_memdev
 		SD_JSON_BUILD_PAIR_BOOLEAN("bound", memdev->bound),
 		SD_JSON_BUILD_PAIR_BOOLEAN("settling", memdev->settling),
 		SD_JSON_BUILD_PAIR_BOOLEAN("duplicateSerial", memdev->duplicate_serial),
-		SD_JSON_BUILD_PAIR_VARIANT("regions", regions));
+		SD_JSON_BUILD_PAIR_VARIANT("regions", regions),
+		SD_JSON_BUILD_PAIR_UNSIGNED("badBytes", memdev->bad_bytes),
+		IF(memdev->poison_read_ns, "poisonReadNs",
+		   SD_JSON_BUILD_UNSIGNED(memdev->poison_read_ns)),
+		IF(problem[0], "poisonProblem", TEXT(problem)),
+		IF(memdev->closed[0], "closed", TEXT(memdev->closed)));
 }
 
 static int build_memdevs(const struct iso_engine *engine, sd_json_variant **ret)

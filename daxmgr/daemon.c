@@ -185,6 +185,14 @@ static int open_store(struct daemon *daemon)
 }
 
 /* The one path from what is durable to what is believed is a start: VMs do not notice. */
+static void on_durable_record(void *userdata, const struct store_event_row *row)
+{
+	struct daemon *daemon = userdata;
+
+	if (daemon->control)
+		control_record(daemon->control, row);
+}
+
 static void on_store_news(void *userdata, enum store_news news)
 {
 	struct daemon *daemon = userdata;
@@ -209,8 +217,8 @@ static int submit_guard(struct daemon *daemon)
 
 static int start(struct daemon *daemon, const char *root)
 {
-	const struct store_record_handlers records = {.on_mark = sources_on_mark,
-						      .userdata = daemon};
+	const struct store_record_handlers records = {
+		.on_mark = sources_on_mark, .on_record = on_durable_record, .userdata = daemon};
 	struct iso_event go = {.kind = ISO_EVENT_TIMER};
 	int r;
 
@@ -245,6 +253,8 @@ static int start(struct daemon *daemon, const char *root)
 	r = restore_all(daemon);
 	if (r < 0)
 		return r;
+	if (policy_history_load(daemon, &daemon->policy_history) < 0)
+		log_line(LOG_WARNING, "policy: what was counted and done before is not known");
 	store_set_record_handlers(daemon->store, &records);
 	r = store_start(daemon->store, daemon->event, PRIORITY_COMPLETION, exec_stored,
 			on_store_news, daemon);
@@ -291,6 +301,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->workers = worker_pool_free(daemon->workers);
 	daemon->policy = policy_free(daemon->policy);
 	daemon->store = store_free(daemon->store);
+	daemon->policy_history = policy_history_free(daemon->policy_history);
 	daemon->vms = vms_free(daemon->vms);
 	sd_event_source_disable_unref(daemon->timer);
 	sd_event_source_disable_unref(daemon->resume_timer);

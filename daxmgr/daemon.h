@@ -32,9 +32,10 @@ enum daemon_lane {
 	LANE_NODES = 2048,   /* + domain: given and taken back while a change is stuck */
 	LANE_VERIFY = 4096,  /* one walk of /proc answers all who wait */
 	LANE_ATTACH = 5120,  /* + 0…ATTACH_LANES-1: each looks at one process */
-	LANE_UNITS = 5632,   /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
-	LANE_REVOKE = 6144,  /* + domain: must not wait behind what hangs */
+	LANE_UNITS = 5632, /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
+	LANE_REVOKE = 6144, /* + domain: must not wait behind what hangs */
 	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
+	LANE_POISON = 9216,  /* + domain: must not wait behind what changes it */
 	LANE_OBSERVE = 8192,
 	LANE_ISOLATION, /* root ports' registers are looked for */
 	LANE_INSPECT, /* of everybody: a slow walk */
@@ -88,6 +89,7 @@ struct daemon {
 	struct qmp_source *qmp;
 	struct host_health *health;
 	struct policy *policy;
+	struct policy_history *policy_history; /* until it was taken in */
 	struct pending_request *requests;
 	struct event_queue queue;
 	uint64_t next_request;
@@ -99,6 +101,9 @@ struct daemon {
 	char guard_problem[ISO_TEXT_BYTES];
 	char memory_problem[ISO_TEXT_BYTES];
 	uint64_t n_gaps;
+	uint64_t n_gaps_seen; /* by who reads poison lists ... */
+	uint64_t gap_seen_ns; /* ... and when he saw the last; 0: none */
+	uint64_t poison_overflow_ns; /* when a poison list was told last to hold not all; 0: never */
 	bool stepping;
 	bool ready;
 };
@@ -129,6 +134,17 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 void job_object_text(const struct iso_engine *engine, const struct iso_effect *effect, char *text,
 		     size_t room);
 
+/* poison.c: records that name memory */
+/* From a record that is kept; what a trace record says has reached the engine before. */
+void poison_take(struct daemon *daemon, const struct store_event *record);
+/* Something that would have told of poison was lost: the devices' own lists are read soon. */
+void daemon_read_poison_lists(struct daemon *daemon);
+/* One is about to be read. */
+void poison_list_begin(struct daemon *daemon);
+/* A worker has had one read: what it told is in the ring, and is taken in before the reply is. */
+void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
+		      struct iso_completion *completion);
+
 /* sources.c */
 void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
@@ -142,8 +158,6 @@ void health_source_take(struct daemon *daemon, const struct store_event *record)
 void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);
 /* The store says up to where a source's log is durable; `userdata` is the daemon. */
 void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark);
-/* Something that would have told of poison was lost: the devices' own lists are read soon. */
-void daemon_read_poison_lists(struct daemon *daemon);
 
 /* restore.c: what configuration and store say, as events before the first observation */
 int restore_all(struct daemon *daemon);
@@ -156,6 +170,7 @@ void save_lease(struct daemon *daemon, const struct iso_effect *effect);
 void save_region(struct daemon *daemon, const struct iso_effect *effect);
 void save_port(struct daemon *daemon, uint32_t port);
 void save_incident(struct daemon *daemon, uint64_t id);
+void save_poison(struct daemon *daemon, uint32_t bad);
 void save_fence(struct daemon *daemon, uint32_t fence);
 void save_all(struct daemon *daemon);
 

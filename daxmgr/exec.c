@@ -127,6 +127,8 @@ static void exec_job(struct daemon *daemon, const struct iso_effect *effect)
 	    request.kind != JOB_RESCAN_PORT && iso_port_get(daemon->engine, effect->port, &port))
 		isolation_stand_in(daemon, port.path, &request.isolation);
 
+	if (effect->kind == ISO_EFFECT_READ_POISON)
+		poison_list_begin(daemon);
 	if (effect->kind == ISO_EFFECT_OBSERVE) {
 		daemon->look = effect->operation;
 		daemon->look_began_ns = clock_boottime_ns();
@@ -156,6 +158,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_SAVE_INCIDENT:
 		save_incident(daemon, effect->incident);
 		break;
+	case ISO_EFFECT_SAVE_POISON:
+		save_poison(daemon, effect->bad);
+		break;
 	case ISO_EFFECT_SAVE_PORT:
 		save_port(daemon, effect->port);
 		break;
@@ -180,6 +185,7 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_REMOVE:
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
+	case ISO_EFFECT_READ_POISON:
 	case ISO_EFFECT_FORCE_LINK_DOWN:
 	case ISO_EFFECT_CLEAR_ISOLATION:
 	case ISO_EFFECT_ARM_PORT:
@@ -231,8 +237,11 @@ static void take_snapshot(struct daemon *daemon, const struct job_reply *reply, 
 	complete(daemon, reply->completion.operation, 0, "");
 	if (is_last)
 		resume_stopped(daemon, looked_ns);
-	daemon->ready = true;
 	isolation_watch_ports(daemon->isolation);
+	if (!daemon->ready) {
+		daemon->ready = true; /* from here on records are counted as they come */
+		policy_history_begin(daemon->policy_history);
+	}
 	snapshot_file_close(&file);
 }
 
@@ -274,6 +283,8 @@ void exec_job_done(struct daemon *daemon, const struct job_reply *reply, int sna
 			log_line(LOG_ERR, "kmem guard: %s", daemon->guard_problem);
 		return;
 	}
+	if (reply->kind == JOB_READ_POISON)
+		poison_list_done(daemon, reply, &event.completion);
 	/* Of a late reply the engine knows nothing any more, but the store does. */
 	store_intent_done(daemon->store, reply->completion.operation, reply->completion.result);
 	if (reply->completion.result == 0 && snapshot_fd >= 0) {

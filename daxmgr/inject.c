@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "source/trace_fields.h"
 #include "source/trace_formats.h"
+#include "source/trace_story.h"
 #include "source/uevent_decode.h"
 #include "units.h"
 
@@ -81,8 +83,23 @@ static int fill_fields(struct trace_record *trace, sd_json_variant *fields,
 
 static bool trace_kind_of(const char *kind, enum trace_kind *ret)
 {
-	return trace_formats_wants("ras", kind, ret) || trace_formats_wants("pci", kind, ret) ||
-	       trace_formats_wants("mce", kind, ret) || trace_formats_wants("cxl", kind, ret);
+	static const struct {
+		const char *name;
+		enum trace_kind kind;
+	} kinds[] = {
+		{"aer_event", TRACE_KIND_AER},
+		{"pci_hp_event", TRACE_KIND_HOTPLUG},
+		{"memory_failure_event", TRACE_KIND_MEMORY_FAILURE},
+		{"mce_record", TRACE_KIND_MACHINE_CHECK},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kind, kinds[i].name)) {
+			*ret = kinds[i].kind;
+			return true;
+		}
+	*ret = TRACE_KIND_CXL;
+	return !strncmp(kind, "cxl_", 4);
 }
 
 static void take_number(const struct trace_number *from, uint64_t *to, bool *has)
@@ -138,7 +155,8 @@ static int parse_trace(struct inject *inject, sd_json_variant *fields,
 
 	if (!trace_kind_of(inject->event.kind, &trace.kind)) {
 		snprintf(reason, INJECT_REASON_BYTES,
-			 "kind: %.40s is no event of the trace ring that is read", inject->event.kind);
+			 "kind: %.40s is no event of the trace ring that is read",
+			 inject->event.kind);
 		return -EINVAL;
 	}
 	r = fill_fields(&trace, fields, reason);
@@ -160,11 +178,11 @@ static void parse_uevent(struct inject *inject, sd_json_variant *fields)
 {
 	struct uevent uevent = {
 		.action = inject->event.kind,
-		.devpath = text_of(fields, "DEVPATH"),
-		.subsystem = text_of(fields, "SUBSYSTEM"),
-		.devtype = text_of(fields, "DEVTYPE"),
-		.error_event = text_of(fields, "ERROR_EVENT"),
-		.pci_slot_name = text_of(fields, "PCI_SLOT_NAME"),
+		.devpath = text_of(fields, "devpath"),
+		.subsystem = text_of(fields, "subsystem"),
+		.devtype = text_of(fields, "devtype"),
+		.error_event = text_of(fields, "errorEvent"),
+		.pci_slot_name = text_of(fields, "pciSlotName"),
 	};
 	struct uevent_news news;
 
@@ -301,39 +319,61 @@ int inject_parse(sd_json_variant *record, struct inject *ret, char reason[INJECT
 
 /* ---- raw records ---- */
 
-int inject_parse_raw(const char *system, const char *format, const void *raw, size_t bytes,
-		     struct inject *ret, char reason[INJECT_REASON_BYTES])
+/* All that the ring's own record would say. Return: 0 or -ENOMEM. */
+static int describe_raw(const struct trace_record *trace, struct inject *inject)
+{
+	struct store_event *event = &inject->event;
+	struct trace_story story;
+
+	inject->fields = malloc(TRACE_FIELDS_BYTES);
+	if (!inject->fields)
+		return -ENOMEM;
+	trace_fields_json(inject->formats, trace, inject->fields, TRACE_FIELDS_BYTES);
+	trace_describe(inject->formats, trace, &story);
+	snprintf(event->kind, sizeof(event->kind), "%s", trace->name);
+	memcpy(event->unit, story.unit, sizeof(event->unit));
+	memcpy(event->text, story.text, sizeof(event->text));
+	event->severity = (uint32_t)story.severity; /* the same order */
+	event->fields = inject->fields;
+	event->raw = inject->raw;
+	event->raw_bytes = trace->raw_bytes;
+	take_trace(trace, inject);
+	if (inject->has_fault)
+		event->severity = STORE_FATAL;
+	return 0;
+}
+
+static int decode_raw(const char *system, const char *format, size_t bytes, struct inject *inject,
+		      char reason[INJECT_REASON_BYTES])
 {
 	struct trace_record trace;
 	enum trace_outcome outcome;
+
+	if (trace_formats_add(inject->formats, system, format, strlen(format)) < 0)
+		return refuse(reason, "that is not the format of an event that is read");
+	outcome = trace_decode(inject->formats, inject->raw, bytes, &trace);
+	if (outcome != TRACE_DECODED && outcome != TRACE_PARTIAL)
+		return refuse(reason, "the raw record is not of that format");
+	return describe_raw(&trace, inject);
+}
+
+int inject_parse_raw(const char *system, const char *format, const void *raw, size_t bytes,
+		     struct inject *ret, char reason[INJECT_REASON_BYTES])
+{
+	int r = -ENOMEM;
 
 	*ret = (struct inject){.event = {.synthetic = true, .source = "trace"}};
 	if (bytes > INJECT_RAW_MAX)
 		return refuse(reason, "a raw record has at most 64 KiB");
 	ret->formats = calloc(1, sizeof(*ret->formats));
 	ret->raw = malloc(bytes ? bytes : 1);
-	if (!ret->formats || !ret->raw)
-		goto no_memory;
-	memcpy(ret->raw, raw, bytes);
-	if (trace_formats_add(ret->formats, system, format, strlen(format)) < 0) {
-		inject_clear(ret);
-		return refuse(reason, "that is not the format of an event that is read");
+	if (ret->formats && ret->raw) {
+		memcpy(ret->raw, raw, bytes);
+		r = decode_raw(system, format, bytes, ret, reason);
 	}
-	outcome = trace_decode(ret->formats, ret->raw, bytes, &trace);
-	if (outcome != TRACE_DECODED && outcome != TRACE_PARTIAL) {
+	if (r < 0)
 		inject_clear(ret);
-		return refuse(reason, "the raw record is not of that format");
-	}
-	snprintf(ret->event.kind, sizeof(ret->event.kind), "%s", trace.name);
-	snprintf(ret->event.text, sizeof(ret->event.text), "%zu bytes of a raw record", bytes);
-	ret->event.raw = ret->raw;
-	ret->event.raw_bytes = bytes;
-	take_trace(&trace, ret);
-	ret->event.severity = ret->has_fault ? STORE_FATAL : STORE_INFO;
-	return 0;
-no_memory:
-	inject_clear(ret);
-	return -ENOMEM;
+	return r;
 }
 
 void inject_clear(struct inject *inject)

@@ -24,8 +24,7 @@ static void add_line(struct inject_outcome *outcome, const char *kind, const cha
 {
 	char *line = NULL;
 
-	if (outcome->n_lines == INJECT_LINES_MAX ||
-	    asprintf(&line, "%s: %s", kind, text) < 0) {
+	if (outcome->n_lines == INJECT_LINES_MAX || asprintf(&line, "%s: %s", kind, text) < 0) {
 		outcome->n_omitted++;
 		return;
 	}
@@ -90,7 +89,7 @@ static void try_rules(struct trial *trial, const struct store_event *record)
 	struct iso_event event;
 	uint32_t i, n;
 
-	policy_view_make(trial->engine, record, &view);
+	policy_view_make(trial->engine, record, (struct iso_rules_wish){true, true}, &view);
 	n = iso_rules_record(trial->rules, &view.record, (int64_t)record->at_ns, firings,
 			     FIRINGS_MAX);
 	for (i = 0; i < n; i++) {

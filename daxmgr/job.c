@@ -17,6 +17,7 @@
 #include "port/node.h"
 #include "port/observe.h"
 #include "port/pci.h"
+#include "port/poison.h"
 #include "port/port.h"
 #include "port/qmp_connect.h"
 #include "port/readings.h"
@@ -37,7 +38,7 @@ bool job_is_quick(const struct job_request *request)
 	case JOB_INSPECT:
 		return request->pid != 0;
 	case JOB_CARVE:
-		return request->instance.bytes <= quick_carve_bytes;
+		return request->carve.instance.bytes <= quick_carve_bytes;
 	case JOB_START_UNIT:
 		return false;
 	default:
@@ -152,7 +153,7 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 	case JOB_INSPECT:
 		return job_inspect(port, request->pid, ret_snapshot_fd);
 	case JOB_CARVE:
-		return instance_carve(port, &request->instance);
+		return instance_carve(port, &request->carve);
 	case JOB_ZERO:
 		return zero_write(port, &request->instance);
 	case JOB_PROVE:
@@ -180,6 +181,8 @@ static int job_dispatch(struct port *port, const struct job_request *request, in
 		return isolation_clear(port, &request->isolation);
 	case JOB_ARM_PORT:
 		return isolation_arm(port, &request->isolation);
+	case JOB_READ_POISON:
+		return poison_read_list(port, &request->memdev);
 	case JOB_GUARD:
 		return guard_repair(port);
 	case JOB_AER_COUNTERS:

@@ -29,6 +29,7 @@ enum job_kind {
 	JOB_REMOVE,
 	JOB_DETACH_PORT,
 	JOB_RESCAN_PORT,
+	JOB_READ_POISON,   /* the records come through the trace ring, before the reply */
 	JOB_GUARD,         /* keep kmem away; run before the first region is bound */
 	JOB_FORCE_LINK_DOWN,
 	JOB_CLEAR_ISOLATION,
@@ -51,6 +52,19 @@ struct job_instance {
 	uint64_t bytes;
 	uint64_t align;
 	uint32_t part; /* N of /dev/daxmgr/vm/NAME/memN */
+};
+
+/* Bad memory, which it is carved around; without any the kernel chooses the place. */
+struct job_carve {
+	struct job_instance instance; /* region_kernel_id, bytes, align */
+	struct iso_hpa_range region;
+	uint32_t n_avoid;
+	struct iso_hpa_range avoid[ISO_AVOID_MAX]; /* whole units of `align`, lowest first */
+};
+
+struct job_memdev {
+	char name[16]; /* memN */
+	uint64_t serial; /* whose number changes */
 };
 
 struct job_region {
@@ -88,8 +102,9 @@ struct job_request {
 	uint32_t n_joined;    /* VERIFY: so many more of them follow, and one walk answers all */
 	union {
 		struct job_region region;     /* CREATE_REGION, CLEAR_REGION */
-		struct job_instance
-			instance; /* CARVE (region_kernel_id, bytes, align), ZERO, PROVE, REMOVE */
+		struct job_carve carve;       /* CARVE */
+		struct job_memdev memdev;     /* READ_POISON */
+		struct job_instance instance; /* ZERO, PROVE, REMOVE */
 		struct {
 			char name[ISO_NAME_BYTES]; /* of the lease */
 			uint32_t uid, gid;

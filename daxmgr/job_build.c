@@ -44,6 +44,30 @@ static bool build_instance(const struct iso_engine *engine, uint32_t index,
 	return instance.named;
 }
 
+/* What is known now of what is bad in its region; what is found meanwhile is seen when it is done. */
+static void build_carve(const struct iso_engine *engine, uint32_t index, struct job_carve *ret)
+{
+	struct iso_instance_view instance;
+	struct iso_region_view region;
+
+	build_instance(engine, index, &ret->instance);
+	if (!iso_instance_get(engine, index, &instance) ||
+	    !iso_region_get(engine, instance.region, &region))
+		return;
+	ret->region = region.range;
+	ret->n_avoid = iso_region_avoid(engine, instance.region, instance.align, ret->avoid);
+}
+
+static void build_memdev(const struct iso_engine *engine, uint32_t index, struct job_memdev *ret)
+{
+	struct iso_memdev_view memdev;
+
+	if (!iso_memdev_get(engine, index, &memdev))
+		return;
+	snprintf(ret->name, sizeof(ret->name), "%s", memdev.name);
+	ret->serial = memdev.serial;
+}
+
 static void build_lease(const struct iso_engine *engine, const struct iso_effect *effect,
 			struct job_request *ret)
 {
@@ -89,10 +113,17 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		build_region(engine, effect->region, &ret->region);
 		return LANE_CHANGE + effect->lane;
 	case ISO_EFFECT_CARVE:
+		ret->kind = JOB_CARVE;
+		build_carve(engine, effect->instance, &ret->carve);
+		return LANE_CHANGE + effect->lane;
 	case ISO_EFFECT_REMOVE:
-		ret->kind = effect->kind == ISO_EFFECT_CARVE ? JOB_CARVE : JOB_REMOVE;
+		ret->kind = JOB_REMOVE;
 		build_instance(engine, effect->instance, &ret->instance);
 		return LANE_CHANGE + effect->lane;
+	case ISO_EFFECT_READ_POISON:
+		ret->kind = JOB_READ_POISON;
+		build_memdev(engine, effect->memdev, &ret->memdev);
+		return LANE_POISON + effect->lane;
 	case ISO_EFFECT_ZERO:
 	case ISO_EFFECT_PROVE:
 		ret->kind = effect->kind == ISO_EFFECT_ZERO ? JOB_ZERO : JOB_PROVE;
@@ -150,6 +181,7 @@ void job_object_text(const struct iso_engine *engine, const struct iso_effect *e
 		     size_t room)
 {
 	struct iso_instance_view instance;
+	struct iso_memdev_view memdev;
 	struct iso_region_view region;
 	struct iso_lease_view lease;
 	struct iso_port_view port;
@@ -165,6 +197,8 @@ void job_object_text(const struct iso_engine *engine, const struct iso_effect *e
 		snprintf(text, room, "instance in %s", region.definition->name);
 	else if (effect->region != ISO_NONE && iso_region_get(engine, effect->region, &region))
 		snprintf(text, room, "region %s", region.definition->name);
+	else if (effect->memdev != ISO_NONE && iso_memdev_get(engine, effect->memdev, &memdev))
+		snprintf(text, room, "memdev %s", memdev.path);
 	else if (effect->port != ISO_NONE && iso_port_get(engine, effect->port, &port))
 		snprintf(text, room, "port %s", port.path);
 	else

@@ -44,6 +44,7 @@ static const char *const message_ids[] = {
 	[ISO_NOTE_PINNING] = "5e0f1f8b2f5c4d0a9f1b6f2c7a3d8e41",
 	[ISO_NOTE_REVOKED] = "c8d2b7a0614f4be3a1d95e7f0b3c6a92",
 	[ISO_NOTE_RECONCILE] = "8c5f2f0d3b7e4c6a9d184ae27b60f3c5",
+	[ISO_NOTE_POISON] = "1f7c0b5d92e84a6fb3d86e40a7c95d12",
 	[ISO_NOTE_POLICY] = "6f0d1c7e52a94b3f8e6d2b91c4a7053e",
 };
 
@@ -252,6 +253,7 @@ static int note_priority(uint32_t kind)
 	case ISO_NOTE_FAILED:
 	case ISO_NOTE_WAITING:
 	case ISO_NOTE_REVOKED:
+	case ISO_NOTE_POISON:
 	case ISO_NOTE_ISOLATION:
 	case ISO_NOTE_POLICY:
 		return LOG_WARNING;

@@ -196,21 +196,34 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* ---- records ---- */
 
-void policy_record(struct policy *policy, const struct store_event *record)
+void policy_take(struct policy *policy, const struct store_event *record, uint64_t count,
+		 int64_t at_ns, bool before)
 {
 	struct iso_firing firings[FIRINGS_MAX];
+	struct iso_rules_wish wish;
 	struct policy_view view;
-	uint32_t i, n;
+	uint32_t i, n = 0;
 
-	if (!iso_rules_count(policy->rules))
+	if (!iso_rules_want(policy->rules, record->source, record->kind, record->severity, &wish))
 		return;
-	policy_view_make(policy->daemon->engine, record, &view);
-	n = iso_rules_record(policy->rules, &view.record, now_ns(), firings, FIRINGS_MAX);
+	policy_view_make(policy->daemon->engine, record, wish, &view);
+	view.record.at_ns = at_ns;
+	view.record.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+	if (before)
+		iso_rules_restore(policy->rules, &view.record, now_ns());
+	else
+		n = iso_rules_record(policy->rules, &view.record, now_ns(), firings, FIRINGS_MAX);
 	policy_view_clear(&view);
 	for (i = 0; i < n; i++)
 		act(policy, &firings[i]);
 	if (n)
 		arm(policy);
+}
+
+void policy_record(struct policy *policy, const struct store_event *record)
+{
+	if (policy->daemon->ready)
+		policy_take(policy, record, 1, (int64_t)record->at_ns, false);
 }
 
 uint64_t policy_window_ns(const struct policy *policy)
@@ -222,18 +235,6 @@ uint64_t policy_window_ns(const struct policy *policy)
 		if (iso_rules_get(policy->rules, i)->window_ns > longest)
 			longest = iso_rules_get(policy->rules, i)->window_ns;
 	return longest;
-}
-
-void policy_restore_record(struct policy *policy, const struct store_event *record, uint64_t count,
-			   int64_t at_ns)
-{
-	struct policy_view view;
-
-	policy_view_make(policy->daemon->engine, record, &view);
-	view.record.at_ns = at_ns;
-	view.record.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
-	iso_rules_restore(policy->rules, &view.record, now_ns());
-	policy_view_clear(&view);
 }
 
 void policy_restore_firing(struct policy *policy, const struct store_firing *firing)

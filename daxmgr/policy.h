@@ -26,15 +26,22 @@ enum {
 int policy_new(struct daemon *daemon, struct policy **ret);
 struct policy *policy_free(struct policy *policy);
 
-/* A record, after the engine has seen the fault it may stand for. */
+/* A record, after the engine has seen the fault it may stand for. Before the first look at the host it waits in the store. */
 void policy_record(struct policy *policy, const struct store_event *record);
-
-/* What an earlier daemon had counted and done, before the first record. */
-void policy_restore_record(struct policy *policy, const struct store_event *record,
-			   uint64_t count, int64_t at_ns);
+/* `count` of them at their own time; `before`: an earlier daemon has counted them, they fire nothing. */
+void policy_take(struct policy *policy, const struct store_event *record, uint64_t count,
+		 int64_t at_ns, bool before);
+/* What an earlier daemon had done. */
 void policy_restore_firing(struct policy *policy, const struct store_firing *firing);
 /* How far back rows are wanted: the longest window. */
 uint64_t policy_window_ns(const struct policy *policy);
+
+/* policy_history.c: what was counted before, read back. Before store_start(). Return: 0 or negative errno. */
+struct policy_history;
+int policy_history_load(struct daemon *daemon, struct policy_history **ret);
+/* After the first look at the host. NULL is fine. */
+void policy_history_begin(struct policy_history *history);
+struct policy_history *policy_history_free(struct policy_history *history);
 
 /* How a job ended that started a unit. */
 void policy_unit_done(struct policy *policy, const struct job_reply *reply);
@@ -62,9 +69,9 @@ struct policy_view {
 	struct sd_json_variant *json;
 };
 
-/* Looks up unit, domain and VMs of a record in the engine. Released by policy_view_clear(). */
+/* Looks up unit, domain, and what is wished, of a record. Released by policy_view_clear(). */
 void policy_view_make(const struct iso_engine *engine, const struct store_event *record,
-		      struct policy_view *ret);
+		      struct iso_rules_wish wish, struct policy_view *ret);
 void policy_view_clear(struct policy_view *view);
 /* The event that has the engine do what a rule asks for. */
 void policy_event(const struct iso_rules *rules, const struct iso_firing *firing,

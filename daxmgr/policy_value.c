@@ -93,9 +93,8 @@ static const struct {
 	const char *text;
 	uint32_t op;
 } operators[] = {
-	{"!=", ISO_OPERATOR_NOT_EQUAL}, {"<=", ISO_OPERATOR_AT_MOST},
-	{">=", ISO_OPERATOR_AT_LEAST},  {"=", ISO_OPERATOR_EQUAL},
-	{"<", ISO_OPERATOR_LESS},       {">", ISO_OPERATOR_MORE},
+	{"!=", ISO_OPERATOR_NOT_EQUAL}, {"<=", ISO_OPERATOR_AT_MOST}, {">=", ISO_OPERATOR_AT_LEAST},
+	{"=", ISO_OPERATOR_EQUAL},      {"<", ISO_OPERATOR_LESS},     {">", ISO_OPERATOR_MORE},
 	{"&", ISO_OPERATOR_HAS_BITS},   {"~", ISO_OPERATOR_LIKE},
 };
 

@@ -100,7 +100,7 @@ static void take_vms(const struct iso_engine *engine, uint32_t port, uint32_t me
 			ret->vms[ret->n_vms++] = lease.terms->name;
 }
 
-static void take_places(const struct iso_engine *engine, const struct store_event *record,
+static void take_places(const struct iso_engine *engine, const struct store_event *record, bool vms,
 			struct policy_view *view)
 {
 	uint32_t memdev = memdev_of(engine, record);
@@ -125,12 +125,12 @@ static void take_places(const struct iso_engine *engine, const struct store_even
 		snprintf(view->domain, sizeof(view->domain), "%s", port_view.path);
 	if (record->lease[0])
 		view->record.vms[view->record.n_vms++] = record->lease;
-	else
+	else if (vms)
 		take_vms(engine, port, memdev, &view->record);
 }
 
 void policy_view_make(const struct iso_engine *engine, const struct store_event *record,
-		      struct policy_view *ret)
+		      struct iso_rules_wish wish, struct policy_view *ret)
 {
 	ret->json = NULL;
 	ret->record = (struct iso_record){
@@ -145,8 +145,9 @@ void policy_view_make(const struct iso_engine *engine, const struct store_event 
 		.has_serial = record->has_serial,
 		.at_ns = (int64_t)record->at_ns,
 	};
-	take_places(engine, record, ret);
-	take_fields(ret, record->fields);
+	take_places(engine, record, wish.vms, ret);
+	if (wish.fields)
+		take_fields(ret, record->fields);
 }
 
 void policy_view_clear(struct policy_view *view)

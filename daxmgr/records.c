@@ -60,9 +60,14 @@ static void count(struct daemon *daemon, const struct store_event *record)
 {
 	enum source_id id = source_find(record->source);
 
-	if (id != SOURCES)
-		source_record(&daemon->sources, id, record->at_ns, !strcmp(record->kind, "gap"),
-			      record->has_lost ? record->lost : 0);
+	if (id == SOURCES)
+		return;
+	source_record(&daemon->sources, id, record->at_ns, !strcmp(record->kind, "gap"),
+		      record->has_lost ? record->lost : 0);
+	if (record->page)
+		source_sample(&daemon->sources, id, record->page, record->index, record->at_ns);
+	else if (record->has_log_sequence && id == SOURCE_KERNEL_LOG)
+		source_sample(&daemon->sources, id, record->log_sequence, 0, record->at_ns);
 }
 
 void records_take(struct daemon *daemon, const struct store_event *record)
@@ -70,11 +75,10 @@ void records_take(struct daemon *daemon, const struct store_event *record)
 	struct store_event completed = *record;
 
 	records_complete(daemon->engine, &completed);
+	poison_take(daemon, &completed);
 	count(daemon, &completed);
 	health_source_take(daemon, &completed);
 	if (daemon->policy)
 		policy_record(daemon->policy, &completed);
 	store_save_event(daemon->store, &completed);
-	if (daemon->control)
-		control_event(daemon->control, &completed);
 }

@@ -118,6 +118,14 @@ static int restore_incident(void *userdata, const struct iso_restore_incident *r
 	return 0;
 }
 
+static int restore_poison(void *userdata, const struct iso_restore_poison *row)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RESTORE_POISON, .restore_poison = row};
+
+	daemon_step(userdata, &event);
+	return 0;
+}
+
 static int restore_fence(void *userdata, const struct iso_restore_fence *row)
 {
 	struct iso_event event = {.kind = ISO_EVENT_RESTORE_FENCE, .restore_fence = row};
@@ -188,6 +196,8 @@ int restore_all(struct daemon *daemon)
 		log_line(LOG_WARNING, "incidents of an earlier boot are still listed as open");
 	if (r >= 0)
 		r = store_load_leases(daemon->store, restore_lease, daemon);
+	if (r >= 0)
+		r = store_load_poison(daemon->store, restore_poison, daemon);
 	if (hold.hold)
 		restore_kept_processes(daemon);
 	/* A process that no stored lease speaks of is not ours to hold. */

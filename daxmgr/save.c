@@ -20,6 +20,7 @@ static void row_of_part(const struct iso_engine *engine, uint32_t index,
 	part->region_kernel_id = instance.region_kernel_id;
 	part->kernel_id = instance.kernel_id;
 	part->bytes = instance.bytes;
+	part->begun_ns = instance.begun_ns;
 	memcpy(part->region, region.definition->name, sizeof(part->region));
 	row->n_parts++;
 }
@@ -136,6 +137,8 @@ void save_all(struct daemon *daemon)
 	for (i = 0; i < iso_incident_count(daemon->engine); i++)
 		if (iso_incident_get(daemon->engine, i, &incident))
 			save_incident(daemon, incident.id);
+	for (i = 0; i < iso_bad_count(daemon->engine); i++)
+		save_poison(daemon, i);
 	for (i = 0; i < iso_fence_count(daemon->engine); i++)
 		save_fence(daemon, i);
 	store_count(daemon->store, &after);

@@ -29,7 +29,7 @@ struct snapshot_array {
 	uint32_t count_max;
 };
 
-static const uint64_t SNAPSHOT_MAGIC = 0x3150414e53585844; /* "DXXSNAP1" */
+static const uint64_t SNAPSHOT_MAGIC = 0x3250414e53585844; /* "DXXSNAP2" */
 
 static void snapshot_arrays(const struct iso_snapshot *s,
 			    struct snapshot_array ret[SNAPSHOT_ARRAYS])
@@ -140,7 +140,8 @@ static bool snapshot_memdevs_valid(const struct iso_snapshot *s)
 	for (uint32_t i = 0; i < s->n_windows; i++) {
 		const struct iso_observed_window *w = &s->windows[i];
 
-		if (w->ways > ISO_WAYS_MAX || !snapshot_bool_valid(&w->volatile_capable))
+		if (w->ways > ISO_WAYS_MAX || w->arithmetic > ISO_ARITHMETIC_XOR ||
+		    !snapshot_bool_valid(&w->volatile_capable))
 			return false;
 		for (uint32_t j = 0; j < w->ways; j++)
 			if (!snapshot_index_valid(w->host_bridges[j], s->n_host_bridges))
@@ -163,7 +164,8 @@ static bool snapshot_regions_valid(const struct iso_snapshot *s)
 				return false;
 	}
 	for (uint32_t i = 0; i < s->n_instances; i++)
-		if (s->instances[i].driver > ISO_DAX_OTHER)
+		if (s->instances[i].driver > ISO_DAX_OTHER ||
+		    s->instances[i].n_pieces > ISO_PIECES_MAX)
 			return false;
 	return true;
 }

@@ -170,12 +170,29 @@ void source_record(struct source_table *table, enum source_id id, uint64_t at_ns
 		state->last_event_ns = at_ns;
 }
 
-void source_durable(struct source_table *table, enum source_id id, uint64_t at_ns, uint64_t now_ns)
+void source_sample(struct source_table *table, enum source_id id, uint64_t page, uint32_t index,
+		   uint64_t at_ns)
 {
 	struct source_state *state = &table->states[id];
 
+	if (state->sample_ns)
+		return;
+	state->sample_ns = at_ns;
+	state->sample_page = page;
+	state->sample_index = index;
+}
+
+void source_marked(struct source_table *table, enum source_id id, uint64_t page, uint32_t index,
+		   uint64_t now_ns)
+{
+	struct source_state *state = &table->states[id];
+
+	if (!state->sample_ns || page < state->sample_page ||
+	    (page == state->sample_page && index < state->sample_index))
+		return;
 	state->durable++;
-	state->lag_ns = now_ns > at_ns ? now_ns - at_ns : 0;
+	state->lag_ns = now_ns > state->sample_ns ? now_ns - state->sample_ns : 0;
 	if (state->lag_ns > state->lag_max_ns)
 		state->lag_max_ns = state->lag_ns;
+	state->sample_ns = 0;
 }

@@ -43,9 +43,12 @@ struct source_state {
 	uint64_t ignored; /* that mean nothing here */
 	uint64_t lost; /* of the gaps whose size is known */
 	uint64_t gaps;
-	uint64_t durable; /* records that the store has */
-	uint64_t lag_ns; /* of the last of them: from its time until it was durable */
+	uint64_t durable; /* how often the lag was measured */
+	uint64_t lag_ns; /* of a record: from its time until it was durable */
 	uint64_t lag_max_ns;
+	uint64_t sample_ns; /* time of the record that the lag is measured with; 0: none waits */
+	uint64_t sample_page;
+	uint32_t sample_index;
 };
 
 struct source_table {
@@ -76,7 +79,14 @@ void source_read(struct source_table *table, enum source_id id, uint64_t now_ns)
 /* A record of it was handed on; `is_gap` with the number of what was lost, 0: not known. */
 void source_record(struct source_table *table, enum source_id id, uint64_t at_ns, bool is_gap,
 		   uint64_t lost);
-/* A record of it is durable now. */
-void source_durable(struct source_table *table, enum source_id id, uint64_t at_ns, uint64_t now_ns);
+/*
+ * A record at that place of the source's own log was handed to the store; the
+ * lag is measured with one of them at a time. `at_ns` not 0.
+ */
+void source_sample(struct source_table *table, enum source_id id, uint64_t page, uint32_t index,
+		   uint64_t at_ns);
+/* All of that log up to that place is durable now. */
+void source_marked(struct source_table *table, enum source_id id, uint64_t page, uint32_t index,
+		   uint64_t now_ns);
 
 #endif

@@ -149,10 +149,14 @@ static void on_uevent_gap(void *userdata)
 
 void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark)
 {
+	struct daemon *daemon = userdata;
+
+	source_marked(&daemon->sources, log == STORE_LOG_PAGES ? SOURCE_TRACE : SOURCE_KERNEL_LOG,
+		      mark->page, mark->index, clock_boottime_ns());
 	if (log == STORE_LOG_PAGES)
-		sources_trace_mark(userdata, mark);
+		sources_trace_mark(daemon, mark);
 	else if (log == STORE_LOG_KERNEL)
-		kernel_log_source_durable(userdata, mark->page);
+		kernel_log_source_durable(daemon, mark->page);
 }
 
 void sources_open(struct daemon *daemon)
@@ -173,12 +177,6 @@ void sources_open(struct daemon *daemon)
 	} else {
 		source_ok(&daemon->sources, SOURCE_UEVENT);
 	}
-}
-
-/* Poison that nobody told of shows in the devices' lists only. */
-void daemon_read_poison_lists(struct daemon *daemon)
-{
-	observe(daemon);
 }
 
 void sources_close(struct daemon *daemon)

@@ -25,6 +25,8 @@
 #define KERNEL_LOG_PATH "/dev/kmsg"
 #define POSITION_PATH   "/run/daxmgr/kernel-log"
 
+static const uint64_t late_ns_max = UINT64_C(1000000000);
+
 enum { POSITION_USEC = 10 * 1000 * 1000 };
 
 struct kernel_log_source {
@@ -186,17 +188,29 @@ static void describe(const struct kernel_log_line *line, bool is_vm, struct stor
 	}
 }
 
+/*
+ * The log's clock is not the engine's to the last microsecond: the fault is of
+ * now. A line that was read late may be of a link that is back: that is observed.
+ */
+static void contain(struct daemon *daemon, const struct kernel_log_line *line)
+{
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+
+	if (!line->live || !kernel_log_fault(line->news, line->read_ns, &event.fault))
+		return;
+	if (line->late_ns > late_ns_max)
+		event = (struct iso_event){.kind = ISO_EVENT_CHANGED};
+	daemon_step(daemon, &event);
+}
+
 static void on_line(void *userdata, const struct kernel_log_line *line)
 {
 	struct daemon *daemon = userdata;
-	struct iso_event event = {.kind = ISO_EVENT_FAULT};
 	struct store_event stored = {0};
 	_cleanup_free_ char *fields = NULL;
 	bool is_vm;
 
-	/* The log's clock is not the engine's to the last microsecond: the fault is of now. */
-	if (line->live && kernel_log_fault(line->news, line->read_ns, &event.fault))
-		daemon_step(daemon, &event);
+	contain(daemon, line);
 	is_vm = find_vm(daemon->engine, line->news->pid, stored.lease);
 	if (!is_of_interest(line, is_vm)) {
 		daemon->sources.states[SOURCE_KERNEL_LOG].ignored++;

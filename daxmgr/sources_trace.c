@@ -11,6 +11,7 @@
 #include "log.h"
 #include "records.h"
 #include "source/trace_fields.h"
+#include "source/trace_poison.h"
 #include "source/trace_story.h"
 #include "sources_internal.h"
 
@@ -78,9 +79,17 @@ static void fill_record(const struct trace_formats *formats, const struct trace_
 static void on_early(void *userdata, const struct trace_record *record)
 {
 	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+	struct daemon *daemon = userdata;
 
-	if (trace_fault(record, &event.fault))
-		daemon_step(userdata, &event);
+	if (trace_fault(record, &event.fault)) {
+		daemon_step(daemon, &event);
+		return;
+	}
+	if (trace_poison_overflow(record))
+		daemon->poison_overflow_ns = record->at_ns;
+	event.kind = ISO_EVENT_POISON;
+	if (trace_poison(record, &event.poison))
+		daemon_step(daemon, &event);
 }
 
 /* The device lost records of its own: what it would have told of is looked for. */

@@ -10,19 +10,19 @@
 static const char *const sql[STORE_STATEMENTS] = {
 	[STORE_STATEMENT_LEASE] =
 		"INSERT INTO leases(name, state, uid, gid, align, keep_ns, expires_ns, restart, wait, sequence,"
-		" was_killed, pid, process_start, incident, boot_id, saved_us, pins, evidence)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+		" was_killed, pid, process_start, incident, boot_id, saved_us, pins, evidence, poison)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 		" ON CONFLICT(name) DO UPDATE SET state=?2, uid=?3, gid=?4, align=?5, keep_ns=?6, expires_ns=?7,"
 		" restart=?8, wait=?9, sequence=?10, was_killed=?11, pid=?12, process_start=?13, incident=?14,"
-		" boot_id=?15, saved_us=?16, pins=?17, evidence=?18",
+		" boot_id=?15, saved_us=?16, pins=?17, evidence=?18, poison=?19",
 	[STORE_STATEMENT_LEASE_END] = "DELETE FROM leases WHERE name=?1",
 	[STORE_STATEMENT_LEASE_PARTS_CLEAR] = "DELETE FROM lease_parts WHERE lease=?1",
 	[STORE_STATEMENT_LEASE_PART] =
 		"INSERT INTO lease_parts(lease, part, bytes, region) VALUES(?1, ?2, ?3, ?4)",
 	[STORE_STATEMENT_LEASE_INSTANCES_CLEAR] = "DELETE FROM lease_instances WHERE lease=?1",
 	[STORE_STATEMENT_LEASE_INSTANCE] =
-		"INSERT INTO lease_instances(lease, part, region, region_kernel_id, kernel_id, bytes)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+		"INSERT INTO lease_instances(lease, part, region, region_kernel_id, kernel_id, bytes, begun_ns)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[STORE_STATEMENT_REGION] =
 		"INSERT INTO regions(name, ways, granularity, bytes, kernel_id, hpa_start, from_operator, boot_id,"
 		" saved_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
@@ -45,12 +45,35 @@ static const char *const sql[STORE_STATEMENTS] = {
 		" ON CONFLICT(id) DO UPDATE SET cause=?2, unit=?3, domain=coalesce(?4, domain), open=?5,"
 		" detected_ns=?9, contained_ns=?10, recovered_ns=?11, killed=?12, exited=?13, records=?14,"
 		" capacity_before_bytes=?15, capacity_after_bytes=?16, held_port=?17, hold_cause=?18",
+	/* When it was found first stays, as long as the place is of the same range. */
+	[STORE_STATEMENT_POISON] =
+		"INSERT INTO bad_ranges(slot, state, serial, dpa, region, region_offset, bytes, evidence,"
+		" boot_id, first_ns, last_ns, cleared_ns, first_boot_id, first_us, saved_us, lease, hit_begun_ns)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?9, ?13, ?13, ?14, ?15)"
+		" ON CONFLICT(slot) DO UPDATE SET"
+		" first_boot_id=iif(serial IS ?3 AND dpa IS ?4 AND bytes=?7, first_boot_id, ?9),"
+		" first_us=iif(serial IS ?3 AND dpa IS ?4 AND bytes=?7, first_us, ?13),"
+		" state=?2, serial=?3, dpa=?4, region=?5, region_offset=?6, bytes=?7, evidence=?8, boot_id=?9,"
+		" first_ns=?10, last_ns=?11, cleared_ns=?12, saved_us=?13, lease=?14, hit_begun_ns=?15",
+	[STORE_STATEMENT_POISON_END] = "DELETE FROM bad_ranges WHERE slot=?1",
 	[STORE_STATEMENT_NOTE] =
 		"INSERT INTO timeline(incident, at_ns, boot_id, realtime_us, kind, text, lease, region, port, pid)"
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 	[STORE_STATEMENT_EVENT] =
-		"INSERT INTO events(source, kind, cpu, at_ns, boot_id, realtime_us, unit, text, raw)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		"INSERT INTO events(source, kind, cpu, at_ns, boot_id, realtime_us, unit, text, raw, severity,"
+		" incident, domain, lease, count, last_at_ns, serial, hpa, dpa, bytes, lost, synthetic, likeness,"
+		" format, fields, last_raw)"
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
+		" ?21, ?22, ?23, ?24, ?25)",
+	[STORE_STATEMENT_EVENT_MORE] =
+		"UPDATE events SET count = count + ?2, last_at_ns = ?3, last_raw = ?4,"
+		" lost = CASE WHEN ?5 IS NULL THEN lost ELSE coalesce(lost, 0) + ?5 END WHERE id = ?1",
+	[STORE_STATEMENT_FORMAT] =
+		"INSERT INTO formats(number, boot_id, system, name, text) VALUES(?1, ?2, ?3, ?4, ?5)"
+		" ON CONFLICT(number) DO UPDATE SET boot_id = ?2, until = NULL",
+	[STORE_STATEMENT_MARK] =
+		"INSERT INTO marks(log, spool, page, position) VALUES(?1, ?2, ?3, ?4)"
+		" ON CONFLICT(log) DO UPDATE SET spool = ?2, page = ?3, position = ?4",
 	[STORE_STATEMENT_ACTION] =
 		"INSERT INTO actions(at_us, boot_id, uid, what, object, outcome) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 	[STORE_STATEMENT_FENCE] =

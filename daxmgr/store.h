@@ -21,11 +21,14 @@
 
 enum {
 	STORE_BOOT_ID_BYTES = 33, /* 32 hexadecimal digits and NUL */
-	STORE_KIND_BYTES = 32,
+	STORE_KIND_BYTES = 48, /* names of events have up to 32 characters */
 	STORE_QUEUE_MAX = 16384, /* items waiting for the disk */
 	STORE_EVENTS_MAX = 200000, /* older ones are dropped when idle */
 	STORE_NOTES_MAX = 200000, /* lines of timelines, not counting those of open incidents */
 	STORE_INCIDENTS_MAX = 10000,
+	STORE_FIELDS_MAX =
+		16384, /* bytes of a record's fields; more are left out, and the text says so */
+	STORE_ANSWER_BYTES = 4 << 20, /* of the events of one answer, about */
 	STORE_BYTES_MAX = 512 << 20, /* of the database; history is dropped for it */
 };
 
@@ -206,6 +209,8 @@ int store_load_intents(struct store *store,
 		       int (*each)(void *userdata, const struct store_intent *intent,
 				   bool same_boot),
 		       void *userdata);
+/* Number of the last record that is stored; 0: none. */
+int store_load_last_event(struct store *store, uint64_t *ret_id);
 /* Number of the last incident ever stored; 0: none. */
 int store_load_last_incident(struct store *store, uint64_t *ret_id);
 
@@ -242,10 +247,15 @@ struct store_record_handlers {
 	void *userdata;
 };
 
-/* Before store_start(). The handlers may be NULL. */
+/* Each of the handlers may be NULL. */
 void store_set_record_handlers(struct store *store, const struct store_record_handlers *handlers);
-/* Whether somebody wants on_record(); without, records are not kept for it. */
+/* Whether somebody wants on_record(); without, records are not kept for it. NULL is fine. */
 void store_watch_records(struct store *store, bool watch);
+
+/* Bad ranges. Of another boot: times are 0, and what is known by a region only is left out. */
+int store_load_poison(struct store *store,
+		      int (*each)(void *userdata, const struct iso_restore_poison *poison),
+		      void *userdata);
 
 /* A record of a source that compares what it reads with what it told. */
 struct store_told {
@@ -278,6 +288,9 @@ int store_save_region(struct store *store, const struct iso_restore_region *regi
 int store_forget_region(struct store *store, const char *name, uint64_t token);
 int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token);
 int store_save_incident(struct store *store, const struct store_incident *incident);
+int store_save_poison(struct store *store, const struct iso_restore_poison *poison);
+/* The place is free. */
+int store_forget_poison(struct store *store, uint32_t slot);
 int store_save_note(struct store *store, const struct store_note *note);
 /*
  * A record. What finds no room is counted, and a record of kind "gap" of the
@@ -349,6 +362,8 @@ struct store_event_row {
 	uint64_t last_at_ns; /* of the last of them */
 	const void *last_raw; /* of the last of them; NULL when there is one only */
 	size_t last_raw_bytes;
+	const char *format_system; /* NULL: not asked for, or not known */
+	const char *format_text;
 	char boot_id[STORE_BOOT_ID_BYTES];
 	uint64_t realtime_us;
 };
@@ -363,6 +378,11 @@ struct store_result {
 	size_t n_timeline;
 	const struct store_event_row *events;
 	size_t n_events;
+	/* Of store_query_events(), all numbers of events: */
+	uint64_t since; /* where it began */
+	uint64_t oldest; /* of all that are kept; 0: none */
+	uint64_t scanned; /* looked at up to this one: `since` for what follows */
+	uint64_t newest; /* ever given */
 };
 
 typedef void (*store_result_t)(void *userdata, int result, const struct store_result *rows);
@@ -374,9 +394,42 @@ typedef void (*store_result_t)(void *userdata, int result, const struct store_re
 int store_query_incidents(struct store *store, uint64_t id, uint32_t limit, store_result_t callback,
 			  void *userdata);
 
-/* At most `limit` events, oldest first: those after `since`, or the newest when `since` is 0. */
-int store_query_events(struct store *store, uint64_t since, uint32_t limit, store_result_t callback,
-		       void *userdata);
+/* Which events; what is empty or 0 is not asked for. */
+struct store_event_filter {
+	char source[STORE_KIND_BYTES];
+	char kind[STORE_KIND_BYTES];
+	char unit[ISO_PATH_BYTES];
+	char domain[ISO_PATH_BYTES];
+	char lease[ISO_NAME_BYTES];
+	uint64_t incident;
+	uint32_t severity; /* at least */
+};
+
+/* Whether an event is one of those. */
+bool store_event_matches(const struct store_event_filter *filter, const struct store_event *event);
+
+struct store_event_query {
+	struct store_event_filter filter;
+	uint64_t since; /* those with larger numbers */
+	bool newest; /* the newest of them, else the oldest */
+	bool formats; /* with the text of the format of each */
+	uint32_t limit;
+	uint32_t bytes; /* about; 0: STORE_ANSWER_BYTES */
+	uint32_t scan; /* looks at this many rows at most; 0: at all */
+	char subscriber[ISO_NAME_BYTES]; /* since what this one acknowledged, instead; may be empty */
+};
+
+/* Events, oldest first. Return: 0 or -ENOBUFS. */
+int store_query_events(struct store *store, const struct store_event_query *query,
+		       store_result_t callback, void *userdata);
+
+/*
+ * Remembers that a subscriber needs no event up to number `id` any more; never goes
+ * back. The callback gets 0 once that is durable, -ERANGE for an event that never was.
+ * Return: 0 or -ENOBUFS.
+ */
+int store_acknowledge(struct store *store, const char *subscriber, uint64_t id,
+		      store_result_t callback, void *userdata);
 
 /* Name of an enum store_severity, for people, JSON and the tables. Never NULL. */
 const char *store_severity_name(uint32_t severity);

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include "store.h"
+#include "store_block.h"
 
 enum {
 	STORE_RAW_MAX = 65536,
@@ -15,6 +16,11 @@ enum {
 	STORE_SHRINK_ROWS = 20000, /* dropped at a time */
 	STORE_ROOM_MIN = 1 << 20, /* a disk with less has no room for us */
 	STORE_SLOW_SECONDS = 5, /* a write that takes longer is said */
+	STORE_RECORDS_BYTES_MAX =
+		4 << 20, /* of records that wait for the disk, or for the loop after it */
+	STORE_RECENT_MAX = 1024, /* rows that more records may be added to */
+	STORE_SOURCES_MAX = 16, /* whose refused records are counted apart */
+	STORE_SUBSCRIBERS_MAX = 256, /* whose acknowledgements are kept */
 };
 
 /*
@@ -32,8 +38,11 @@ enum store_item_kind {
 	STORE_ITEM_REGION_END,
 	STORE_ITEM_PORT,
 	STORE_ITEM_INCIDENT,
+	STORE_ITEM_POISON,
+	STORE_ITEM_POISON_END,
 	STORE_ITEM_NOTE,
-	STORE_ITEM_EVENT,
+	STORE_ITEM_RECORDS,
+	STORE_ITEM_FORMAT,
 	STORE_ITEM_ACTION,
 	STORE_ITEM_FENCE,
 	STORE_ITEM_FIRING,
@@ -43,6 +52,7 @@ enum store_item_kind {
 	STORE_ITEM_HOLD_END,
 	STORE_ITEM_QUERY_INCIDENTS,
 	STORE_ITEM_QUERY_EVENTS,
+	STORE_ITEM_ACKNOWLEDGE,
 };
 
 /* Arrays of a result while it is built and until its callback returned. */
@@ -50,8 +60,9 @@ struct store_rows {
 	struct store_incident_row *incidents;
 	struct store_victim_row *victims;
 	struct store_note_row *timeline;
-	struct store_event_row *events; /* .event.raw is owned */
+	struct store_event_row *events; /* what its pointers point to is owned */
 	size_t n_incidents, n_victims, n_timeline, n_events;
+	uint64_t since, oldest, scanned, newest; /* of struct store_result */
 };
 
 struct store_item {
@@ -66,11 +77,19 @@ struct store_item {
 	union {
 		struct iso_restore_lease lease;
 		struct iso_restore_region region;
+		struct iso_restore_poison poison; /* POISON; POISON_END: only the slot */
 		char name[ISO_NAME_BYTES];
 		struct iso_restore_port port;
 		struct store_incident incident;
 		struct store_note note;
-		struct store_event event; /* .raw is owned */
+		struct store_block *block; /* owned */
+		struct {
+			uint64_t number;
+			char *system; /* owned; name and text follow it in the same memory */
+			const char *name;
+			const char *text;
+			size_t bytes;
+		} format;
 		struct store_action action;
 		struct store_fence fence;
 		struct store_firing firing;
@@ -83,6 +102,7 @@ struct store_item {
 			uint64_t id;
 			uint32_t limit;
 		} query;
+		struct store_event_query events;
 	};
 };
 
@@ -104,8 +124,13 @@ enum store_statement {
 	STORE_STATEMENT_REGION_LEG,
 	STORE_STATEMENT_PORT,
 	STORE_STATEMENT_INCIDENT,
+	STORE_STATEMENT_POISON,
+	STORE_STATEMENT_POISON_END,
 	STORE_STATEMENT_NOTE,
 	STORE_STATEMENT_EVENT,
+	STORE_STATEMENT_EVENT_MORE,
+	STORE_STATEMENT_FORMAT,
+	STORE_STATEMENT_MARK,
 	STORE_STATEMENT_ACTION,
 	STORE_STATEMENT_FENCE,
 	STORE_STATEMENT_FENCE_END,
@@ -113,6 +138,22 @@ enum store_statement {
 	STORE_STATEMENT_INTENT,
 	STORE_STATEMENT_INTENT_DONE,
 	STORE_STATEMENTS,
+};
+
+/* A row of records that more may be added to. */
+struct store_recent {
+	uint64_t key; /* store_block_key() */
+	uint64_t id; /* 0: a free place */
+	uint64_t at_ns; /* of its first record */
+	uint64_t count;
+};
+
+/* Records of one source that found no room since the last gap of it was written down. */
+struct store_missed {
+	char source[STORE_KIND_BYTES];
+	uint64_t n;
+	uint64_t last_ns;
+	struct store_event place; /* only page, index and log_sequence: of the last of them */
 };
 
 struct store {
@@ -127,6 +168,7 @@ struct store {
 	char run_id[STORE_BOOT_ID_BYTES];
 	char spool_id[STORE_BOOT_ID_BYTES]; /* of the pages that records name; empty: none */
 	uint64_t n_unsaved; /* items written since the last checkpoint */
+	struct store_recent *recent; /* STORE_RECENT_MAX places */
 
 	/* The loop's. */
 	sd_event_source *source;
@@ -143,8 +185,15 @@ struct store {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	struct store_list queue;
+	bool records_queued; /* there are blocks in the queue */
 	uint64_t n_urgent; /* of the queue: what somebody waits for, or a restart needs */
 	struct store_list finished;
+	size_t records_bytes; /* of all blocks, wherever they are */
+	struct store_block *spare; /* one to take next; NULL: none */
+	struct store_missed missed_records[STORE_SOURCES_MAX];
+	uint32_t n_missed_records;
+	struct store_mark marks[STORE_LOGS]; /* durable, and not told yet */
+	bool has_mark[STORE_LOGS];
 	struct store_counters counters;
 	char problem[ISO_TEXT_BYTES]; /* goes away when a write succeeds */
 	char tidy_problem[ISO_TEXT_BYTES]; /* of the last tidying */
@@ -182,7 +231,27 @@ int store_remove_hold(struct store *store);
 int store_mark_anew(const struct store *store);
 
 /* store_write.c: one item within the open transaction. Return: an SQLite result code. */
-int store_write_item(struct store *store, const struct store_item *item);
+int store_write_item(struct store *store, struct store_item *item);
+
+/* store_write_records.c: the same for a block. */
+int store_write_block(struct store *store, struct store_block *block);
+int store_write_format(struct store *store, const struct store_item *item);
+/* What was written is undone, or the database another: no row may be added to. */
+void store_forget_recent(struct store *store);
+
+/* store_records.c, below the mutex */
+/* The block is durable (0) or given up: its marks are to be told, its bad records counted. */
+void store_block_written(struct store *store, struct store_block *block, int result);
+void store_block_drop(struct store *store, struct store_block *block);
+/* store_records.c, in the loop. */
+void store_tell_marks(struct store *store);
+void store_tell_records(struct store *store, struct store_block *block);
+/* Writes down as gaps what found no room. `always`: beyond the bound, too. */
+void store_queue_gaps(struct store *store, bool always);
+
+/* store_poison.c: one bad range within the open transaction. Return: an SQLite result code. */
+int store_write_poison(struct store *store, const struct iso_restore_poison *poison);
+int store_erase_poison(struct store *store, uint32_t slot);
 
 /* store_policy.c: the same of two kinds of items. */
 int store_write_fence(struct store *store, const struct store_fence *fence);
@@ -191,11 +260,25 @@ int store_write_firing(struct store *store, const struct store_firing *firing);
 /* store_query.c: fills item->rows. Return: an SQLite result code. */
 int store_query_item(struct store *store, struct store_item *item);
 void store_rows_free(struct store_rows *rows);
+/* Room for one more, zeroed; grows by doubling. Return: NULL without memory. */
+void *store_rows_grow(void **array, size_t n, size_t size);
+
+/* store_query_events.c. Return: SQLite result codes; SQLITE_RANGE: of an event that never was. */
+int store_query_event_rows(struct store *store, const struct store_event_query *query,
+			   struct store_rows *rows);
+int store_write_acknowledged(struct store *store, const struct store_event_query *query);
+void store_event_row_clear(struct store_event_row *row);
 
 /* store_thread.c */
+/* The database cannot take anything now, as opposed to this one item. */
+bool store_is_trouble(int code);
 void *store_thread(void *userdata);
 void store_list_add(struct store_list *list, struct store_item *item);
 void store_item_free(struct store_item *item);
+/* store_queue.c: zeroed, or NULL and counted. */
+struct store_item *store_item_new(struct store *store, enum store_item_kind kind, uint64_t token);
+/* Takes the item. Return: 0 or -ENOBUFS. */
+int store_enqueue(struct store *store, struct store_item *item);
 bool store_item_urgent(const struct store_item *item);
 /* Puts in `problem` that and why the database cannot be written. */
 void store_describe_failure(struct store *store, int error);

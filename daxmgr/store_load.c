@@ -138,6 +138,7 @@ static int read_instance(sqlite3_stmt *s, void *userdata)
 	lease->parts[part].region_kernel_id = column_id(s, 2);
 	lease->parts[part].kernel_id = column_id(s, 3);
 	lease->parts[part].bytes = (uint64_t)sqlite3_column_int64(s, 4);
+	lease->parts[part].begun_ns = (uint64_t)sqlite3_column_int64(s, 5);
 	if (lease->n_parts <= part)
 		lease->n_parts = (uint32_t)part + 1;
 	return 0;
@@ -145,7 +146,7 @@ static int read_instance(sqlite3_stmt *s, void *userdata)
 
 static int read_terms(sqlite3_stmt *s, struct iso_restore_lease *ret)
 {
-	char state[STORE_KIND_BYTES], pins[PIN_WORDS_BYTES];
+	char state[STORE_KIND_BYTES], pins[PIN_WORDS_BYTES], poison[STORE_KIND_BYTES];
 
 	store_column_text(s, 0, ret->terms.name, sizeof(ret->terms.name));
 	store_column_text(s, 1, state, sizeof(state));
@@ -164,6 +165,9 @@ static int read_terms(sqlite3_stmt *s, struct iso_restore_lease *ret)
 	store_column_text(s, 15, pins, sizeof(pins));
 	ret->terms.pins = pin_words_parse(pins);
 	store_column_text(s, 16, ret->terms.evidence, sizeof(ret->terms.evidence));
+	store_column_text(s, 17, poison, sizeof(poison));
+	if (!store_value_of(iso_poison_action_name, ISO_POISON_ACTIONS, poison, &ret->terms.poison))
+		return -EUCLEAN;
 	return 0;
 }
 
@@ -184,11 +188,11 @@ static int read_lease(struct store *store, sqlite3_stmt *s, struct iso_restore_l
 		return r;
 	ret->pid = sqlite3_column_int(s, 11);
 	ret->process_start = (uint64_t)sqlite3_column_int64(s, 14);
-	return each_child(
-		store,
-		"SELECT part, region, region_kernel_id, kernel_id, bytes FROM lease_instances"
-		" WHERE lease = ?1",
-		ret->terms.name, read_instance, ret);
+	return each_child(store,
+			  "SELECT part, region, region_kernel_id, kernel_id, bytes, begun_ns"
+			  " FROM lease_instances"
+			  " WHERE lease = ?1",
+			  ret->terms.name, read_instance, ret);
 }
 
 int store_load_leases(struct store *store,
@@ -198,7 +202,8 @@ int store_load_leases(struct store *store,
 {
 	static const char sql[] =
 		"SELECT name, state, uid, gid, align, keep_ns, expires_ns, restart, wait,"
-		" sequence, was_killed, pid, incident, boot_id, process_start, pins, evidence FROM leases ORDER BY sequence, name";
+		" sequence, was_killed, pid, incident, boot_id, process_start, pins, evidence, poison"
+		" FROM leases ORDER BY sequence, name";
 	sqlite3_stmt *statement;
 	int code = SQLITE_DONE, r;
 
@@ -286,7 +291,7 @@ int store_load_incidents(struct store *store,
 		store_column_text(s, 1, cause, sizeof(cause));
 		store_column_text(s, 2, incident.unit, sizeof(incident.unit));
 		store_column_text(s, 11, incident.held_port, sizeof(incident.held_port));
-		if (!store_value_of(iso_cause_name, ISO_CAUSE_POLICY + 1, cause, &incident.cause))
+		if (!store_value_of(iso_cause_name, ISO_CAUSE_POISON + 1, cause, &incident.cause))
 			r = -EUCLEAN;
 		else
 			r = each(userdata, &incident, column_same_boot(store, s, 6));
@@ -391,6 +396,13 @@ static int ignore_intent(void *userdata, const struct store_intent *intent, bool
 	return 0;
 }
 
+static int ignore_poison(void *userdata, const struct iso_restore_poison *poison)
+{
+	(void)userdata;
+	(void)poison;
+	return 0;
+}
+
 int store_load_check(struct store *store)
 {
 	uint64_t last;
@@ -401,7 +413,8 @@ int store_load_check(struct store *store)
 	    (r = store_load_ports(store, ignore_port, NULL)) < 0 ||
 	    (r = store_load_incidents(store, ignore_incident, NULL)) < 0 ||
 	    (r = store_load_leases(store, ignore_lease, NULL)) < 0 ||
-	    (r = store_load_intents(store, ignore_intent, NULL)) < 0)
+	    (r = store_load_intents(store, ignore_intent, NULL)) < 0 ||
+	    (r = store_load_poison(store, ignore_poison, NULL)) < 0)
 		return r;
 	return 0;
 }

@@ -31,6 +31,7 @@ void store_database_close(struct store *store)
 	}
 	sqlite3_close(store->db);
 	store->db = NULL;
+	store_forget_recent(store);
 }
 
 /* Return: 0, or -EUCLEAN when the file is damaged. */
@@ -284,7 +285,8 @@ int store_open(const char *path, const char *boot_id, struct store **ret, char *
 	pthread_mutex_init(&store->mutex, NULL);
 	pthread_cond_init(&store->wake, NULL);
 	snprintf(store->boot_id, sizeof(store->boot_id), "%s", boot_id);
-	r = take_path(store, path);
+	store->recent = calloc(STORE_RECENT_MAX, sizeof(*store->recent));
+	r = store->recent ? take_path(store, path) : -ENOMEM;
 	if (r >= 0)
 		r = sd_id128_randomize(&run);
 	if (r >= 0) {

@@ -104,3 +104,19 @@ int store_load_firings(struct store *store,
 	sqlite3_finalize(s);
 	return r;
 }
+
+int store_load_last_event(struct store *store, uint64_t *ret_id)
+{
+	sqlite3_stmt *s;
+	int code, r;
+
+	*ret_id = 0;
+	r = store_load_begin(store, "SELECT coalesce(max(id), 0) FROM events", &s);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	code = sqlite3_step(s);
+	if (code == SQLITE_ROW)
+		*ret_id = (uint64_t)sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return code == SQLITE_ROW ? 0 : store_errno(code);
+}

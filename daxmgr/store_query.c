@@ -24,20 +24,12 @@ static const char timeline_sql[] =
 	"SELECT seq, incident, at_ns, boot_id, realtime_us, kind, text, lease, region, port, pid FROM timeline"
 	" WHERE incident = ?1 ORDER BY seq LIMIT ?2";
 
-static const char events_after_sql[] =
-	"SELECT id, source, kind, cpu, at_ns, boot_id, realtime_us, unit, text, raw FROM events"
-	" WHERE id > ?1 ORDER BY id LIMIT ?2";
-
-static const char events_newest_sql[] =
-	"SELECT * FROM (SELECT id, source, kind, cpu, at_ns, boot_id, realtime_us, unit, text, raw FROM events"
-	" WHERE id > ?1 ORDER BY id DESC LIMIT ?2) ORDER BY id";
-
 enum { TIMELINE_MAX = 20000 };
 
 void store_rows_free(struct store_rows *rows)
 {
 	for (size_t i = 0; i < rows->n_events; i++)
-		free((void *)rows->events[i].event.raw);
+		store_event_row_clear(&rows->events[i]);
 	free(rows->incidents);
 	free(rows->victims);
 	free(rows->timeline);
@@ -46,7 +38,7 @@ void store_rows_free(struct store_rows *rows)
 }
 
 /* Room for one more; grows by doubling. Return: NULL without memory. */
-static void *grow(void **array, size_t n, size_t size)
+void *store_rows_grow(void **array, size_t n, size_t size)
 {
 	/* Full exactly at powers of two and at nothing. */
 	if ((n & (n - 1)) == 0) {
@@ -62,8 +54,8 @@ static void *grow(void **array, size_t n, size_t size)
 
 static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 {
-	struct store_incident_row *row =
-		grow((void **)&rows->incidents, rows->n_incidents, sizeof(*rows->incidents));
+	struct store_incident_row *row = store_rows_grow(
+		(void **)&rows->incidents, rows->n_incidents, sizeof(*rows->incidents));
 	struct store_incident *incident;
 	char cause[STORE_KIND_BYTES];
 
@@ -73,7 +65,7 @@ static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 	incident = &row->incident;
 	incident->id = (uint64_t)sqlite3_column_int64(s, 0);
 	store_column_text(s, 1, cause, sizeof(cause));
-	store_value_of(iso_cause_name, ISO_CAUSE_POLICY + 1, cause, &incident->cause);
+	store_value_of(iso_cause_name, ISO_CAUSE_POISON + 1, cause, &incident->cause);
 	store_column_text(s, 2, incident->unit, sizeof(incident->unit));
 	store_column_text(s, 3, incident->domain, sizeof(incident->domain));
 	incident->open = sqlite3_column_int(s, 4);
@@ -95,7 +87,7 @@ static int read_incident(sqlite3_stmt *s, struct store_rows *rows)
 static int read_victim(sqlite3_stmt *s, struct store_rows *rows)
 {
 	struct store_victim_row *row =
-		grow((void **)&rows->victims, rows->n_victims, sizeof(*rows->victims));
+		store_rows_grow((void **)&rows->victims, rows->n_victims, sizeof(*rows->victims));
 
 	if (!row)
 		return SQLITE_NOMEM;
@@ -110,8 +102,8 @@ static int read_victim(sqlite3_stmt *s, struct store_rows *rows)
 
 static int read_note(sqlite3_stmt *s, struct store_rows *rows)
 {
-	struct store_note_row *row =
-		grow((void **)&rows->timeline, rows->n_timeline, sizeof(*rows->timeline));
+	struct store_note_row *row = store_rows_grow((void **)&rows->timeline, rows->n_timeline,
+						     sizeof(*rows->timeline));
 	struct store_note *note;
 	char kind[STORE_KIND_BYTES];
 
@@ -125,52 +117,13 @@ static int read_note(sqlite3_stmt *s, struct store_rows *rows)
 	store_column_text(s, 3, row->boot_id, sizeof(row->boot_id));
 	row->realtime_us = (uint64_t)sqlite3_column_int64(s, 4);
 	store_column_text(s, 5, kind, sizeof(kind));
-	store_value_of(iso_note_name, ISO_NOTE_POLICY + 1, kind, &note->kind);
+	store_value_of(iso_note_name, ISO_NOTE_POISON + 1, kind, &note->kind);
 	store_column_text(s, 6, note->text, sizeof(note->text));
 	store_column_text(s, 7, note->lease, sizeof(note->lease));
 	store_column_text(s, 8, note->region, sizeof(note->region));
 	store_column_text(s, 9, note->port, sizeof(note->port));
 	note->pid = sqlite3_column_int(s, 10);
 	return SQLITE_OK;
-}
-
-static int read_raw(sqlite3_stmt *s, struct store_event *event)
-{
-	int bytes = sqlite3_column_bytes(s, 9);
-	void *copy;
-
-	if (bytes <= 0)
-		return SQLITE_OK;
-	copy = malloc((size_t)bytes);
-	if (!copy)
-		return SQLITE_NOMEM;
-	memcpy(copy, sqlite3_column_blob(s, 9), (size_t)bytes);
-	event->raw = copy;
-	event->raw_bytes = (size_t)bytes;
-	return SQLITE_OK;
-}
-
-static int read_event(sqlite3_stmt *s, struct store_rows *rows)
-{
-	struct store_event_row *row =
-		grow((void **)&rows->events, rows->n_events, sizeof(*rows->events));
-	struct store_event *event;
-
-	if (!row)
-		return SQLITE_NOMEM;
-	rows->n_events++;
-	event = &row->event;
-	row->id = (uint64_t)sqlite3_column_int64(s, 0);
-	store_column_text(s, 1, event->source, sizeof(event->source));
-	store_column_text(s, 2, event->kind, sizeof(event->kind));
-	event->has_cpu = sqlite3_column_type(s, 3) != SQLITE_NULL;
-	event->cpu = (uint32_t)sqlite3_column_int64(s, 3);
-	event->at_ns = (uint64_t)sqlite3_column_int64(s, 4);
-	store_column_text(s, 5, row->boot_id, sizeof(row->boot_id));
-	row->realtime_us = (uint64_t)sqlite3_column_int64(s, 6);
-	store_column_text(s, 7, event->unit, sizeof(event->unit));
-	store_column_text(s, 8, event->text, sizeof(event->text));
-	return read_raw(s, event);
 }
 
 static int select_rows(struct store *store, const char *sql, uint64_t id, uint32_t limit,
@@ -200,8 +153,9 @@ int store_query_item(struct store *store, struct store_item *item)
 	int code;
 
 	if (item->kind == STORE_ITEM_QUERY_EVENTS)
-		return select_rows(store, id ? events_after_sql : events_newest_sql, id, limit,
-				   read_event, &item->rows);
+		return store_query_event_rows(store, &item->events, &item->rows);
+	if (item->kind == STORE_ITEM_ACKNOWLEDGE)
+		return store_write_acknowledged(store, &item->events);
 	code = select_rows(store, incidents_sql, id, limit, read_incident, &item->rows);
 	if (code == SQLITE_OK)
 		code = select_rows(store, victims_sql, id, limit, read_victim, &item->rows);

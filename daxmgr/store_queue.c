@@ -15,7 +15,13 @@ enum { THREAD_STACK_BYTES = 512 * 1024 }; /* locked memory: not the default 8 Mi
 
 static void deliver(struct store *store, struct store_item *item)
 {
-	if (item->callback) {
+	if (item->kind == STORE_ITEM_RECORDS) {
+		store_tell_records(store, item->block);
+		pthread_mutex_lock(&store->mutex);
+		store_block_drop(store, item->block);
+		pthread_mutex_unlock(&store->mutex);
+		item->block = NULL;
+	} else if (item->callback) {
 		struct store_result rows = {
 			.incidents = item->rows.incidents,
 			.n_incidents = item->rows.n_incidents,
@@ -25,6 +31,10 @@ static void deliver(struct store *store, struct store_item *item)
 			.n_timeline = item->rows.n_timeline,
 			.events = item->rows.events,
 			.n_events = item->rows.n_events,
+			.since = item->rows.since,
+			.oldest = item->rows.oldest,
+			.scanned = item->rows.scanned,
+			.newest = item->rows.newest,
 		};
 
 		item->callback(item->userdata, item->result, &rows);
@@ -63,6 +73,8 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
 		deliver(store, item);
 		store_item_free(item);
 	}
+	store_tell_marks(store);
+	store_queue_gaps(store, false);
 	return 0;
 }
 
@@ -119,6 +131,7 @@ struct store *store_free(struct store *store)
 	if (!store)
 		return NULL;
 	if (store->started) {
+		store_queue_gaps(store, true);
 		pthread_mutex_lock(&store->mutex);
 		store->stop = true;
 		pthread_cond_signal(&store->wake);
@@ -135,6 +148,8 @@ struct store *store_free(struct store *store)
 	clear_list(&store->finished);
 	clear_list(&store->queue);
 	store_database_close(store);
+	free(store->spare);
+	free(store->recent);
 	pthread_cond_destroy(&store->wake);
 	pthread_mutex_destroy(&store->mutex);
 	free(store->path);
@@ -148,12 +163,12 @@ static bool is_needed_at_start(const struct store_item *item)
 	return item->kind == STORE_ITEM_LEASE || item->kind == STORE_ITEM_LEASE_END ||
 	       item->kind == STORE_ITEM_REGION || item->kind == STORE_ITEM_REGION_END ||
 	       item->kind == STORE_ITEM_INCIDENT || item->kind == STORE_ITEM_PORT ||
-	       item->kind == STORE_ITEM_FENCE ||
-	       item->kind == STORE_ITEM_ANEW;
+	       item->kind == STORE_ITEM_FENCE || item->kind == STORE_ITEM_POISON ||
+	       item->kind == STORE_ITEM_POISON_END || item->kind == STORE_ITEM_ANEW;
 }
 
-/* Takes the item. Events and notes, which come in storms, leave room for what matters more. */
-static int enqueue(struct store *store, struct store_item *item)
+/* Notes, which come in storms, leave room for what matters more. */
+int store_enqueue(struct store *store, struct store_item *item)
 {
 	bool taken, urgent = store_item_urgent(item);
 	uint64_t room = urgent ? STORE_QUEUE_MAX : STORE_QUEUE_MAX / 4 * 3;
@@ -176,7 +191,7 @@ static int enqueue(struct store *store, struct store_item *item)
 	return -ENOBUFS;
 }
 
-static struct store_item *new_item(struct store *store, enum store_item_kind kind, uint64_t token)
+struct store_item *store_item_new(struct store *store, enum store_item_kind kind, uint64_t token)
 {
 	struct store_item *item = calloc(1, sizeof(*item));
 
@@ -193,23 +208,23 @@ static struct store_item *new_item(struct store *store, enum store_item_kind kin
 
 int store_save_lease(struct store *store, const struct iso_restore_lease *lease, uint64_t token)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_LEASE, token);
+	struct store_item *item = store_item_new(store, STORE_ITEM_LEASE, token);
 
 	if (!item)
 		return -ENOBUFS;
 	item->lease = *lease;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 static int enqueue_name(struct store *store, enum store_item_kind kind, const char *name,
 			uint64_t token)
 {
-	struct store_item *item = new_item(store, kind, token);
+	struct store_item *item = store_item_new(store, kind, token);
 
 	if (!item)
 		return -ENOBUFS;
 	snprintf(item->name, sizeof(item->name), "%s", name);
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_end_lease(struct store *store, const char *name, uint64_t token)
@@ -219,12 +234,12 @@ int store_end_lease(struct store *store, const char *name, uint64_t token)
 
 int store_save_region(struct store *store, const struct iso_restore_region *region, uint64_t token)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_REGION, token);
+	struct store_item *item = store_item_new(store, STORE_ITEM_REGION, token);
 
 	if (!item)
 		return -ENOBUFS;
 	item->region = *region;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_forget_region(struct store *store, const char *name, uint64_t token)
@@ -234,143 +249,126 @@ int store_forget_region(struct store *store, const char *name, uint64_t token)
 
 int store_save_port(struct store *store, const struct iso_restore_port *port, uint64_t token)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_PORT, token);
+	struct store_item *item = store_item_new(store, STORE_ITEM_PORT, token);
 
 	if (!item)
 		return -ENOBUFS;
 	item->port = *port;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_save_incident(struct store *store, const struct store_incident *incident)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_INCIDENT, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_INCIDENT, 0);
 
 	if (!item)
 		return -ENOBUFS;
 	item->incident = *incident;
 	item->realtime_us = clock_realtime_us_at(incident->record_ns);
-	return enqueue(store, item);
+	return store_enqueue(store, item);
+}
+
+int store_save_poison(struct store *store, const struct iso_restore_poison *poison)
+{
+	struct store_item *item = store_item_new(store, STORE_ITEM_POISON, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->poison = *poison;
+	return store_enqueue(store, item);
+}
+
+int store_forget_poison(struct store *store, uint32_t slot)
+{
+	struct store_item *item = store_item_new(store, STORE_ITEM_POISON_END, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->poison.slot = slot;
+	return store_enqueue(store, item);
 }
 
 int store_save_note(struct store *store, const struct store_note *note)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_NOTE, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_NOTE, 0);
 
 	if (!item)
 		return -ENOBUFS;
 	item->note = *note;
 	item->realtime_us = clock_realtime_us_at(note->at_ns);
-	return enqueue(store, item);
-}
-
-int store_save_event(struct store *store, const struct store_event *event)
-{
-	struct store_item *item = new_item(store, STORE_ITEM_EVENT, 0);
-	size_t length;
-
-	if (!item)
-		return -ENOBUFS;
-	item->event = *event;
-	item->event.raw = NULL;
-	item->event.fields = NULL;
-	item->realtime_us = clock_realtime_us_at(event->at_ns);
-	if (item->event.raw_bytes > STORE_RAW_MAX) {
-		item->event.raw_bytes = STORE_RAW_MAX;
-		length = strlen(item->event.text);
-		snprintf(item->event.text + length, sizeof(item->event.text) - length,
-			 " (raw record cut)");
-	}
-	if (item->event.raw_bytes) {
-		item->event.raw = malloc(item->event.raw_bytes);
-		if (item->event.raw)
-			memcpy((void *)item->event.raw, event->raw, item->event.raw_bytes);
-		else
-			item->event.raw_bytes = 0;
-	}
-	return enqueue(store, item);
-}
-
-bool store_has_room(struct store *store)
-{
-	bool has_room;
-
-	pthread_mutex_lock(&store->mutex);
-	has_room = store->queue.n + store->counters.queued < STORE_QUEUE_MAX / 2;
-	pthread_mutex_unlock(&store->mutex);
-	return has_room;
+	return store_enqueue(store, item);
 }
 
 int store_save_action(struct store *store, const struct store_action *action)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_ACTION, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_ACTION, 0);
 
 	if (!item)
 		return -ENOBUFS;
 	item->action = *action;
 	item->realtime_us = clock_read_ns(CLOCK_REALTIME) / 1000;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_save_fence(struct store *store, const struct iso_restore_fence *fence, bool lifted)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_FENCE, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_FENCE, 0);
 
 	if (!item)
 		return -ENOBUFS;
 	item->fence = (struct store_fence){.fence = *fence, .lifted = lifted};
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_save_firing(struct store *store, const struct store_firing *firing)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_FIRING, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_FIRING, 0);
 
 	if (!item)
 		return -ENOBUFS;
 	item->firing = *firing;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_intent(struct store *store, const struct store_intent *intent, uint64_t token)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_INTENT, token);
+	struct store_item *item = store_item_new(store, STORE_ITEM_INTENT, token);
 
 	if (!item)
 		return -ENOBUFS;
 	item->intent = *intent;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_begin_anew(struct store *store)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_ANEW, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_ANEW, 0);
 
-	return item ? enqueue(store, item) : -ENOBUFS;
+	return item ? store_enqueue(store, item) : -ENOBUFS;
 }
 
 int store_end_hold(struct store *store)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_HOLD_END, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_HOLD_END, 0);
 
-	return item ? enqueue(store, item) : -ENOBUFS;
+	return item ? store_enqueue(store, item) : -ENOBUFS;
 }
 
 int store_intent_done(struct store *store, uint64_t operation, int result)
 {
-	struct store_item *item = new_item(store, STORE_ITEM_INTENT_DONE, 0);
+	struct store_item *item = store_item_new(store, STORE_ITEM_INTENT_DONE, 0);
 
 	if (!item)
 		return -ENOBUFS;
 	item->done.operation = operation;
 	item->done.result = result;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 static int enqueue_query(struct store *store, enum store_item_kind kind, uint64_t id,
 			 uint32_t limit, store_result_t callback, void *userdata)
 {
-	struct store_item *item = new_item(store, kind, 0);
+	struct store_item *item = store_item_new(store, kind, 0);
 
 	if (!item)
 		return -ENOBUFS;
@@ -378,7 +376,7 @@ static int enqueue_query(struct store *store, enum store_item_kind kind, uint64_
 	item->query.limit = limit;
 	item->callback = callback;
 	item->userdata = userdata;
-	return enqueue(store, item);
+	return store_enqueue(store, item);
 }
 
 int store_query_incidents(struct store *store, uint64_t id, uint32_t limit, store_result_t callback,
@@ -387,10 +385,31 @@ int store_query_incidents(struct store *store, uint64_t id, uint32_t limit, stor
 	return enqueue_query(store, STORE_ITEM_QUERY_INCIDENTS, id, limit, callback, userdata);
 }
 
-int store_query_events(struct store *store, uint64_t since, uint32_t limit, store_result_t callback,
-		       void *userdata)
+int store_query_events(struct store *store, const struct store_event_query *query,
+		       store_result_t callback, void *userdata)
 {
-	return enqueue_query(store, STORE_ITEM_QUERY_EVENTS, since, limit, callback, userdata);
+	struct store_item *item = store_item_new(store, STORE_ITEM_QUERY_EVENTS, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->events = *query;
+	item->callback = callback;
+	item->userdata = userdata;
+	return store_enqueue(store, item);
+}
+
+int store_acknowledge(struct store *store, const char *subscriber, uint64_t id,
+		      store_result_t callback, void *userdata)
+{
+	struct store_item *item = store_item_new(store, STORE_ITEM_ACKNOWLEDGE, 0);
+
+	if (!item)
+		return -ENOBUFS;
+	item->events.since = id;
+	snprintf(item->events.subscriber, sizeof(item->events.subscriber), "%s", subscriber);
+	item->callback = callback;
+	item->userdata = userdata;
+	return store_enqueue(store, item);
 }
 
 void store_problem(struct store *store, char *text, size_t room)

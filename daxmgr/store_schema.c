@@ -142,6 +142,49 @@ static const char *const migrations[] = {
 	"ALTER TABLE leases ADD COLUMN pins TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE leases ADD COLUMN evidence TEXT NOT NULL DEFAULT '';",
 
+	/*
+	 * Records with all that was decoded, what their raw bytes mean, and up to where the
+	 * sources' own logs are in here. Those that are like each other are one row, then
+	 * with a count; no last_at_ns: that of the first. A format of another boot goes with
+	 * the last event that can need it, which has the number `until`.
+	 */
+	"ALTER TABLE events ADD COLUMN severity TEXT NOT NULL DEFAULT 'info'"
+	"  CHECK (severity IN ('info', 'warning', 'error', 'fatal'));"
+	"ALTER TABLE events ADD COLUMN incident INTEGER;"
+	"ALTER TABLE events ADD COLUMN domain TEXT;"
+	"ALTER TABLE events ADD COLUMN lease TEXT;"
+	"ALTER TABLE events ADD COLUMN count INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE events ADD COLUMN last_at_ns INTEGER;"
+	"ALTER TABLE events ADD COLUMN serial TEXT;"
+	"ALTER TABLE events ADD COLUMN hpa INTEGER;"
+	"ALTER TABLE events ADD COLUMN dpa INTEGER;"
+	"ALTER TABLE events ADD COLUMN bytes INTEGER;"
+	"ALTER TABLE events ADD COLUMN lost INTEGER;"
+	"ALTER TABLE events ADD COLUMN synthetic INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE events ADD COLUMN likeness INTEGER;"
+	"ALTER TABLE events ADD COLUMN format INTEGER;"
+	"ALTER TABLE events ADD COLUMN fields TEXT;"
+	"ALTER TABLE events ADD COLUMN last_raw BLOB;"
+	"CREATE TABLE formats ("
+	"  number INTEGER PRIMARY KEY,"
+	"  boot_id TEXT NOT NULL,"
+	"  system TEXT NOT NULL,"
+	"  name TEXT NOT NULL,"
+	"  text TEXT NOT NULL,"
+	"  until INTEGER"
+	") STRICT;"
+	"CREATE TABLE marks ("
+	"  log TEXT PRIMARY KEY CHECK (log IN ('pages', 'kernel')),"
+	"  spool TEXT NOT NULL,"
+	"  page INTEGER NOT NULL,"
+	"  position INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE subscribers ("
+	"  name TEXT PRIMARY KEY,"
+	"  acknowledged INTEGER NOT NULL,"
+	"  at_us INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
+
 	/* What an operator asked of a port: whether it is to be armed, and whether it is kept away. */
 	"CREATE TABLE ports ("
 	"  path TEXT PRIMARY KEY,"
@@ -169,6 +212,32 @@ static const char *const migrations[] = {
 	"  PRIMARY KEY (rule, key)"
 	") STRICT, WITHOUT ROWID;"
 	"ALTER TABLE incidents ADD COLUMN synthetic INTEGER NOT NULL DEFAULT 0;",
+
+	/* Memory that is bad, and whose it was: by memdev, or by its place in a region of this boot. */
+	"CREATE TABLE bad_ranges ("
+	"  slot INTEGER PRIMARY KEY,"
+	"  state TEXT NOT NULL,"
+	"  serial TEXT,"
+	"  dpa INTEGER,"
+	"  region TEXT,"
+	"  region_offset INTEGER,"
+	"  bytes INTEGER NOT NULL,"
+	"  evidence INTEGER NOT NULL,"
+	"  boot_id TEXT NOT NULL,"
+	"  first_ns INTEGER NOT NULL,"
+	"  last_ns INTEGER NOT NULL,"
+	"  cleared_ns INTEGER NOT NULL,"
+	"  first_boot_id TEXT NOT NULL,"
+	"  first_us INTEGER NOT NULL,"
+	"  saved_us INTEGER NOT NULL,"
+	"  lease TEXT,"
+	"  hit_begun_ns INTEGER NOT NULL,"
+	"  CHECK ((serial IS NULL) = (dpa IS NULL)),"
+	"  CHECK ((region IS NULL) = (region_offset IS NULL)),"
+	"  CHECK (serial IS NOT NULL OR region IS NOT NULL)"
+	") STRICT;"
+	"ALTER TABLE lease_instances ADD COLUMN begun_ns INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE leases ADD COLUMN poison TEXT NOT NULL DEFAULT 'default';",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

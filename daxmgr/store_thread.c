@@ -21,8 +21,9 @@
 
 enum {
 	IDLE_SECONDS = 1,
-	GATHER_MS = 50, /* how long what only tells of the past waits for more */
-	BATCH_MAX = 2048, /* items in one transaction */
+	GATHER_MS = 50, /* how long what only tells of the past waits for more, ... */
+	GATHER_RECORDS_MS = 4, /* ... and what subscribers and policy wait for */
+	BATCH_MAX = 4096, /* items and records in one transaction */
 	BUSY_ITEMS_MAX = 50000, /* written without a checkpoint while there is no idle moment */
 };
 
@@ -67,24 +68,27 @@ static void list_move(struct store_list *to, struct store_list *from)
 
 void store_item_free(struct store_item *item)
 {
-	if (item->kind == STORE_ITEM_EVENT)
-		free((void *)item->event.raw);
+	if (item->kind == STORE_ITEM_RECORDS)
+		free(item->block); /* not counted any more, or the store is going */
+	if (item->kind == STORE_ITEM_FORMAT)
+		free(item->format.system);
 	store_rows_free(&item->rows);
 	free(item);
 }
 
 static bool is_query(const struct store_item *item)
 {
-	return item->kind == STORE_ITEM_QUERY_INCIDENTS || item->kind == STORE_ITEM_QUERY_EVENTS;
+	return item->kind == STORE_ITEM_QUERY_INCIDENTS || item->kind == STORE_ITEM_QUERY_EVENTS ||
+	       item->kind == STORE_ITEM_ACKNOWLEDGE;
 }
 
 bool store_item_urgent(const struct store_item *item)
 {
-	return item->kind != STORE_ITEM_EVENT && item->kind != STORE_ITEM_NOTE;
+	return item->kind != STORE_ITEM_RECORDS && item->kind != STORE_ITEM_FORMAT &&
+	       item->kind != STORE_ITEM_NOTE;
 }
 
-/* The database cannot take anything now, as opposed to this one item. */
-static bool is_trouble(int code)
+bool store_is_trouble(int code)
 {
 	int error = store_errno(code);
 
@@ -107,9 +111,37 @@ static void wake_loop(struct store *store)
 		return; /* only when the counter is full: then the loop is woken already */
 }
 
+/* Return: whether the loop is to see the records. */
+static bool finish_records(struct store *store, struct store_item *item, int result)
+{
+	bool wanted, news;
+
+	pthread_mutex_lock(&store->mutex);
+	store_block_written(store, item->block, result);
+	wanted = store->watched && result == 0;
+	news = store->has_mark[STORE_LOG_PAGES] || store->has_mark[STORE_LOG_KERNEL];
+	if (wanted) {
+		store_list_add(&store->finished, item);
+	} else {
+		store_block_drop(store, item->block);
+		item->block = NULL;
+	}
+	news |= store->n_missed_records > 0; /* there is room now */
+	pthread_mutex_unlock(&store->mutex);
+	if (wanted || news)
+		wake_loop(store);
+	return wanted;
+}
+
 static void finish(struct store *store, struct store_item *item, int result)
 {
 	bool wanted = item->token || is_query(item);
+
+	if (item->kind == STORE_ITEM_RECORDS) {
+		if (!finish_records(store, item, result))
+			store_item_free(item);
+		return;
+	}
 
 	pthread_mutex_lock(&store->mutex);
 	if (!is_query(item)) {
@@ -160,6 +192,7 @@ static void clear_problem(struct store *store)
 
 static void roll_back(struct store *store)
 {
+	store_forget_recent(store); /* rows of it never were */
 	if (store->db && !sqlite3_get_autocommit(store->db))
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 }
@@ -204,6 +237,11 @@ static void make_up(struct store *store)
 		tell(store, &store->wants_all);
 }
 
+static uint64_t weight(const struct store_item *item)
+{
+	return item->kind == STORE_ITEM_RECORDS ? item->block->n_entries : 1;
+}
+
 /* One transaction of the items from `first` to the one before `end`. */
 static int write_all(struct store *store, struct store_item *first, struct store_item *end)
 {
@@ -223,13 +261,13 @@ static int write_all(struct store *store, struct store_item *first, struct store
 		code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
 	set_busy(store, false);
 	if (code != SQLITE_OK) {
-		if (is_trouble(code))
+		if (store_is_trouble(code))
 			store_describe_failure(store, store_errno(code));
 		roll_back(store);
 		return code;
 	}
 	for (struct store_item *item = first; item != end; item = item->next)
-		store->n_unsaved++;
+		store->n_unsaved += weight(item);
 	clear_problem(store);
 	return SQLITE_OK;
 }
@@ -254,9 +292,9 @@ static int write_singly(struct store *store, struct store_list *batch, struct st
 
 		if (trouble == SQLITE_OK)
 			code = write_all(store, item, NULL);
-		if (is_trouble(code))
+		if (store_is_trouble(code))
 			trouble = code;
-		if (code == SQLITE_OK || item->token || !is_trouble(code))
+		if (code == SQLITE_OK || item->token || !store_is_trouble(code))
 			finish(store, item, store_errno(code));
 		else
 			store_list_add(kept, item);
@@ -290,7 +328,8 @@ static void run_query(struct store *store, struct store_item *item)
 
 	if (store->db || store_database_open(store) >= 0)
 		code = store_query_item(store, item);
-	finish(store, item, store_errno(code));
+	/* Statements are tested: a value is out of range where the caller's is. */
+	finish(store, item, code == SQLITE_RANGE ? -ERANGE : store_errno(code));
 }
 
 /* What an operator confirmed counts once everything before it is durable. Return: whether it was done. */
@@ -322,6 +361,7 @@ static bool run(struct store *store, struct store_list *list)
 	struct store_list batch = {0}, kept = {0};
 	struct store_item *item;
 	bool healthy = true;
+	uint64_t n = 0;
 
 	while ((item = list_take(list))) {
 		if (is_query(item)) {
@@ -333,8 +373,11 @@ static bool run(struct store *store, struct store_list *list)
 			continue;
 		}
 		store_list_add(&batch, item);
-		if (!list->first || is_barrier(list->first) || batch.n == BATCH_MAX)
+		n += weight(item);
+		if (!list->first || is_barrier(list->first) || n >= BATCH_MAX) {
 			healthy &= run_writes(store, &batch, &kept);
+			n = 0;
+		}
 	}
 	*list = kept;
 	return healthy && !kept.first;
@@ -388,15 +431,22 @@ static bool run_idle(struct store *store)
 /* A loss makes hundreds of records: a transaction for each would take the CPUs from those that exit. */
 static void gather(struct store *store)
 {
-	struct timespec until;
+	struct timespec begin, until;
+	bool records;
+	long ms;
 	int r = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += GATHER_MS * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	while (store->queue.first && !store->n_urgent && !store->stop && r == 0)
+	clock_gettime(CLOCK_REALTIME, &begin);
+	while (store->queue.first && !store->n_urgent && !store->stop && r == 0 &&
+	       store->records_bytes < STORE_RECORDS_BYTES_MAX / 4) {
+		records = store->records_queued;
+		ms = records ? GATHER_RECORDS_MS : GATHER_MS;
+		until = begin;
+		until.tv_nsec += ms * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
 		r = pthread_cond_timedwait(&store->wake, &store->mutex, &until);
+	}
 }
 
 /* Takes what is queued, or times out. Return: false when it is time to end. */
@@ -419,6 +469,7 @@ static bool wait_for_work(struct store *store, struct store_list *list, bool *re
 	*ret_idle = !store->queue.first && !store->stop;
 	list_move(list, &store->queue);
 	store->n_urgent = 0;
+	store->records_queued = false;
 	store->counters.queued = list->n;
 	stop = store->stop;
 	pthread_mutex_unlock(&store->mutex);

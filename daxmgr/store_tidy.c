@@ -36,6 +36,9 @@ static const struct {
 	int keep;
 } bounds[] = {
 	{"DELETE FROM events WHERE id <= (SELECT max(id) - ?1 FROM events)", STORE_EVENTS_MAX},
+	/* All events that are written down in it were there before the first of another boot. */
+	{"DELETE FROM formats WHERE until + ?1 < (SELECT coalesce(min(id), 1 << 62) FROM events)",
+	 0},
 	{"DELETE FROM actions WHERE id <= (SELECT max(id) - ?1 FROM actions)", STORE_ACTIONS_MAX},
 	{"DELETE FROM intents AS i WHERE id <= (SELECT max(id) - ?1 FROM intents) AND " INTENT_IS_HISTORY,
 	 STORE_ACTIONS_MAX},
@@ -130,12 +133,30 @@ static void describe(struct store *store, int error)
 		log_line(LOG_WARNING, "%s: %s", store->path, problem);
 }
 
+/* Formats of other boots get no more events: those that are there are all that can need them. */
+static int age_formats(struct store *store)
+{
+	static const char sql[] =
+		"UPDATE formats SET until = (SELECT coalesce(max(id), 0) FROM events)"
+		" WHERE until IS NULL AND boot_id != ?1";
+	sqlite3_stmt *statement;
+	int code = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
+
+	if (code != SQLITE_OK)
+		return code;
+	sqlite3_bind_text(statement, 1, store->boot_id, -1, SQLITE_STATIC);
+	code = sqlite3_step(statement);
+	sqlite3_finalize(statement);
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 void store_tidy(struct store *store)
 {
-	int code = SQLITE_OK;
+	int code;
 
 	if (!store->db)
 		return;
+	code = age_formats(store);
 	for (size_t i = 0; code == SQLITE_OK && i < sizeof(bounds) / sizeof(bounds[0]); i++)
 		code = run(store->db, bounds[i].sql, bounds[i].keep, NULL);
 	if (code == SQLITE_OK)

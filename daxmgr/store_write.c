@@ -61,6 +61,7 @@ static int write_lease_instances(struct store *store, const struct iso_restore_l
 		bind_id(&b, lease->parts[i].region_kernel_id);
 		bind_id(&b, lease->parts[i].kernel_id);
 		store_bind_number(&b, lease->parts[i].bytes);
+		store_bind_number(&b, lease->parts[i].begun_ns);
 		code = store_bind_run(&b);
 	}
 	return code;
@@ -97,6 +98,7 @@ static int write_lease(struct store *store, const struct iso_restore_lease *leas
 	store_bind_number(&b, now_us());
 	store_bind_text(&b, pin_words_format(terms->pins, pins));
 	store_bind_text(&b, terms->evidence);
+	store_bind_text(&b, iso_poison_action_name(terms->poison));
 	code = store_bind_run(&b);
 	if (code == SQLITE_OK)
 		code = write_lease_parts(store, terms);
@@ -217,28 +219,6 @@ static int write_note(struct store *store, const struct store_item *item)
 	return store_bind_run(&b);
 }
 
-static int write_event(struct store *store, const struct store_item *item)
-{
-	struct store_binder b = store_bind(store, STORE_STATEMENT_EVENT);
-	const struct store_event *event = &item->event;
-
-	store_bind_text(&b, event->source);
-	store_bind_text(&b, event->kind);
-	if (event->has_cpu)
-		store_bind_number(&b, event->cpu);
-	else
-		store_bind_null(&b);
-	store_bind_number(&b, event->at_ns);
-	store_bind_text(&b, store->boot_id);
-	store_bind_number(&b, item->realtime_us);
-	store_bind_name(&b, event->unit);
-	store_bind_text(&b, event->text);
-	if (event->raw_bytes && b.code == SQLITE_OK)
-		b.code = sqlite3_bind_blob(b.statement, b.at, event->raw, (int)event->raw_bytes,
-					   SQLITE_STATIC);
-	return store_bind_run(&b);
-}
-
 static int write_action(struct store *store, const struct store_item *item)
 {
 	struct store_binder b = store_bind(store, STORE_STATEMENT_ACTION);
@@ -288,7 +268,7 @@ static int begin_anew(struct store *store)
 			    NULL, NULL);
 }
 
-int store_write_item(struct store *store, const struct store_item *item)
+int store_write_item(struct store *store, struct store_item *item)
 {
 	switch (item->kind) {
 	case STORE_ITEM_LEASE:
@@ -303,10 +283,16 @@ int store_write_item(struct store *store, const struct store_item *item)
 		return write_port(store, &item->port);
 	case STORE_ITEM_INCIDENT:
 		return write_incident(store, item);
+	case STORE_ITEM_POISON:
+		return store_write_poison(store, &item->poison);
+	case STORE_ITEM_POISON_END:
+		return store_erase_poison(store, item->poison.slot);
 	case STORE_ITEM_NOTE:
 		return write_note(store, item);
-	case STORE_ITEM_EVENT:
-		return write_event(store, item);
+	case STORE_ITEM_RECORDS:
+		return store_write_block(store, item->block);
+	case STORE_ITEM_FORMAT:
+		return store_write_format(store, item);
 	case STORE_ITEM_ACTION:
 		return write_action(store, item);
 	case STORE_ITEM_FENCE:
@@ -322,6 +308,7 @@ int store_write_item(struct store *store, const struct store_item *item)
 	case STORE_ITEM_HOLD_END:
 	case STORE_ITEM_QUERY_INCIDENTS:
 	case STORE_ITEM_QUERY_EVENTS:
+	case STORE_ITEM_ACKNOWLEDGE:
 		break;
 	}
 	return SQLITE_MISUSE;

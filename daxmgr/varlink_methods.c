@@ -16,7 +16,9 @@ SD_VARLINK_DEFINE_METHOD(
 	OUT(state, STRING), COMMENT("The first observation has ended; requests are taken"),
 	OUT(ready, BOOL), OUT(bootId, STRING), COMMENT("CLOCK_BOOTTIME now, nanoseconds"),
 	OUT(nowNs, INT), COMMENT("Of regions that are live"), OUT(capacityBytes, INT),
-	OUT(freeBytes, INT), OUT(regions, INT), OUT(regionsLive, INT), OUT(leases, INT),
+	OUT(freeBytes, INT),
+	COMMENT("Neither held nor free, because memory in them is bad: whole 2 MiB"),
+	OUT(badBytes, INT), OUT(regions, INT), OUT(regionsLive, INT), OUT(leases, INT),
 	OUT(leasesAttached, INT), COMMENT("Leases that wait for capacity"), OUT(leasesWaiting, INT),
 	OUT(leasesStuck, INT),
 	COMMENT("Leases whose virtual machine pins its memory: the loss of its port can panic the host"),
@@ -24,6 +26,9 @@ SD_VARLINK_DEFINE_METHOD(
 	COMMENT("Leases whose memory a process maps that is not their virtual machine"),
 	OUT(strangers, INT), COMMENT("Consent of the operator: [Pins] HostMayPanic="),
 	OUT(hostMayPanic, BOOL), OUT(incidentsOpen, INT),
+	COMMENT("The worst verdict of GetHealth()"), OUT(health, STRING),
+	COMMENT("Why nothing that was lost is made again by itself; absent: the host is well"),
+	OUT_MAYBE(recoveryWaits, STRING),
 	COMMENT("Why nothing is handed out until Confirm(); absent: nothing is held"),
 	OUT_MAYBE(hold, STRING), OUT_LIST_OF(domains, DomainStatus),
 	OUT_LIST_OF(components, Component));
@@ -67,6 +72,8 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	SD_VARLINK_DEFINE_INPUT(pins, SD_VARLINK_STRING, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE),
 	COMMENT("Why the caller thinks so, e.g. \"-drive file=a,cache=none\""),
 	IN_MAYBE(evidence, STRING),
+	COMMENT("What becomes of it when its memory is poisoned: kill, notify or ignore; absent: [Poison] Action="),
+	IN_MAYBE(poison, STRING),
 	COMMENT("With 'more': one message per step, the last one has state acquired"),
 	OUT(name, STRING), OUT(state, STRING), OUT_MAYBE(waitsFor, STRING),
 	OUT_MAYBE(expiresAtNs, INT),
@@ -113,17 +120,45 @@ SD_VARLINK_DEFINE_METHOD(ListIncidents, COMMENT("Only this one, with its timelin
 			 IN_MAYBE(id, INT), COMMENT("At most so many, newest first; absent: 100"),
 			 IN_MAYBE(limit, INT), OUT_LIST_OF(incidents, Incident));
 
+/* What is given is what an event must have. */
+#define EVENT_FILTER                                                                               \
+	IN_MAYBE(source, STRING), IN_MAYBE(kind, STRING), IN_MAYBE(unit, STRING),                  \
+		COMMENT("This one or a worse one"), IN_MAYBE(severity, STRING),                    \
+		COMMENT("Path of the first root port of a domain"), IN_MAYBE(domain, STRING),      \
+		COMMENT("Name of a virtual machine"), IN_MAYBE(lease, STRING),                     \
+		IN_MAYBE(incident, INT)
+
 SD_VARLINK_DEFINE_METHOD(ListEvents,
 			 COMMENT("At most so many; absent: 100. Without 'since' the newest"),
 			 IN_MAYBE(limit, INT), COMMENT("Only events with a greater id"),
-			 IN_MAYBE(since, INT), OUT_LIST_OF(events, Event));
+			 IN_MAYBE(since, INT), EVENT_FILTER, OUT_LIST_OF(events, Event),
+			 COMMENT("All up to this number were looked at: 'since' for what follows"),
+			 OUT(next, INT));
+
+SD_VARLINK_DEFINE_METHOD(ReplayEvents, COMMENT("At most so many; absent and most: 32"),
+			 IN_MAYBE(limit, INT), COMMENT("Only events with a greater id"),
+			 IN_MAYBE(since, INT), EVENT_FILTER, OUT_LIST_OF(events, Replayed),
+			 COMMENT("As of ListEvents()"), OUT(next, INT),
+			 COMMENT("There are some behind it"), OUT(more, BOOL));
 
 SD_VARLINK_DEFINE_METHOD_FULL(
 	Monitor, SD_VARLINK_REQUIRES_MORE,
+	COMMENT("First what is stored with a greater id, then without a hole what comes"),
+	IN_MAYBE(since, INT),
+	COMMENT("Without 'since': begins after what this one acknowledged, at the oldest when it never did"),
+	IN_MAYBE(subscriber, STRING), EVENT_FILTER,
+	COMMENT("Notes, too; absent: when none but 'lease' and 'incident' are given"),
+	IN_MAYBE(notes, BOOL),
 	COMMENT("One message has one of these. The first has only 'subscribed'"),
-	OUT_MAYBE(subscribed, BOOL), OUT_MAYBE_OF(note, Note), OUT_MAYBE_OF(event, Event),
-	COMMENT("So many messages were left out because the client did not read: list what you need again"),
+	OUT_MAYBE(subscribed, BOOL), OUT_MAYBE_OF(note, Note),
+	COMMENT("It is durable. The same id again: its count has grown"),
+	OUT_MAYBE_OF(event, Event),
+	COMMENT("So many messages were left out, because the client did not read or they are not kept any more: list what you need again"),
 	OUT_MAYBE(gap, INT));
+
+SD_VARLINK_DEFINE_METHOD(Acknowledge, COMMENT("As of Monitor(): a name like that of a lease"),
+			 IN(subscriber, STRING),
+			 COMMENT("Never goes back; answered when it is durable"), IN(id, INT));
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
 
@@ -164,6 +199,12 @@ SD_VARLINK_DEFINE_METHOD(DisarmPort, COMMENT("Path or PCI address of a root port
 			 COMMENT("done, or with dryRun: waits"), OUT(outcome, STRING),
 			 OUT(text, STRING), OUT_LIST(obstacles, STRING),
 			 OUT_LIST(reasons, STRING));
+SD_VARLINK_DEFINE_METHOD(ListPoison, OUT_LIST_OF(ranges, BadRange));
+
+SD_VARLINK_DEFINE_METHOD(
+	ReadPoison,
+	COMMENT("Serial number, memN, path or PCI address of a memory device; absent: all"),
+	IN_MAYBE(memdev, STRING), COMMENT("done when it has been asked for"), OUT(outcome, STRING));
 
 SD_VARLINK_DEFINE_METHOD(
 	ListRules, OUT_LIST_OF(rules, Rule),

@@ -67,6 +67,7 @@ static void usage(FILE *to)
 	      "  --align 2M|1G          alignment (daxmgrd.conf)\n"
 	      "  --no-restart           do not keep a place in the queue when the VM is killed\n"
 	      "  --keep TIME            keep the memory this long after a clean exit (0)\n"
+	      "  --poison ACTION        when its memory is poisoned: kill, notify, ignore (daxmgrd.conf)\n"
 	      "  --qmp PATH             a monitor for the manager at this socket, below /run\n"
 	      "  --check                say whether this QEMU pins its memory, and exit; asks nothing of daxmgrd\n"
 	      "  --print                print the command and exit; asks nothing of daxmgrd\n"
@@ -273,7 +274,21 @@ static enum verdict lease_and_attach(struct launcher *launcher)
 	return verdict;
 }
 
-enum { NAME = 256, SIZE, USER, ALIGN, NO_RESTART, KEEP, QMP, CHECK, PRINT, SOCKET, HELP, VERSION };
+enum {
+	NAME = 256,
+	SIZE,
+	USER,
+	ALIGN,
+	NO_RESTART,
+	KEEP,
+	POISON,
+	QMP,
+	CHECK,
+	PRINT,
+	SOCKET,
+	HELP,
+	VERSION
+};
 
 static const struct option options[] = {
 	{"name", required_argument, NULL, NAME},
@@ -282,6 +297,7 @@ static const struct option options[] = {
 	{"align", required_argument, NULL, ALIGN},
 	{"no-restart", no_argument, NULL, NO_RESTART},
 	{"keep", required_argument, NULL, KEEP},
+	{"poison", required_argument, NULL, POISON},
 	{"qmp", required_argument, NULL, QMP},
 	{"check", no_argument, NULL, CHECK},
 	{"print", no_argument, NULL, PRINT},
@@ -307,6 +323,8 @@ static const char *take(struct launcher *launcher, int option)
 		return wish_set_align(wish, optarg);
 	case KEEP:
 		return wish_set_keep(wish, optarg);
+	case POISON:
+		return wish_set_poison(wish, optarg);
 	case QMP:
 		return wish_set_qmp(wish, optarg);
 	case NO_RESTART:

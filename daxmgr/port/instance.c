@@ -12,7 +12,9 @@
 #include "../cleanup.h"
 #include "dax.h"
 #include "guard.h"
+#include "iomem.h"
 #include "node.h"
+#include "place.h"
 #include "sysfs.h"
 
 struct instance_build {
@@ -108,9 +110,42 @@ static int instance_create(struct port *port, struct instance_build *b)
 	return guard_claim(port, b->region, b->id);
 }
 
-static int instance_shape(struct port *port, struct instance_build *b,
-			  const struct job_instance *wanted)
+/* The kernel chooses where. */
+static int instance_size(struct port *port, struct instance_build *b,
+			 const struct job_instance *wanted)
 {
+	char text[32];
+	int error;
+
+	snprintf(text, sizeof(text), "%" PRIu64, wanted->bytes);
+	error = sysfs_write(port->root, text, "/sys/bus/dax/devices/%s/size", b->name);
+	return error ? instance_failed(port, b, error, "size") : 0;
+}
+
+/* Around what is bad, range by range. */
+static int instance_place(struct port *port, struct instance_build *b,
+			  const struct job_carve *carve)
+{
+	struct iso_hpa_range pieces[ISO_PIECES_MAX];
+	uint32_t n = 0;
+	char text[64];
+	int error;
+
+	error = place_choose(port, carve, pieces, &n);
+	for (uint32_t i = 0; !error && i < n; i++) {
+		snprintf(text, sizeof(text), "%" PRIx64 "-%" PRIx64, pieces[i].start.v,
+			 pieces[i].start.v + pieces[i].bytes - 1);
+		error = sysfs_write(port->root, text, "/sys/bus/dax/devices/%s/mapping", b->name);
+		if (error)
+			return instance_failed(port, b, error, "mapping");
+	}
+	return error;
+}
+
+static int instance_shape(struct port *port, struct instance_build *b,
+			  const struct job_carve *carve)
+{
+	const struct job_instance *wanted = &carve->instance;
 	struct dax_device device;
 	char text[32];
 	int error;
@@ -124,10 +159,9 @@ static int instance_shape(struct port *port, struct instance_build *b,
 		if (error)
 			return instance_failed(port, b, error, "align");
 	}
-	snprintf(text, sizeof(text), "%" PRIu64, wanted->bytes);
-	error = sysfs_write(port->root, text, "/sys/bus/dax/devices/%s/size", b->name);
+	error = carve->n_avoid ? instance_place(port, b, carve) : instance_size(port, b, wanted);
 	if (error)
-		return instance_failed(port, b, error, "size");
+		return error;
 	/* The kernel may take a value and do something else. */
 	error = dax_read(port->root, b->region, b->id, &device);
 	if (error)
@@ -158,7 +192,39 @@ static int instance_bind(struct port *port, struct instance_build *b)
 	return 0;
 }
 
-static int instance_finish(struct port *port, struct instance_build *b)
+static bool instance_hits(const struct iso_hpa_range *piece, const struct iso_hpa_range *bad)
+{
+	return piece->start.v < bad->start.v + bad->bytes &&
+	       bad->start.v < piece->start.v + piece->bytes;
+}
+
+/* Where it lies, by the kernel's own word. */
+static int instance_locate(struct port *port, struct instance_build *b,
+			   const struct job_carve *carve)
+{
+	_cleanup_(iomem_free) struct iomem iomem = IOMEM_NULL;
+	struct iso_completion *c = port->completion;
+	int error = iomem_read(port->root, &iomem);
+
+	if (error)
+		return instance_failed(port, b, error, "/proc/iomem");
+	c->n_pieces = iomem_pieces(&iomem, b->region, b->id, c->pieces);
+	if (c->n_pieces > ISO_PIECES_MAX) {
+		c->n_pieces = 0;
+		return port_fail(port, -E2BIG, "carve: %s would be in more than %d pieces", b->name,
+				 ISO_PIECES_MAX);
+	}
+	for (uint32_t i = 0; i < c->n_pieces; i++)
+		for (uint32_t j = 0; j < carve->n_avoid; j++)
+			if (instance_hits(&c->pieces[i], &carve->avoid[j]))
+				return port_fail(port, -EREMOTEIO,
+						 "carve: the kernel put %s over bad memory",
+						 b->name);
+	return 0;
+}
+
+static int instance_finish(struct port *port, struct instance_build *b,
+			   const struct job_carve *carve)
 {
 	struct iso_completion *c = port->completion;
 	struct dax_device device;
@@ -167,7 +233,9 @@ static int instance_finish(struct port *port, struct instance_build *b)
 	error = dax_read(port->root, b->region, b->id, &device);
 	if (error)
 		return instance_failed(port, b, error, "read back");
-	error = node_wait(port, b->name, device.major, device.minor);
+	error = instance_locate(port, b, carve);
+	if (!error)
+		error = node_wait(port, b->name, device.major, device.minor);
 	if (error)
 		return error;
 	c->region_kernel_id = b->region;
@@ -180,37 +248,39 @@ static int instance_finish(struct port *port, struct instance_build *b)
 	return 0;
 }
 
-static int instance_build(struct port *port, const struct job_instance *wanted)
+static int instance_build(struct port *port, const struct job_carve *carve)
 {
-	struct instance_build b = {.region = wanted->region_kernel_id};
+	struct instance_build b = {.region = carve->instance.region_kernel_id};
 	const char *step;
 	int error;
 
 	error = instance_create(port, &b);
 	if (!error)
-		error = instance_shape(port, &b, wanted);
+		error = instance_shape(port, &b, carve);
 	if (!error)
 		error = instance_bind(port, &b);
 	if (!error)
-		error = instance_finish(port, &b);
+		error = instance_finish(port, &b, carve);
 	if (error && b.name[0])
 		(void)dax_remove(port->root, b.region, b.id, &step);
 	return error;
 }
 
-int instance_carve(struct port *port, const struct job_instance *wanted)
+int instance_carve(struct port *port, const struct job_carve *carve)
 {
 	struct guard guard = GUARD_NULL;
 	_cleanup_close_ int lock = -1;
 	int error;
 
+	if (carve->n_avoid > ISO_AVOID_MAX)
+		return port_fail(port, -E2BIG, "carve: too many bad places to go around");
 	/* new_id binds every device whose name is listed: one carves at a time, host-wide. */
 	lock = port_lock(port, "carve");
 	if (lock < 0)
 		return lock;
 	error = guard_enter(port, &guard);
 	if (!error)
-		error = instance_build(port, wanted);
+		error = instance_build(port, carve);
 	guard_leave(port, &guard);
 	return error;
 }

@@ -13,7 +13,7 @@
  * number and first range of the completion. Return: 0, or a negative errno
  * with the device removed again and the failed step told.
  */
-int instance_carve(struct port *port, const struct job_instance *wanted);
+int instance_carve(struct port *port, const struct job_carve *carve);
 
 /*
  * Removes the device. What is gone already is success; so is a device of that

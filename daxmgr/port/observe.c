@@ -15,9 +15,16 @@ static int observe_cxl_in_turn(struct port *port, struct observation *o)
 	return observe_cxl(port, o);
 }
 
+static void observation_freep(struct observation **o)
+{
+	if (*o)
+		iomem_free(&(*o)->iomem);
+	free(*o);
+}
+
 int observe_run(struct port *port)
 {
-	_cleanup_free_ struct observation *o = calloc(1, sizeof(*o));
+	_cleanup_(observation_freep) struct observation *o = calloc(1, sizeof(*o));
 	int error, fd;
 
 	if (!o)

@@ -9,9 +9,10 @@
 #define DAXMGR_OBSERVE_H
 
 #include "../snapshot_file.h"
+#include "iomem.h"
 #include "port.h"
 
-enum { OBSERVE_DEVICE_BYTES = 32 };
+enum { OBSERVE_DEVICE_BYTES = 32, OBSERVE_CEDT_BYTES = 65536 };
 
 /* Where a host bridge is found in this boot. */
 struct observe_bridge {
@@ -28,6 +29,9 @@ struct observation {
 	struct iso_observed_window windows[SNAPSHOT_WINDOWS_MAX];
 	struct iso_observed_region regions[SNAPSHOT_REGIONS_MAX];
 	struct iso_observed_instance instances[SNAPSHOT_INSTANCES_MAX];
+	uint8_t cedt[OBSERVE_CEDT_BYTES]; /* how windows spread addresses */
+	size_t cedt_bytes; /* 0: it cannot be read */
+	struct iomem iomem; /* where dax devices lie */
 	struct iso_snapshot counts; /* n_*; the pointers are set at the end */
 };
 

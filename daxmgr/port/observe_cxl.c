@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../cleanup.h"
+#include "../source/cedt_decode.h"
 #include "libcxl_root.h"
 #include "observe.h"
 #include "sysfs.h"
@@ -92,11 +93,23 @@ static int observe_window(struct port *port, struct observation *o, struct cxl_d
 	w->granularity = cxl_decoder_get_interleave_granularity(decoder);
 	w->ways = (uint32_t)targets;
 	w->volatile_capable = cxl_decoder_is_volatile_capable(decoder);
+	w->arithmetic = cedt_arithmetic(o->cedt, o->cedt_bytes, w->range.start);
 	for (int i = 0; i < targets; i++)
 		w->host_bridges[i] =
 			observe_target_bridge(o, cxl_decoder_get_target_by_position(decoder, i));
 	o->counts.n_windows++;
 	return 0;
+}
+
+/* Which of the memdev's own addresses a decoder maps; not known rather than half known. */
+static struct iso_dpa_range observe_dpa(struct port *port, const char *decoder)
+{
+	struct iso_dpa_range dpa = {0};
+
+	if (sysfs_read_u64(port->root, &dpa.start.v, BUS "%s/dpa_resource", decoder) ||
+	    sysfs_read_u64(port->root, &dpa.bytes, BUS "%s/dpa_size", decoder))
+		return (struct iso_dpa_range){0};
+	return dpa;
 }
 
 /*
@@ -122,8 +135,11 @@ static int observe_target(struct port *port, const struct observation *o, const 
 		error = sysfs_link(port->root, memdev, sizeof(memdev), BUS "%s/../uport", decoder);
 	for (uint32_t i = 0; !error && i < o->counts.n_memdevs; i++)
 		if (!strcmp(o->memdevs[i].name, memdev))
-			ret->targets[position] =
-				(struct iso_observed_target){o->memdevs[i].serial, true};
+			ret->targets[position] = (struct iso_observed_target){
+				.serial = o->memdevs[i].serial,
+				.present = true,
+				.dpa = observe_dpa(port, decoder),
+			};
 	return observe_unread(port, error, decoder, "memdev");
 }
 
@@ -224,6 +240,8 @@ int observe_cxl(struct port *port, struct observation *o)
 	error = libcxl_open(port, &ctx);
 	if (error)
 		return error;
+	(void)sysfs_read_bytes(port->root, o->cedt, sizeof(o->cedt), &o->cedt_bytes,
+			       "/sys/firmware/acpi/tables/CEDT");
 	cxl_memdev_foreach(ctx, memdev)
 	{
 		error = observe_memdev(port, o, memdev);

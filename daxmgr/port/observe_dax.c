@@ -34,12 +34,19 @@ static int observe_instance(struct port *port, struct observation *o, uint32_t r
 		.minor = device.minor,
 		.driver = device.driver,
 	};
+	i->n_pieces = iomem_pieces(&o->iomem, region, id, i->pieces);
+	if (i->n_pieces > ISO_PIECES_MAX) /* made by hand; what is known of it is true */
+		i->n_pieces = ISO_PIECES_MAX;
 	o->counts.n_instances++;
 	return 0;
 }
 
 int observe_dax(struct port *port, struct observation *o)
 {
+	int unread = iomem_read(port->root, &o->iomem);
+
+	if (unread)
+		return port_fail(port, unread, "observation: /proc/iomem: %s", strerror(-unread));
 	for (uint32_t r = 0; r < o->counts.n_regions; r++) {
 		uint32_t region = o->regions[r].kernel_id, id;
 		_cleanup_closedir_ DIR *dir = dax_region_open(port->root, region);

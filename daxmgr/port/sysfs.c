@@ -89,6 +89,34 @@ int sysfs_read(const char *root, char *ret, size_t room, const char *format, ...
 	return error ? error : sysfs_read_path(path, ret, room);
 }
 
+int sysfs_read_bytes(const char *root, void *ret, size_t room, size_t *ret_bytes,
+		     const char *format, ...)
+{
+	char path[PATH_MAX];
+	int error = SYSFS_PATH(path, root, format);
+	_cleanup_close_ int fd = -1;
+	size_t used = 0;
+	ssize_t n = 1;
+
+	if (error)
+		return error;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (used < room && n > 0) {
+		do {
+			n = read(fd, (char *)ret + used, room - used);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return -errno;
+		used += (size_t)n;
+	}
+	if (n > 0)
+		return -ENOBUFS;
+	*ret_bytes = used;
+	return 0;
+}
+
 int sysfs_read_u64(const char *root, uint64_t *ret, const char *format, ...)
 {
 	char path[PATH_MAX], text[32];

@@ -21,6 +21,10 @@
 int sysfs_read(const char *root, char *ret, size_t room, const char *format, ...)
 	SYSFS_FORMAT(4, 5);
 
+/* Reads what is no text. Return: as sysfs_read(); -ENOBUFS when it does not fit. */
+int sysfs_read_bytes(const char *root, void *ret, size_t room, size_t *ret_bytes,
+		     const char *format, ...) SYSFS_FORMAT(5, 6);
+
 /* Reads a number, decimal or with 0x. Return: also -EINVAL for anything else. */
 int sysfs_read_u64(const char *root, uint64_t *ret, const char *format, ...) SYSFS_FORMAT(3, 4);
 

@@ -25,6 +25,10 @@ struct kernel_log {
 	struct kernel_log_handlers handlers;
 	struct kernel_log_context context;
 	struct kernel_log_report report;
+	int64_t apart; /* least time from a line's own clock to when it was read */
+	uint64_t apart_ns; /* when that was reckoned */
+	uint64_t late_ns; /* of the line that is read now */
+	bool has_apart;
 	bool live; /* what was there at the begin is read */
 	uint64_t next; /* number that is expected; only when has_next */
 	bool has_next;
@@ -32,6 +36,27 @@ struct kernel_log {
 	struct kernel_log_record record;
 	struct kernel_log_news news;
 };
+
+/*
+ * The log has a clock of its own, which drifts against CLOCK_BOOTTIME by less
+ * than 1 in 10,000: how long a line waited is known against other lines only.
+ */
+static uint64_t lateness(struct kernel_log *log)
+{
+	int64_t apart = (int64_t)(log->report.last_read_ns - log->record.at_ns);
+
+	if (!log->live)
+		return 0;
+	if (!log->has_apart)
+		log->apart = apart;
+	else
+		log->apart += (int64_t)(log->report.last_read_ns - log->apart_ns) / 10000;
+	log->has_apart = true;
+	log->apart_ns = log->report.last_read_ns;
+	if (apart < log->apart)
+		log->apart = apart;
+	return (uint64_t)(apart - log->apart);
+}
 
 static void tell(struct kernel_log *log, size_t bytes, bool again)
 {
@@ -42,6 +67,7 @@ static void tell(struct kernel_log *log, size_t bytes, bool again)
 		.raw_bytes = bytes,
 		.read_ns = log->report.last_read_ns,
 		.live = log->live,
+		.late_ns = log->late_ns,
 		.again = again,
 	};
 
@@ -60,6 +86,7 @@ static void take(struct kernel_log *log, size_t bytes)
 		log->handlers.on_gap(log->handlers.userdata, 1, log->next, true);
 		return;
 	}
+	log->late_ns = lateness(log);
 	sequence = log->record.sequence;
 	if (log->has_next && sequence < log->next) {
 		/* The stack that may follow it is of it all the same. */

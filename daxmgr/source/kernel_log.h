@@ -20,6 +20,7 @@ struct kernel_log_line {
 	const char *raw; /* as read */
 	size_t raw_bytes;
 	uint64_t read_ns; /* CLOCK_BOOTTIME */
+	uint64_t late_ns; /* how much longer it waited here than the quickest of late; 0 for the first live one */
 	bool again; /* told by an earlier run: it is durable */
 	bool live; /* not one of those that were there when the reader was opened */
 };
@@ -41,7 +42,7 @@ struct kernel_log_handlers {
 
 struct kernel_log_report {
 	uint64_t read;
-	uint64_t meant;     /* of them */
+	uint64_t meant; /* of them */
 	uint64_t malformed;
 	uint64_t lost;
 	uint64_t last_sequence; /* all up to it were read */

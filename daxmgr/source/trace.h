@@ -98,8 +98,8 @@ void trace_save_formats(struct trace *trace);
 /* Stops reading and frees; the instance stays and keeps recording. Accepts NULL. */
 struct trace *trace_close(struct trace *trace);
 
-/* Reads what waits in the rings now, through the handlers. */
-void trace_drain(struct trace *trace);
+/* Reads what waits in the rings now, through the handlers. Return: whether that was all. */
+bool trace_drain(struct trace *trace);
 
 /*
  * Runs on a timer of its own: counts what was lost unseen (a gap when there is

@@ -106,9 +106,9 @@ static bool drain(struct trace *trace)
 	return empty;
 }
 
-void trace_drain(struct trace *trace)
+bool trace_drain(struct trace *trace)
 {
-	(void)drain(trace);
+	return drain(trace);
 }
 
 static void skim(struct trace *trace)

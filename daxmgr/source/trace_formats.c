@@ -5,6 +5,7 @@
 #include "trace_symbols.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <traceevent/event-parse.h>
 
@@ -108,7 +109,8 @@ static enum trace_layout_shape layout_shape(const struct tep_format_field *field
 		return TRACE_LAYOUT_UUID;
 	if (!strcmp(field->name, "uuid") && field->size == 16)
 		return TRACE_LAYOUT_UUID; /* cxl_poison has it as char[16] */
-	if (field->flags & TEP_FIELD_IS_STRING)
+	/* libtraceevent takes u8[] for a string as well. */
+	if ((field->flags & TEP_FIELD_IS_STRING) && field->type && strstr(field->type, "char"))
 		return TRACE_LAYOUT_TEXT;
 	if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4 && element_bytes != 8)
 		return TRACE_LAYOUT_BYTES;
@@ -182,6 +184,26 @@ static int fill_format(struct trace_formats *formats, const struct tep_event *ev
 	return 0;
 }
 
+/*
+ * The text without its print format: libtraceevent 1.8.4 falls over some that name
+ * fields that are not there, and cannot evaluate those of the cxl events anyway.
+ * Return: a text that the caller frees, NULL without memory.
+ */
+static char *without_print(const char *text, size_t bytes, size_t *ret_bytes)
+{
+	static const char begin[] = "\nprint fmt:", none[] = "\nprint fmt: \"\"\n";
+	const char *end = memmem(text, bytes, begin, sizeof(begin) - 1);
+	size_t n = end ? (size_t)(end - text) : bytes;
+	char *copy = malloc(n + sizeof(none));
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, text, n);
+	memcpy(copy + n, none, sizeof(none));
+	*ret_bytes = n + sizeof(none) - 1;
+	return copy;
+}
+
 int trace_formats_add(struct trace_formats *formats, const char *system, const char *text,
 		      size_t bytes)
 {
@@ -191,18 +213,22 @@ int trace_formats_add(struct trace_formats *formats, const char *system, const c
 	};
 	const struct tep_event *event;
 	struct tep_handle *tep;
+	size_t fields_bytes = 0;
+	char *fields;
 	int r;
 
 	tep = tep_alloc();
-	if (!tep)
+	fields = without_print(text, bytes, &fields_bytes);
+	if (!tep || !fields) {
+		tep_free(tep);
+		free(fields);
 		return -ENOMEM;
+	}
 
-	/*
-	 * Its return value also tells of print formats it cannot evaluate (the cxl events
-	 * call functions in theirs); the fields are complete all the same.
-	 */
+	/* Its return value may tell of the print format; the fields are complete all the same. */
 	tep_set_loglevel(TEP_LOG_NONE);
-	(void)tep_parse_event(tep, text, bytes, system);
+	(void)tep_parse_event(tep, fields, fields_bytes, system);
+	free(fields);
 	event = tep_get_first_event(tep);
 	r = event && event->name ? fill_format(formats, event, system, &format) : -EINVAL;
 	tep_free(tep);

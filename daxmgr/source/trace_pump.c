@@ -323,7 +323,7 @@ void trace_pump_replay(struct trace_pump *pump, const struct trace_spool_place *
 		if (!trace_spool_get(spool, page, &entry))
 			continue;
 		account_page(pump, &entry);
-		/* Whether what they ask for was done before the death is not known; doing it twice does no harm. */
+		/* Whether what they ask for was done is not known; doing it twice does no harm. */
 		if (entry.bytes)
 			look_early(pump, entry.cpu, entry.data, entry.bytes);
 	}

@@ -20,8 +20,7 @@ enum {
 	SLOTS_OFFSET = 4096,
 	PAGE_BYTES_MIN = 64,
 	PAGE_BYTES_MAX = 1 << 24,
-	PAGE_HEAD_BYTES =
-		16, /* time and length of a ring page: never all zero in one that holds something */
+	PAGE_HEAD_BYTES = 16, /* time and length of a ring page: not zero where there is a record */
 	SLOT_ALIGN = 64,
 };
 

@@ -45,6 +45,8 @@ static const char *check_instance(const struct iso_engine *e, uint32_t i)
 		return "it is being removed";
 	if (instance->lost || e->regions[instance->region].state != ISO_REGION_LIVE)
 		return "its region is not live";
+	if (place_bad_under(e, instance) != ISO_NONE)
+		return "some of its memory is bad";
 	return NULL;
 }
 

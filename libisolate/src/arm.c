@@ -219,7 +219,8 @@ void arm_advance(struct iso_engine *e, uint32_t p)
 
 	if (!wanted && arm_is_as_wanted(e, port))
 		return;
-	obstacles = wanted ? obstacles_to(e, p, arm_range(e, port)) : access_obstacle(is->seen.source);
+	obstacles = wanted ? obstacles_to(e, p, arm_range(e, port))
+			   : access_obstacle(is->seen.source);
 	tell_obstacles(e, p, obstacles);
 	if (arm_is_as_wanted(e, port) || obstacles || is->arm_failures >= ARM_ATTEMPTS ||
 	    is->cleared_ns > e->seen_ns)

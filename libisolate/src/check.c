@@ -81,6 +81,38 @@ static bool name_taken_twice(const struct iso_engine *e, const struct instance *
 	return false;
 }
 
+/* A range that was found bad after this VM had got its memory. */
+static bool stands_on_news(const struct iso_engine *e, const struct instance *instance)
+{
+	struct region_span span;
+	uint32_t b;
+
+	for (b = 0; e->n_not_good && b < e->n_bad; b++)
+		if (e->bad[b].used && e->bad[b].state == ISO_BAD_BAD && e->bad[b].last_ns &&
+		    e->bad[b].last_ns >= instance->begun_ns &&
+		    place_bad(e, &e->bad[b], instance->region, &span) == PLACE_HERE &&
+		    place_covers(e, instance, span))
+			return true;
+	return false;
+}
+
+static const char *check_bad(const struct iso_engine *e, const struct instance *instance)
+{
+	const struct lease *lease = &e->leases[instance->lease];
+
+	if (!e->observed || instance->lost || e->regions[instance->region].state != ISO_REGION_LIVE)
+		return NULL;
+	if (instance->state == ISO_INSTANCE_READY || instance->state == ISO_INSTANCE_HANDING ||
+	    (instance->state == ISO_INSTANCE_HELD && lease->state == ISO_LEASE_ACQUIRED))
+		return place_bad_under(e, instance) != ISO_NONE
+			       ? "no bad memory is kept ready or handed out"
+			       : NULL;
+	if (lease->state == ISO_LEASE_ATTACHED && poison_kills(e, lease) &&
+	    stands_on_news(e, instance))
+		return "a VM whose memory is poisoned has been killed";
+	return NULL;
+}
+
 static const char *check_instance(const struct iso_engine *e, const struct instance *instance)
 {
 	uint32_t l = instance->lease;
@@ -91,7 +123,7 @@ static const char *check_instance(const struct iso_engine *e, const struct insta
 	if (instance->state == ISO_INSTANCE_REMOVING && l != ISO_NONE &&
 	    e->leases[l].state != ISO_LEASE_RETRACTING && !e->leases[l].revoked)
 		return "an instance is removed only when nobody is shown to map it";
-	return NULL;
+	return l != ISO_NONE ? check_bad(e, instance) : NULL;
 }
 
 static const char *check_order(const struct iso_engine *e, uint32_t r)
@@ -196,6 +228,27 @@ static const char *check_counts(const struct iso_engine *e)
 	return held_up == e->n_held_up ? NULL : "regions held up by the decoder order are listed";
 }
 
+static const char *check_ledger(const struct iso_engine *e)
+{
+	uint32_t b, not_good = 0, unsaved = 0;
+
+	for (b = 0; b < e->n_bad; b++) {
+		const struct bad_range *bad = &e->bad[b];
+
+		unsaved += bad->unsaved;
+		if (!bad->used)
+			continue;
+		not_good += bad->state != ISO_BAD_VERIFIED;
+		if (!bad->bytes || (!bad->has_dpa && bad->region == ISO_NONE))
+			return "a bad range says where it is";
+		if (bad->state == ISO_BAD_VERIFIED && !bad->cleared_ns && bad->last_ns)
+			return "what is good again was cleared";
+	}
+	if (not_good != e->n_not_good || unsaved != e->n_unsaved)
+		return "bad ranges are counted";
+	return NULL;
+}
+
 const char *iso_check(const struct iso_engine *e)
 {
 	const char *broken = NULL;
@@ -221,6 +274,8 @@ const char *iso_check(const struct iso_engine *e)
 			broken = check_domain(e, &e->regions[i]);
 	for (i = 0; !broken && i < e->n_ports; i++)
 		broken = check_port(&e->ports[i]);
+	if (!broken)
+		broken = check_ledger(e);
 	if (!broken)
 		broken = check_queue(e);
 	if (!broken)

@@ -167,6 +167,10 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 		if (region->draining && !v->reason[0])
 			copy_text(v->reason, sizeof(v->reason),
 				  "takes no new tenants: makes way for a lower region");
+		else if (region->closed && !v->reason[0])
+			snprintf(v->reason, sizeof(v->reason),
+				 "region %.48s takes no new tenants: %.110s",
+				 region->definition.name, region->closed);
 		break;
 	case ISO_REGION_QUARANTINED:
 		snprintf(reason, sizeof(reason), "region %.32s given up: %.130s",

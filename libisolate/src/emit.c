@@ -12,6 +12,8 @@ static void clear_effect(struct iso_effect *effect, uint32_t kind)
 		.instance = ISO_NONE,
 		.lease = ISO_NONE,
 		.port = ISO_NONE,
+		.memdev = ISO_NONE,
+		.bad = ISO_NONE,
 		.fence = ISO_NONE,
 		.text = "",
 	};

@@ -15,6 +15,7 @@ void iso_limits_default(struct iso_limits *ret)
 		.leases = 16384,
 		.operations = 4096,
 		.incidents = 256,
+		.bad_ranges = 2048,
 	};
 }
 
@@ -35,6 +36,7 @@ void iso_policy_default(struct iso_policy *ret)
 		.flap_window_ns = 600 * second,
 		.flap_losses = 3,
 		.refill = true,
+		.poison = ISO_POISON_KILL,
 		.isolation_known_ns = 5 * second,
 	};
 }
@@ -68,7 +70,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->kills_room = l->leases;
 	/* A step that kills every VM also notes and saves each, and touches every region. */
 	e->texts_room = l->leases + FINDINGS_MAX + OTHER_TEXTS;
-	e->others_room = 3 * l->leases + 2 * l->regions + 2 * l->ports + l->operations + FINDINGS_MAX + 1024;
+	e->others_room = 3 * l->leases + 2 * l->regions + 2 * l->ports + l->operations +
+			 FINDINGS_MAX + LEDGER_SAVES_MAX + 1024;
 	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
@@ -78,6 +81,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->leases = arena_take(arena, l->leases, sizeof(*e->leases));
 	e->operations = arena_take(arena, l->operations, sizeof(*e->operations));
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
+	e->bad = arena_take(arena, l->bad_ranges, sizeof(*e->bad));
+	e->early = arena_take(arena, EARLY_MAX, sizeof(*e->early));
 	e->fences_room = l->ports + l->memdevs;
 	e->fences = arena_take(arena, e->fences_room, sizeof(*e->fences));
 	e->domains = arena_take(arena, l->ports, sizeof(*e->domains));
@@ -105,7 +110,7 @@ static bool limits_valid(const struct iso_limits *l)
 	       l->memdevs && l->memdevs <= 1024 && l->windows && l->windows <= 65535 &&
 	       l->regions && l->regions <= 65535 && l->instances && l->instances <= 1u << 20 &&
 	       l->leases && l->leases <= 1u << 20 && l->operations && l->operations <= 65535 &&
-	       l->incidents && l->incidents <= 65535;
+	       l->incidents && l->incidents <= 65535 && l->bad_ranges <= 65535;
 }
 
 size_t iso_engine_bytes(const struct iso_limits *limits)
@@ -274,6 +279,7 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_event *event
 	if (!e->observed && e->held)
 		inspection_now(e); /* who is whose is known by who maps what */
 	e->observed = true;
+	poison_observed(e);
 	e->placement_dirty = true;
 	e->domains_dirty = true;
 }
@@ -350,6 +356,8 @@ static void restore(struct iso_engine *e, const struct iso_event *event)
 		isolation_restore(e, event->restore_port);
 	else if (event->kind == ISO_EVENT_RESTORE_INCIDENT)
 		incident_restore(e, event->restore_incident);
+	else if (event->kind == ISO_EVENT_RESTORE_POISON)
+		ledger_restore(e, event->restore_poison);
 	else if (event->kind == ISO_EVENT_RESTORE_FENCE)
 		fence_restore(e, event->restore_fence);
 	else
@@ -370,8 +378,10 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		fault_settled(e, event->settled);
 		break;
 	case ISO_EVENT_CHANGED:
-		if (event->changed.gap)
+		if (event->changed.gap) {
 			reconcile_gap(e);
+			poison_list_gap(e);
+		}
 		engine_observe(e);
 		break;
 	case ISO_EVENT_COMPLETION:
@@ -421,6 +431,7 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_RESTORE_REGION:
 	case ISO_EVENT_RESTORE_LEASE:
 	case ISO_EVENT_RESTORE_INCIDENT:
+	case ISO_EVENT_RESTORE_POISON:
 	case ISO_EVENT_RESTORE_PORT:
 	case ISO_EVENT_RESTORE_FENCE:
 	case ISO_EVENT_HOLD:
@@ -428,6 +439,16 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		break;
 	case ISO_EVENT_CONFIRM:
 		hold_confirm(e, event->named.request);
+		break;
+	case ISO_EVENT_POISON:
+		poison_handle(e, &event->poison);
+		break;
+	case ISO_EVENT_POISON_LIST_READ:
+		poison_list_read(e, event->list_read.serial, event->list_read.record_ns,
+				 event->list_read.complete);
+		break;
+	case ISO_EVENT_READ_POISON:
+		poison_list_ask(e, event->read_poison.request, event->read_poison.memdev);
 		break;
 	case ISO_EVENT_ISOLATION_SEEN:
 		isolation_seen(e, event->isolation_seen.address, &event->isolation_seen.isolation);
@@ -467,7 +488,7 @@ static void advance_ports(struct iso_engine *e)
 	uint32_t p, r;
 
 	for (p = 0; p < e->n_ports; p++) {
-		struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p};
+		struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
 		bool standing = false;
 
 		if (!e->ports[p].detach_wanted || e->ports[p].operation)
@@ -562,7 +583,7 @@ static bool too_soon(struct iso_engine *e)
 
 static void start_observation(struct iso_engine *e)
 {
-	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
+	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 	uint32_t r;
 
 	if ((!e->observe_wanted && !reconcile_wants_observation(e)) || e->observe_operation ||
@@ -598,11 +619,15 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	e->n_kills = e->n_others = e->n_texts = 0;
 	handle(e, event);
 	wake(e);
+	place_account(e);
 	advance(e);
 	start_observation(e);
 	schedule_observation(e);
+	poison_list_advance(e);
 	inspection_advance(e);
 	reconcile_advance(e);
 	adopt_advance(e);
+	place_account(e);
+	ledger_flush(e);
 	return (struct iso_effects){e->kills, e->n_kills, e->others, e->n_others};
 }

@@ -297,6 +297,21 @@ void fault_instance_gone(struct iso_engine *e, uint32_t i, uint64_t record_ns)
 		emit_save_incident(e, incident);
 }
 
+/*
+ * Memory of this instance is poisoned: just its VM dies. The device stays, its
+ * other tenants and the region do, too.
+ */
+void fault_poisoned(struct iso_engine *e, uint32_t i, const char *unit, uint64_t record_ns)
+{
+	const struct instance *instance = &e->instances[i];
+	struct incident *incident = correlate(e, ISO_CAUSE_POISON, unit,
+					      e->regions[instance->region].domain, record_ns);
+
+	lease_fault(e, instance->lease, incident ? incident->id : 0);
+	if (incident)
+		emit_save_incident(e, incident);
+}
+
 /* Leases from before a restart stand on a region that is not there any more. */
 void fault_restored(struct iso_engine *e, uint32_t region)
 {

@@ -179,5 +179,6 @@ bool hold_adopt(struct iso_engine *e, uint32_t i, int32_t pid)
 		  lease->terms.name, pid, instance->region_kernel_id, instance->kernel_id)
 		->lease = l;
 	emit_save_lease(e, l);
+	poison_recheck(e, i);
 	return true;
 }

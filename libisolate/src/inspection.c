@@ -35,7 +35,7 @@ static bool anybody_attached(const struct iso_engine *e)
 /* Return: whether one was begun. */
 bool inspection_of_everybody(struct iso_engine *e)
 {
-	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
+	struct operation_object nothing = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 
 	e->inspect_at_ns = UINT64_MAX;
 	e->inspect_operation = operation_start(e, ISO_EFFECT_INSPECT, nothing, ISO_NONE, 0);

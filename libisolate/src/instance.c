@@ -30,6 +30,7 @@ uint32_t instance_new(struct iso_engine *e, uint32_t r, uint32_t lease, uint32_t
 		.kernel_id = ISO_NONE,
 		.bytes = bytes,
 		.align = align,
+		.begun_ns = e->now_ns,
 		.next = region->first_instance,
 		.prev = ISO_NONE,
 		.used = true,
@@ -39,6 +40,7 @@ uint32_t instance_new(struct iso_engine *e, uint32_t r, uint32_t lease, uint32_t
 	region->first_instance = i;
 	region->n_instances++;
 	region->held_bytes += bytes;
+	e->ledger_dirty = true;
 	return i;
 }
 
@@ -60,6 +62,7 @@ void instance_free(struct iso_engine *e, uint32_t i)
 	region->n_instances--;
 	region->held_bytes -= instance->bytes;
 	instance->used = false;
+	e->ledger_dirty = true;
 	instance->next = e->free_instances;
 	e->free_instances = i;
 	e->regions_dirty = true;
@@ -85,7 +88,7 @@ uint32_t instance_find(const struct iso_engine *e, uint32_t region_kernel_id, ui
 static void instance_operate(struct iso_engine *e, uint32_t i, uint32_t kind)
 {
 	struct instance *instance = &e->instances[i];
-	struct operation_object object = {ISO_NONE, i, ISO_NONE, ISO_NONE};
+	struct operation_object object = {ISO_NONE, i, ISO_NONE, ISO_NONE, ISO_NONE};
 	uint64_t extra_ns = 0;
 
 	if (kind == ISO_EFFECT_ZERO || kind == ISO_EFFECT_PROVE)
@@ -251,6 +254,17 @@ static bool is_elsewhere(const struct region *region, const struct iso_completio
 		completion->range.start.v - region->range.start.v >= region->range.bytes);
 }
 
+/* Where it lies; what is not known now may have been known before. */
+static void take_pieces(struct iso_engine *e, struct instance *instance,
+			const struct iso_hpa_range *pieces, uint32_t n)
+{
+	if (!n || n > ISO_PIECES_MAX)
+		return;
+	instance->n_pieces = n;
+	memcpy(instance->pieces, pieces, n * sizeof(*pieces));
+	e->ledger_dirty = true;
+}
+
 static void carved(struct iso_engine *e, struct instance *instance,
 		   const struct iso_completion *completion)
 {
@@ -261,6 +275,10 @@ static void carved(struct iso_engine *e, struct instance *instance,
 	static const struct iso_completion elsewhere = {
 		.result = -ESTALE,
 		.message = "another region has the number of its own now",
+	};
+	static const struct iso_completion poisoned = {
+		.result = -EHWPOISON,
+		.message = "carved over memory that was found bad meanwhile",
 	};
 	uint32_t i = instance - e->instances;
 
@@ -273,7 +291,12 @@ static void carved(struct iso_engine *e, struct instance *instance,
 		return;
 	}
 	instance->start = completion->range.start;
+	take_pieces(e, instance, completion->pieces, completion->n_pieces);
 	instance->seqnum_floor = completion->uevent_seqnum;
+	if (place_bad_under(e, instance) != ISO_NONE) { /* found while it was being carved */
+		instance_failed(e, i, &poisoned);
+		return;
+	}
 	instance_enter(e, i, ISO_INSTANCE_ZEROING);
 }
 
@@ -477,6 +500,7 @@ static void adopt_orphan(struct iso_engine *e, uint32_t r, const struct iso_obse
 	e->instances[i].region_kernel_id = seen->region_kernel_id;
 	e->instances[i].kernel_id = seen->kernel_id;
 	e->instances[i].start = seen->start;
+	take_pieces(e, &e->instances[i], seen->pieces, seen->n_pieces);
 	e->instances[i].major = seen->major;
 	e->instances[i].minor = seen->minor;
 	e->instances[i].seqnum_floor = e->observed_seqnum;
@@ -513,6 +537,7 @@ static void take_in_another(struct iso_engine *e, uint32_t r, uint32_t i,
 static void take_in_one(struct iso_engine *e, const struct iso_observed_instance *seen)
 {
 	uint32_t r = live_region_with(e, seen->region_kernel_id);
+	bool unknown;
 	uint32_t i;
 
 	if (r == ISO_NONE || !believable(&e->regions[r]))
@@ -539,6 +564,10 @@ static void take_in_one(struct iso_engine *e, const struct iso_observed_instance
 	e->instances[i].major = seen->major;
 	e->instances[i].minor = seen->minor;
 	e->instances[i].start = seen->start;
+	unknown = !e->instances[i].n_pieces;
+	take_pieces(e, &e->instances[i], seen->pieces, seen->n_pieces);
+	if (unknown && e->observed)
+		poison_recheck(e, i);
 }
 
 void instance_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)

@@ -112,7 +112,7 @@ static bool stands_on(const struct iso_engine *e, uint32_t p)
 
 bool isolation_start(struct iso_engine *e, uint32_t p, uint32_t kind)
 {
-	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p};
+	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
 
 	/* The order that all of this is about. */
 	assert(kind != ISO_EFFECT_CLEAR_ISOLATION || e->ports[p].isolation.link_down);
@@ -205,8 +205,9 @@ void isolation_failed(struct iso_engine *e, uint32_t p, uint32_t *failures,
 	++*failures;
 	is->retry_at_ns = e->now_ns + (e->policy.retry_ns << shift);
 	engine_arm(e, is->retry_at_ns);
-	emit_note(e, ISO_NOTE_FAILED, incident_on(e, p), "root port %.60s: attempt %u failed: %.100s",
-		  e->ports[p].path, *failures, completion->message)
+	emit_note(e, ISO_NOTE_FAILED, incident_on(e, p),
+		  "root port %.60s: attempt %u failed: %.100s", e->ports[p].path, *failures,
+		  completion->message)
 		->port = p;
 }
 
@@ -326,16 +327,19 @@ void isolation_judge_text(const struct iso_engine *e, uint32_t p, char *to, size
 	const struct isolation *is = &port->isolation;
 
 	if (is->given_up)
-		snprintf(to, room, "root port %.40s stays isolated: %.80s; `daxmgrctl recover` tries again",
+		snprintf(to, room,
+			 "root port %.40s stays isolated: %.80s; `daxmgrctl recover` tries again",
 			 port->path, is->reason);
 	else if (stands_on(e, p))
 		snprintf(to, room, "root port %.60s is isolated: what stands on it is taken down",
 			 port->path);
 	else if (!is->link_down)
-		snprintf(to, room, "root port %.60s is isolated: waits for its link to go down%s%.80s",
+		snprintf(to, room,
+			 "root port %.60s is isolated: waits for its link to go down%s%.80s",
 			 port->path, *is->reason ? ": " : "", is->reason);
 	else
-		snprintf(to, room, "root port %.60s is isolated: its status is being cleared%s%.80s",
+		snprintf(to, room,
+			 "root port %.60s is isolated: its status is being cleared%s%.80s",
 			 port->path, *is->reason ? ": " : "", is->reason);
 }
 

@@ -276,7 +276,7 @@ bool lease_instances_busy(const struct iso_engine *e, const struct lease *lease)
 void lease_operate(struct iso_engine *e, uint32_t l, uint32_t kind)
 {
 	struct lease *lease = &e->leases[l];
-	struct operation_object object = {ISO_NONE, ISO_NONE, l, ISO_NONE};
+	struct operation_object object = {ISO_NONE, ISO_NONE, l, ISO_NONE, ISO_NONE};
 	uint32_t lane =
 		lease->n_instances ? region_lane(e, e->instances[lease->instances[0]].region) : 0;
 
@@ -397,6 +397,7 @@ static void advance_waiting(struct iso_engine *e, uint32_t l)
 	switch (plan_lease(e, l)) {
 	case PLAN_FENCED:
 	case PLAN_ON_HOLD:
+	case PLAN_READING:
 		break;
 	case PLAN_PLACED:
 	case PLAN_NO_CAPACITY:

@@ -219,6 +219,8 @@ static uint32_t restore_instance(struct iso_engine *e, uint32_t l, uint32_t part
 	e->instances[i].named = true;
 	e->instances[i].region_kernel_id = restore->region_kernel_id;
 	e->instances[i].kernel_id = restore->kernel_id;
+	if (restore->begun_ns)
+		e->instances[i].begun_ns = restore->begun_ns;
 	return i;
 }
 

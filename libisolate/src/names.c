@@ -102,19 +102,22 @@ NAME_TABLE(iso_instance_state_name, ISO_INSTANCE_STATES, "carving", "zeroing", "
 	   "handing-over", "held", "doomed", "verifying", "removing")
 NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acquired", "attached",
 	   "killed", "kept", "verifying", "retracting", "stuck")
-NAME_TABLE(iso_cause_name, ISO_CAUSE_POLICY + 1, "surprise-down", "fatal-error", "link-down",
-	   "device-gone", "region-gone", "operator", "evicted", "isolated", "policy")
+NAME_TABLE(iso_cause_name, ISO_CAUSE_POISON + 1, "surprise-down", "fatal-error", "link-down",
+	   "device-gone", "region-gone", "operator", "evicted", "isolated", "policy",
+	   "poison")
 NAME_TABLE(iso_action_name, ISO_ACTIONS, "notify", "fence", "kill", "isolate", "quarantine",
 	   "retire", "start-unit")
 NAME_TABLE(iso_fence_name, ISO_FENCES, "fence", "quarantine", "retire")
-NAME_TABLE(iso_note_name, ISO_NOTE_POLICY + 1, "fault", "correlated", "domain", "region", "lease",
+NAME_TABLE(iso_note_name, ISO_NOTE_POISON + 1, "fault", "correlated", "domain", "region", "lease",
 	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
-	   "pinning", "revoked", "reconcile", "isolation", "policy")
+	   "pinning", "revoked", "reconcile", "isolation", "policy", "poison")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
-	   "save-incident", "save-fence", "intent", "observe", "create-region", "refill-region",
+	   "save-incident", "save-fence", "save-poison", "intent", "observe", "create-region", "refill-region",
 	   "clear-region", "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect",
 	   "revoke", "remove", "detach-port", "rescan-port", "force-link-down", "clear-isolation",
-	   "arm-port", "save-port")
+	   "arm-port", "save-port", "read-poison")
+NAME_TABLE(iso_bad_state_name, ISO_BAD_STATES, "bad", "cleared", "verified")
+NAME_TABLE(iso_poison_action_name, ISO_POISON_ACTIONS, "default", "kill", "notify", "ignore")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",
 	   "switch-downstream")
 NAME_TABLE(iso_reply_text, ISO_REPLY_REFUSED + 1, "done", "waiting", "no such name",
@@ -140,14 +143,15 @@ NAME_TABLE(iso_finding_name, ISO_FINDING_KINDS, "host-rebooted", "memdev-gone", 
 	   "vm-gone", "stranger", "recovery-unfinished")
 NAME_TABLE(iso_remedy_name, ISO_REMEDIES, "nothing", "itself", "person")
 
-NAME_TABLE(iso_isolation_source_name, ISO_ISOLATION_SOURCES, "unknown", "not-offered", "locked-down",
-	   "failed", "registers", "stand-in", "sysfs")
+NAME_TABLE(iso_isolation_source_name, ISO_ISOLATION_SOURCES, "unknown", "not-offered",
+	   "locked-down", "failed", "registers", "stand-in", "sysfs")
 NAME_TABLE(iso_arm_wish_name, ISO_ARM_WISHES, "default", "armed", "disarmed")
 NAME_TABLE(iso_obstacle_name, ISO_OBSTACLES, "unknown", "not-offered", "lockdown", "access",
 	   "isolated", "system-ram", "consent", "pinning", "cpu", "cpu-unknown", "panic-on-oops",
 	   "panic-on-warn", "machine-check", "range", "timeout", "host-unknown")
 NAME_TABLE(iso_obstacle_text, ISO_OBSTACLES, "its registers were not looked at yet",
-	   "it does not offer isolation", "the kernel is locked down: its registers cannot be mapped",
+	   "it does not offer isolation",
+	   "the kernel is locked down: its registers cannot be mapped",
 	   "its registers cannot be read", "it is isolated now",
 	   "memory behind it is System RAM: the kernel would lose its own",
 	   "somebody who never asked for it uses memory behind it",
@@ -170,4 +174,18 @@ const char *iso_pin_name(uint32_t pins)
 		if (pins & (1u << i))
 			return names[i];
 	return "nothing";
+}
+
+void iso_poison_evidence_format(uint32_t evidence, char *text)
+{
+	static const char *const names[] = {"media", "list",           "inject",
+					    "clear", "memory-failure", "machine-check"};
+	size_t length = 0;
+	uint32_t i;
+
+	text[0] = '\0';
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (evidence & (1u << i))
+			length += snprintf(text + length, ISO_TEXT_BYTES - length, "%s%s",
+					   length ? "," : "", names[i]);
 }

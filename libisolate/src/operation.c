@@ -35,6 +35,7 @@ static bool needs_intent(uint32_t kind)
 	case ISO_EFFECT_RETRACT: /* takes back, gives nothing away */
 	case ISO_EFFECT_VERIFY:
 	case ISO_EFFECT_INSPECT:
+	case ISO_EFFECT_READ_POISON:
 		return false;
 	case ISO_EFFECT_KILL:
 	case ISO_EFFECT_REPLY:
@@ -42,6 +43,7 @@ static bool needs_intent(uint32_t kind)
 	case ISO_EFFECT_SAVE_LEASE:
 	case ISO_EFFECT_SAVE_REGION:
 	case ISO_EFFECT_SAVE_INCIDENT:
+	case ISO_EFFECT_SAVE_POISON:
 	case ISO_EFFECT_SAVE_PORT:
 	case ISO_EFFECT_SAVE_FENCE:
 	case ISO_EFFECT_INTENT:
@@ -65,8 +67,12 @@ static void emit_operation(struct iso_engine *e, const struct operation *op)
 	effect->instance = op->instance;
 	effect->lease = op->lease;
 	effect->port = op->port;
+	effect->memdev = op->memdev;
 	if (op->lease != ISO_NONE)
 		effect->lease_epoch = e->leases[op->lease].epoch;
+	if (kind ==
+	    ISO_EFFECT_CARVE) /* what is recorded before is about who had that memory then */
+		e->instances[op->instance].begun_ns = e->now_ns;
 }
 
 /*
@@ -106,6 +112,7 @@ uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_o
 		.instance = object.instance,
 		.lease = object.lease,
 		.port = object.port,
+		.memdev = object.memdev,
 		.lane = lane,
 		.deadline_ns = e->now_ns + e->policy.operation_ns + extra_ns,
 		.intent_pending = needs_intent(kind),
@@ -197,6 +204,8 @@ static void dispatch(struct iso_engine *e, const struct operation *op,
 		observation_ended(e, completion);
 	} else if (op->kind == ISO_EFFECT_INSPECT && op->lease == ISO_NONE) {
 		inspection_completed(e, completion);
+	} else if (op->memdev != ISO_NONE) {
+		poison_list_completed(e, op->memdev, completion);
 	} else if (isolation_is_operation(op->kind)) {
 		isolation_completed(e, op, completion);
 	} else if (op->port != ISO_NONE) {

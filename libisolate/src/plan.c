@@ -38,7 +38,8 @@ static bool region_open(const struct iso_engine *e, const struct region *region)
 
 	if (!region->used || region->state != ISO_REGION_LIVE || region->draining ||
 	    !region->desired || region->doubted || region->domain == ISO_NONE ||
-	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING || fence_of_region(e, region))
+	    e->domains[region->domain].state == ISO_DOMAIN_CONTAINING || region->closed ||
+	    fence_of_region(e, region))
 		return false;
 	for (i = 0; i < region->definition.ways; i++) {
 		uint32_t m = region->legs[i];
@@ -56,14 +57,23 @@ static void survey(struct iso_engine *e)
 	uint32_t r;
 
 	e->surveyed_step = e->step;
+	place_account(e);
 	for (r = 0; r < e->n_regions; r++) {
 		struct region *region = &e->regions[r];
 
 		region->open = region_open(e, region);
-		region->spare_bytes = region->open && region->range.bytes > region->held_bytes
-					      ? region->range.bytes - region->held_bytes
-					      : 0;
+		region->reading = region->open && poison_list_awaited(e, region);
+		region->open &= !region->reading;
+		region->spare_bytes = region->open ? region_free_bytes(region) : 0;
 	}
+}
+
+/* Not held by anybody, and good. */
+uint64_t region_free_bytes(const struct region *region)
+{
+	uint64_t taken = region->held_bytes + region->bad_bytes;
+
+	return region->range.bytes > taken ? region->range.bytes - taken : 0;
 }
 
 static uint64_t free_in(const struct iso_engine *e, uint32_t r, const struct lease *lease,
@@ -98,7 +108,7 @@ static enum plan_outcome plan_named(const struct iso_engine *e, struct lease *le
 	if (r == ISO_NONE)
 		return PLAN_NO_REGION;
 	if (!e->regions[r].open)
-		return PLAN_FENCED;
+		return e->regions[r].reading ? PLAN_READING : PLAN_FENCED;
 	if (free_in(e, r, lease, taken, part) < lease->terms.parts[part].bytes)
 		return PLAN_NO_CAPACITY;
 	taken[part] = r;
@@ -111,11 +121,12 @@ static enum plan_outcome plan_anywhere(const struct iso_engine *e, const struct 
 {
 	uint64_t best_bytes = 0;
 	uint32_t r, best = ISO_NONE;
-	bool open = false;
+	bool open = false, reading = false;
 
 	for (r = 0; r < e->n_regions; r++) {
 		uint64_t bytes;
 
+		reading |= e->regions[r].used && e->regions[r].reading;
 		if (!e->regions[r].used || !e->regions[r].open)
 			continue;
 		open = true;
@@ -125,6 +136,8 @@ static enum plan_outcome plan_anywhere(const struct iso_engine *e, const struct 
 			best_bytes = bytes;
 		}
 	}
+	if (best == ISO_NONE && reading)
+		return PLAN_READING;
 	if (best == ISO_NONE)
 		return open ? PLAN_NO_CAPACITY : PLAN_FENCED;
 	taken[part] = best;
@@ -192,6 +205,12 @@ static void say_why(struct iso_engine *e, struct lease *lease, enum plan_outcome
 	if (outcome == PLAN_NO_CAPACITY)
 		snprintf(lease->waits_for, sizeof(lease->waits_for), "free capacity%s%s",
 			 name[0] ? " in region " : "", name);
+	else if (outcome == PLAN_READING)
+		copy_text(lease->waits_for, sizeof(lease->waits_for),
+			  "the poison lists of the memdevs, which are being read");
+	else if (r != ISO_NONE && e->regions[r].closed)
+		snprintf(lease->waits_for, sizeof(lease->waits_for), "region %s: %s", name,
+			 e->regions[r].closed);
 	else if (fence && e->regions[r].state == ISO_REGION_LIVE)
 		snprintf(lease->waits_for, sizeof(lease->waits_for),
 			 "an operator: `daxmgrctl recover %.60s`, which rule %.48s fenced",
@@ -247,7 +266,7 @@ static void refuse(struct iso_engine *e, uint32_t l, enum plan_outcome outcome)
 	static const enum iso_reply replies[] = {
 		[PLAN_PLACED] = ISO_REPLY_DONE,     [PLAN_NO_CAPACITY] = ISO_REPLY_NO_CAPACITY,
 		[PLAN_FENCED] = ISO_REPLY_FENCED,   [PLAN_NO_REGION] = ISO_REPLY_NO_SUCH_NAME,
-		[PLAN_ON_HOLD] = ISO_REPLY_ON_HOLD,
+		[PLAN_ON_HOLD] = ISO_REPLY_ON_HOLD, [PLAN_READING] = ISO_REPLY_FENCED,
 	};
 	struct lease *lease = &e->leases[l];
 
@@ -286,7 +305,8 @@ static void try_one(struct iso_engine *e, uint32_t l)
 		place(e, l, regions);
 	} else {
 		say_why(e, lease, outcome);
-		if (lease->client_waits && !lease->terms.wait)
+		/* Lists are read in a moment: that is no reason to say no. */
+		if (lease->client_waits && !lease->terms.wait && outcome != PLAN_READING)
 			refuse(e, l, outcome);
 	}
 }

@@ -12,7 +12,7 @@
 
 #include "state.h"
 
-static const struct operation_object no_object = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
+static const struct operation_object no_object = {ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 
 uint32_t region_lane(const struct iso_engine *e, uint32_t r)
 {
@@ -204,6 +204,7 @@ static void region_drop(struct iso_engine *e, uint32_t r)
 {
 	assert(!e->regions[r].n_instances && !e->regions[r].n_operations);
 	region_set_wait(e, r, ISO_WAIT_NOTHING);
+	ledger_forget_region(e, r);
 	e->regions[r].used = false;
 	emit_save_region(e, r); /* of a region not used: forget it */
 	topology_domains(e);
@@ -499,7 +500,9 @@ static void region_created(struct iso_engine *e, uint32_t r,
 		creation_failed(e, r, &overtaken);
 		return;
 	}
+	ledger_forget_region(e, r);
 	region->epoch++;
+	memset(region->leg_dpa, 0, sizeof(region->leg_dpa));
 	region->began_ns = e->now_ns;
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;
@@ -522,6 +525,8 @@ static void region_cleared(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
 
+	ledger_forget_region(e, r);
+	memset(region->leg_dpa, 0, sizeof(region->leg_dpa));
 	region->kernel_id = ISO_NONE;
 	region->range = (struct iso_hpa_range){{0}, 0};
 	region->clear_failures =

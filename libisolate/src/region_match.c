@@ -127,7 +127,8 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 {
 	struct region *region = &e->regions[r];
 	bool was_known = region->state == ISO_REGION_LIVE;
-	uint32_t known_id = region->kernel_id;
+	uint32_t known_id = region->kernel_id, i;
+	bool news = false;
 
 	if (!region_take_kernel_id(e, r, seen->kernel_id)) {
 		region->kernel_id = known_id; /* contradictory: the next look will tell */
@@ -138,12 +139,20 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 	region->has_hpa = true;
 	region->locked = seen->locked;
 	region->window = window_at(e, seen->range.start);
-	if (was_known)
-		return;
-	region_set_wait(e, r, ISO_WAIT_NOTHING);
-	region->creation_interrupted = false;
-	region_enter(e, r, ISO_REGION_LIVE);
-	emit_save_region(e, r);
+	region->granularity = seen->granularity;
+	for (i = 0; i < seen->ways; i++) {
+		news |= !region->leg_dpa[i].bytes && seen->targets[i].dpa.bytes;
+		region->leg_dpa[i] = seen->targets[i].dpa;
+	}
+	e->ledger_dirty = true;
+	if (!was_known) {
+		region_set_wait(e, r, ISO_WAIT_NOTHING);
+		region->creation_interrupted = false;
+		region_enter(e, r, ISO_REGION_LIVE);
+		emit_save_region(e, r);
+	}
+	if (news)
+		ledger_resettle(e, r);
 }
 
 static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snapshot *s)

@@ -12,7 +12,7 @@ enum { RESCANS_PATIENCE = 2 };
 
 static bool rescan_start(struct iso_engine *e, uint32_t p)
 {
-	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p};
+	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
 	struct port *port = &e->ports[p];
 	uint32_t shift = port->rescans < 5 ? port->rescans : 5;
 

@@ -448,7 +448,8 @@ void iso_rules_load(struct iso_rules *rules, const struct iso_rule *set, uint32_
 		else
 			count->rule = place[count->rule];
 	}
-	memcpy(rules->set, set, n * sizeof(*set));
+	if (n)
+		memcpy(rules->set, set, n * sizeof(*set));
 	memcpy(rules->tallies, tallies, sizeof(tallies));
 	rules->n = n;
 }

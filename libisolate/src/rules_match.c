@@ -160,6 +160,26 @@ const char *rules_key(const struct iso_rule *rule, const struct iso_record *reco
 	return key && key[0] && !nth ? key : NULL;
 }
 
+bool iso_rules_want(const struct iso_rules *rules, const char *source, const char *kind,
+		    uint32_t severity, struct iso_rules_wish *ret)
+{
+	bool any = false;
+	uint32_t i;
+
+	*ret = (struct iso_rules_wish){0};
+	for (i = 0; i < rules->n; i++) {
+		const struct iso_rule *rule = &rules->set[i];
+
+		if (severity < rule->severity || !fits(rule->source, source) ||
+		    !fits(rule->kind, kind))
+			continue;
+		any = true;
+		ret->fields |= rule->n_fields > 0;
+		ret->vms |= rule->vm[0] || rule->per == ISO_PER_VM;
+	}
+	return any;
+}
+
 /* ---- rules by themselves ---- */
 
 static bool acts_on_unit(uint32_t action)

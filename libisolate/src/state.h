@@ -30,13 +30,13 @@ struct isolation {
 	uint64_t retry_at_ns;
 	uint32_t failures;
 	uint32_t arm_failures;
-	uint32_t wish;  /* enum iso_arm_wish */
+	uint32_t wish; /* enum iso_arm_wish */
 	uint32_t range; /* of the operator; ISO_NONE: the policy's */
-	uint32_t told;  /* obstacles as last told */
+	uint32_t told; /* obstacles as last told */
 	bool link_down; /* seen since it isolated */
 	bool given_up;
 	bool system_ram; /* behind it, as last observed */
-	bool committed;  /* some region behind it, as last observed */
+	bool committed; /* some region behind it, as last observed */
 	bool told_waiting;
 	char reason[ISO_TEXT_BYTES];
 };
@@ -52,7 +52,7 @@ struct port {
 	uint64_t operation;
 	uint64_t rescan_at_ns; /* not before */
 	uint64_t changed_ns; /* when an operation on it ended */
-	uint32_t rescans;      /* in a row without success */
+	uint32_t rescans; /* in a row without success */
 	bool present;
 	uint64_t losses_ns[LOSSES_MAX]; /* of a root port: the last ones, a ring */
 	uint32_t n_losses;
@@ -73,6 +73,16 @@ struct memdev {
 	uint64_t settling_until_ns; /* 0: not settling */
 	uint64_t settled_ns; /* when the kernel last said that its recovery had ended */
 	uint64_t seen_ns; /* when the observation began that showed it last */
+	uint64_t poison_operation; /* reads its poison list */
+	uint64_t poison_began_ns; /* when the last reading of it began ... */
+	uint64_t poison_read_ns; /* ... when the last complete one did ... */
+	uint64_t poison_checked_ns; /* ... and the last that told all that can be known */
+	uint64_t poison_retry_ns;
+	uint32_t poison_failures; /* in a row */
+	bool poison_due;
+	uint64_t closed_ns; /* since when nobody is placed on it; 0: may be */
+	const char *closed; /* why */
+	char poison_problem[ISO_TEXT_BYTES];
 	bool present;
 	bool bound;
 	bool duplicate_serial;
@@ -99,6 +109,11 @@ struct region {
 	uint32_t n_instances;
 	uint32_t first_instance;
 	uint32_t legs[ISO_WAYS_MAX]; /* memdevs in target order, ISO_NONE: never seen */
+	struct iso_dpa_range leg_dpa[ISO_WAYS_MAX]; /* as seen; bytes 0: not known */
+	uint32_t granularity; /* as seen; 0: not known */
+	uint64_t live_ns; /* since when; the lists of its memdevs are read after it */
+	uint64_t bad_bytes; /* free, but not given away: whole units around bad ranges */
+	const char *closed; /* to new tenants, for what is bad; NULL: open */
 	uint32_t n_operations; /* that change what is observed of it or of its instances */
 	uint64_t operation;
 	uint32_t operation_topology; /* what was known of the topology when it began */
@@ -109,20 +124,21 @@ struct region {
 	bool from_operator;
 	bool leaving; /* not defined any more: ours as long as somebody stands on it */
 	bool draining;
-	bool open; /* to new tenants, as the planner saw it last */
+	bool open; /* to new tenants, as the planner saw it last ... */
+	bool reading; /* ... or as soon as the poison lists of its memdevs are read */
 	bool has_hpa;
 	bool fault_while_busy; /* lost while an operation on it was under way */
 	bool observation_stale; /* an operation overlapped the observation under way */
-	bool look_stale;        /* the same of one that is only looked at, for a dry run */
-	bool observe_again;     /* an observation passed it over while an operation ran */
-	bool unobserved;        /* not seen since the last operation on it */
-	bool doubted;           /* live, but the kernel gave its number to another one since */
-	bool refill_failed;     /* since it was lost: the object has to go */
-	bool locked;            /* firmware holds its decoders */
+	bool look_stale; /* the same of one that is only looked at, for a dry run */
+	bool observe_again; /* an observation passed it over while an operation ran */
+	bool unobserved; /* not seen since the last operation on it */
+	bool doubted; /* live, but the kernel gave its number to another one since */
+	bool refill_failed; /* since it was lost: the object has to go */
+	bool locked; /* firmware holds its decoders */
 	bool despite_health; /* an operator wants it made although the host is not well */
-	bool evict;             /* an operator said so: who is above it makes way */
+	bool evict; /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
-	bool over_hole;         /* live, but decoders below it were given up out of order */
+	bool over_hole; /* live, but decoders below it were given up out of order */
 	bool untold; /* that it is being cleared: it tries a failing store each second */
 	bool creation_interrupted;
 	char reason[ISO_TEXT_BYTES];
@@ -140,6 +156,9 @@ struct instance {
 	uint64_t bytes;
 	uint64_t align;
 	struct iso_hpa start;
+	uint64_t begun_ns; /* older records are not about it */
+	uint32_t n_pieces; /* 0: where it lies is not known */
+	struct iso_hpa_range pieces[ISO_PIECES_MAX];
 	uint64_t seqnum_floor; /* uevents up to this one speak of an earlier owner of the name */
 	uint64_t operation;
 	uint64_t retry_at_ns;
@@ -206,23 +225,54 @@ struct lease {
 	bool pinned; /* has pinned memory: its exit does not prove that the pins have gone */
 	bool adopted; /* made by hand: it never asked for memory that may fail */
 	bool revoked; /* nobody can reach its instances any more, who still maps them or not */
-	bool ending;      /* released or withdrawn: no restart */
-	bool comes_back;  /* a fault took its capacity and it wishes to be restarted */
+	bool ending; /* released or withdrawn: no restart */
+	bool comes_back; /* a fault took its capacity and it wishes to be restarted */
 	bool died_unseen; /* before a restart of ours: perhaps of a fault that shows soon */
-	bool voided;      /* a fault came between acquire and attach */
+	bool voided; /* a fault came between acquire and attach */
 	char waits_for[ISO_TEXT_BYTES];
 };
 
 struct operation {
 	uint64_t id; /* 0: free */
 	uint32_t kind;
-	uint32_t region, instance, lease, port;
+	uint32_t region, instance, lease, port, memdev;
 	uint32_t object_epoch;
 	uint32_t lane;
 	uint64_t deadline_ns;
 	uint32_t next_free;
 	bool intent_pending;
 	uint32_t before; /* state of its region when it began */
+};
+
+/* Memory that is bad, or was. */
+struct bad_range {
+	bool used;
+	bool has_dpa;
+	bool unsaved;
+	uint32_t state; /* enum iso_bad_state */
+	uint32_t evidence;
+	uint64_t serial;
+	struct iso_dpa dpa;
+	uint32_t region; /* and offset: where its memdev does not tell; ISO_NONE: it does */
+	uint32_t region_epoch;
+	struct iso_region_off offset;
+	uint64_t bytes;
+	uint64_t first_ns, last_ns, cleared_ns;
+	uint32_t legs_read; /* of a cleared one known by its region: whose lists were read since */
+	uint64_t hit_begun_ns; /* of the instance that lay on it when it was found last; 0: none */
+	char lease[ISO_NAME_BYTES];
+};
+
+/* Of a region, in bytes from its start. */
+struct region_span {
+	struct iso_region_off start;
+	uint64_t bytes;
+};
+
+enum place {
+	PLACE_ELSEWHERE,
+	PLACE_HERE,
+	PLACE_UNKNOWN, /* perhaps here: nothing tells */
 };
 
 struct domain {
@@ -237,7 +287,7 @@ struct incident {
 	uint32_t domain;
 	uint64_t record_ns, detected_ns, contained_ns, recovered_ns;
 	uint32_t n_killed, n_exited, n_records;
-	uint32_t n_pending;    /* leases not yet shown unmapped */
+	uint32_t n_pending; /* leases not yet shown unmapped */
 	uint32_t first_pending; /* none of them has a lower index */
 	uint32_t n_unrestored; /* victims that want to come back and have not */
 	uint64_t capacity_before_bytes, capacity_after_bytes;
@@ -256,13 +306,15 @@ struct verdict {
 
 enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
 
+enum { EARLY_MAX = 1024, LEDGER_SAVES_MAX = 128 };
+
 enum { FINDINGS_MAX = 512, RECONCILES_MAX = 16 };
 
 enum reconcile_stage {
 	RECONCILE_IDLE,
-	RECONCILE_ASKED,      /* an observation is wanted */
-	RECONCILE_LOOKING,    /* it is under way */
-	RECONCILE_COMPARED,   /* an inspection is wanted */
+	RECONCILE_ASKED, /* an observation is wanted */
+	RECONCILE_LOOKING, /* it is under way */
+	RECONCILE_COMPARED, /* an inspection is wanted */
 	RECONCILE_INSPECTING, /* it is under way */
 };
 
@@ -281,7 +333,7 @@ struct reconcile {
 	uint64_t told[FINDINGS_MAX]; /* of those that still stand: each is told once */
 	uint32_t n_told;
 	uint32_t n_leases_rebooted, n_incidents_rebooted; /* ended with another boot */
-	bool gap;        /* something may have been missed since the last observation began */
+	bool gap; /* something may have been missed since the last observation began */
 	bool looks_at_gap; /* the observation under way is the first after that */
 };
 
@@ -306,14 +358,16 @@ struct iso_engine {
 	struct lease *leases;
 	struct operation *operations;
 	struct incident *incidents;
+	struct bad_range *bad;
+	struct iso_poison *early; /* told before the first observation */
 	struct fence *fences;
 	struct domain *domains; /* indexed by the domain's first root port */
 	struct verdict *verdicts; /* scratch: the same */
 	uint32_t *held_up; /* regions with ISO_WAIT_DECODER_ORDER, in no order */
-	bool *memdev_down;      /* scratch: the memdevs of one fault unit */
-	uint32_t *name_index;   /* scratch: instances by name, open addressing */
-	uint32_t *pid_index;    /* scratch: attached leases by process, open addressing */
-	uint32_t *region_seen;  /* scratch: by region, which one of an observation it is */
+	bool *memdev_down; /* scratch: the memdevs of one fault unit */
+	uint32_t *name_index; /* scratch: instances by name, open addressing */
+	uint32_t *pid_index; /* scratch: attached leases by process, open addressing */
+	uint32_t *region_seen; /* scratch: by region, which one of an observation it is */
 	struct iso_hpa_range *foreign; /* ranges of regions that are not managed */
 	uint32_t *lease_buckets;
 
@@ -325,6 +379,11 @@ struct iso_engine {
 	uint32_t free_instances, free_operations;
 	uint32_t free_lease; /* list through next_dirty */
 	uint32_t n_incidents;
+	uint32_t n_bad; /* high water mark */
+	uint32_t n_not_good; /* of them: bad or cleared */
+	uint32_t n_unsaved;
+	uint32_t n_early, n_early_lost;
+	bool ledger_dirty; /* what regions have to give may be otherwise */
 	uint32_t n_fences; /* that stand */
 	uint32_t fences_room;
 
@@ -360,7 +419,7 @@ struct iso_engine {
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
 	bool synthetic; /* the event of this step was injected */
-	bool observed;       /* at least one snapshot was taken in */
+	bool observed; /* at least one snapshot was taken in */
 	bool observe_wanted;
 	struct reconcile reconcile;
 	struct adoption adoption;
@@ -396,7 +455,7 @@ struct iso_effect *emit_note(struct iso_engine *e, enum iso_note_kind kind, uint
 
 /* operation.c */
 struct operation_object {
-	uint32_t region, instance, lease, port;
+	uint32_t region, instance, lease, port, memdev;
 };
 uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_object object,
 			 uint32_t lane, uint64_t extra_ns);
@@ -435,6 +494,49 @@ void fault_instance_gone(struct iso_engine *e, uint32_t instance, uint64_t recor
 void fault_isolate(struct iso_engine *e, uint32_t port);
 bool fault_port_isolated(struct iso_engine *e, uint32_t port, uint64_t record_ns);
 void fault_restored(struct iso_engine *e, uint32_t region);
+
+void fault_poisoned(struct iso_engine *e, uint32_t instance, const char *unit, uint64_t record_ns);
+
+/* poison.c: from a record that names memory to whom it harms */
+void poison_handle(struct iso_engine *e, const struct iso_poison *poison);
+void poison_observed(struct iso_engine *e);
+void poison_recheck(struct iso_engine *e, uint32_t instance);
+bool poison_kills(const struct iso_engine *e, const struct lease *lease);
+
+/* poison_list.c: when which memdev's poison list is read */
+void poison_list_needed(struct iso_engine *e, uint32_t r);
+void poison_list_ask(struct iso_engine *e, uint64_t request, const char *memdev);
+void poison_list_gap(struct iso_engine *e);
+bool poison_list_awaited(const struct iso_engine *e, const struct region *region);
+void poison_list_advance(struct iso_engine *e);
+void poison_list_completed(struct iso_engine *e, uint32_t m,
+			   const struct iso_completion *completion);
+void poison_list_read(struct iso_engine *e, uint64_t serial, uint64_t began_ns, bool complete);
+
+/* ledger.c: the bad ranges */
+#define LEDGER_OUTDATED (ISO_NONE - 1)
+uint32_t ledger_add(struct iso_engine *e, const struct bad_range *key,
+		    const struct iso_poison *poison);
+void ledger_clear(struct iso_engine *e, const struct bad_range *key,
+		  const struct iso_poison *poison, uint32_t evidence);
+void ledger_verify(struct iso_engine *e, uint64_t serial, uint64_t began_ns);
+void ledger_hit(struct iso_engine *e, uint32_t b, uint32_t instance);
+void ledger_forget_region(struct iso_engine *e, uint32_t r);
+void ledger_resettle(struct iso_engine *e, uint32_t r);
+void ledger_restore(struct iso_engine *e, const struct iso_restore_poison *restore);
+void ledger_flush(struct iso_engine *e);
+
+/* ledger_place.c: where bad ranges lie, and what is left beside them */
+bool place_computable(const struct iso_engine *e, const struct region *region);
+enum place place_bad(const struct iso_engine *e, const struct bad_range *bad, uint32_t r,
+		     struct region_span *ret);
+uint32_t place_region_at(const struct iso_engine *e, struct iso_hpa hpa);
+uint32_t place_keys(const struct iso_engine *e, const struct iso_poison *poison,
+		    struct bad_range keys[ISO_WAYS_MAX]);
+bool place_covers(const struct iso_engine *e, const struct instance *instance,
+		  struct region_span span);
+uint32_t place_bad_under(const struct iso_engine *e, const struct instance *instance);
+void place_account(struct iso_engine *e);
 
 /* order.c */
 bool order_shares_decoders(const struct iso_engine *e, const struct region *a,
@@ -606,11 +708,19 @@ void lease_withdraw(struct iso_engine *e, const char *name);
 void lease_restore(struct iso_engine *e, const struct iso_restore_lease *restore);
 
 /* plan.c */
-enum plan_outcome { PLAN_PLACED, PLAN_NO_CAPACITY, PLAN_FENCED, PLAN_NO_REGION, PLAN_ON_HOLD };
+enum plan_outcome {
+	PLAN_PLACED,
+	PLAN_NO_CAPACITY,
+	PLAN_FENCED,
+	PLAN_NO_REGION,
+	PLAN_ON_HOLD,
+	PLAN_READING, /* as soon as the poison lists of the memdevs are read */
+};
 enum plan_outcome plan_lease(struct iso_engine *e, uint32_t l);
 void plan_waiting(struct iso_engine *e);
 void plan_join(struct iso_engine *e, uint32_t l);
 void plan_leave(struct iso_engine *e, uint32_t l);
+uint64_t region_free_bytes(const struct region *region);
 
 /* inspection.c: who maps what, and what they pin */
 void inspection_take_in(struct iso_engine *e, const struct iso_inspection *inspection);

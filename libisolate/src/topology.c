@@ -63,8 +63,8 @@ uint32_t topology_port_named(struct iso_engine *e, const char *path)
 		return ISO_NONE;
 	}
 	forget_port(e, i);
-	e->ports[i] = (struct port){
-		.parent = ISO_NONE, .domain = ISO_NONE, .isolation.range = ISO_NONE};
+	e->ports[i] =
+		(struct port){.parent = ISO_NONE, .domain = ISO_NONE, .isolation.range = ISO_NONE};
 	copy_text(e->ports[i].path, ISO_PATH_BYTES, path);
 	return i;
 }

@@ -84,6 +84,9 @@ void region_enter(struct iso_engine *e, uint32_t r, enum iso_region_state state)
 	if (was == ISO_REGION_LIVE && state == ISO_REGION_LOST)
 		order_left(e, r);
 	region->state = state;
+	e->ledger_dirty = true;
+	if (state == ISO_REGION_LIVE)
+		poison_list_needed(e, r);
 	if (state != ISO_REGION_LIVE && state != ISO_REGION_CLEARING)
 		region->over_hole = false;
 	if (is_news(e, region, was, state))

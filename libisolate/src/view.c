@@ -72,6 +72,7 @@ bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *
 bool iso_memdev_get(const struct iso_engine *e, uint32_t i, struct iso_memdev_view *ret)
 {
 	const struct memdev *memdev = &e->memdevs[i];
+	uint32_t b;
 
 	if (i >= e->n_memdevs)
 		return false;
@@ -87,7 +88,14 @@ bool iso_memdev_get(const struct iso_engine *e, uint32_t i, struct iso_memdev_vi
 		.bound = memdev->bound,
 		.settling = memdev->settling_until_ns > e->now_ns,
 		.duplicate_serial = memdev->duplicate_serial,
+		.poison_read_ns = memdev->poison_read_ns,
+		.poison_problem = memdev->poison_problem,
+		.closed = memdev->closed_ns ? memdev->closed : "",
 	};
+	for (b = 0; b < e->n_bad; b++)
+		if (e->bad[b].used && e->bad[b].has_dpa && e->bad[b].serial == memdev->serial &&
+		    e->bad[b].state != ISO_BAD_VERIFIED)
+			ret->bad_bytes += e->bad[b].bytes;
 	return true;
 }
 
@@ -118,11 +126,15 @@ bool iso_region_get(const struct iso_engine *e, uint32_t i, struct iso_region_vi
 		.locked = region->locked,
 		.planned_bytes = region->planned_bytes,
 		.reason = region->reason,
+		.closed = "",
 	};
 	if (!region->range.bytes)
 		ret->range.start = region->last_hpa;
-	if (region->state == ISO_REGION_LIVE && region->range.bytes > region->held_bytes)
-		ret->free_bytes = region->range.bytes - region->held_bytes;
+	if (region->state != ISO_REGION_LIVE)
+		return true;
+	ret->free_bytes = region->closed ? 0 : region_free_bytes(region);
+	ret->bad_bytes = region->bad_bytes;
+	ret->closed = region->closed ? region->closed : "";
 	return true;
 }
 
@@ -146,9 +158,12 @@ bool iso_instance_get(const struct iso_engine *e, uint32_t i, struct iso_instanc
 		.bytes = instance->bytes,
 		.align = instance->align,
 		.start = instance->start,
+		.begun_ns = instance->begun_ns,
+		.n_pieces = instance->n_pieces,
 		.lost = instance->lost,
 		.mapper = instance->stranger,
 	};
+	memcpy(ret->pieces, instance->pieces, sizeof(ret->pieces));
 	return true;
 }
 
@@ -294,5 +309,17 @@ uint64_t iso_free_bytes(const struct iso_engine *e)
 	for (r = 0; r < e->n_regions; r++)
 		if (iso_region_get(e, r, &region))
 			bytes += region.free_bytes;
+	return bytes;
+}
+
+uint64_t iso_bad_bytes(const struct iso_engine *e)
+{
+	struct iso_region_view region;
+	uint64_t bytes = 0;
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (iso_region_get(e, r, &region))
+			bytes += region.bad_bytes;
 	return bytes;
 }

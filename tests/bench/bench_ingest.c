@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@
 enum {
 	PHASES = 4,
 	LOOK_NS = 300000,
-	SETTLE_MS = 500, /* the daemon has looked at its host before the first record */
+	SETTLE_SECONDS = 2, /* the daemon has looked at its host before the first record */
 	QUIET_MS = 3000, /* nothing comes any more */
 	SECONDS_MAX = 600,
 	FLOOD_RECORDS = 50000,
@@ -51,6 +52,7 @@ struct phase {
 	struct process_figures before, after;
 	uint32_t p50_us, p99_us, max_us;
 	uint64_t ring_bytes;
+	double busy; /* CPUs that others took of this machine */
 	uint64_t took_ns; /* from the first record to the last durable one */
 };
 
@@ -94,15 +96,21 @@ static uint64_t follow(struct watch *watch, struct phase *phase, const struct ri
 
 static void play(const struct settings *settings, struct phase *phase, struct limits *limits)
 {
-	char directory[INGEST_PATH_BYTES];
+	char directory[INGEST_PATH_BYTES], whole[PATH_MAX];
 	struct latencies latencies = {0};
 	struct ring_told *told;
 	struct watch *watch;
-	uint64_t begin_ns;
+	uint64_t begin_ns, machine_us, own_us;
 	pid_t daemon, producer;
 	int ring;
 
-	snprintf(directory, sizeof(directory), "%s/bench-ingest-XXXXXX", settings->directory);
+	/* Workers have another working directory. */
+	if (!realpath(settings->directory, whole)) {
+		fprintf(stderr, "bench_ingest: %s: %s\n", settings->directory, strerror(errno));
+		exit(2);
+	}
+	snprintf(directory, sizeof(directory), "%.*s/bench-ingest-XXXXXX", INGEST_PATH_BYTES - 32,
+		 whole);
 	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!mkdtemp(directory) || told == MAP_FAILED) {
 		fprintf(stderr, "bench_ingest: %s: %s\n", directory, strerror(errno));
@@ -119,13 +127,20 @@ static void play(const struct settings *settings, struct phase *phase, struct li
 	}
 	phase->ring_bytes = (uint64_t)fcntl(ring, F_GETPIPE_SZ);
 	watch = watch_open(directory);
-	nanosleep(&(struct timespec){.tv_nsec = SETTLE_MS * 1000000L}, NULL);
+	nanosleep(&(struct timespec){.tv_sec = SETTLE_SECONDS}, NULL);
 	process_read(daemon, &phase->before);
 	begin_ns = clock_boottime_ns();
-	producer = ring_produce(ring, settings->data, &phase->load, told);
+	machine_us = machine_cpu_us();
+	own_us = own_cpu_us();
+	producer = ring_produce(ring, directory, settings->data, &phase->load, told);
 	phase->took_ns = follow(watch, phase, told, &latencies) - begin_ns;
 	process_read(daemon, &phase->after);
 	waitpid(producer, NULL, 0);
+	own_us = own_cpu_us() - own_us + phase->after.cpu_us - phase->before.cpu_us;
+	machine_us = machine_cpu_us() - machine_us;
+	phase->busy = machine_us > own_us ? (double)(machine_us - own_us) * 1000 /
+						    (double)(clock_boottime_ns() - begin_ns)
+					  : 0;
 	phase->told = *told;
 	phase->p50_us = latency_at(&latencies, 0.5);
 	phase->p99_us = latency_at(&latencies, 0.99);
@@ -181,15 +196,16 @@ static void print_phase(const struct phase *phase, const struct limits *limits)
 		       (double)phase->p99_us / (double)limits->single_p99_us, TARGET_P99_US / 1000,
 		       phase->p99_us <= TARGET_P99_US ? "met" : "MISSED");
 	else
-		printf("  %.0f records durable per second, %.2f x bare INSERTs; %llu incidents\n",
+		printf("  %.0f records durable per second, %.2f x bare INSERTs; %llu incidents, %llu records belong to none\n",
 		       rate_of(phase), rate_of(phase) / limits->rows_per_second,
-		       (unsigned long long)stored->incidents);
-	printf("  CPU %.1f us per record, %.1f x a bare INSERT; resident %.1f -> %.1f MiB, of it heap and stacks %.1f -> %.1f MiB\n",
+		       (unsigned long long)stored->incidents, (unsigned long long)stored->apart);
+	printf("  CPU %.1f us per record, %.1f x a bare INSERT; resident %.1f -> %.1f MiB, of it heap and stacks %.1f -> %.1f MiB\n"
+	       "  others took %.1f CPUs of this machine\n",
 	       cpu_us(phase), cpu_us(phase) / limits->row_cpu_us,
 	       (double)phase->before.resident_bytes / (1 << 20),
 	       (double)phase->after.resident_bytes / (1 << 20),
 	       (double)phase->before.anonymous_bytes / (1 << 20),
-	       (double)phase->after.anonymous_bytes / (1 << 20));
+	       (double)phase->after.anonymous_bytes / (1 << 20), phase->busy);
 }
 
 static void print_json_phase(FILE *out, const struct phase *phase, bool first)
@@ -199,7 +215,8 @@ static void print_json_phase(FILE *out, const struct phase *phase, bool first)
 		"\"records\": %llu, \"lost\": %llu, \"ring_full\": %llu, \"incidents\": %llu,\n"
 		"     \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u, \"seconds\": %.3f, "
 		"\"records_per_second\": %.0f, \"cpu_us\": %.2f,\n"
-		"     \"resident_bytes\": [%llu, %llu], \"anonymous_bytes\": [%llu, %llu]}",
+		"     \"resident_bytes\": [%llu, %llu], \"anonymous_bytes\": [%llu, %llu], "
+		"\"others_cpus\": %.2f}",
 		first ? "" : ",", phase->name, (unsigned long long)phase->load.rate,
 		(unsigned long long)phase->told.produced, (unsigned long long)phase->stored.rows,
 		(unsigned long long)phase->stored.records, (unsigned long long)phase->stored.lost,
@@ -208,7 +225,7 @@ static void print_json_phase(FILE *out, const struct phase *phase, bool first)
 		rate_of(phase), cpu_us(phase), (unsigned long long)phase->before.resident_bytes,
 		(unsigned long long)phase->after.resident_bytes,
 		(unsigned long long)phase->before.anonymous_bytes,
-		(unsigned long long)phase->after.anonymous_bytes);
+		(unsigned long long)phase->after.anonymous_bytes, phase->busy);
 }
 
 static void print_json(const struct settings *settings, const struct limits *limits,

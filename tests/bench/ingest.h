@@ -12,13 +12,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { INGEST_PATH_BYTES = 160 };
+enum {
+	INGEST_PATH_BYTES = 160,
+	INGEST_SERIAL =
+		0x10, /* of the memdev that records are about; in tests/port/demo-tree.txt it has a region */
+};
+
+#define INGEST_PORT "0000:0c:00.0" /* that it hangs below */
 
 /* ---- ingest_ring.c: tracefs and its producer ---- */
 
 enum ring_records {
-	RING_DISTINCT,  /* each names another address */
-	RING_DUPLICATE, /* all the same but for their time */
+	RING_DISTINCT, /* each names another address */
+	RING_DUPLICATE, /* the loss of a port, then all the same but for their time */
 };
 
 struct ring_load {
@@ -35,12 +41,15 @@ struct ring_told {
 	bool finished;
 };
 
+void directories_above(const char *path);
+/* A file below `directory`; directories above it are made. Ends the program on failure. */
+void file_put(const char *directory, const char *name, const char *text, size_t bytes);
 /* Lays out DIRECTORY/tracing with one CPU and the events of `formats`. Ends the program on failure. */
 void ring_make(const char *directory, const char *formats, uint64_t bytes);
 /* Waits until the daemon reads, then opens the ring for writing, at most `bytes` large. Return: a descriptor, or -1. */
 int ring_open(const char *directory, uint64_t bytes);
 /* Starts a process that makes pages of what general-media.page in `formats` holds. */
-pid_t ring_produce(int fd, const char *formats, const struct ring_load *load,
+pid_t ring_produce(int fd, const char *directory, const char *formats, const struct ring_load *load,
 		   struct ring_told *told);
 
 /* ---- ingest_daemon.c ---- */
@@ -57,6 +66,10 @@ pid_t ingest_daemon_start(const char *directory, uint64_t ring_bytes, bool realt
 /* Asks it to end, as the service manager does. */
 void ingest_daemon_stop(pid_t pid);
 void process_read(pid_t pid, struct process_figures *ret);
+/* Of this process and those of its children that it has waited for. */
+uint64_t own_cpu_us(void);
+/* That all processes of this machine have used since its boot. */
+uint64_t machine_cpu_us(void);
 
 /* ---- ingest_watch.c: what is durable, as another process sees it ---- */
 
@@ -70,6 +83,7 @@ struct stored {
 	uint64_t records; /* that these rows stand for */
 	uint64_t lost; /* that gaps tell of */
 	uint64_t incidents;
+	uint64_t apart; /* records of devices that belong to none of them */
 };
 
 struct watch;

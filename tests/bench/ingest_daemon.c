@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <tracefs.h>
@@ -24,9 +25,16 @@
 #include "log.h"
 #include "memory.h"
 
-enum { REALTIME_PRIORITY = 2 }; /* daxmgrd.service */
+enum {
+	REALTIME_PRIORITY = 2, /* daxmgrd.service */
+};
 
 #define RUN_DIRECTORY "/run/daxmgr"
+#define HOST_TREE     "tests/port/demo-tree.txt"
+
+static const char *const more_files[] = {
+	"run/daxmgr/.here", "proc/.here", "dev/null", "dev/zero", "dev/urandom",
+};
 
 __attribute__((noreturn)) static void give_up(const char *what, int error)
 {
@@ -55,7 +63,13 @@ static void configure(const char *directory, uint64_t ring_bytes, struct config 
 {
 	static char tracing[INGEST_PATH_BYTES + 16];
 
+	static struct iso_region_definition region = {
+		.name = "lost", .ways = 1, .serials = {INGEST_SERIAL}};
+
 	config_init(ret);
+	/* A loss is an incident where it takes capacity. config_free() is not for these. */
+	ret->regions = &region;
+	ret->n_regions = 1;
 	snprintf(ret->socket_path, sizeof(ret->socket_path), RUN_DIRECTORY "/socket");
 	snprintf(ret->state_directory, sizeof(ret->state_directory), "%s/state", directory);
 	ret->trace_buffer_bytes = ring_bytes;
@@ -65,30 +79,57 @@ static void configure(const char *directory, uint64_t ring_bytes, struct config 
 	tracefs_set_tracing_dir(tracing);
 }
 
-/* A host with nothing in it, for the workers. */
+/* Lines "d PATH", "f PATH TEXT" and "l PATH TARGET": the host of tests/port, without processes. */
 static void make_root(const char *root)
 {
-	static const char *const directories[] = {
-		"",
-		"/run",
-		"/run/daxmgr",
-		"/proc",
-		"/dev",
-		"/sys",
-		"/sys/devices",
-		"/sys/bus",
-		"/sys/bus/dax",
-		"/sys/bus/dax/devices",
-		"/sys/bus/cxl",
-		"/sys/bus/cxl/devices",
-	};
+	char line[1024], path[2048];
+	FILE *tree = fopen(HOST_TREE, "r");
+
+	if (!tree)
+		give_up(HOST_TREE, errno);
+	while (fgets(line, sizeof(line), tree)) {
+		char *name = line + 2, *rest;
+
+		line[strcspn(line, "\n")] = '\0';
+		rest = strchr(name, ' ');
+		if (rest)
+			*rest++ = '\0';
+		snprintf(path, sizeof(path), "%s%s", root, name);
+		if (line[0] == 'f') {
+			file_put(root, name + 1, rest ? rest : "", rest ? strlen(rest) : 0);
+		} else {
+			directories_above(path);
+			if (line[0] == 'l' ? symlink(rest ? rest : "", path) < 0
+					   : mkdir(path, 0755) < 0 && errno != EEXIST)
+				give_up(path, errno);
+		}
+	}
+	fclose(tree);
+	for (size_t i = 0; i < sizeof(more_files) / sizeof(more_files[0]); i++)
+		file_put(root, more_files[i], "", 0);
+}
+
+static void bind_over(const char *from, const char *to)
+{
+	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+		give_up(to, errno);
+}
+
+/* libcxl looks nowhere else; and a process needs some devices. */
+static void live_in_root(const char *root)
+{
+	static const char *const places[] = {"/dev/null", "/dev/zero", "/dev/urandom"};
 	char path[INGEST_PATH_BYTES + 64];
 
-	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s", root, directories[i]);
-		if (mkdir(path, 0755) < 0)
-			give_up(path, errno);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", root, places[i]);
+		bind_over(places[i], path);
 	}
+	snprintf(path, sizeof(path), "%s/dev", root);
+	if (mount(path, "/dev", NULL, MS_BIND | MS_REC, NULL) < 0)
+		give_up("/dev", errno);
+	snprintf(path, sizeof(path), "%s/sys", root);
+	bind_over(path, "/sys");
 }
 
 /* What it logs would stand in the table; it is there when the daemon does not start. */
@@ -120,6 +161,7 @@ static void run(const char *directory, uint64_t ring_bytes, bool realtime)
 	configure(directory, ring_bytes, &config);
 	snprintf(root, sizeof(root), "%s/root", directory);
 	make_root(root);
+	live_in_root(root);
 	r = sd_event_default(&event);
 	if (r < 0)
 		give_up("event loop", -r);
@@ -196,4 +238,34 @@ void process_read(pid_t pid, struct process_figures *ret)
 	if (after && sscanf(after, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
 			    &system) == 2)
 		ret->cpu_us = (user + system) * (1000000 / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
+uint64_t own_cpu_us(void)
+{
+	uint64_t us = 0;
+
+	for (int i = 0; i < 2; i++) {
+		struct rusage usage;
+
+		getrusage(i ? RUSAGE_CHILDREN : RUSAGE_SELF, &usage);
+		us += (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+		      (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+	}
+	return us;
+}
+
+uint64_t machine_cpu_us(void)
+{
+	unsigned long long user, nice, system, idle, wait, irq, softirq, steal;
+	char text[256] = "";
+	int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		give_up("/proc/stat", errno);
+	close(fd);
+	if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system,
+		   &idle, &wait, &irq, &softirq, &steal) != 8)
+		give_up("/proc/stat", EINVAL);
+	return (user + nice + system + irq + softirq + steal) *
+	       (1000000 / (unsigned long long)sysconf(_SC_CLK_TCK));
 }

@@ -28,7 +28,14 @@ enum {
 struct pattern {
 	uint8_t bytes[1024];
 	uint32_t n;
-	size_t dpa, handle, stamp, descriptor;
+	size_t dpa, handle, stamp;
+};
+
+struct ring {
+	int fd;
+	int stats_fd;
+	uint64_t n_unread; /* lost, and no page has told of it yet */
+	uint64_t overrun;
 };
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
@@ -43,7 +50,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *form
 	exit(2);
 }
 
-static void make_directories(const char *path)
+void directories_above(const char *path)
 {
 	char part[PATH_MAX];
 
@@ -56,13 +63,13 @@ static void make_directories(const char *path)
 	}
 }
 
-static void put(const char *directory, const char *name, const char *text, size_t bytes)
+void file_put(const char *directory, const char *name, const char *text, size_t bytes)
 {
 	char path[PATH_MAX];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	make_directories(path);
+	directories_above(path);
 	file = fopen(path, "w");
 	if (!file || fwrite(text, 1, bytes, file) != bytes || fclose(file))
 		die("%s", path);
@@ -70,7 +77,7 @@ static void put(const char *directory, const char *name, const char *text, size_
 
 static void put_text(const char *directory, const char *name, const char *text)
 {
-	put(directory, name, text, strlen(text));
+	file_put(directory, name, text, strlen(text));
 }
 
 /* "SYSTEM-EVENT.format" becomes events/SYSTEM/EVENT/format. */
@@ -87,7 +94,7 @@ static void put_format(const char *tracing, const char *formats, const char *fil
 	n = trace_file_read(from, text, sizeof(text));
 	snprintf(name, sizeof(name), "events/%.*s/%.*s/format", (int)(dash - file), file,
 		 (int)(dot - dash - 1), dash + 1);
-	put(tracing, name, text, n);
+	file_put(tracing, name, text, n);
 	strcpy(strrchr(name, '/') + 1, "enable");
 	put_text(tracing, name, "0\n");
 	/* By this one a system is known. */
@@ -116,7 +123,7 @@ void ring_make(const char *directory, const char *formats, uint64_t bytes)
 	put_text(instance, "tracing_on", "1\n");
 	put_text(instance, "options/overwrite", "1\n");
 	put_text(instance, "per_cpu/cpu0/buffer_size_kb", kib);
-	put_text(instance, "per_cpu/cpu0/stats", "entries: 0\noverrun: 0\ncommit overrun: 0\n");
+	put_text(instance, "per_cpu/cpu0/stats", "overrun: 0\ncommit overrun: 0\n");
 	snprintf(path, sizeof(path), "%s/events", instance);
 	if (symlink("../../events", path) < 0)
 		die("%s", path);
@@ -161,13 +168,30 @@ static void on_gap(void *userdata, enum trace_gap gap, uint64_t count)
 	(void)count;
 }
 
-/* The recorded media event, made one of a corrected error: it asks for nothing but to be written down. */
-static void pattern_load(const char *formats_directory, struct pattern *ret)
+static void page_load(const char *formats_directory, const char *name, struct pattern *ret)
 {
 	static struct trace_formats formats;
 	static uint8_t page[TRACE_PAGE_BYTES + TRACE_PAGE_SLACK_BYTES];
-	static char text[64 * 1024];
 	struct trace_pump pump;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s.page", formats_directory, name);
+	(void)trace_file_read(path, page, TRACE_PAGE_BYTES);
+	if (!formats.n)
+		trace_files_formats(formats_directory, &formats);
+	if (trace_pump_init(&pump, &formats, TRACE_PAGE_BYTES, on_record, on_gap, ret) < 0)
+		die("the recorded page");
+	trace_pump_page(&pump, 0, page, TRACE_PAGE_BYTES);
+	trace_pump_done(&pump);
+	if (!ret->n)
+		die("%s has no record", path);
+}
+
+/* The recorded media event, made one of a corrected error: it asks for nothing but to be written down. */
+static void pattern_load(const char *formats_directory, struct pattern *ret)
+{
+	const uint64_t serial = INGEST_SERIAL;
+	static char text[64 * 1024];
 	char path[PATH_MAX];
 	size_t n;
 
@@ -177,17 +201,22 @@ static void pattern_load(const char *formats_directory, struct pattern *ret)
 	ret->dpa = trace_page_offset(text, "dpa");
 	ret->handle = trace_page_offset(text, "hdr_handle");
 	ret->stamp = trace_page_offset(text, "hdr_timestamp");
-	ret->descriptor = trace_page_offset(text, "descriptor");
-	snprintf(path, sizeof(path), "%s/general-media.page", formats_directory);
-	(void)trace_file_read(path, page, TRACE_PAGE_BYTES);
-	trace_files_formats(formats_directory, &formats);
-	if (trace_pump_init(&pump, &formats, TRACE_PAGE_BYTES, on_record, on_gap, ret) < 0)
-		die("the recorded page");
-	trace_pump_page(&pump, 0, page, TRACE_PAGE_BYTES);
-	trace_pump_done(&pump);
-	if (!ret->n)
-		die("%s has no record", path);
-	ret->bytes[ret->descriptor] = 0;
+	page_load(formats_directory, "general-media", ret);
+	ret->bytes[trace_page_offset(text, "descriptor")] = 0;
+	memcpy(ret->bytes + trace_page_offset(text, "serial"), &serial, sizeof(serial));
+}
+
+/* The recorded loss of a port, of the port that the media event's device is below on our host. */
+static void loss_load(const char *formats_directory, struct pattern *ret)
+{
+	static const char recorded[] = "0000:64:00.0", ours[sizeof(recorded)] = INGEST_PORT;
+	char *at;
+
+	page_load(formats_directory, "surprise-down", ret);
+	at = memmem(ret->bytes, ret->n, recorded, sizeof(recorded));
+	if (!at)
+		die("the recorded loss is not of %s", recorded);
+	memcpy(at, ours, sizeof(ours));
 }
 
 /* A device numbers its records; two of the same fault differ in that and in their times. */
@@ -202,27 +231,43 @@ static void pattern_next(struct pattern *pattern, enum ring_records records, uin
 	memcpy(pattern->bytes + pattern->stamp, &at_ns, sizeof(at_ns));
 }
 
+/* The kernel's own count of what was overwritten, which the daemon compares with what pages told. */
+static void tell_overrun(struct ring *ring, uint64_t n)
+{
+	char text[96];
+	int length;
+
+	if (!n)
+		return;
+	ring->overrun += n;
+	length = snprintf(text, sizeof(text), "overrun: %llu\ncommit overrun: 0\n",
+			  (unsigned long long)ring->overrun);
+	if (pwrite(ring->stats_fd, text, (size_t)length, 0) != length)
+		die("the ring's stats");
+}
+
 /* Return: false when the ring is full; what the page holds is lost then, and the next one says so. */
-static bool hand_over(int fd, struct trace_page *page, uint64_t *n_unread, bool wait)
+static bool hand_over(struct ring *ring, struct trace_page *page, bool wait)
 {
 	ssize_t n;
 
-	trace_page_end(page, *n_unread);
-	while ((n = write(fd, page->bytes, TRACE_PAGE_BYTES)) < 0 && errno == EAGAIN && wait)
+	trace_page_end(page, ring->n_unread);
+	while ((n = write(ring->fd, page->bytes, TRACE_PAGE_BYTES)) < 0 && errno == EAGAIN && wait)
 		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
 	if (n < 0 && errno != EAGAIN)
 		die("the ring");
 	if (n < 0) {
-		*n_unread += page->n_records;
+		ring->n_unread += page->n_records;
 		return false;
 	}
-	*n_unread = 0;
+	tell_overrun(ring, ring->n_unread);
+	ring->n_unread = 0;
 	return true;
 }
 
 /* As many pages as it takes for all that are due. */
-static void produce_due(int fd, struct pattern *pattern, const struct ring_load *load, uint64_t due,
-			uint64_t *n_unread, struct ring_told *told)
+static void produce_due(struct ring *ring, struct pattern *pattern, const struct ring_load *load,
+			uint64_t due, struct ring_told *told)
 {
 	static struct trace_page page;
 
@@ -237,16 +282,27 @@ static void produce_due(int fd, struct pattern *pattern, const struct ring_load 
 			told->produced++;
 			at_ns++; /* no two are of the same time */
 		}
-		if (!hand_over(fd, &page, n_unread, load->rate == 0))
+		if (!hand_over(ring, &page, load->rate == 0))
 			told->lost += page.n_records;
 	}
 }
 
-static void produce(int fd, struct pattern *pattern, const struct ring_load *load,
+/* A storm has a cause: the port is lost first. */
+static void produce_loss(struct ring *ring, const struct pattern *loss, struct ring_told *told)
+{
+	static struct trace_page page;
+	uint64_t at_ns = clock_boottime_ns();
+
+	trace_page_begin(&page, at_ns);
+	trace_page_add(&page, at_ns, loss->bytes, loss->n);
+	hand_over(ring, &page, true);
+	told->produced++;
+}
+
+static void produce(struct ring *ring, struct pattern *pattern, const struct ring_load *load,
 		    struct ring_told *told)
 {
 	const uint64_t begin_ns = clock_boottime_ns();
-	uint64_t n_unread = 0;
 
 	while (told->produced < load->n) {
 		uint64_t due = load->n, at_ns = clock_boottime_ns() + TICK_NS;
@@ -255,7 +311,7 @@ static void produce(int fd, struct pattern *pattern, const struct ring_load *loa
 			due = (clock_boottime_ns() - begin_ns) * load->rate / 1000000000;
 		if (due > load->n)
 			due = load->n;
-		produce_due(fd, pattern, load, due, &n_unread, told);
+		produce_due(ring, pattern, load, due, told);
 		if (load->rate)
 			clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME,
 					&(struct timespec){.tv_sec = (time_t)(at_ns / 1000000000),
@@ -263,7 +319,7 @@ static void produce(int fd, struct pattern *pattern, const struct ring_load *loa
 					NULL);
 	}
 	/* What nobody read is told by the next page: there has to be one. */
-	if (n_unread) {
+	if (ring->n_unread) {
 		struct trace_page page;
 		uint64_t at_ns = clock_boottime_ns();
 
@@ -271,26 +327,37 @@ static void produce(int fd, struct pattern *pattern, const struct ring_load *loa
 		pattern_next(pattern, load->records, told->produced, at_ns);
 		trace_page_add(&page, at_ns, pattern->bytes, pattern->n);
 		told->produced++;
-		hand_over(fd, &page, &n_unread, true);
+		hand_over(ring, &page, true);
 	}
 	told->last_ns = clock_boottime_ns();
 	__atomic_store_n(&told->finished, true, __ATOMIC_RELEASE);
 }
 
-pid_t ring_produce(int fd, const char *formats, const struct ring_load *load,
+pid_t ring_produce(int fd, const char *directory, const char *formats, const struct ring_load *load,
 		   struct ring_told *told)
 {
-	pid_t pid = fork();
+	struct ring ring = {.fd = fd};
+	char path[PATH_MAX];
+	pid_t pid;
 
+	snprintf(path, sizeof(path), "%s/tracing/instances/daxmgr/per_cpu/cpu0/stats", directory);
+	ring.stats_fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (ring.stats_fd < 0)
+		die("%s", path);
+	pid = fork();
 	if (pid == 0) {
-		static struct pattern pattern;
+		static struct pattern pattern, loss;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pattern_load(formats, &pattern);
-		produce(fd, &pattern, load, told);
+		loss_load(formats, &loss);
+		if (load->records == RING_DUPLICATE)
+			produce_loss(&ring, &loss, told);
+		produce(&ring, &pattern, load, told);
 		_exit(0);
 	}
 	if (pid < 0)
 		die("fork");
+	close(ring.stats_fd);
 	return pid;
 }

@@ -42,10 +42,12 @@ static bool open_all(struct watch *watch, const char *path)
 		watch->rows = prepare(watch->db, "SELECT id, at_ns FROM events "
 						 "WHERE id > ?1 AND source = 'trace' ORDER BY id");
 	if (watch->rows) {
-		watch->account = prepare(watch->db,
-					 "SELECT count(*) FILTER (WHERE kind <> 'gap'), "
-					 "count(*) FILTER (WHERE kind <> 'gap'), 0 FROM events "
-					 "WHERE source = 'trace'");
+		watch->account =
+			prepare(watch->db,
+				"SELECT count(*) FILTER (WHERE kind <> 'gap'), "
+				"sum(count) FILTER (WHERE kind <> 'gap'), sum(lost), "
+				"sum(count) FILTER (WHERE kind LIKE 'cxl%' AND incident IS NULL) "
+				"FROM events WHERE source = 'trace'");
 		watch->incidents = prepare(watch->db, "SELECT count(*) FROM incidents");
 		return true;
 	}
@@ -115,6 +117,7 @@ void watch_account(struct watch *watch, struct stored *ret)
 		ret->rows = (uint64_t)sqlite3_column_int64(watch->account, 0);
 		ret->records = (uint64_t)sqlite3_column_int64(watch->account, 1);
 		ret->lost = (uint64_t)sqlite3_column_int64(watch->account, 2);
+		ret->apart = (uint64_t)sqlite3_column_int64(watch->account, 3);
 	}
 	sqlite3_reset(watch->account);
 	if (sqlite3_step(watch->incidents) == SQLITE_ROW)

@@ -103,7 +103,8 @@ class Daxmgrd(Listener):
         self._before = self._counted()
 
     def _counted(self) -> tuple:
-        query = "select count(*), count(*), 0 from events where kind = 'cxl_poison'"
+        query = ("select coalesce(sum(count) filter (where kind <> 'gap'), 0), count(*) filter (where kind <> 'gap'), "
+                 "coalesce(sum(lost), 0) from events where source = 'trace' and kind in ('cxl_poison', 'gap')")
         return tuple(int(word) for word in self.guest.channel.must(["sqlite3", self.database, query]).split("|"))
 
     def count(self) -> tuple:

@@ -3,6 +3,7 @@
 
 import errno
 import json
+import os
 import shlex
 import shutil
 import time
@@ -17,7 +18,7 @@ from .qemu import CHANNEL, Host, slots
 from .samples import Samples
 from .trace import LiveTrace
 
-BOOT_SECONDS = 240
+BOOT_SECONDS = 240 * float(os.environ.get("LAB_TIMEOUT_FACTOR", "1"))
 NUDGE_SECONDS = 0.5
 LAB_DIR = "/run/daxmgr-lab"
 DECODER_LOCK = 1 << 8

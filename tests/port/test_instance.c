@@ -148,8 +148,8 @@ Test(instance, strangers_are_not_removed)
 
 Test(instance, carving_when_no_device_comes)
 {
-	const struct job_instance wanted = {
-		.region_kernel_id = 0, .bytes = 4194304, .align = 2097152};
+	const struct job_carve wanted = {
+		.instance = {.region_kernel_id = 0, .bytes = 4194304, .align = 2097152}};
 
 	cr_assert_eq(instance_carve(&f.port, &wanted), -ENOENT);
 	cr_assert(wrote("/sys/devices/dax_region0/dax_region/create", "1"));
@@ -159,8 +159,8 @@ Test(instance, carving_when_no_device_comes)
 
 Test(instance, carving_in_a_region_that_is_not_there)
 {
-	const struct job_instance wanted = {
-		.region_kernel_id = 3, .bytes = 4194304, .align = 2097152};
+	const struct job_carve wanted = {
+		.instance = {.region_kernel_id = 3, .bytes = 4194304, .align = 2097152}};
 
 	cr_assert_eq(instance_carve(&f.port, &wanted), -ENOENT);
 	cr_assert(strstr(f.completion.message, "dax_region3"), "%s", f.completion.message);

@@ -32,12 +32,12 @@ TestSuite(readings, .init = setup, .fini = teardown);
 
 static void make_bus(void)
 {
-	fake_file(&f, RP "/aer_dev_correctable", "RxErr 2\nBadTLP 0\nTOTAL_ERR_COR 2\n");
-	fake_file(&f, RP "/aer_dev_nonfatal", "Undefined 0\nTOTAL_ERR_NONFATAL 0\n");
-	fake_file(&f, RP "/aer_rootport_total_err_fatal", "4\n");
-	fake_file(&f, EP "/aer_dev_fatal", "SDES 1\nTOTAL_ERR_FATAL 1\n");
-	fake_file(&f, EP "/mem0/serial", "0x10\n");
-	fake_file(&f, "/sys/devices/pci0000:00/0000:00:03.0/aer_dev_fatal", "DLP 9\n");
+	fake_file(&f, RP "/aer_dev_correctable", "RxErr 2\nBadTLP 0\nTOTAL_ERR_COR 2");
+	fake_file(&f, RP "/aer_dev_nonfatal", "Undefined 0\nTOTAL_ERR_NONFATAL 0");
+	fake_file(&f, RP "/aer_rootport_total_err_fatal", "4");
+	fake_file(&f, EP "/aer_dev_fatal", "SDES 1\nTOTAL_ERR_FATAL 1");
+	fake_file(&f, EP "/mem0/serial", "0x10");
+	fake_file(&f, "/sys/devices/pci0000:00/0000:00:03.0/aer_dev_fatal", "DLP 9");
 	fake_link(&f, "/sys/bus/pci/devices/0000:0c:00.0",
 		  "../../../devices/pci0000:0c/0000:0c:00.0");
 	fake_link(&f, "/sys/bus/pci/devices/0000:0d:00.0",

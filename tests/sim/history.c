@@ -44,6 +44,9 @@ static void vary(struct history *h)
 	w->policy.flap_losses = pick(h, 3) ? 0 : 2;
 	w->policy.flap_window_ns = 5 * WORLD_SECOND;
 	w->policy.inspect_ns = pick(h, 2) * WORLD_SECOND;
+	w->late_ns = 2 * WORLD_SECOND;
+	w->policy.reads_poison = pick(h, 3) > 0;
+	w->policy.poison_list_ns = pick(h, 2) * 3 * WORLD_SECOND;
 	w->uevent_ns = pick(h, 4) ? WORLD_MS : 150 * WORLD_MS;
 	w->unbind_ns = pick(h, 4) ? 30 * WORLD_MS : 0;
 	w->policy.arm_ports = pick(h, 2);
@@ -78,6 +81,8 @@ static void build(struct history *h)
 	for (i = 0; i < w->n_ports; i++)
 		if (w->ports[i].kind == ISO_PORT_ROOT)
 			h->root_ports[h->n_root_ports++] = i;
+	for (i = 0; i < w->n_windows && pick(h, 4) == 0; i++)
+		w->windows[i].arithmetic = ISO_ARITHMETIC_XOR;
 	for (i = 0; i < h->n_root_ports; i++)
 		if (pick(h, 3))
 			world_offer_isolation(w, h->root_ports[i], pick(h, 3));
@@ -97,6 +102,7 @@ static void terms(void *userdata, const struct launcher *launcher, struct iso_ac
 	uint32_t p;
 
 	ret->restart = pick(h, 4) > 0;
+	ret->poison = pick(h, 6) ? ISO_POISON_DEFAULT : ISO_POISON_NOTIFY;
 	ret->n_parts = launcher->region[0] ? 1 : 1 + pick(h, 3);
 	for (p = 0; p < ret->n_parts; p++)
 		ret->parts[p].bytes = WORLD_PART / (1 + pick(h, 2));
@@ -109,13 +115,12 @@ static void terms(void *userdata, const struct launcher *launcher, struct iso_ac
 static void spoil_operation(struct history *h)
 {
 	static const uint32_t kinds[] = {
-		ISO_EFFECT_INTENT,       ISO_EFFECT_OBSERVE,   ISO_EFFECT_CREATE_REGION,
-		ISO_EFFECT_CLEAR_REGION, ISO_EFFECT_CARVE,     ISO_EFFECT_ZERO,
-		ISO_EFFECT_PROVE,        ISO_EFFECT_HAND_OVER, ISO_EFFECT_RETRACT,
-		ISO_EFFECT_VERIFY,       ISO_EFFECT_REMOVE,    ISO_EFFECT_REFILL_REGION,
-		ISO_EFFECT_INSPECT,      ISO_EFFECT_REVOKE,
-		ISO_EFFECT_ARM_PORT,     ISO_EFFECT_CLEAR_ISOLATION,
-		ISO_EFFECT_FORCE_LINK_DOWN,
+		ISO_EFFECT_INTENT,          ISO_EFFECT_OBSERVE,         ISO_EFFECT_CREATE_REGION,
+		ISO_EFFECT_CLEAR_REGION,    ISO_EFFECT_CARVE,           ISO_EFFECT_ZERO,
+		ISO_EFFECT_PROVE,           ISO_EFFECT_HAND_OVER,       ISO_EFFECT_RETRACT,
+		ISO_EFFECT_VERIFY,          ISO_EFFECT_REMOVE,          ISO_EFFECT_REFILL_REGION,
+		ISO_EFFECT_INSPECT,         ISO_EFFECT_REVOKE,          ISO_EFFECT_ARM_PORT,
+		ISO_EFFECT_CLEAR_ISOLATION, ISO_EFFECT_FORCE_LINK_DOWN,
 	};
 	struct world_plan *plan;
 	uint32_t i, free_plans = 0;
@@ -243,6 +248,28 @@ static void let_disk_heal(struct history *h)
 		world_disk(h->w, h->torn ? WORLD_DISK_TORN : WORLD_DISK_GOOD);
 }
 
+/* Anywhere, also in memory that nobody has, or twice in one place. */
+static void poison(struct history *h)
+{
+	struct world *w = h->w;
+	uint32_t memdev = pick(h, w->n_memdevs);
+	uint64_t dpa = (uint64_t)pick(h, w->memdevs[memdev].bytes / 64) * 64;
+
+	if (w->n_lines && pick(h, 4) == 0) {
+		memdev = w->lines[pick(h, w->n_lines)].memdev;
+		dpa = w->lines[pick(h, w->n_lines)].dpa % w->memdevs[memdev].bytes;
+	}
+	world_poison(w, memdev, dpa, pick(h, WORLD_TELLINGS));
+}
+
+static void clear_poison(struct history *h)
+{
+	if (h->w->n_lines)
+		world_clear_poison(h->w, &h->w->lines[pick(h, h->w->n_lines)]);
+	if (pick(h, 2))
+		world_read_lists(h->w);
+}
+
 /* An operator changes his mind, or something about the host is such that no port is to be armed. */
 static void ask_to_arm(struct history *h)
 {
@@ -285,7 +312,7 @@ static void disturb(struct history *h)
 	uint32_t memdev = pick(h, w->n_memdevs), tenant;
 
 	w->n_faults++;
-	switch (pick(h, 28)) {
+	switch (pick(h, 31)) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -358,6 +385,13 @@ static void disturb(struct history *h)
 	case 24:
 		world_recover_memdev(w, memdev);
 		break;
+	case 25:
+	case 26:
+		poison(h);
+		break;
+	case 27:
+		clear_poison(h);
+		break;
 	default:
 		w->n_faults--;
 		tenant = pick(h, h->tenants.n);
@@ -399,6 +433,7 @@ static void repair(struct history *h)
 		world_port_request(w, ISO_EVENT_RECOVER, h->root_ports[i]);
 	for (i = 0; i < w->n_memdevs; i++)
 		world_recover_memdev(w, i);
+	world_clear_all_poison(w);
 }
 
 static bool waits_for_tenants(const struct world *w, uint32_t port)

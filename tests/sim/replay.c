@@ -88,6 +88,20 @@ static void say_topology(const struct iso_engine *e, struct belief *b)
 			    incident.unit, iso_cause_name(incident.cause), incident.held_port);
 }
 
+static void say_bad(const struct iso_engine *e, struct belief *b)
+{
+	struct iso_bad_view bad;
+	uint32_t i;
+
+	for (i = 0; i < iso_bad_count(e); i++)
+		if (iso_bad_get(e, i, &bad))
+			SAY(b, "%llu bytes of %#llx at %#llx, %s+%#llx: %s",
+			    (unsigned long long)bad.bytes, (unsigned long long)bad.serial,
+			    (unsigned long long)bad.dpa.v, bad.region_name,
+			    (unsigned long long)(*bad.region_name ? bad.offset.v : 0),
+			    iso_bad_state_name(bad.state));
+}
+
 static int compare_lines(const void *a, const void *b)
 {
 	return strcmp(a, b);
@@ -101,6 +115,7 @@ static struct belief *belief_of(const struct world *w)
 	say_instances(w->engine, b);
 	say_leases(w->engine, b);
 	say_topology(w->engine, b);
+	say_bad(w->engine, b);
 	qsort(b->lines, b->n, LINE_BYTES, compare_lines);
 	return b;
 }

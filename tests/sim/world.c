@@ -47,6 +47,7 @@ void world_start_engine(struct world *w)
 	if (!w->engine)
 		world_give_up(w, "no engine can be built with these limits");
 	w->life++;
+	w->life_ns = w->now_ns;
 	w->unwell = false; /* a new engine believes so until it is told */
 	w->n_intended = 0;
 }
@@ -70,7 +71,7 @@ struct world *world_new_with(const struct iso_limits *limits, const struct iso_p
 
 struct world *world_new(void)
 {
-	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16};
+	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16, 12};
 	struct iso_policy policy;
 
 	iso_policy_default(&policy);
@@ -124,7 +125,7 @@ static bool may_be_killed(const struct world *w, const struct world_process *pro
 		if (!dax->exists || !dax->bound || w->objects[dax->object].condemned)
 			return true;
 	}
-	return false;
+	return world_poisoned(w, process);
 }
 
 static void take_kill(struct world *w, const struct iso_effect *effect, enum world_spoil_kind spoil)
@@ -249,6 +250,8 @@ static void take_save(struct world *w, const struct iso_effect *effect)
 		world_store_lease(w, effect);
 	else if (effect->kind == ISO_EFFECT_SAVE_REGION)
 		world_store_region(w, effect);
+	else if (effect->kind == ISO_EFFECT_SAVE_POISON)
+		world_store_poison(w, effect->bad);
 	else if (effect->kind == ISO_EFFECT_SAVE_PORT)
 		world_store_port(w, effect->port);
 	else if (effect->kind == ISO_EFFECT_SAVE_FENCE)
@@ -315,11 +318,16 @@ struct iso_effects world_step(struct world *w, const struct iso_event *event)
 
 	w->steps++;
 	now.now_ns = w->now_ns;
+	if (event->kind == ISO_EVENT_POISON)
+		world_poison_heard(w, &event->poison);
 	w->effects = iso_step(w->engine, &now);
 	broken = iso_check(w->engine);
 	if (broken)
 		world_break(w, "invariant: %s (event %u)", broken, event->kind);
 	world_check_loss(w, live);
+	if (event->kind == ISO_EVENT_POISON && !event->poison.cleared &&
+	    world_domain(w, 0) != ISO_DOMAIN_UNKNOWN)
+		world_check_poison(w, &event->poison);
 	take_effects(w);
 	if (event->kind == ISO_EVENT_SNAPSHOT && w->life == life)
 		world_tell_isolations(w);

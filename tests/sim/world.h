@@ -32,6 +32,8 @@ enum {
 	WORLD_TRACE_BYTES = 1 << 18,
 	WORLD_FIRST_PID = 1000,
 	WORLD_SLOTS = 8,
+	WORLD_LINES = 24,
+	WORLD_BAD = 64,
 	WORLD_FENCES = 64,
 };
 
@@ -79,6 +81,9 @@ struct world_dax {
 	uint32_t unbinding_life; /* the kernel is about to unbind it, as this engine was told */
 	uint32_t object, id, minor;
 	uint64_t bytes;
+	uint64_t begun_ns;
+	uint32_t n_pieces;
+	struct iso_hpa_range pieces[ISO_PIECES_MAX];
 };
 
 struct world_process {
@@ -183,9 +188,29 @@ struct world_stored {
 	struct iso_restore_lease leases[WORLD_LEASES];
 	struct iso_restore_region regions[WORLD_OBJECTS];
 	struct iso_restore_incident incidents[16];
+	struct iso_restore_poison poison[WORLD_BAD]; /* by slot; bytes 0: none */
 	struct iso_restore_port ports[WORLD_PORTS];
 	struct iso_restore_fence fences[WORLD_FENCES];
-	uint32_t n_leases, n_regions, n_incidents, n_ports, n_fences;
+	uint32_t n_leases, n_regions, n_incidents, n_poison, n_ports, n_fences;
+};
+
+/* A line of a memdev that is bad, or was. */
+struct world_line {
+	uint32_t memdev;
+	uint64_t dpa;
+	bool bad;
+	uint64_t bad_ns; /* since when */
+	uint64_t told_ns; /* time of the last record that said so; 0: none was heard */
+	uint32_t heard_life; /* the engine that heard it */
+};
+
+/* What tells of a line that has become bad. */
+enum world_telling {
+	WORLD_TELLS_NOBODY, /* it is in the poison list only */
+	WORLD_TELLS_ALL, /* the device: all addresses are known */
+	WORLD_TELLS_DPA, /* and the kernel does not know the host's */
+	WORLD_TELLS_PAGE, /* the kernel has taken its page out of use */
+	WORLD_TELLINGS,
 };
 
 struct world {
@@ -195,6 +220,9 @@ struct world {
 	struct iso_policy policy;
 	uint64_t now_ns, steps, order, seqnum;
 	uint32_t life;
+	uint64_t life_ns; /* when it began */
+	struct world_line lines[WORLD_LINES];
+	uint32_t n_lines;
 	uint64_t random; /* 0: durations are fixed */
 
 	struct iso_observed_host_bridge bridges[WORLD_BRIDGES];
@@ -240,6 +268,7 @@ struct world {
 	uint64_t uevent_ns; /* how long what the kernel tells is on its way, a few times this */
 	uint64_t reset_ns; /* the kernel's recovery after a surprise down */
 	uint64_t unbind_ns; /* how much of that it unbinds by itself; 0: it is done at once */
+	uint64_t late_ns; /* how long some records of bad memory take */
 	bool no_uevents;
 	bool unwell; /* the host, as the engine was told in this life */
 	bool despite; /* an operator asked for something since */
@@ -327,6 +356,23 @@ uint64_t world_hold(struct world *w, struct world_process *process, const struct
 		    uint64_t exit_ns);
 /* The daemon hears that a device has been unbound. */
 void world_unbound(struct world *w);
+
+/* world_poison.c: memory that is bad, who is told, who may stand on it */
+/* Return: the line, or NULL when this world has no room for more. */
+struct world_line *world_poison(struct world *w, uint32_t memdev, uint64_t dpa,
+				enum world_telling telling);
+void world_clear_poison(struct world *w, struct world_line *line);
+void world_clear_all_poison(struct world *w);
+void world_read_lists(struct world *w);
+void world_poison_heard(struct world *w, const struct iso_poison *poison);
+bool world_poisoned(const struct world *w, const struct world_process *process);
+void world_check_poison(struct world *w, const struct iso_poison *poison);
+void world_check_hand_over(struct world *w, uint32_t lease);
+void world_check_carve(struct world *w, uint32_t instance);
+void world_store_poison(struct world *w, uint32_t slot);
+bool kernel_hpa_of(const struct world *w, const struct world_line *line, struct iso_hpa *ret);
+int kernel_read_poison(struct world *w, const struct iso_effect *effect);
+int kernel_place(struct world *w, const struct iso_instance_view *view, struct world_dax *dax);
 
 /* world_store.c */
 void world_store_before(struct world *w);

@@ -12,10 +12,10 @@
 static bool same_object(const struct iso_effect *a, const struct iso_effect *b)
 {
 	bool of_nothing = a->region == ISO_NONE && a->instance == ISO_NONE &&
-			  a->lease == ISO_NONE && a->port == ISO_NONE;
+			  a->lease == ISO_NONE && a->port == ISO_NONE && a->memdev == ISO_NONE;
 
 	return a->region == b->region && a->instance == b->instance && a->lease == b->lease &&
-	       a->port == b->port && (!of_nothing || a->kind == b->kind);
+	       a->port == b->port && a->memdev == b->memdev && (!of_nothing || a->kind == b->kind);
 }
 
 /* Given up, or ended: the engine expects nothing of it any more. */
@@ -137,12 +137,16 @@ static void check_intended(struct world *w, const struct iso_effect *effect)
 		check_legs(w, effect->region, iso_effect_name(effect->intent));
 	else if (effect->intent == ISO_EFFECT_CARVE)
 		check_fence(w, effect->instance);
+	if (effect->intent == ISO_EFFECT_CARVE)
+		world_check_carve(w, effect->instance);
 }
 
 void world_check_operation(struct world *w, const struct iso_effect *effect)
 {
 	if (effect->kind == ISO_EFFECT_INTENT)
 		check_intended(w, effect);
+	if (effect->kind == ISO_EFFECT_HAND_OVER)
+		world_check_hand_over(w, effect->lease);
 	check_alone(w, effect);
 	if (effect->deadline_ns <= w->now_ns)
 		world_break(w, "%s without a deadline", iso_effect_name(effect->kind));

@@ -77,10 +77,12 @@ uint64_t kernel_available(const struct world *w, uint32_t o)
 	return bytes;
 }
 
-static int carve(struct world *w, const struct iso_instance_view *view, struct iso_completion *ret)
+static int carve(struct world *w, const struct iso_instance_view *view, uint64_t asked_ns,
+		 struct iso_completion *ret)
 {
 	struct iso_region_view region;
 	uint32_t x, o;
+	int error;
 
 	if (!iso_region_get(w->engine, view->region, &region))
 		return -ENOENT;
@@ -103,7 +105,15 @@ static int carve(struct world *w, const struct iso_instance_view *view, struct i
 		.id = lowest_free(w, false, o),
 		.minor = lowest_free(w, true, o),
 		.bytes = view->bytes,
+		.begun_ns = asked_ns,
 	};
+	error = kernel_place(w, view, &w->dax[x]);
+	if (error) {
+		w->dax[x].used = w->dax[x].exists = false;
+		return error;
+	}
+	ret->n_pieces = w->dax[x].n_pieces;
+	memcpy(ret->pieces, w->dax[x].pieces, sizeof(ret->pieces));
 	ret->region_kernel_id = o;
 	ret->kernel_id = w->dax[x].id;
 	ret->major = 250;
@@ -225,7 +235,7 @@ int kernel_on_instance(struct world *w, const struct iso_effect *effect, struct 
 	if (!iso_instance_get(w->engine, effect->instance, &view))
 		return -ENOENT;
 	if (effect->kind == ISO_EFFECT_CARVE)
-		return carve(w, &view, ret);
+		return carve(w, &view, effect->at_ns, ret);
 	x = kernel_dax_of(w, &view);
 	if (effect->kind == ISO_EFFECT_REMOVE)
 		return remove_dax(w, x, view.lease != ISO_NONE);

@@ -21,8 +21,8 @@ static uint32_t root_of(const struct world *w, uint32_t port)
 
 void world_offer_isolation(struct world *w, uint32_t port, bool link_down)
 {
-	w->isolation[port].capability =
-		link_down ? (uint32_t)CAPABILITY : (uint32_t)ISO_ISOLATION_ENABLE;
+	w->isolation[port].capability = link_down ? (uint32_t)CAPABILITY
+						  : (uint32_t)ISO_ISOLATION_ENABLE;
 }
 
 /* What the daemon reads and tells. */

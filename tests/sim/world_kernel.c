@@ -198,6 +198,27 @@ static bool passes_through_already(const struct world *w, const struct world_obj
 	return false;
 }
 
+/* The lowest place on a memdev where so much is free. */
+static uint64_t free_dpa(const struct world *w, uint64_t serial, uint64_t bytes)
+{
+	uint64_t at = 0;
+	uint32_t o, j;
+
+	for (o = 0; o < WORLD_OBJECTS; o++)
+		for (j = 0; w->objects[o].used && j < w->objects[o].ways; j++) {
+			const struct iso_observed_target *target = &w->objects[o].targets[j];
+
+			if (!target->present || target->serial != serial ||
+			    target->dpa.start.v >= at + bytes ||
+			    at >= target->dpa.start.v + target->dpa.bytes)
+				continue;
+			at = target->dpa.start.v + target->dpa.bytes;
+			o = -1; /* from the beginning */
+			break;
+		}
+	return at;
+}
+
 static int attach_leg(struct world *w, struct world_object *object, uint32_t i, uint64_t serial,
 		      uint64_t bytes)
 {
@@ -209,7 +230,11 @@ static int attach_leg(struct world *w, struct world_object *object, uint32_t i, 
 		return -EBUSY;
 	if (dpa_held(w, object, serial) + bytes > w->memdevs[m].bytes)
 		return -ENOSPC;
-	object->targets[i] = (struct iso_observed_target){serial, true};
+	object->targets[i] = (struct iso_observed_target){
+		.serial = serial,
+		.present = true,
+		.dpa = {{free_dpa(w, serial, bytes)}, bytes},
+	};
 	return 0;
 }
 
@@ -405,7 +430,9 @@ static int on_port(struct world *w, const struct iso_effect *effect, struct iso_
 void kernel_do(struct world *w, const struct iso_effect *effect, bool leftover,
 	       struct iso_completion *ret)
 {
-	if (effect->port != ISO_NONE)
+	if (effect->memdev != ISO_NONE)
+		ret->result = kernel_read_poison(w, effect);
+	else if (effect->port != ISO_NONE)
 		ret->result = on_port(w, effect, ret);
 	else if (effect->lease != ISO_NONE)
 		ret->result = kernel_on_lease(w, effect, ret);

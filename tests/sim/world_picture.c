@@ -68,8 +68,8 @@ struct world_picture *kernel_picture(const struct world *w)
 	for (i = 0; i < WORLD_DAX; i++) {
 		const struct world_dax *dax = &w->dax[i];
 
-		if (dax->used && dax->exists)
-			p->instances[p->snapshot.n_instances++] = (struct iso_observed_instance){
+		if (dax->used && dax->exists) {
+			p->instances[p->snapshot.n_instances] = (struct iso_observed_instance){
 				.region_kernel_id = dax->object,
 				.kernel_id = dax->id,
 				.bytes = dax->bytes,
@@ -78,7 +78,11 @@ struct world_picture *kernel_picture(const struct world *w)
 				.minor = dax->minor,
 				.start = w->objects[dax->object].range.start,
 				.driver = dax->bound ? ISO_DAX_DEVICE_DAX : ISO_DAX_UNBOUND,
+				.n_pieces = dax->n_pieces,
 			};
+			memcpy(p->instances[p->snapshot.n_instances++].pieces, dax->pieces,
+			       sizeof(dax->pieces));
+		}
 	}
 	return p;
 }

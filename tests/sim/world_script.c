@@ -65,6 +65,7 @@ uint32_t world_window(struct world *w, uint64_t units, uint32_t n, const uint32_
 		.granularity = 256,
 		.ways = n,
 		.volatile_capable = true,
+		.arithmetic = ISO_ARITHMETIC_MODULO,
 	};
 	memcpy(window->host_bridges, bridges, n * sizeof(*bridges));
 	return w->n_windows++;

@@ -89,7 +89,11 @@ void world_store_lease(struct world *w, const struct iso_effect *effect)
 		    !iso_region_get(w->engine, instance.region, &region))
 			continue;
 		saved[i].parts[n] = (struct iso_restore_part){
-			instance.region_kernel_id, instance.kernel_id, instance.bytes, ""};
+			.region_kernel_id = instance.region_kernel_id,
+			.kernel_id = instance.kernel_id,
+			.bytes = instance.bytes,
+			.begun_ns = instance.begun_ns,
+		};
 		strcpy(saved[i].parts[n++].region, region.definition->name);
 	}
 	saved[i].n_parts = n;
@@ -338,6 +342,8 @@ static void store_all(struct world *w)
 	for (i = 0; i < iso_incident_count(w->engine); i++)
 		if (iso_incident_get(w->engine, i, &incident))
 			world_store_incident(w, incident.id);
+	for (i = 0; i < iso_bad_count(w->engine); i++)
+		world_store_poison(w, i);
 	w->stored.n_fences = 0;
 	for (i = 0; i < iso_fence_count(w->engine); i++)
 		if (iso_fence_get(w->engine, i, &fence) && !fence.lifted)
@@ -439,6 +445,11 @@ static void restore_tenants(struct world *w, const struct world_stored *stored)
 	}
 	for (i = 0; i < stored->n_leases && w->life == life; i++)
 		restore_lease(w, &stored->leases[i]);
+	event.kind = ISO_EVENT_RESTORE_POISON;
+	for (i = 0; i < stored->n_poison && w->life == life; i++) {
+		event.restore_poison = &stored->poison[i];
+		world_step(w, &event);
+	}
 }
 
 static void restore_fences(struct world *w, const struct world_stored *stored)

@@ -115,7 +115,7 @@ uint64_t world_duration(struct world *w, uint64_t ns)
 static bool changes_nothing(uint32_t kind)
 {
 	return kind == ISO_EFFECT_VERIFY || kind == ISO_EFFECT_INSPECT || kind == ISO_EFFECT_ZERO ||
-	       kind == ISO_EFFECT_PROVE;
+	       kind == ISO_EFFECT_PROVE || kind == ISO_EFFECT_READ_POISON;
 }
 
 static void do_deed(struct world *w, struct world_task *task)
@@ -325,7 +325,8 @@ bool world_quiet(const struct world *w)
 			continue;
 		if (task->effect.kind != ISO_EFFECT_OBSERVE &&
 		    task->effect.kind != ISO_EFFECT_INSPECT &&
-		    task->effect.kind != ISO_EFFECT_VERIFY)
+		    task->effect.kind != ISO_EFFECT_VERIFY &&
+		    task->effect.kind != ISO_EFFECT_READ_POISON)
 			return false;
 	}
 	return true;

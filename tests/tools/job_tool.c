@@ -81,15 +81,14 @@ static bool parse_instance(int argc, char **argv, struct job_request *r)
 {
 	struct job_instance *i = &r->instance;
 
-	i->align = 2 * 1024 * 1024;
 	if (!strcmp(argv[1], "carve")) {
 		if (argc < 4)
 			return false;
 		r->kind = JOB_CARVE;
+		i = &r->carve.instance;
 		i->region_kernel_id = (uint32_t)strtoul(argv[2], NULL, 0);
 		i->bytes = strtoull(argv[3], NULL, 0);
-		if (argc > 4)
-			i->align = strtoull(argv[4], NULL, 0);
+		i->align = argc > 4 ? strtoull(argv[4], NULL, 0) : 2 * 1024 * 1024;
 		return true;
 	}
 	r->kind = !strcmp(argv[1], "zero")    ? JOB_ZERO
@@ -98,8 +97,7 @@ static bool parse_instance(int argc, char **argv, struct job_request *r)
 	if (argc < 5 || !parse_device(argv[2], argv[3], i))
 		return false;
 	i->bytes = strtoull(argv[4], NULL, 0);
-	if (argc > 5)
-		i->align = strtoull(argv[5], NULL, 0);
+	i->align = argc > 5 ? strtoull(argv[5], NULL, 0) : 2 * 1024 * 1024;
 	return true;
 }
 

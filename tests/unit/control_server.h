@@ -350,10 +350,26 @@ static struct world *plain_world(void)
 
 /* What the server of the next setup() lives in. */
 static struct world *(*serve_world)(void) = plain_world;
+static bool serve_may_inject, serve_refuses_rules;
+
+/* What the server of the next setup() has besides; may be NULL. */
+static void (*serve_more)(struct daemon *daemon);
+
+static void on_durable(void *userdata, const struct store_event_row *row)
+{
+	struct daemon *daemon = userdata;
+
+	if (daemon->control)
+		control_record(daemon->control, row);
+}
 
 static void serve(const char *directory)
 {
-	struct daemon daemon = {.world = serve_world()};
+	struct daemon daemon = {.world = serve_world(),
+				.may_inject = serve_may_inject,
+				.refuses_rules = serve_refuses_rules};
+	const struct store_record_handlers handlers = {.on_record = on_durable,
+						       .userdata = &daemon};
 	char path[128];
 
 	signal(SIGTERM, SIG_DFL);
@@ -368,8 +384,11 @@ static void serve(const char *directory)
 				   &daemon);
 	snprintf(path, sizeof(path), "%s/state.db", directory);
 	store_open(path, BOOT, &daemon.store, NULL);
+	store_set_record_handlers(daemon.store, &handlers);
 	store_start(daemon.store, daemon.event, 0, NULL, NULL, NULL);
 	tell_story(daemon.store);
+	if (serve_more)
+		serve_more(&daemon);
 	snprintf(path, sizeof(path), "%s/socket", directory);
 	if (control_new(&daemon, daemon.event, path, 0, &daemon.control) < 0)
 		_exit(9);

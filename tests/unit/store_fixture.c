@@ -79,7 +79,8 @@ struct iso_restore_lease fixture_lease(void)
 			  .restart = true,
 			  .wait = true,
 			  .pins = ISO_PIN_DIRECT_IO | ISO_PIN_VFIO,
-			  .evidence = "-drive file=a,cache=none"},
+			  .evidence = "-drive file=a,cache=none",
+			  .poison = ISO_POISON_NOTIFY},
 		.sequence = 42,
 		.state = ISO_LEASE_ATTACHED,
 		.was_killed = true,
@@ -92,8 +93,8 @@ struct iso_restore_lease fixture_lease(void)
 	lease.terms.parts[0].bytes = 64 << 20;
 	snprintf(lease.terms.parts[0].region, ISO_NAME_BYTES, "left");
 	lease.terms.parts[1].bytes = 128 << 20;
-	lease.parts[0] =
-		(struct iso_restore_part){.region_kernel_id = 0, .kernel_id = 1, .bytes = 64 << 20};
+	lease.parts[0] = (struct iso_restore_part){
+		.region_kernel_id = 0, .kernel_id = 1, .bytes = 64 << 20, .begun_ns = 77};
 	lease.parts[1] = (struct iso_restore_part){
 		.region_kernel_id = 3, .kernel_id = 7, .bytes = 128 << 20};
 	snprintf(lease.parts[0].region, ISO_NAME_BYTES, "left");

@@ -37,6 +37,7 @@ Test(control, status_and_topology)
 	cr_assert_str_eq(text(status, "state"), "healthy");
 	cr_assert(sd_json_variant_boolean(get(status, "ready")));
 	cr_assert_eq(sd_json_variant_unsigned(get(status, "regionsLive")), 2);
+	cr_assert_str_eq(text(status, "health"), "failing", "the worst verdict, of whatever");
 	tree = expect_reply(&f, CLIENT_METHOD("GetTopology"), "{}");
 	cr_assert_eq(sd_json_variant_elements(get(tree, "ports")), 2);
 	cr_assert_eq(sd_json_variant_elements(get(tree, "regions")), 2);

@@ -11,7 +11,7 @@
 
 static struct world *begin(bool link_down)
 {
-	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16};
+	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16, 32};
 	struct iso_policy policy;
 	struct world *w;
 

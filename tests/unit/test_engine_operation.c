@@ -326,7 +326,7 @@ static struct world *small_world(struct iso_limits limits)
 /* Proves: a full table is an answer, and what was refused works when there is room again. */
 Test(engine_operation, full_tables)
 {
-	struct iso_limits limits = {1, 2, 2, 1, 1, 2, 2, 64, 2};
+	struct iso_limits limits = {1, 2, 2, 1, 1, 2, 2, 64, 2, 12};
 	struct world *w = small_world(limits);
 	uint64_t request;
 	uint32_t one, two;
@@ -346,7 +346,7 @@ Test(engine_operation, full_tables)
 /* Proves: without room for an instance a lease waits, or hears so. */
 Test(engine_operation, no_room_for_instances)
 {
-	struct iso_limits limits = {1, 2, 2, 1, 1, 1, 4, 64, 2};
+	struct iso_limits limits = {1, 2, 2, 1, 1, 1, 4, 64, 2, 12};
 	struct world *w = small_world(limits);
 	struct iso_acquire terms = {.name = "three", .uid = 1, .n_parts = 1};
 	uint32_t one = world_start_vm(w, "one", "low", WORLD_PART);
@@ -366,7 +366,7 @@ Test(engine_operation, no_room_for_instances)
 /* Proves: with room for one operation only everything still gets done, and kills need none. */
 Test(engine_operation, one_operation_at_a_time)
 {
-	struct iso_limits limits = {1, 2, 2, 1, 2, 4, 4, 1, 2};
+	struct iso_limits limits = {1, 2, 2, 1, 2, 4, 4, 1, 2, 12};
 	struct world *w = small_world(limits);
 	uint32_t one, two;
 
@@ -414,7 +414,7 @@ Test(engine_operation, observations_in_a_storm)
 /* Proves: with every incident open the kills still come. */
 Test(engine_operation, no_room_for_incidents)
 {
-	struct iso_limits limits = {4, 8, 8, 4, 4, 8, 8, 64, 1};
+	struct iso_limits limits = {4, 8, 8, 4, 4, 8, 8, 64, 1, 12};
 	struct iso_policy policy;
 	struct world *w;
 	uint32_t vm;
@@ -453,7 +453,7 @@ Test(engine_operation, limits)
 	cr_assert_not_null(iso_engine_init(large, bytes, &limits, &policy));
 	cr_assert_null(iso_engine_init(large, bytes - 64, &limits, &policy));
 	free(large);
-	limits = (struct iso_limits){1, 1, 1, 1, 1, 1, 1, 1, 1};
+	limits = (struct iso_limits){1, 1, 1, 1, 1, 1, 1, 1, 1, 12};
 	cr_assert_not_null(iso_engine_init(memory, sizeof(memory), &limits, &policy));
 	cr_assert_null(iso_engine_init((char *)memory + 8, sizeof(memory) - 64, &limits, &policy));
 	for (size_t i = 0; i < sizeof(limits) / sizeof(uint32_t); i++) {

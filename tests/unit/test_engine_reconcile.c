@@ -216,12 +216,12 @@ Test(engine_reconcile, twin)
 		     "somebody else's region is nobody's business");
 	w->objects[o].ways = 1;
 	w->objects[o].granularity = 256;
-	w->objects[o].targets[0] = (struct iso_observed_target){0x10, true};
+	w->objects[o].targets[0] = (struct iso_observed_target){.serial = 0x10, .present = true};
 	w->objects[o].committed = true;
 	run(w, true);
 	expect(w, ISO_FINDING_REGION_TWIN, ISO_REMEDY_PERSON, "region2");
 	w->objects[o].ways = 2;
-	w->objects[o].targets[1] = (struct iso_observed_target){0x11, true};
+	w->objects[o].targets[1] = (struct iso_observed_target){.serial = 0x11, .present = true};
 	run(w, true);
 	expect(w, ISO_FINDING_REGION_GEOMETRY, ISO_REMEDY_PERSON, "region2");
 	w->objects[o].used = false;
@@ -375,7 +375,7 @@ Test(engine_reconcile, gap)
 
 	w->no_uevents = true;
 	w->objects[o].ways = 1;
-	w->objects[o].targets[0] = (struct iso_observed_target){0x10, true};
+	w->objects[o].targets[0] = (struct iso_observed_target){.serial = 0x10, .present = true};
 	event.changed.gap = false;
 	world_step(w, &event);
 	world_run(w, WORLD_SECOND);

@@ -524,7 +524,7 @@ Test(engine_recovery, left_unbound_for_ever_below_another)
 /* Proves: by policy nothing is made again before a person says so, and containment does not wait. */
 Test(engine_recovery, waits_for_operator)
 {
-	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16};
+	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16, 12};
 	struct iso_policy policy;
 	struct world *w;
 	uint32_t vm;

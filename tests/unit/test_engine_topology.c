@@ -258,7 +258,7 @@ Test(engine_topology, memdev_moves)
 /* Proves: a host that lies (parents in a circle, indices out of range, too much of all) harms nobody. */
 Test(engine_topology, nonsense_observed)
 {
-	struct iso_limits limits = {1, 3, 2, 1, 2, 2, 2, 16, 1};
+	struct iso_limits limits = {1, 3, 2, 1, 2, 2, 2, 16, 1, 12};
 	struct iso_policy policy;
 	struct world *w;
 	uint32_t i;
@@ -346,8 +346,8 @@ Test(engine_topology, value_names)
 		{iso_instance_state_name, ISO_INSTANCE_STATES},
 		{iso_lease_state_name, ISO_LEASE_STATES},
 		{iso_reply_text, ISO_REPLY_REFUSED + 1},
-		{iso_cause_name, ISO_CAUSE_POLICY + 1},
-		{iso_note_name, ISO_NOTE_POLICY + 1},
+		{iso_cause_name, ISO_CAUSE_POISON + 1},
+		{iso_note_name, ISO_NOTE_POISON + 1},
 		{iso_effect_name, ISO_EFFECT_KINDS},
 		{iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1},
 		{iso_finding_name, ISO_FINDING_KINDS},

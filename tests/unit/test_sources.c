@@ -270,8 +270,22 @@ Test(source_state, counts_and_lag)
 	cr_assert_eq(state->gaps, 1);
 	cr_assert_eq(state->lost, 7);
 	cr_assert_eq(state->last_event_ns, 5);
-	source_durable(&table, SOURCE_QMP, 5, 25);
-	source_durable(&table, SOURCE_QMP, 30, 31);
+}
+
+Test(source_state, the_lag_is_that_of_a_record_until_its_mark)
+{
+	struct source_table table = {0};
+	struct source_state *state = &table.states[SOURCE_TRACE];
+
+	source_sample(&table, SOURCE_TRACE, 2, 7, 5);
+	source_sample(&table, SOURCE_TRACE, 3, 1, 6);
+	source_marked(&table, SOURCE_TRACE, 2, 6, 20);
+	cr_assert_eq(state->durable, 0, "not yet");
+	source_marked(&table, SOURCE_TRACE, 2, 7, 25);
+	cr_assert_eq(state->durable, 1);
+	cr_assert_eq(state->lag_ns, 20);
+	source_sample(&table, SOURCE_TRACE, 3, 2, 30);
+	source_marked(&table, SOURCE_TRACE, 4, 0, 31);
 	cr_assert_eq(state->lag_ns, 1);
 	cr_assert_eq(state->lag_max_ns, 20);
 }

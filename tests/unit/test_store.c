@@ -264,6 +264,8 @@ Test(store, a_database_of_the_first_version_is_taken_over)
 	execute(f.path, "ALTER TABLE incidents DROP COLUMN hold_cause;"
 			"ALTER TABLE leases DROP COLUMN pins;"
 			"ALTER TABLE leases DROP COLUMN evidence;"
+			"ALTER TABLE incidents DROP COLUMN synthetic;"
+			"DROP TABLE fences; DROP TABLE firings; DROP TABLE ports;"
 			"PRAGMA user_version=1");
 
 	fixture_open(&f, BOOT);

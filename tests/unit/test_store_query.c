@@ -145,14 +145,14 @@ Test(store_query, every_cause_and_every_note_comes_back)
 	fixture_setup(&f);
 	fixture_open(&f, BOOT);
 	fixture_start(&f);
-	for (; incident.cause <= ISO_CAUSE_POLICY; incident.cause++, incident.id++) {
+	for (; incident.cause <= ISO_CAUSE_POISON; incident.cause++, incident.id++) {
 		store_save_incident(f.store, &incident);
 		answer.came = false;
 		store_query_incidents(f.store, incident.id, 1, on_answer, &answer);
 		wait_answer(&f, &answer);
 		cr_assert_eq(answer.incident.incident.cause, incident.cause);
 	}
-	for (note.kind = 0; note.kind <= ISO_NOTE_POLICY; note.kind++, note.incident++) {
+	for (note.kind = 0; note.kind <= ISO_NOTE_POISON; note.kind++, note.incident++) {
 		store_save_incident(f.store, &(struct store_incident){.id = note.incident});
 		store_save_note(f.store, &note);
 		answer.came = false;
@@ -234,7 +234,8 @@ Test(store_query, events_newest_and_since)
 		event.at_ns = (uint64_t)i;
 		cr_assert_eq(store_save_event(f.store, &event), 0);
 	}
-	store_query_events(f.store, 0, 3, on_answer, &answer);
+	store_query_events(f.store, &(struct store_event_query){.newest = true, .limit = 3},
+			   on_answer, &answer);
 	wait_answer(&f, &answer);
 	cr_assert_eq(answer.n_events, 3);
 	cr_assert_eq(answer.first_event, 8);
@@ -244,7 +245,8 @@ Test(store_query, events_newest_and_since)
 	cr_assert_eq(memcmp(answer.raw, "\0raw", 4), 0);
 
 	answer.came = false;
-	store_query_events(f.store, 4, 100, on_answer, &answer);
+	store_query_events(f.store, &(struct store_event_query){.since = 4, .limit = 100},
+			   on_answer, &answer);
 	wait_answer(&f, &answer);
 	cr_assert_eq(answer.n_events, 6);
 	cr_assert_eq(answer.first_event, 5);
@@ -272,7 +274,8 @@ Test(store_query, a_storm_beyond_the_queue_is_counted)
 	store_count(f.store, &counters);
 	cr_assert_eq(counters.refused, refused);
 	cr_assert_eq(counters.failed, 0);
-	cr_assert_eq(counters.committed, 3 * STORE_QUEUE_MAX + 1 - refused);
+	/* And a gap for each time it had no room. */
+	cr_assert_geq(counters.committed, 3 * STORE_QUEUE_MAX + 1 - refused);
 	store_problem(f.store, problem, sizeof(problem));
 	cr_assert_eq(problem[0] != '\0', refused != 0);
 	fixture_teardown(&f);

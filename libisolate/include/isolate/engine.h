@@ -33,11 +33,15 @@ struct iso_policy {
 	uint32_t arm_range; /* with this timeout code */
 	uint64_t isolation_known_ns; /* how long regions wait for a port's registers to be looked at */
 	bool host_may_panic; /* VMs that pin their memory are admitted */
+	uint32_t poison; /* enum iso_poison_action of leases that say nothing */
+	bool reads_poison; /* somebody carries READ_POISON out: nothing is carved before */
+	uint64_t poison_list_ns; /* how often poison lists are read; 0: only when there is cause */
 };
 
 /*
  * The capacities of the daemon: 64 bridges, 576 ports, 256 memdevs, 64 windows,
- * 1024 regions, 16384 instances and leases, 4096 operations, 256 incidents.
+ * 1024 regions, 16384 instances and leases, 4096 operations, 256 incidents, 2048
+ * bad ranges.
  */
 void iso_limits_default(struct iso_limits *ret);
 /* Times that suit a host; the daemon puts those of its configuration over them. */

@@ -32,6 +32,7 @@ enum iso_event_kind {
 	ISO_EVENT_RESTORE_REGION, /* from the store, before the first snapshot */
 	ISO_EVENT_RESTORE_LEASE,
 	ISO_EVENT_RESTORE_INCIDENT,
+	ISO_EVENT_RESTORE_POISON,
 	ISO_EVENT_HOLD,           /* the leases are not known: hand nothing out until CONFIRM */
 	ISO_EVENT_CONFIRM,        /* operator: what is observed is all there is */
 	ISO_EVENT_ISOLATION_SEEN, /* what the isolation registers of a root port say now */
@@ -40,6 +41,9 @@ enum iso_event_kind {
 	ISO_EVENT_HEALTH,         /* whether the host is well enough to make again what was lost */
 	ISO_EVENT_POLICY,         /* a policy rule fired: do what it says */
 	ISO_EVENT_RESTORE_FENCE,  /* from the store, before the first snapshot */
+	ISO_EVENT_POISON,         /* a range of memory is bad, or was cleared */
+	ISO_EVENT_POISON_LIST_READ, /* all that is bad on a memdev has been told since */
+	ISO_EVENT_READ_POISON,    /* operator, gap: read the poison lists anew */
 };
 
 enum iso_cause {
@@ -52,6 +56,7 @@ enum iso_cause {
 	ISO_CAUSE_EVICTED, /* made way for a lower region in the decoder order, by policy */
 	ISO_CAUSE_ISOLATED, /* a root port has isolated: its status says so */
 	ISO_CAUSE_POLICY,  /* a policy rule, which the timeline names */
+	ISO_CAUSE_POISON, /* memory of the VM is poisoned */
 };
 
 enum iso_unit_kind {
@@ -82,6 +87,8 @@ struct iso_completion {
 	uint32_t kernel_id; /* CREATE_REGION: regionN; CARVE: Y of daxX.Y */
 	uint32_t region_kernel_id; /* CARVE: X of daxX.Y */
 	struct iso_hpa_range range; /* CREATE_REGION; CARVE: only where it starts */
+	uint32_t n_pieces; /* CARVE: 0: where it lies is not known */
+	struct iso_hpa_range pieces[ISO_PIECES_MAX];
 	uint32_t major; /* CARVE */
 	uint32_t minor;
 	uint64_t uevent_seqnum; /* CARVE: the kernel's counter when it was done */
@@ -147,6 +154,7 @@ struct iso_acquire {
 	bool wait; /* wait for capacity; else refuse at once */
 	uint32_t pins; /* enum iso_pin: what its command line says it will do */
 	char evidence[ISO_EVIDENCE_BYTES]; /* in its own words, e.g. "-drive ...cache=none" */
+	uint32_t poison; /* enum iso_poison_action */
 };
 
 /* A region as it was known when the daemon stopped. */
@@ -163,6 +171,7 @@ struct iso_restore_part {
 	uint32_t region_kernel_id;
 	uint32_t kernel_id;
 	uint64_t bytes;
+	uint64_t begun_ns; /* when it was carved, in this boot; 0: not known */
 	char region[ISO_NAME_BYTES];
 };
 
@@ -195,6 +204,44 @@ struct iso_restore_incident {
 	bool synthetic;
 	bool rebooted; /* it was open in another boot and ended with that: only counted */
 	bool open; /* false: only keeps the numbering going */
+};
+
+/*
+ * A record that names memory. Where both are known the host address decides
+ * whose memory it is: the kernel knows its own arithmetic.
+ */
+struct iso_poison {
+	bool has_serial, has_dpa, has_hpa;
+	bool cleared; /* it is good again, as somebody says; else it is bad */
+	uint64_t serial; /* of the memdev */
+	struct iso_dpa dpa;
+	struct iso_hpa hpa;
+	uint64_t bytes; /* as the hardware said; 0: not said, one line */
+	uint64_t record_ns; /* CLOCK_BOOTTIME of the record */
+	uint32_t evidence; /* enum iso_poison_evidence */
+};
+
+enum iso_bad_state {
+	ISO_BAD_BAD,
+	ISO_BAD_CLEARED, /* as was said; not leased yet */
+	ISO_BAD_VERIFIED, /* the memdev's list was read since and does not have it */
+	ISO_BAD_STATES,
+};
+
+/* A bad range as it was known when the daemon stopped. Times of another boot are 0. */
+struct iso_restore_poison {
+	uint32_t slot; /* its place in the ledger */
+	uint32_t state; /* enum iso_bad_state */
+	bool has_dpa;
+	uint64_t serial;
+	struct iso_dpa dpa;
+	char region[ISO_NAME_BYTES]; /* empty: not known by its place in a region */
+	struct iso_region_off offset;
+	uint64_t bytes;
+	uint32_t evidence; /* enum iso_poison_evidence */
+	uint64_t first_ns, last_ns, cleared_ns;
+	char lease[ISO_NAME_BYTES]; /* whose memory it was when it was found last; may be empty */
+	uint64_t hit_begun_ns; /* and when that was carved; 0: nobody's */
 };
 
 /* What an operator asked of a port, as it was known when the daemon stopped. */
@@ -301,6 +348,17 @@ struct iso_event {
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;
+		const struct iso_restore_poison *restore_poison;
+		struct iso_poison poison;
+		struct {
+			uint64_t serial;
+			uint64_t record_ns; /* when the reading began */
+			bool complete; /* false: it does not show what is good again */
+		} list_read;
+		struct {
+			uint64_t request; /* 0: nobody waits for an answer */
+			char memdev[ISO_PATH_BYTES]; /* as iso_memdev_find() takes it; empty: all */
+		} read_poison;
 		const struct iso_restore_port *restore_port;
 		const char *hold; /* HOLD: why, for people */
 		struct {

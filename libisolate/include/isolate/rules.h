@@ -179,6 +179,16 @@ uint32_t iso_rules_count(const struct iso_rules *rules);
 /* Rule `i` of the loaded set, or NULL. */
 const struct iso_rule *iso_rules_get(const struct iso_rules *rules, uint32_t i);
 
+/* What of a record is worth looking up before it is given to the rules. */
+struct iso_rules_wish {
+	bool fields; /* some rule that it may fit compares fields */
+	bool vms; /* ... asks for VMs */
+};
+
+/* Whether some rule may fit a record of that source, kind and severity; in a storm most of the work is saved by asking. */
+bool iso_rules_want(const struct iso_rules *rules, const char *source, const char *kind,
+		    uint32_t severity, struct iso_rules_wish *ret);
+
 /*
  * Counts one record at its own time, `now_ns` being now, and says what is to be
  * done. Return: how many of `ret` were filled in; what found no room there is

@@ -39,6 +39,13 @@ struct iso_observed_memdev {
 	bool bound; /* the memdev driver is bound and its endpoint is there */
 };
 
+/* How a window's addresses are spread over its targets. */
+enum iso_arithmetic {
+	ISO_ARITHMETIC_UNKNOWN,
+	ISO_ARITHMETIC_MODULO,
+	ISO_ARITHMETIC_XOR, /* not computed here: only the kernel's own answers count */
+};
+
 /* A root decoder: a window of host physical addresses. */
 struct iso_observed_window {
 	uint32_t kernel_id; /* N of decoder0.N */
@@ -47,11 +54,13 @@ struct iso_observed_window {
 	uint32_t ways;
 	uint32_t host_bridges[ISO_WAYS_MAX]; /* indices in target order */
 	bool volatile_capable;
+	uint32_t arithmetic; /* enum iso_arithmetic */
 };
 
 struct iso_observed_target {
 	uint64_t serial;
 	bool present; /* false: the kernel's targetN is empty */
+	struct iso_dpa_range dpa; /* of the memdev, what the region has; bytes 0: not known */
 };
 
 struct iso_observed_region {
@@ -84,6 +93,9 @@ struct iso_observed_instance {
 	uint32_t major;
 	uint32_t minor;
 	uint32_t driver; /* enum iso_dax_driver */
+	uint32_t n_pieces; /* 0: where it lies is not known */
+	struct iso_hpa_range
+		pieces[ISO_PIECES_MAX]; /* in any order; not all of it when there are more */
 };
 
 struct iso_snapshot {

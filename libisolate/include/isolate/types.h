@@ -38,6 +38,11 @@ struct iso_gpa {
 	uint64_t v;
 };
 
+struct iso_dpa_range {
+	struct iso_dpa start;
+	uint64_t bytes;
+};
+
 struct iso_hpa_range {
 	struct iso_hpa start;
 	uint64_t bytes;
@@ -59,7 +64,28 @@ enum {
 	ISO_WAYS_MAX = 16,    /* CXL specification, HDM decoder interleave ways */
 	ISO_LEASE_PARTS_MAX = 4, /* instances of one lease */
 	ISO_MAPPERS_MAX = 8,  /* processes named in one answer */
+	ISO_PIECES_MAX = 8, /* ranges of one instance whose place is known */
+	ISO_AVOID_MAX = 64, /* ranges of one region that carving goes around */
 	ISO_EVIDENCE_BYTES = 96, /* what was seen of a process, for people, NUL included */
+};
+
+/* How a range came to be known as bad. Bits of one word. */
+enum iso_poison_evidence {
+	ISO_POISON_MEDIA = 1u << 0, /* the device's own record: general media, DRAM */
+	ISO_POISON_LIST = 1u << 1, /* it was in the device's poison list */
+	ISO_POISON_INJECT = 1u << 2, /* somebody injected it */
+	ISO_POISON_CLEAR = 1u << 3, /* the record of a clearing */
+	ISO_POISON_MEMORY_FAILURE = 1u << 4, /* the kernel took the page out of use */
+	ISO_POISON_MACHINE_CHECK = 1u << 5, /* a CPU read it */
+};
+
+/* What becomes of a VM whose memory is poisoned. */
+enum iso_poison_action {
+	ISO_POISON_DEFAULT, /* of a lease: what the policy says */
+	ISO_POISON_KILL,
+	ISO_POISON_NOTIFY, /* it is told, the VM lives on */
+	ISO_POISON_IGNORE, /* it is only written down */
+	ISO_POISON_ACTIONS,
 };
 
 /*
@@ -80,23 +106,24 @@ enum iso_pin {
 
 /* Through what a root port's isolation registers are reached. */
 enum iso_isolation_source {
-	ISO_ISOLATION_UNKNOWN,   /* not looked at yet */
-	ISO_ISOLATION_NONE,      /* the port does not offer the capability */
-	ISO_ISOLATION_LOCKED,    /* the kernel is locked down: nobody may map them */
-	ISO_ISOLATION_FAILED,    /* they could not be read, for another reason */
+	ISO_ISOLATION_UNKNOWN, /* not looked at yet */
+	ISO_ISOLATION_NONE, /* the port does not offer the capability */
+	ISO_ISOLATION_LOCKED, /* the kernel is locked down: nobody may map them */
+	ISO_ISOLATION_FAILED, /* they could not be read, for another reason */
 	ISO_ISOLATION_REGISTERS, /* the port's own component registers */
-	ISO_ISOLATION_STAND_IN,  /* another function's memory, which configuration names for it */
-	ISO_ISOLATION_SYSFS,     /* attributes of the kernel */
+	ISO_ISOLATION_STAND_IN, /* another function's memory, which configuration names for it */
+	ISO_ISOLATION_SYSFS, /* attributes of the kernel */
 	ISO_ISOLATION_SOURCES,
 };
 
 /* Bits of the words in struct iso_isolation, for what the engine decides by. */
 enum {
-	ISO_ISOLATION_ENABLE = 1u << 16,    /* capability and control: memory isolation */
-	ISO_ISOLATION_LINK_DOWN = 1u << 17, /* capability and control: the port takes its link down */
-	ISO_ISOLATION_STATUS = 1u << 8,     /* status: isolated; stays until it is cleared */
-	ISO_ISOLATION_BY_LINK = 1u << 9,    /* status: because the link had gone down */
-	ISO_ISOLATION_BUSY = 1u << 14,      /* status: accesses are still being ended */
+	ISO_ISOLATION_ENABLE = 1u << 16, /* capability and control: memory isolation */
+	ISO_ISOLATION_LINK_DOWN = 1u
+				  << 17, /* capability and control: the port takes its link down */
+	ISO_ISOLATION_STATUS = 1u << 8, /* status: isolated; stays until it is cleared */
+	ISO_ISOLATION_BY_LINK = 1u << 9, /* status: because the link had gone down */
+	ISO_ISOLATION_BUSY = 1u << 14, /* status: accesses are still being ended */
 };
 
 /* Why a root port must not be armed. Bits of one word. */
@@ -155,6 +182,8 @@ struct iso_limits {
 	uint32_t leases;
 	uint32_t operations; /* outstanding effects that will complete */
 	uint32_t incidents; /* open or recent, kept in memory */
+	uint32_t bad_ranges; /* poisoned memory that is known; 0: none is kept, and nobody is placed
+			      * on a memdev that has any */
 };
 
 static inline bool iso_pci_address_equal(struct iso_pci_address a, struct iso_pci_address b)

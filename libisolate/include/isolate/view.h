@@ -113,12 +113,16 @@ struct iso_memdev_view {
 	bool bound;
 	bool settling;
 	bool duplicate_serial;
+	uint64_t poison_read_ns; /* when its poison list was read last; 0: not yet */
+	const char *poison_problem; /* why it cannot be read; empty when it can */
+	const char *closed; /* why nobody is placed on it; empty when that may be */
+	uint64_t bad_bytes; /* known to be bad, as the hardware said */
 };
 
 struct iso_region_view {
 	const struct iso_region_definition *definition;
 	uint32_t state; /* enum iso_region_state */
-	uint32_t wait;  /* enum iso_region_wait, when absent */
+	uint32_t wait; /* enum iso_region_wait, when absent */
 	uint32_t epoch;
 	uint32_t domain;
 	uint32_t kernel_id; /* N of regionN, ISO_NONE when there is none */
@@ -126,12 +130,14 @@ struct iso_region_view {
 	uint64_t window_granularity;
 	struct iso_hpa_range range; /* bytes 0 when not there */
 	bool has_hpa;        /* range.start is known from now or before */
-	uint64_t free_bytes; /* not held by any instance */
+	uint64_t free_bytes; /* not held by any instance, and good */
+	uint64_t bad_bytes; /* of it not given away because of bad memory: whole units */
+	const char *closed; /* why nobody is placed on it for bad memory; empty when that may be */
 	uint32_t n_instances;
 	bool from_operator;
 	bool desired;
 	bool draining; /* makes way for a lower region: no new leases */
-	bool locked;   /* firmware holds its decoders: never cleared */
+	bool locked; /* firmware holds its decoders: never cleared */
 	uint64_t planned_bytes; /* what it will be made with; 0 when that is not known */
 	const char *reason; /* last failure or why quarantined; empty when none */
 };
@@ -140,15 +146,18 @@ struct iso_instance_view {
 	uint32_t state; /* enum iso_instance_state */
 	uint32_t region;
 	uint32_t lease; /* ISO_NONE: an orphan */
-	uint32_t part;  /* N of memN */
+	uint32_t part; /* N of memN */
 	uint32_t epoch;
-	bool named;     /* region_kernel_id and kernel_id are known */
+	bool named; /* region_kernel_id and kernel_id are known */
 	uint32_t region_kernel_id; /* X of daxX.Y */
-	uint32_t kernel_id;        /* Y */
+	uint32_t kernel_id; /* Y */
 	uint32_t major, minor;
 	uint64_t bytes;
 	uint64_t align;
 	struct iso_hpa start;
+	uint64_t begun_ns; /* when it was carved; a record that is older is not about it */
+	uint32_t n_pieces; /* 0: where it lies is not known */
+	struct iso_hpa_range pieces[ISO_PIECES_MAX];
 	bool lost; /* its region went away under it */
 	int32_t mapper; /* of an orphan: a process that maps it, as last seen; 0: none */
 };
@@ -158,7 +167,7 @@ struct iso_lease_view {
 	uint32_t state; /* enum iso_lease_state */
 	uint32_t epoch;
 	uint64_t sequence; /* fairness order */
-	int32_t pid;       /* 0: none */
+	int32_t pid; /* 0: none */
 	uint64_t incident; /* that killed it last, 0: none */
 	bool was_killed;
 	bool client_waits;
@@ -168,10 +177,10 @@ struct iso_lease_view {
 	uint32_t n_mappers; /* STUCK: who */
 	int32_t mappers[ISO_MAPPERS_MAX];
 	const char *waits_for; /* one line for a person; empty when nothing */
-	uint32_t pins;         /* enum iso_pin, as last seen */
-	const char *evidence;  /* what was seen of that; empty when nothing */
-	int32_t stranger;      /* another process that maps its memory, 0: none */
-	bool revoked;          /* STUCK: its memory was taken from it, it only has to exit */
+	uint32_t pins; /* enum iso_pin, as last seen */
+	const char *evidence; /* what was seen of that; empty when nothing */
+	int32_t stranger; /* another process that maps its memory, 0: none */
+	bool revoked; /* STUCK: its memory was taken from it, it only has to exit */
 };
 
 struct iso_incident_view {
@@ -189,10 +198,29 @@ struct iso_incident_view {
 	bool open;
 };
 
+/* A bad range of memory. */
+struct iso_bad_view {
+	uint32_t state; /* enum iso_bad_state */
+	uint32_t evidence; /* enum iso_poison_evidence */
+	bool has_dpa;
+	uint64_t serial;
+	struct iso_dpa dpa;
+	uint64_t bytes;
+	uint64_t first_ns, last_ns, cleared_ns; /* 0: not in this boot */
+	uint32_t memdev; /* ISO_NONE: not known */
+	uint32_t region; /* where it lies now; ISO_NONE: in none, or that is not known */
+	struct iso_region_off offset; /* when there is a region */
+	struct iso_hpa hpa; /* the same */
+	uint32_t instance; /* that lies on it; ISO_NONE: none */
+	const char *lease; /* whose memory it was when it was found last; empty: nobody's */
+	const char *region_name; /* by whose offset it is known; empty: by its memdev */
+	uint64_t hit_begun_ns;
+};
+
 struct iso_fence_view {
 	uint32_t kind; /* enum iso_fence_kind */
 	const char *unit; /* path of a port of the domain, or of the memdev */
-	uint64_t serial;  /* MEMDEV */
+	uint64_t serial; /* MEMDEV */
 	const char *rule; /* that asked for it */
 	bool lifted; /* in the last step: SAVE_FENCE speaks of its end */
 };
@@ -230,6 +258,18 @@ bool iso_lease_get(const struct iso_engine *e, uint32_t i, struct iso_lease_view
 /* The process that asks to become the VM of lease `i` and is being inspected. Return: 0 when none does. */
 int32_t iso_attaching_pid(const struct iso_engine *e, uint32_t i);
 
+/* One more than the highest index of a bad range. */
+uint32_t iso_bad_count(const struct iso_engine *e);
+/* Reads bad range `i`. Return: whether there is one. */
+bool iso_bad_get(const struct iso_engine *e, uint32_t i, struct iso_bad_view *ret);
+/*
+ * What carving in region `r` has to go around, in whole units of `align`, which
+ * do not overlap, lowest first. `ret` has room for ISO_AVOID_MAX. Return: how many;
+ * more than ISO_AVOID_MAX: too many, and nothing may be carved.
+ */
+uint32_t iso_region_avoid(const struct iso_engine *e, uint32_t r, uint64_t align,
+			  struct iso_hpa_range *ret);
+
 /* One more than the highest index of an incident that is still in memory. */
 uint32_t iso_incident_count(const struct iso_engine *e);
 /* Reads incident `i`. Return: whether there is one. */
@@ -238,8 +278,8 @@ bool iso_incident_get(const struct iso_engine *e, uint32_t i, struct iso_inciden
 /* What arming a root port with this timeout code would meet; ISO_NONE: the one it shall have. */
 struct iso_arming {
 	uint32_t obstacles; /* enum iso_obstacle, all of them */
-	bool quiesced;      /* nothing uses memory behind it: it can be done at once */
-	uint32_t region;    /* a managed one that stands on it, or ISO_NONE */
+	bool quiesced; /* nothing uses memory behind it: it can be done at once */
+	uint32_t region; /* a managed one that stands on it, or ISO_NONE */
 };
 /* Answers without changing anything. Return: false when `port` is no root port. */
 bool iso_arming(const struct iso_engine *e, uint32_t port, uint32_t range, struct iso_arming *ret);
@@ -272,6 +312,9 @@ const char *iso_health_reason(const struct iso_engine *e);
 uint64_t iso_capacity_bytes(const struct iso_engine *e);
 /* What of iso_capacity_bytes() no instance holds. */
 uint64_t iso_free_bytes(const struct iso_engine *e);
+
+/* What of iso_capacity_bytes() nobody holds and nobody gets, because it is bad. */
+uint64_t iso_bad_bytes(const struct iso_engine *e);
 
 /* What the loss of a unit would mean. Arrays are the caller's; counts may exceed room. */
 struct iso_what_if {
@@ -317,6 +360,12 @@ const char *iso_note_name(uint32_t note);
 const char *iso_reply_text(uint32_t reply);
 /* Name of an iso_effect_kind. */
 const char *iso_effect_name(uint32_t kind);
+/* Name of an iso_bad_state. */
+const char *iso_bad_state_name(uint32_t state);
+/* Name of an iso_poison_action. */
+const char *iso_poison_action_name(uint32_t action);
+/* Names of a set of iso_poison_evidence, with commas; `text` has room for ISO_TEXT_BYTES. */
+void iso_poison_evidence_format(uint32_t evidence, char *text);
 /* Name of an iso_port_kind. */
 const char *iso_port_kind_name(uint32_t kind);
 

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Any text as lines of /proc/iomem: what is taken for a range is one. */
+#include "port/iomem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1), *rest, *line;
+	struct iomem_range range;
+
+	if (!text)
+		return 0;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		if (iomem_parse(line, &range) &&
+		    (!range.range.bytes ||
+		     range.range.start.v + range.range.bytes < range.range.start.v))
+			abort();
+	free(text);
+	return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an operator writes becomes what a source would have handed over. */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "inject.h"
+
+static struct inject inject;
+static char reason[INJECT_REASON_BYTES];
+
+static int parse(const char *text)
+{
+	sd_json_variant *record = NULL;
+	int r;
+
+	cr_assert_geq(sd_json_parse(text, 0, &record, NULL, NULL), 0, "%s", text);
+	reason[0] = '\0';
+	r = inject_parse(record, &inject, reason);
+	sd_json_variant_unref(record);
+	return r;
+}
+
+static void refuses(const char *text, const char *words)
+{
+	cr_assert_eq(parse(text), -EINVAL, "%s", text);
+	cr_assert(strstr(reason, words), "%s", reason);
+}
+
+/* Proves: a surprise down by hand is the fault that the decoder makes of the kernel's. */
+Test(inject, surprise_down)
+{
+	cr_assert_eq(parse("{\"source\":\"trace\",\"kind\":\"aer_event\",\"fields\":"
+			   "{\"dev_name\":\"0000:0c:00.0\",\"severity\":1,\"status\":\"0x20\"}}"),
+		     0, "%s", reason);
+	cr_assert(inject.has_fault);
+	cr_assert_eq(inject.fault.cause, ISO_CAUSE_SURPRISE_DOWN);
+	cr_assert_eq(inject.fault.address.bus, 0x0c);
+	cr_assert_str_eq(inject.event.unit, "0000:0c:00.0");
+	cr_assert_eq(inject.event.severity, STORE_FATAL);
+	cr_assert(inject.event.synthetic);
+	cr_assert(strstr(inject.event.fields, "0x20"));
+	inject_clear(&inject);
+	cr_assert_eq(parse("{\"source\":\"trace\",\"kind\":\"aer_event\",\"fields\":"
+			   "{\"dev_name\":\"0000:0c:00.0\",\"severity\":2}}"),
+		     0);
+	cr_assert_not(inject.has_fault, "corrected");
+	inject_clear(&inject);
+}
+
+/* Proves: a media event says where it is; an address that is not known is none. */
+Test(inject, media)
+{
+	cr_assert_eq(parse("{\"source\":\"trace\",\"kind\":\"cxl_dram\",\"severity\":\"error\","
+			   "\"fields\":{\"memdev\":\"mem1\",\"serial\":17,\"dpa\":4096,"
+			   "\"hpa\":18446744073709551615}}"),
+		     0, "%s", reason);
+	cr_assert_str_eq(inject.event.unit, "mem1");
+	cr_assert(inject.event.has_serial && inject.event.serial == 17);
+	cr_assert(inject.event.has_dpa && inject.event.dpa == 4096);
+	cr_assert_not(inject.event.has_hpa);
+	cr_assert_eq(inject.event.severity, STORE_ERROR);
+	cr_assert_not(inject.has_fault);
+	inject_clear(&inject);
+}
+
+/* Proves: the removal of a memdev is a fault, as it is from the kernel. */
+Test(inject, uevent)
+{
+	cr_assert_eq(parse("{\"source\":\"uevent\",\"kind\":\"remove\",\"fields\":"
+			   "{\"subsystem\":\"cxl\",\"devtype\":\"cxl_memdev\",\"devpath\":"
+			   "\"/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem3\"}}"),
+		     0, "%s", reason);
+	cr_assert(inject.has_fault);
+	cr_assert_eq(inject.fault.cause, ISO_CAUSE_DEVICE_GONE);
+	cr_assert_str_eq(inject.event.unit, "mem3");
+	inject_clear(&inject);
+}
+
+/* Proves: a raw record is decoded by its format as one from the ring. */
+Test(inject, raw)
+{
+	static const char format[] =
+		"name: aer_event\nID: 7\nformat:\n"
+		"\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n"
+		"\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n"
+		"\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n"
+		"\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n"
+		"\tfield:__data_loc char[] dev_name;\toffset:8;\tsize:4;\tsigned:0;\n"
+		"\tfield:u32 status;\toffset:12;\tsize:4;\tsigned:0;\n"
+		"\tfield:u8 severity;\toffset:16;\tsize:1;\tsigned:0;\n\n"
+		"print fmt: \"%s\", __get_str(dev_name)\n";
+	static const char raw[] = "\7\0\0\0\1\0\0\0\x11\0\x0d\0\x20\0\0\0\1"
+				  "0000:0c:00.0";
+
+	cr_assert_eq(inject_parse_raw("ras", format, raw, sizeof(raw), &inject, reason), 0, "%s",
+		     reason);
+	cr_assert(inject.has_fault);
+	cr_assert_eq(inject.fault.cause, ISO_CAUSE_SURPRISE_DOWN);
+	cr_assert_str_eq(inject.event.kind, "aer_event");
+	cr_assert_eq(inject.event.raw_bytes, sizeof(raw));
+	inject_clear(&inject);
+	cr_assert_eq(inject_parse_raw("ras", format, "\x8", 1, &inject, reason), -EINVAL);
+	cr_assert_eq(inject_parse_raw("ras", "no format", raw, sizeof(raw), &inject, reason),
+		     -EINVAL);
+}
+
+/* Proves: what makes no sense is refused with words. */
+Test(inject, refused)
+{
+	refuses("[]", "is an object");
+	refuses("{}", "a source and a kind");
+	refuses("{\"source\":\"trace\"}", "a source and a kind");
+	refuses("{\"source\":\"trace\",\"kind\":\"sched_switch\"}", "no event of the trace ring");
+	refuses("{\"source\":\"x\",\"kind\":\"y\",\"colour\":1}", "no member colour");
+	refuses("{\"source\":\"x\",\"kind\":\"y\",\"severity\":\"loud\"}", "severity must be");
+	refuses("{\"source\":\"x\",\"kind\":\"y\",\"unit\":\"a\\nb\"}", "do not print");
+	refuses("{\"source\":\"x\",\"kind\":\"y\",\"fields\":[]}", "fields must be an object");
+	refuses("{\"source\":\"x\",\"kind\":\"y\",\"dpa\":\"here\"}", "dpa must be a number");
+	refuses("{\"source\":\"trace\",\"kind\":\"aer_event\",\"fields\":{\"severity\":\"bad\"}}",
+		"severity must be a number");
+	refuses("{\"source\":\"trace\",\"kind\":\"aer_event\",\"fields\":{\"dev_name\":7}}",
+		"dev_name must be a text");
+}
