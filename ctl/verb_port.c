@@ -21,8 +21,8 @@ static const char *state_of(sd_json_variant *port)
 
 static void show_ports(sd_json_variant *reply)
 {
-	static const char *const columns[] = {"PORT",  "ADDRESS", "STATE",
-					      "TIMEOUT", "BY",    "DETAIL"};
+	static const char *const columns[] = {"PORT",    "ADDRESS", "STATE",
+					      "TIMEOUT", "BY",      "DETAIL"};
 	struct libscols_table *table = format_table(columns, 6);
 	sd_json_variant *port;
 	char text[600];
@@ -56,7 +56,7 @@ static void show_reasons(sd_json_variant *object)
 	sd_json_variant *reason;
 
 	FORMAT_EACH(reason, format_list(object, "reasons"))
-		printf("  %s\n", sd_json_variant_string(reason));
+	printf("  %s\n", sd_json_variant_string(reason));
 }
 
 static void show_one(sd_json_variant *port)
@@ -105,7 +105,7 @@ int verb_port_show(struct context *context, int argc, char *argv[])
 		return verb_out_of_memory();
 	status = verb_call(context, CLIENT_METHOD("ListPorts"), parameters, &reply);
 	FORMAT_EACH(port, format_list(reply, "ports"))
-		show_one(port);
+	show_one(port);
 	return status;
 }
 

@@ -97,7 +97,8 @@ enum config_result config_set_isolation(struct config_isolation *isolation, cons
 				"must be more than nothing and at most a minute", reason);
 	if (!strcmp(key, "Range"))
 		return isolation_range_parse(value, UINT16_MAX, &isolation->range) < 0
-			       ? bad(reason, "not a timeout range such as 1ms-10ms, nor a time in one")
+			       ? bad(reason,
+				     "not a timeout range such as 1ms-10ms, nor a time in one")
 			       : CONFIG_TAKEN;
 	if (!strcmp(key, "RecoverableMachineChecks")) {
 		if (strcmp(value, "yes") && strcmp(value, "auto"))

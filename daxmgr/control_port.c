@@ -163,8 +163,7 @@ int control_list_ports(sd_varlink *link, sd_json_variant *parameters,
 			return r;
 	}
 	r = build_ports(engine, only, &ports);
-	return r < 0 ? r
-		     : sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("ports", ports));
+	return r < 0 ? r : sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("ports", ports));
 }
 
 static int reply_outcome(sd_varlink *link, const char *outcome, const char *text,
@@ -194,10 +193,9 @@ static int show_decision(sd_varlink *link, const struct iso_engine *engine, uint
 	if (wish == ISO_ARM_YES && arming.obstacles)
 		return reply_outcome(link, "refused", iso_reply_text(ISO_REPLY_REFUSED),
 				     arming.obstacles);
-	return reply_outcome(link, arming.quiesced ? "done" : "waits",
-			     arming.quiesced ? "it would be done now"
-					     : "it would wait until it is quiesced",
-			     0);
+	return reply_outcome(
+		link, arming.quiesced ? "done" : "waits",
+		arming.quiesced ? "it would be done now" : "it would wait until it is quiesced", 0);
 }
 
 static int run(struct control *control, sd_varlink *link, const struct parameters *p, uint32_t wish)
@@ -215,10 +213,11 @@ static int run(struct control *control, sd_varlink *link, const struct parameter
 	event.arm.wish = wish;
 	event.arm.range = ISO_NONE;
 	iso_port_get(engine, port, &view);
-	if (p->range && isolation_range_parse(p->range, view.isolation.ranges, &event.arm.range) < 0)
-		return control_error(link, VARLINK_ERROR("BadSize"),
-				     "'%.40s' is not a timeout range of this port, nor a time in one",
-				     p->range);
+	if (p->range &&
+	    isolation_range_parse(p->range, view.isolation.ranges, &event.arm.range) < 0)
+		return control_error(
+			link, VARLINK_ERROR("BadSize"),
+			"'%.40s' is not a timeout range of this port, nor a time in one", p->range);
 	if (p->dry_run)
 		return show_decision(link, engine, port, wish, event.arm.range);
 	request = control_request_new(control, link, answer, view.path);

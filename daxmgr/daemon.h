@@ -35,7 +35,7 @@ enum daemon_lane {
 	LANE_UNITS = 5632, /* + 0…POLICY_UNITS_MAX-1: each starts one unit of the service manager */
 	LANE_REVOKE = 6144, /* + domain: must not wait behind what hangs */
 	LANE_SOURCES = 7168, /* + enum source_id: what has to be asked */
-	LANE_POISON = 9216,  /* + domain: must not wait behind what changes it */
+	LANE_POISON = 9216, /* + domain: must not wait behind what changes it */
 	LANE_OBSERVE = 8192,
 	LANE_ISOLATION, /* root ports' registers are looked for */
 	LANE_INSPECT, /* of everybody: a slow walk */

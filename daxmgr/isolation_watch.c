@@ -72,7 +72,7 @@ static void keep(struct isolation_watch *watch, const struct watched *port, uint
 	uint32_t status = port->words.status;
 
 	snprintf(record.kind, sizeof(record.kind), "%s",
-		 status & ISOLATION_STATUS_ISOLATED ? "isolated"
+		 status & ISOLATION_STATUS_ISOLATED  ? "isolated"
 		 : status & ISOLATION_STATUS_TIMEOUT ? "timeout"
 						     : "status");
 	iso_pci_address_format(port->port, record.unit);
@@ -289,8 +289,8 @@ static void begin_polling(struct isolation_watch *watch, struct watched *port,
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	uint32_t status;
 
-	if (own < 0 || isolation_access_open(own, found->offset, ISOLATION_BYTES, false,
-					     &port->access) < 0) {
+	if (own < 0 ||
+	    isolation_access_open(own, found->offset, ISOLATION_BYTES, false, &port->access) < 0) {
 		isolation_access_close(&port->access);
 		port->words.source = ISO_ISOLATION_FAILED;
 		return;

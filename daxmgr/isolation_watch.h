@@ -28,7 +28,7 @@ void isolation_watch_found(struct isolation_watch *watch, const struct job_reply
 bool isolation_stand_in(const struct daemon *daemon, const char *path, struct job_isolation *ret);
 
 struct isolation_watch_report {
-	uint32_t n_ports;   /* root ports that were looked at */
+	uint32_t n_ports; /* root ports that were looked at */
 	uint32_t n_offered; /* that have the capability */
 	uint32_t n_polled;
 	uint64_t n_polls, n_remapped, n_failed;

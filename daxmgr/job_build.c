@@ -92,6 +92,21 @@ static void build_verify_instance(const struct iso_engine *engine, uint32_t inde
 		ret->lease.n = 1;
 }
 
+static void build_isolation(const struct iso_engine *engine, const struct iso_effect *effect,
+			    struct job_request *ret)
+{
+	struct iso_port_view port;
+
+	ret->kind = effect->kind == ISO_EFFECT_FORCE_LINK_DOWN   ? JOB_FORCE_LINK_DOWN
+		    : effect->kind == ISO_EFFECT_CLEAR_ISOLATION ? JOB_CLEAR_ISOLATION
+								 : JOB_ARM_PORT;
+	if (!iso_port_get(engine, effect->port, &port))
+		return;
+	ret->isolation.port = port.address;
+	ret->isolation.arm = port.arm_wanted;
+	ret->isolation.range = port.arm_range;
+}
+
 uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *effect,
 		   struct job_request *ret)
 {
@@ -163,14 +178,7 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 	case ISO_EFFECT_FORCE_LINK_DOWN:
 	case ISO_EFFECT_CLEAR_ISOLATION:
 	case ISO_EFFECT_ARM_PORT:
-		ret->kind = effect->kind == ISO_EFFECT_FORCE_LINK_DOWN   ? JOB_FORCE_LINK_DOWN
-			    : effect->kind == ISO_EFFECT_CLEAR_ISOLATION ? JOB_CLEAR_ISOLATION
-									 : JOB_ARM_PORT;
-		if (iso_port_get(engine, effect->port, &port)) {
-			ret->isolation.port = port.address;
-			ret->isolation.arm = port.arm_wanted;
-			ret->isolation.range = port.arm_range;
-		}
+		build_isolation(engine, effect, ret);
 		return LANE_CHANGE + effect->lane;
 	default:
 		return LANE_OBSERVE;

@@ -185,20 +185,19 @@ SD_VARLINK_DEFINE_METHOD(ListPorts, COMMENT("Only this one: path or PCI address"
 
 #define OUT_LIST(name, type) SD_VARLINK_DEFINE_OUTPUT(name, SD_VARLINK_##type, SD_VARLINK_ARRAY)
 
-SD_VARLINK_DEFINE_METHOD(
-	ArmPort, COMMENT("Path or PCI address of a root port"), IN(port, STRING),
-	COMMENT("Timeout, e.g. 1ms-10ms, or a time; absent: the configured one"),
-	IN_MAYBE(range, STRING), COMMENT("Only say what would be decided; absent: false"),
-	IN_MAYBE(dryRun, BOOL),
-	COMMENT("done; only with dryRun: waits (until nothing uses it) or refused"),
-	OUT(outcome, STRING), OUT(text, STRING), COMMENT("As in RootPort"),
-	OUT_LIST(obstacles, STRING), OUT_LIST(reasons, STRING));
+SD_VARLINK_DEFINE_METHOD(ArmPort, COMMENT("Path or PCI address of a root port"), IN(port, STRING),
+			 COMMENT("Timeout, e.g. 1ms-10ms, or a time; absent: the configured one"),
+			 IN_MAYBE(range, STRING),
+			 COMMENT("Only say what would be decided; absent: false"),
+			 IN_MAYBE(dryRun, BOOL),
+			 COMMENT("done; only with dryRun: waits (until nothing uses it) or refused"),
+			 OUT(outcome, STRING), OUT(text, STRING), COMMENT("As in RootPort"),
+			 OUT_LIST(obstacles, STRING), OUT_LIST(reasons, STRING));
 
 SD_VARLINK_DEFINE_METHOD(DisarmPort, COMMENT("Path or PCI address of a root port"),
 			 IN(port, STRING), IN_MAYBE(range, STRING), IN_MAYBE(dryRun, BOOL),
 			 COMMENT("done, or with dryRun: waits"), OUT(outcome, STRING),
-			 OUT(text, STRING), OUT_LIST(obstacles, STRING),
-			 OUT_LIST(reasons, STRING));
+			 OUT(text, STRING), OUT_LIST(obstacles, STRING), OUT_LIST(reasons, STRING));
 SD_VARLINK_DEFINE_METHOD(ListPoison, OUT_LIST_OF(ranges, BadRange));
 
 SD_VARLINK_DEFINE_METHOD(

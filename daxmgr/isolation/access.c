@@ -79,8 +79,8 @@ static int access_once(struct isolation_access *access, uint32_t at, uint32_t *v
 
 	if (!access->map)
 		return -EFAULT;
-	word = (volatile uint32_t *)((char *)access->map +
-				     (access->offset - access->map_offset) + at);
+	word = (volatile uint32_t *)((char *)access->map + (access->offset - access->map_offset) +
+				     at);
 	if (sigsetjmp(here, 0)) {
 		guarded = NULL;
 		return -EFAULT;

@@ -128,10 +128,9 @@ static int block_open(struct port *port, const struct job_isolation *wanted, str
 	if (r < 0)
 		return port_fail(port, r, "%s: cannot be mapped: %s", path, strerror(-r));
 	r = component_find_isolation(read_block, &ret->access, &ret->at);
-	return r < 0 && r != -ENOENT
-		       ? port_fail(port, r, "%s: no component registers there: %s", path,
-				   strerror(-r))
-		       : r;
+	return r < 0 && r != -ENOENT ? port_fail(port, r, "%s: no component registers there: %s",
+						 path, strerror(-r))
+				     : r;
 }
 
 static int block_words(struct port *port, struct block *block, struct job_isolation_found *ret)
@@ -171,9 +170,9 @@ int isolation_find(struct port *port, const struct job_isolation *wanted,
 		return 0;
 	}
 	*ret = (struct job_isolation_found){
-		.source = r == -ENOENT ? ISO_ISOLATION_NONE
+		.source = r == -ENOENT                                ? ISO_ISOLATION_NONE
 			  : r == -EPERM && is_locked_down(port->root) ? ISO_ISOLATION_LOCKED
-								       : ISO_ISOLATION_FAILED,
+								      : ISO_ISOLATION_FAILED,
 	};
 	return 0;
 }
@@ -237,9 +236,9 @@ int isolation_arm(struct port *port, const struct job_isolation *wanted)
 	if (words.status & ISOLATION_STATUS_ISOLATED)
 		return port_fail(port, -EBUSY, "it is isolated now");
 	/* First what it is to do, then that it does it. */
-	control = wanted->arm ? isolation_control_armed(words.capability, words.control,
-							wanted->range)
-			      : isolation_control_disarmed(words.control);
+	control = wanted->arm
+			  ? isolation_control_armed(words.capability, words.control, wanted->range)
+			  : isolation_control_disarmed(words.control);
 	r = isolation_write32(&block.access, block.at + ISOLATION_CONTROL,
 			      control & ~(uint32_t)ISOLATION_CONTROL_ISOLATION);
 	if (r == 0)

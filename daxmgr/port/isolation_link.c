@@ -174,14 +174,14 @@ int isolation_link_take_down(struct port *port, struct iso_pci_address address)
 	if ((link.reports && link_is_down(&link)) || by_slot_power(port, &link, address))
 		return 0;
 	if (!link.reports)
-		return port_fail(port, -EOPNOTSUPP,
-				 "%s: it has no slot power, and does not tell whether its link is up",
-				 name);
+		return port_fail(
+			port, -EOPNOTSUPP,
+			"%s: it has no slot power, and does not tell whether its link is up", name);
 	if (by_disable(port, &link) || by_bus_reset(port, &link))
 		return 0;
-	return port_fail(port, -EIO,
-			 "%s: its link stays up: slot power, link disable and bus reset did not help",
-			 name);
+	return port_fail(
+		port, -EIO,
+		"%s: its link stays up: slot power, link disable and bus reset did not help", name);
 }
 
 int isolation_link_give_back(struct port *port, struct iso_pci_address address)

@@ -290,61 +290,6 @@ static void take_in_inspection(struct iso_engine *e, const struct iso_event *eve
 		inspection_take_in(e, &event->inspection);
 }
 
-static uint32_t port_named(struct iso_engine *e, const struct iso_event *event)
-{
-	uint32_t port = iso_port_find(e, event->port.port);
-
-	if (port == ISO_NONE)
-		emit_reply(e, event->port.request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE,
-			   NULL);
-	return port;
-}
-
-static void isolate(struct iso_engine *e, const struct iso_event *event)
-{
-	uint32_t port = port_named(e, event);
-
-	if (port == ISO_NONE)
-		return;
-	if (e->ports[port].held) {
-		emit_reply(e, event->port.request, ISO_REPLY_ALREADY, ISO_NONE, ISO_NONE, NULL);
-		return;
-	}
-	fault_isolate(e, port);
-	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
-}
-
-static void recover(struct iso_engine *e, const struct iso_event *event)
-{
-	struct incident *incident = NULL;
-	uint32_t port = port_named(e, event), i;
-
-	if (port == ISO_NONE)
-		return;
-	fence_lift_domain(e, port);
-	for (i = 0; i < e->n_ports; i++)
-		if (topology_below(e, i, port) || topology_below(e, port, i)) {
-			bool held = e->ports[i].held;
-
-			e->ports[i].held = false;
-			e->ports[i].detach_wanted = false;
-			flap_forget(e, i);
-			isolation_retry(e, i);
-			if (held)
-				emit_save_port(e, i);
-		}
-	if (e->ports[port].domain < e->n_ports)
-		incident = incident_of_domain(e, e->ports[port].domain);
-	if (incident)
-		incident_hold(e, incident, ISO_NONE);
-	region_retry(e, port, event->port.evict);
-	e->ports[port].rescans = 0;
-	e->ports[port].rescan_wanted = true;
-	engine_observe(e);
-	e->domains_dirty = true;
-	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
-}
-
 /* What a daemon that starts knows from before. */
 static void restore(struct iso_engine *e, const struct iso_event *event)
 {
@@ -364,11 +309,64 @@ static void restore(struct iso_engine *e, const struct iso_event *event)
 		hold_begin(e, event->hold);
 }
 
+/* What people and programs ask for. Return: false when it is none of that. */
+static bool handle_request(struct iso_engine *e, const struct iso_event *event)
+{
+	switch (event->kind) {
+	case ISO_EVENT_REGION_DEFINE:
+		region_define(e, event->define.request, &event->define.definition,
+			      event->define.from_operator);
+		break;
+	case ISO_EVENT_REGION_DESTROY:
+		region_destroy(e, event->named.request, event->named.name);
+		break;
+	case ISO_EVENT_ACQUIRE:
+		lease_acquire(e, &event->acquire);
+		break;
+	case ISO_EVENT_ATTACH:
+		lease_attach(e, event->attach.request, event->attach.name, event->attach.pid);
+		break;
+	case ISO_EVENT_RELEASE:
+		lease_release(e, event->named.request, event->named.name);
+		break;
+	case ISO_EVENT_WITHDRAW:
+		lease_withdraw(e, event->named.name);
+		break;
+	case ISO_EVENT_ISOLATE:
+		port_isolate(e, event);
+		break;
+	case ISO_EVENT_RECOVER:
+		if (!fence_recover_memdev(e, event))
+			port_recover(e, event);
+		break;
+	case ISO_EVENT_ADOPT:
+		adopt_ask(e, &event->adopt);
+		break;
+	case ISO_EVENT_RECONCILE:
+		reconcile_ask(e, event->reconcile.request, event->reconcile.dry_run);
+		break;
+	case ISO_EVENT_CONFIRM:
+		hold_confirm(e, event->named.request);
+		break;
+	case ISO_EVENT_READ_POISON:
+		poison_list_ask(e, event->read_poison.request, event->read_poison.memdev);
+		break;
+	case ISO_EVENT_ARM:
+		arm_ask(e, event);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
 static void handle(struct iso_engine *e, const struct iso_event *event)
 {
 	e->synthetic = (event->kind == ISO_EVENT_FAULT && event->fault.synthetic) ||
 		       (event->kind == ISO_EVENT_POLICY && event->policy.synthetic);
-	switch ((enum iso_event_kind)event->kind) {
+	if (handle_request(e, event))
+		return;
+	switch (event->kind) {
 	case ISO_EVENT_TIMER:
 		break;
 	case ISO_EVENT_FAULT:
@@ -396,38 +394,6 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_VM_EXITED:
 		lease_exited(e, event->exited.lease, event->exited.lease_epoch);
 		break;
-	case ISO_EVENT_REGION_DEFINE:
-		region_define(e, event->define.request, &event->define.definition,
-			      event->define.from_operator);
-		break;
-	case ISO_EVENT_REGION_DESTROY:
-		region_destroy(e, event->named.request, event->named.name);
-		break;
-	case ISO_EVENT_ACQUIRE:
-		lease_acquire(e, &event->acquire);
-		break;
-	case ISO_EVENT_ATTACH:
-		lease_attach(e, event->attach.request, event->attach.name, event->attach.pid);
-		break;
-	case ISO_EVENT_RELEASE:
-		lease_release(e, event->named.request, event->named.name);
-		break;
-	case ISO_EVENT_WITHDRAW:
-		lease_withdraw(e, event->named.name);
-		break;
-	case ISO_EVENT_ISOLATE:
-		isolate(e, event);
-		break;
-	case ISO_EVENT_RECOVER:
-		if (!fence_recover_memdev(e, event))
-			recover(e, event);
-		break;
-	case ISO_EVENT_ADOPT:
-		adopt_ask(e, &event->adopt);
-		break;
-	case ISO_EVENT_RECONCILE:
-		reconcile_ask(e, event->reconcile.request, event->reconcile.dry_run);
-		break;
 	case ISO_EVENT_RESTORE_REGION:
 	case ISO_EVENT_RESTORE_LEASE:
 	case ISO_EVENT_RESTORE_INCIDENT:
@@ -437,9 +403,6 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_HOLD:
 		restore(e, event);
 		break;
-	case ISO_EVENT_CONFIRM:
-		hold_confirm(e, event->named.request);
-		break;
 	case ISO_EVENT_POISON:
 		poison_handle(e, &event->poison);
 		break;
@@ -447,14 +410,8 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		poison_list_read(e, event->list_read.serial, event->list_read.record_ns,
 				 event->list_read.complete);
 		break;
-	case ISO_EVENT_READ_POISON:
-		poison_list_ask(e, event->read_poison.request, event->read_poison.memdev);
-		break;
 	case ISO_EVENT_ISOLATION_SEEN:
 		isolation_seen(e, event->isolation_seen.address, &event->isolation_seen.isolation);
-		break;
-	case ISO_EVENT_ARM:
-		arm_ask(e, event);
 		break;
 	case ISO_EVENT_HEALTH:
 		host_health_take(e, event->health.host_ok, event->health.why);
@@ -462,6 +419,8 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_POLICY:
 		policy_act(e, &event->policy);
 		break;
+	default:
+		assert(!"no such event");
 	}
 }
 

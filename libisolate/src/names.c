@@ -103,8 +103,7 @@ NAME_TABLE(iso_instance_state_name, ISO_INSTANCE_STATES, "carving", "zeroing", "
 NAME_TABLE(iso_lease_state_name, ISO_LEASE_STATES, "waiting", "preparing", "acquired", "attached",
 	   "killed", "kept", "verifying", "retracting", "stuck")
 NAME_TABLE(iso_cause_name, ISO_CAUSE_POISON + 1, "surprise-down", "fatal-error", "link-down",
-	   "device-gone", "region-gone", "operator", "evicted", "isolated", "policy",
-	   "poison")
+	   "device-gone", "region-gone", "operator", "evicted", "isolated", "policy", "poison")
 NAME_TABLE(iso_action_name, ISO_ACTIONS, "notify", "fence", "kill", "isolate", "quarantine",
 	   "retire", "start-unit")
 NAME_TABLE(iso_fence_name, ISO_FENCES, "fence", "quarantine", "retire")
@@ -112,10 +111,10 @@ NAME_TABLE(iso_note_name, ISO_NOTE_POISON + 1, "fault", "correlated", "domain", 
 	   "kill", "exit", "contained", "waiting", "recovered", "failed", "stranger", "guard",
 	   "pinning", "revoked", "reconcile", "isolation", "policy", "poison")
 NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lease", "save-region",
-	   "save-incident", "save-fence", "save-poison", "intent", "observe", "create-region", "refill-region",
-	   "clear-region", "carve", "zero", "prove", "hand-over", "retract", "verify", "inspect",
-	   "revoke", "remove", "detach-port", "rescan-port", "force-link-down", "clear-isolation",
-	   "arm-port", "save-port", "read-poison")
+	   "save-incident", "save-fence", "save-poison", "intent", "observe", "create-region",
+	   "refill-region", "clear-region", "carve", "zero", "prove", "hand-over", "retract",
+	   "verify", "inspect", "revoke", "remove", "detach-port", "rescan-port", "force-link-down",
+	   "clear-isolation", "arm-port", "save-port", "read-poison")
 NAME_TABLE(iso_bad_state_name, ISO_BAD_STATES, "bad", "cleared", "verified")
 NAME_TABLE(iso_poison_action_name, ISO_POISON_ACTIONS, "default", "kill", "notify", "ignore")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",

@@ -596,6 +596,10 @@ void arm_advance(struct iso_engine *e, uint32_t port);
 void arm_completed(struct iso_engine *e, uint32_t port, const struct iso_completion *completion);
 void arm_ask(struct iso_engine *e, const struct iso_event *event);
 
+/* port_request.c: what operators ask of a port */
+void port_isolate(struct iso_engine *e, const struct iso_event *event);
+void port_recover(struct iso_engine *e, const struct iso_event *event);
+
 /* flap.c: units that come back and go again */
 void flap_count(struct iso_engine *e, uint32_t port, struct incident *incident);
 void flap_forget(struct iso_engine *e, uint32_t port);

@@ -181,8 +181,8 @@ static uint64_t play_round(unsigned int number, unsigned int interval_ms)
 	*status_of(0) = 0;
 	prepare(&round, 1, interval_ms);
 	iso_limits_default(&limits);
-	if (pidfd < 0 || vms_new(round.event, -90, limits.leases, on_exited, NULL,
-				 &round.daemon.vms) < 0)
+	if (pidfd < 0 ||
+	    vms_new(round.event, -90, limits.leases, on_exited, NULL, &round.daemon.vms) < 0)
 		give_up("watching the VM");
 	round.world = world_new("0000:64:00.0");
 	world_attach(round.world, "vm", victim, &lease, &epoch);

@@ -306,13 +306,52 @@ static void fire(struct history *h)
 	}
 }
 
+/* The host's reports, policy, registers; or somebody changes his mind. */
+static void disturb_otherwise(struct history *h, uint32_t what, uint32_t memdev)
+{
+	struct world *w = h->w;
+	uint32_t tenant;
+
+	switch (what) {
+	case 19:
+	case 20:
+		world_isolate(w, h->root_ports[pick(h, h->n_root_ports)]);
+		break;
+	case 21:
+		ask_to_arm(h);
+		break;
+	case 22:
+		world_health(w, pick(h, 2));
+		break;
+	case 23:
+		fire(h);
+		break;
+	case 24:
+		world_recover_memdev(w, memdev);
+		break;
+	case 25:
+	case 26:
+		poison(h);
+		break;
+	case 27:
+		clear_poison(h);
+		break;
+	default:
+		w->n_faults--;
+		tenant = pick(h, h->tenants.n);
+		launcher_want(&h->tenants, &h->tenants.launchers[tenant],
+			      !h->tenants.launchers[tenant].wants);
+	}
+}
+
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
-	uint32_t memdev = pick(h, w->n_memdevs), tenant;
+	uint32_t memdev = pick(h, w->n_memdevs), what;
 
+	what = pick(h, 31);
 	w->n_faults++;
-	switch (pick(h, 31)) {
+	switch (what) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -369,34 +408,8 @@ static void disturb(struct history *h)
 		if (pick(h, 2) && !h->rounds_full)
 			fill_disk(h);
 		break;
-	case 19:
-	case 20:
-		world_isolate(w, h->root_ports[pick(h, h->n_root_ports)]);
-		break;
-	case 21:
-		ask_to_arm(h);
-		break;
-	case 22:
-		world_health(w, pick(h, 2));
-		break;
-	case 23:
-		fire(h);
-		break;
-	case 24:
-		world_recover_memdev(w, memdev);
-		break;
-	case 25:
-	case 26:
-		poison(h);
-		break;
-	case 27:
-		clear_poison(h);
-		break;
 	default:
-		w->n_faults--;
-		tenant = pick(h, h->tenants.n);
-		launcher_want(&h->tenants, &h->tenants.launchers[tenant],
-			      !h->tenants.launchers[tenant].wants);
+		disturb_otherwise(h, what, memdev);
 	}
 }
 

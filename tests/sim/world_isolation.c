@@ -42,7 +42,8 @@ void world_tell_isolation(struct world *w, uint32_t port)
 		.obstacles = is->obstacles,
 	};
 	if (is->status & ISO_ISOLATION_STATUS)
-		kernel_condemn(w, port); /* also what was made since, or is seen for the first time */
+		kernel_condemn(w,
+			       port); /* also what was made since, or is seen for the first time */
 	world_step(w, &event);
 }
 

@@ -173,7 +173,8 @@ Test(engine_isolation, two_held_ports_are_both_held_over_a_restart)
 	world_restart(w);
 	world_run(w, 2 * WORLD_SECOND);
 	for (uint32_t i = 0; i < 2; i++) {
-		cr_assert(iso_port_get(w->engine, iso_port_find(w->engine, w->ports[i].path), &view));
+		cr_assert(
+			iso_port_get(w->engine, iso_port_find(w->engine, w->ports[i].path), &view));
 		cr_assert(view.held);
 	}
 	world_free(w);

@@ -19,9 +19,9 @@ enum iso_effect_kind {
 	ISO_EFFECT_SAVE_REGION,
 	ISO_EFFECT_SAVE_INCIDENT,
 	ISO_EFFECT_SAVE_FENCE,    /* store the fence as it stands (or its end) */
-	ISO_EFFECT_SAVE_POISON,   /* store the bad range `bad` as it stands (or that it is none) */
-	ISO_EFFECT_INTENT,        /* make `intent` durable, then complete */
-	ISO_EFFECT_OBSERVE,       /* read the world; answer with SNAPSHOT */
+	ISO_EFFECT_SAVE_POISON, /* store the bad range `bad` as it stands (or that it is none) */
+	ISO_EFFECT_INTENT, /* make `intent` durable, then complete */
+	ISO_EFFECT_OBSERVE, /* read the world; answer with SNAPSHOT */
 	ISO_EFFECT_CREATE_REGION, /* object `region` */
 	ISO_EFFECT_REFILL_REGION, /* put the lost legs back into the object the kernel kept */
 	ISO_EFFECT_CLEAR_REGION, /* delete region, its instances, free all legs' decoders */
@@ -35,14 +35,14 @@ enum iso_effect_kind {
 				   * any instance, answered with INSPECTION */
 	ISO_EFFECT_REVOKE, /* object `lease` or `instance`: take its instances from whoever
 				   * still maps them, if all of these are shown to be pin-free */
-	ISO_EFFECT_REMOVE,        /* object `instance`: remove_id, unbind, size 0, delete */
-	ISO_EFFECT_DETACH_PORT,   /* object `port`: remove the functions below it */
-	ISO_EFFECT_RESCAN_PORT,   /* object `port`: look for functions below it */
+	ISO_EFFECT_REMOVE, /* object `instance`: remove_id, unbind, size 0, delete */
+	ISO_EFFECT_DETACH_PORT, /* object `port`: remove the functions below it */
+	ISO_EFFECT_RESCAN_PORT, /* object `port`: look for functions below it */
 	ISO_EFFECT_FORCE_LINK_DOWN, /* object `port`: take its link down and see that it is */
 	ISO_EFFECT_CLEAR_ISOLATION, /* object `port`: wait for RP Busy to end, clear the status */
-	ISO_EFFECT_ARM_PORT,      /* object `port`: as iso_port_view says it shall be, armed or not */
-	ISO_EFFECT_SAVE_PORT,     /* store what an operator asked of it */
-	ISO_EFFECT_READ_POISON,   /* object `memdev`: what its poison list says comes as POISON
+	ISO_EFFECT_ARM_PORT, /* object `port`: as iso_port_view says it shall be, armed or not */
+	ISO_EFFECT_SAVE_PORT, /* store what an operator asked of it */
+	ISO_EFFECT_READ_POISON, /* object `memdev`: what its poison list says comes as POISON
 				   * events before the completion */
 	ISO_EFFECT_KINDS,
 };

@@ -38,12 +38,12 @@ enum iso_event_kind {
 	ISO_EVENT_ISOLATION_SEEN, /* what the isolation registers of a root port say now */
 	ISO_EVENT_ARM,            /* operator: arm a root port, or disarm it */
 	ISO_EVENT_RESTORE_PORT,   /* from the store, before the first snapshot */
-	ISO_EVENT_HEALTH,         /* whether the host is well enough to make again what was lost */
-	ISO_EVENT_POLICY,         /* a policy rule fired: do what it says */
-	ISO_EVENT_RESTORE_FENCE,  /* from the store, before the first snapshot */
-	ISO_EVENT_POISON,         /* a range of memory is bad, or was cleared */
+	ISO_EVENT_HEALTH, /* whether the host is well enough to make again what was lost */
+	ISO_EVENT_POLICY, /* a policy rule fired: do what it says */
+	ISO_EVENT_RESTORE_FENCE, /* from the store, before the first snapshot */
+	ISO_EVENT_POISON, /* a range of memory is bad, or was cleared */
 	ISO_EVENT_POISON_LIST_READ, /* all that is bad on a memdev has been told since */
-	ISO_EVENT_READ_POISON,    /* operator, gap: read the poison lists anew */
+	ISO_EVENT_READ_POISON, /* operator, gap: read the poison lists anew */
 };
 
 enum iso_cause {
@@ -55,7 +55,7 @@ enum iso_cause {
 	ISO_CAUSE_OPERATOR, /* daxmgrctl isolate */
 	ISO_CAUSE_EVICTED, /* made way for a lower region in the decoder order, by policy */
 	ISO_CAUSE_ISOLATED, /* a root port has isolated: its status says so */
-	ISO_CAUSE_POLICY,  /* a policy rule, which the timeline names */
+	ISO_CAUSE_POLICY, /* a policy rule, which the timeline names */
 	ISO_CAUSE_POISON, /* memory of the VM is poisoned */
 };
 

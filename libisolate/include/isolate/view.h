@@ -129,7 +129,7 @@ struct iso_region_view {
 	uint32_t window_kernel_id; /* N of decoder0.N to create it in, or ISO_NONE */
 	uint64_t window_granularity;
 	struct iso_hpa_range range; /* bytes 0 when not there */
-	bool has_hpa;        /* range.start is known from now or before */
+	bool has_hpa; /* range.start is known from now or before */
 	uint64_t free_bytes; /* not held by any instance, and good */
 	uint64_t bad_bytes; /* of it not given away because of bad memory: whole units */
 	const char *closed; /* why nobody is placed on it for bad memory; empty when that may be */
