@@ -289,13 +289,59 @@ static int clean_once(struct drill_run *run, bool *ret_done)
 	return status;
 }
 
+/* The record that says that a range which was injected as bad is good again. NULL: it named none. */
+static sd_json_variant *antidote(sd_json_variant *record)
+{
+	static const char *const names[] = {"memdev", "serial", "dpa", "dpa_length", "hpa"};
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *clear = NULL;
+	sd_json_variant *fields = sd_json_variant_by_key(record, "fields"), *value, *ret = NULL;
+	int r = 0;
+
+	if (strncmp(format_text(record, "kind"), "cxl_", 4) || !fields ||
+	    !(sd_json_variant_by_key(fields, "dpa") || sd_json_variant_by_key(fields, "hpa")))
+		return NULL;
+	for (size_t i = 0; r >= 0 && i < sizeof(names) / sizeof(names[0]); i++)
+		if ((value = sd_json_variant_by_key(fields, names[i])))
+			r = sd_json_variant_set_field(&clear, names[i], value);
+	if (r >= 0)
+		r = sd_json_variant_set_field_unsigned(&clear, "trace_type", 2);
+	if (r < 0 || sd_json_buildo(&ret, SD_JSON_BUILD_PAIR_STRING("source", "trace"),
+				    SD_JSON_BUILD_PAIR_STRING("kind", "cxl_poison"),
+				    SD_JSON_BUILD_PAIR_VARIANT("fields", clear)) < 0)
+		return NULL;
+	return ret;
+}
+
+/* What was injected as bad is said to be good, and the devices' own lists, which never had it, are read. */
+static int clear_poison(const struct drill_run *run)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *read = NULL;
+	int status = CLIENT_OK;
+	bool any = false;
+
+	for (uint32_t i = 0; status == CLIENT_OK && i < run->n_steps; i++) {
+		_cleanup_(sd_json_variant_unrefp) sd_json_variant *record = NULL, *reply = NULL;
+		struct drill_step step = {0};
+
+		if (run->drill->steps[i].inject)
+			record = antidote(run->drill->steps[i].inject);
+		if (!record)
+			continue;
+		any = true;
+		step.inject = record;
+		status = inject(run, &step, &reply);
+	}
+	return any && status == CLIENT_OK ? drill_ask(run, CLIENT_METHOD("ReadPoison"), NULL, &read)
+					  : status;
+}
+
 static int clean_up(struct drill_run *run)
 {
 	uint64_t end_ns = now_ns() + CLEANUP_SECONDS * SECOND;
 	bool done = false;
-	int status;
+	int status = clear_poison(run);
 
-	for (;;) {
+	while (status == CLIENT_OK) {
 		status = clean_once(run, &done);
 		if (status != CLIENT_OK || done)
 			return status;
@@ -306,6 +352,7 @@ static int clean_up(struct drill_run *run)
 		}
 		pause_ns(10 * POLL_MS * MS);
 	}
+	return status;
 }
 
 int drill_run(struct drill_run *run)

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "inject.h"
+#include "poison.h"
 #include "policy.h"
 #include "records.h"
 
@@ -126,6 +127,9 @@ int inject_try(struct daemon *daemon, const struct inject *inject, struct inject
 	}
 	record.at_ns = clock_boottime_ns();
 	records_complete(trial.engine, &record);
+	event = (struct iso_event){.kind = ISO_EVENT_POISON};
+	if (poison_of_record(&record, &event.poison))
+		step(&trial, &event);
 	try_rules(&trial, &record);
 	return 0;
 }

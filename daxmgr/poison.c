@@ -76,6 +76,7 @@ bool poison_of_record(const struct store_event *record, struct iso_poison *ret)
 		.hpa = {record->hpa},
 		.bytes = record->bytes,
 		.record_ns = record->at_ns,
+		.synthetic = record->synthetic,
 	};
 
 	if (!poison.has_dpa && !poison.has_hpa)
@@ -154,7 +155,8 @@ void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
 	/* All that was told is in the engine after this. */
 	trace_check(daemon->trace);
 	if (!trace_drain(daemon->trace)) {
-		not_complete(completion, -EAGAIN, "more is in the trace ring than can be taken in now");
+		not_complete(completion, -EAGAIN,
+			     "more is in the trace ring than can be taken in now");
 		return;
 	}
 	look_for_gaps(daemon);

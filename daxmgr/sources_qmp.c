@@ -28,7 +28,8 @@ enum {
 	PATH_BYTES = sizeof(((struct job_request *)0)->qmp.path),
 };
 
-static const uint64_t connect_ns_max = UINT64_C(2000000000), pause_ns = UINT64_C(1000000000);
+static const uint64_t connect_ns_max = UINT64_C(2000000000), pause_ns = UINT64_C(1000000000),
+		      again_ns = UINT64_C(30000000000);
 
 struct qmp_vm {
 	struct daemon *daemon;
@@ -190,7 +191,8 @@ static void on_end(void *userdata, int error)
 			 error == -EBADMSG ? "what it says is not QMP" : strerror(-error));
 	/* One that talks nonsense is not asked again. */
 	vm->tries = error == -EBADMSG ? TRIES : 0;
-	vm->next_ns = clock_boottime_ns() + pause_ns;
+	/* One that hangs up again and again keeps no worker busy. */
+	vm->next_ns = clock_boottime_ns() + again_ns;
 }
 
 /* ---- connecting ---- */

@@ -291,20 +291,13 @@ enum {
 };
 
 static const struct option options[] = {
-	{"name", required_argument, NULL, NAME},
-	{"size", required_argument, NULL, SIZE},
-	{"user", required_argument, NULL, USER},
-	{"align", required_argument, NULL, ALIGN},
-	{"no-restart", no_argument, NULL, NO_RESTART},
-	{"keep", required_argument, NULL, KEEP},
-	{"poison", required_argument, NULL, POISON},
-	{"qmp", required_argument, NULL, QMP},
-	{"check", no_argument, NULL, CHECK},
-	{"print", no_argument, NULL, PRINT},
-	{"socket", required_argument, NULL, SOCKET},
-	{"help", no_argument, NULL, HELP},
-	{"version", no_argument, NULL, VERSION},
-	{0},
+	{"name", required_argument, NULL, NAME},       {"size", required_argument, NULL, SIZE},
+	{"user", required_argument, NULL, USER},       {"align", required_argument, NULL, ALIGN},
+	{"no-restart", no_argument, NULL, NO_RESTART}, {"keep", required_argument, NULL, KEEP},
+	{"poison", required_argument, NULL, POISON},   {"qmp", required_argument, NULL, QMP},
+	{"check", no_argument, NULL, CHECK},           {"print", no_argument, NULL, PRINT},
+	{"socket", required_argument, NULL, SOCKET},   {"help", no_argument, NULL, HELP},
+	{"version", no_argument, NULL, VERSION},       {0},
 };
 
 /* Return: NULL, or what is wrong with its argument. */

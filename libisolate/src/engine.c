@@ -363,6 +363,7 @@ static bool handle_request(struct iso_engine *e, const struct iso_event *event)
 static void handle(struct iso_engine *e, const struct iso_event *event)
 {
 	e->synthetic = (event->kind == ISO_EVENT_FAULT && event->fault.synthetic) ||
+		       (event->kind == ISO_EVENT_POISON && event->poison.synthetic) ||
 		       (event->kind == ISO_EVENT_POLICY && event->policy.synthetic);
 	if (handle_request(e, event))
 		return;
@@ -579,6 +580,7 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	handle(e, event);
 	wake(e);
 	place_account(e);
+	poison_closed(e);
 	advance(e);
 	start_observation(e);
 	schedule_observation(e);

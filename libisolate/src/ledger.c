@@ -66,19 +66,32 @@ static uint32_t slot(struct iso_engine *e)
 	return oldest;
 }
 
+static const char no_place[] = "it has more bad ranges than there is room for";
+
 /* What cannot be written down must not be forgotten: nobody is placed there. */
 static void close_memdev(struct iso_engine *e, uint32_t m)
 {
 	struct memdev *memdev = m != ISO_NONE ? &e->memdevs[m] : NULL;
 
-	if (!memdev)
+	if (!memdev) { /* it is away, and nobody has seen it yet */
+		e->ledger_forgot = true;
 		return;
+	}
 	if (!memdev->closed_ns)
 		emit_note(e, ISO_NOTE_POISON, 0,
 			  "%s: no room for more bad ranges: it takes nobody more", memdev->path);
 	memdev->closed_ns = e->now_ns ? e->now_ns : 1;
-	memdev->closed = "it has more bad ranges than there is room for";
+	memdev->closed = no_place;
 	e->ledger_dirty = true;
+}
+
+/* It may be the one of which nothing could be written down. */
+void ledger_newcomer(struct iso_engine *e, struct memdev *memdev)
+{
+	if (!e->ledger_forgot)
+		return;
+	memdev->closed_ns = e->now_ns ? e->now_ns : 1;
+	memdev->closed = no_place;
 }
 
 static void no_room(struct iso_engine *e, const struct bad_range *key)

@@ -314,6 +314,7 @@ static bool account(struct iso_engine *e, uint32_t r)
 
 	region->bad_bytes = 0;
 	region->closed = closed(e, r);
+	region->newly_closed |= region->closed && region->closed != was_closed;
 	n = iso_region_avoid(e, r, avoid_unit, avoid);
 	if (n > ISO_AVOID_MAX)
 		region->closed = "it has too many bad places to go around";

@@ -125,8 +125,10 @@ static void close_memdev(struct iso_engine *e, uint64_t serial)
 {
 	uint32_t m = topology_memdev_by_serial(e, serial);
 
-	if (m == ISO_NONE)
+	if (m == ISO_NONE) {
+		e->ledger_forgot = true;
 		return;
+	}
 	if (!e->memdevs[m].closed_ns)
 		emit_note(e, ISO_NOTE_POISON, 0,
 			  "%s: memory of it is bad, it is not known where: it takes nobody more",
@@ -343,6 +345,28 @@ static void look_through(struct iso_engine *e)
 	for (b = 0; b < e->n_bad; b++)
 		if (e->bad[b].used && e->bad[b].state == ISO_BAD_BAD)
 			key_hit(e, &e->bad[b], b, e->bad[b].last_ns, &region);
+}
+
+/* Where nothing tells what is bad, nobody gets what was being made for him either. */
+void poison_closed(struct iso_engine *e)
+{
+	uint32_t r, i, next;
+
+	for (r = 0; r < e->n_regions; r++) {
+		bool close = e->regions[r].used && e->regions[r].newly_closed;
+
+		e->regions[r].newly_closed = false;
+		for (i = close ? e->regions[r].first_instance : ISO_NONE; i != ISO_NONE; i = next) {
+			uint32_t l = e->instances[i].lease;
+
+			next = e->instances[i].next;
+			if (l != ISO_NONE && !e->instances[i].lost &&
+			    (e->leases[l].state == ISO_LEASE_PREPARING ||
+			     e->leases[l].state == ISO_LEASE_ACQUIRED ||
+			     e->leases[l].state == ISO_LEASE_KEPT))
+				take_back(e, i);
+		}
+	}
 }
 
 /* Whose an instance is, or where it lies, is known only now. */

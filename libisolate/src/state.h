@@ -114,6 +114,7 @@ struct region {
 	uint64_t live_ns; /* since when; the lists of its memdevs are read after it */
 	uint64_t bad_bytes; /* free, but not given away: whole units around bad ranges */
 	const char *closed; /* to new tenants, for what is bad; NULL: open */
+	bool newly_closed; /* who is about to become one has to be found another place */
 	uint32_t n_operations; /* that change what is observed of it or of its instances */
 	uint64_t operation;
 	uint32_t operation_topology; /* what was known of the topology when it began */
@@ -383,6 +384,7 @@ struct iso_engine {
 	uint32_t n_not_good; /* of them: bad or cleared */
 	uint32_t n_unsaved;
 	uint32_t n_early, n_early_lost;
+	bool ledger_forgot; /* something of a memdev that was not there */
 	bool ledger_dirty; /* what regions have to give may be otherwise */
 	uint32_t n_fences; /* that stand */
 	uint32_t fences_room;
@@ -500,6 +502,7 @@ void fault_poisoned(struct iso_engine *e, uint32_t instance, const char *unit, u
 /* poison.c: from a record that names memory to whom it harms */
 void poison_handle(struct iso_engine *e, const struct iso_poison *poison);
 void poison_observed(struct iso_engine *e);
+void poison_closed(struct iso_engine *e);
 void poison_recheck(struct iso_engine *e, uint32_t instance);
 bool poison_kills(const struct iso_engine *e, const struct lease *lease);
 
@@ -524,6 +527,7 @@ void ledger_hit(struct iso_engine *e, uint32_t b, uint32_t instance);
 void ledger_forget_region(struct iso_engine *e, uint32_t r);
 void ledger_resettle(struct iso_engine *e, uint32_t r);
 void ledger_restore(struct iso_engine *e, const struct iso_restore_poison *restore);
+void ledger_newcomer(struct iso_engine *e, struct memdev *memdev);
 void ledger_flush(struct iso_engine *e);
 
 /* ledger_place.c: where bad ranges lie, and what is left beside them */

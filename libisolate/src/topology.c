@@ -128,6 +128,7 @@ static uint32_t memdev_with_serial(struct iso_engine *e, uint64_t serial)
 		return i;
 	i = e->n_memdevs++;
 	e->memdevs[i] = (struct memdev){.serial = serial, .port = ISO_NONE};
+	ledger_newcomer(e, &e->memdevs[i]);
 	return i;
 }
 

@@ -45,6 +45,7 @@ static void vary(struct history *h)
 	w->policy.flap_window_ns = 5 * WORLD_SECOND;
 	w->policy.inspect_ns = pick(h, 2) * WORLD_SECOND;
 	w->late_ns = 2 * WORLD_SECOND;
+	w->limits.bad_ranges = 3 + pick(h, 10);
 	w->policy.reads_poison = pick(h, 3) > 0;
 	w->policy.poison_list_ns = pick(h, 2) * 3 * WORLD_SECOND;
 	w->uevent_ns = pick(h, 4) ? WORLD_MS : 150 * WORLD_MS;

@@ -49,6 +49,7 @@ struct world_decoders {
 
 struct world_memdev {
 	uint64_t bytes;
+	uint64_t listed_ns; /* when its poison list was read last */
 	uint64_t reset_until_ns; /* the kernel's own recovery */
 	uint32_t reset_by;
 	bool plugged;
@@ -200,6 +201,7 @@ struct world_line {
 	uint64_t dpa;
 	bool bad;
 	uint64_t bad_ns; /* since when */
+	uint64_t cleared_ns;
 	uint64_t told_ns; /* time of the last record that said so; 0: none was heard */
 	uint32_t heard_life; /* the engine that heard it */
 };

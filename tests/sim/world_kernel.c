@@ -499,7 +499,9 @@ void kernel_plug(struct world *w, uint32_t m)
 {
 	if (w->memdevs[m].plugged)
 		return;
-	w->memdevs[m] = (struct world_memdev){.bytes = w->memdevs[m].bytes, .plugged = true};
+	w->memdevs[m] = (struct world_memdev){.bytes = w->memdevs[m].bytes,
+					      .listed_ns = w->memdevs[m].listed_ns,
+					      .plugged = true};
 	snprintf(w->seen_memdevs[m].name, sizeof(w->seen_memdevs[m].name), "mem%u",
 		 100 + w->n_plugged++ % 900); /* another one each time */
 	w->seqnum++;

@@ -78,6 +78,12 @@ bool world_poisoned(const struct world *w, const struct world_process *process)
 	return false;
 }
 
+/* Not bad any more as somebody says, and no list that was read since has agreed. */
+static bool in_doubt(const struct world *w, const struct world_line *line)
+{
+	return line->bad || line->cleared_ns > w->memdevs[line->memdev].listed_ns;
+}
+
 /* What this engine was told in time. */
 static const struct world_line *heard_under(const struct world *w, const struct world_dax *dax)
 {
@@ -85,7 +91,7 @@ static const struct world_line *heard_under(const struct world *w, const struct 
 	uint32_t i;
 
 	for (i = 0; i < w->n_lines; i++)
-		if (w->lines[i].bad && w->lines[i].heard_life == w->life &&
+		if (in_doubt(w, &w->lines[i]) && w->lines[i].heard_life == w->life &&
 		    kernel_hpa_of(w, &w->lines[i], &hpa) && dax_covers(dax, hpa))
 			return &w->lines[i];
 	return NULL;
@@ -261,6 +267,8 @@ void world_clear_poison(struct world *w, struct world_line *line)
 {
 	struct iso_event event = {.kind = ISO_EVENT_POISON};
 
+	if (line->bad)
+		line->cleared_ns = w->now_ns;
 	line->bad = false;
 	record_of(w, line, false, &event.poison);
 	event.poison.cleared = true;
@@ -311,6 +319,7 @@ void world_read_lists(struct world *w)
 		event.list_read.serial = w->seen_memdevs[m].serial;
 		event.list_read.record_ns = w->now_ns;
 		event.list_read.complete = true;
+		w->memdevs[m].listed_ns = w->now_ns;
 		world_step(w, &event);
 	}
 }
@@ -327,6 +336,7 @@ int kernel_read_poison(struct world *w, const struct iso_effect *effect)
 	m = memdev_with(w, view.serial);
 	if (m == w->n_memdevs || !kernel_memdev_works(w, m))
 		return -ENXIO;
+	w->memdevs[m].listed_ns = effect->at_ns;
 	for (i = 0; i < w->n_lines; i++) {
 		if (!w->lines[i].bad || w->lines[i].memdev != m)
 			continue;

@@ -213,6 +213,7 @@ struct iso_restore_incident {
 struct iso_poison {
 	bool has_serial, has_dpa, has_hpa;
 	bool cleared; /* it is good again, as somebody says; else it is bad */
+	bool synthetic; /* a drill */
 	uint64_t serial; /* of the memdev */
 	struct iso_dpa dpa;
 	struct iso_hpa hpa;
