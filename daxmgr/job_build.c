@@ -92,34 +92,16 @@ static void build_verify_instance(const struct iso_engine *engine, uint32_t inde
 		ret->lease.n = 1;
 }
 
-static enum job_kind port_job(uint32_t kind)
-{
-	switch (kind) {
-	case ISO_EFFECT_DETACH_PORT:
-		return JOB_DETACH_PORT;
-	case ISO_EFFECT_RESCAN_PORT:
-		return JOB_RESCAN_PORT;
-	case ISO_EFFECT_FORCE_LINK_DOWN:
-		return JOB_FORCE_LINK_DOWN;
-	case ISO_EFFECT_CLEAR_ISOLATION:
-		return JOB_CLEAR_ISOLATION;
-	default:
-		return JOB_ARM_PORT;
-	}
-}
-
-static void build_port(const struct iso_engine *engine, const struct iso_effect *effect,
-		       struct job_request *ret)
+static void build_isolation(const struct iso_engine *engine, const struct iso_effect *effect,
+			    struct job_request *ret)
 {
 	struct iso_port_view port;
 
-	ret->kind = port_job(effect->kind);
+	ret->kind = effect->kind == ISO_EFFECT_FORCE_LINK_DOWN   ? JOB_FORCE_LINK_DOWN
+		    : effect->kind == ISO_EFFECT_CLEAR_ISOLATION ? JOB_CLEAR_ISOLATION
+								 : JOB_ARM_PORT;
 	if (!iso_port_get(engine, effect->port, &port))
 		return;
-	if (ret->kind == JOB_DETACH_PORT || ret->kind == JOB_RESCAN_PORT) {
-		ret->port = port.address;
-		return;
-	}
 	ret->isolation.port = port.address;
 	ret->isolation.arm = port.arm_wanted;
 	ret->isolation.range = port.arm_range;
@@ -128,6 +110,8 @@ static void build_port(const struct iso_engine *engine, const struct iso_effect 
 uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *effect,
 		   struct job_request *ret)
 {
+	struct iso_port_view port;
+
 	memset(ret, 0, sizeof(*ret));
 	ret->id = effect->operation;
 	ret->deadline_ns = effect->deadline_ns;
@@ -186,10 +170,15 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		return LANE_ATTACH + (uint32_t)(effect->operation >> 16) % ATTACH_LANES;
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
+		ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT
+								   : JOB_RESCAN_PORT;
+		if (iso_port_get(engine, effect->port, &port))
+			ret->port = port.address;
+		return LANE_CHANGE + effect->lane;
 	case ISO_EFFECT_FORCE_LINK_DOWN:
 	case ISO_EFFECT_CLEAR_ISOLATION:
 	case ISO_EFFECT_ARM_PORT:
-		build_port(engine, effect, ret);
+		build_isolation(engine, effect, ret);
 		return LANE_CHANGE + effect->lane;
 	default:
 		return LANE_OBSERVE;

@@ -291,61 +291,6 @@ static void take_in_inspection(struct iso_engine *e, const struct iso_event *eve
 		inspection_take_in(e, &event->inspection);
 }
 
-static uint32_t port_named(struct iso_engine *e, const struct iso_event *event)
-{
-	uint32_t port = iso_port_find(e, event->port.port);
-
-	if (port == ISO_NONE)
-		emit_reply(e, event->port.request, ISO_REPLY_NO_SUCH_NAME, ISO_NONE, ISO_NONE,
-			   NULL);
-	return port;
-}
-
-static void isolate(struct iso_engine *e, const struct iso_event *event)
-{
-	uint32_t port = port_named(e, event);
-
-	if (port == ISO_NONE)
-		return;
-	if (e->ports[port].held) {
-		emit_reply(e, event->port.request, ISO_REPLY_ALREADY, ISO_NONE, ISO_NONE, NULL);
-		return;
-	}
-	fault_isolate(e, port);
-	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
-}
-
-static void recover(struct iso_engine *e, const struct iso_event *event)
-{
-	struct incident *incident = NULL;
-	uint32_t port = port_named(e, event), i;
-
-	if (port == ISO_NONE)
-		return;
-	fence_lift_domain(e, port);
-	for (i = 0; i < e->n_ports; i++)
-		if (topology_below(e, i, port) || topology_below(e, port, i)) {
-			bool held = e->ports[i].held;
-
-			e->ports[i].held = false;
-			e->ports[i].detach_wanted = false;
-			flap_forget(e, i);
-			isolation_retry(e, i);
-			if (held)
-				emit_save_port(e, i);
-		}
-	if (e->ports[port].domain < e->n_ports)
-		incident = incident_of_domain(e, e->ports[port].domain);
-	if (incident)
-		incident_hold(e, incident, ISO_NONE);
-	region_retry(e, port, event->port.evict);
-	e->ports[port].rescans = 0;
-	e->ports[port].rescan_wanted = true;
-	engine_observe(e);
-	e->domains_dirty = true;
-	emit_reply(e, event->port.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, NULL);
-}
-
 /* What a daemon that starts knows from before. */
 static void restore(struct iso_engine *e, const struct iso_event *event)
 {
@@ -365,10 +310,10 @@ static void restore(struct iso_engine *e, const struct iso_event *event)
 		hold_begin(e, event->hold);
 }
 
-/* What people and rules of policy ask for. */
-static void handle_request(struct iso_engine *e, const struct iso_event *event)
+/* What people and programs ask for. Return: false when it is none of that. */
+static bool handle_request(struct iso_engine *e, const struct iso_event *event)
 {
-	switch ((enum iso_event_kind)event->kind) {
+	switch (event->kind) {
 	case ISO_EVENT_REGION_DEFINE:
 		region_define(e, event->define.request, &event->define.definition,
 			      event->define.from_operator);
@@ -389,11 +334,11 @@ static void handle_request(struct iso_engine *e, const struct iso_event *event)
 		lease_withdraw(e, event->named.name);
 		break;
 	case ISO_EVENT_ISOLATE:
-		isolate(e, event);
+		port_isolate(e, event);
 		break;
 	case ISO_EVENT_RECOVER:
 		if (!fence_recover_memdev(e, event))
-			recover(e, event);
+			port_recover(e, event);
 		break;
 	case ISO_EVENT_ADOPT:
 		adopt_ask(e, &event->adopt);
@@ -410,12 +355,10 @@ static void handle_request(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_ARM:
 		arm_ask(e, event);
 		break;
-	case ISO_EVENT_POLICY:
-		policy_act(e, &event->policy);
-		break;
-	default: /* a fact, or the past: handle() */
-		break;
+	default:
+		return false;
 	}
+	return true;
 }
 
 static void handle(struct iso_engine *e, const struct iso_event *event)
@@ -423,7 +366,9 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	e->synthetic = (event->kind == ISO_EVENT_FAULT && event->fault.synthetic) ||
 		       (event->kind == ISO_EVENT_POISON && event->poison.synthetic) ||
 		       (event->kind == ISO_EVENT_POLICY && event->policy.synthetic);
-	switch ((enum iso_event_kind)event->kind) {
+	if (handle_request(e, event))
+		return;
+	switch (event->kind) {
 	case ISO_EVENT_TIMER:
 		break;
 	case ISO_EVENT_FAULT:
@@ -473,9 +418,89 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 	case ISO_EVENT_HEALTH:
 		host_health_take(e, event->health.host_ok, event->health.why);
 		break;
+	case ISO_EVENT_POLICY:
+		policy_act(e, &event->policy);
+		break;
 	default:
-		handle_request(e, event);
+		assert(!"no such event");
 	}
+}
+
+static bool advance_leases(struct iso_engine *e)
+{
+	bool any = false;
+	uint32_t l;
+
+	while (e->dirty_head != ISO_NONE) {
+		l = e->dirty_head;
+		e->dirty_head = e->leases[l].next_dirty;
+		if (e->dirty_head == ISO_NONE)
+			e->dirty_tail = ISO_NONE;
+		e->leases[l].dirty = false;
+		lease_advance(e, l);
+		any = true;
+	}
+	return any;
+}
+
+/* An isolated port lets go of what is below it once no region stands on it. */
+static void advance_ports(struct iso_engine *e)
+{
+	uint32_t p, r;
+
+	for (p = 0; p < e->n_ports; p++) {
+		struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
+		bool standing = false;
+
+		if (!e->ports[p].detach_wanted || e->ports[p].operation)
+			continue;
+		for (r = 0; r < e->n_regions; r++)
+			standing |= e->regions[r].used &&
+				    e->regions[r].state != ISO_REGION_ABSENT &&
+				    e->regions[r].state != ISO_REGION_QUARANTINED &&
+				    blast_region_on(e, &e->regions[r], p, ISO_NONE);
+		if (standing)
+			continue;
+		e->ports[p].operation =
+			operation_start(e, ISO_EFFECT_DETACH_PORT, object, e->ports[p].domain, 0);
+		e->ports[p].detach_wanted = e->ports[p].operation == 0;
+	}
+}
+
+/* Runs everything that can go on, until nothing more can. */
+static void advance(struct iso_engine *e)
+{
+	uint32_t rounds, r;
+
+	for (rounds = 0; rounds < 64; rounds++) {
+		bool any = advance_leases(e);
+
+		if (e->regions_dirty) {
+			e->regions_dirty = false;
+			for (r = 0; r < e->n_regions; r++)
+				region_advance(e, r);
+			evict_advance(e);
+			isolation_advance(e);
+			advance_ports(e);
+			rescan_advance(e);
+			any = true;
+		}
+		if (e->domains_dirty) {
+			e->domains_dirty = false;
+			domain_update(e);
+			incident_update(e);
+			any = true;
+		}
+		/* After the domains: they fence placement. */
+		if (e->placement_dirty && e->observed) {
+			e->placement_dirty = false;
+			plan_waiting(e);
+			any = true;
+		}
+		if (!any)
+			return;
+	}
+	engine_arm(e, e->now_ns); /* more next time: the loop outside goes on */
 }
 
 static bool all_healthy(const struct iso_engine *e)
@@ -557,7 +582,7 @@ struct iso_effects iso_step(struct iso_engine *e, const struct iso_event *event)
 	wake(e);
 	place_account(e);
 	poison_closed(e);
-	engine_advance(e);
+	advance(e);
 	start_observation(e);
 	schedule_observation(e);
 	poison_list_advance(e);

@@ -5,9 +5,6 @@
 
 #include "state.h"
 
-/* advance.c */
-void engine_advance(struct iso_engine *e);
-
 /* engine.c */
 void engine_arm(struct iso_engine *e, uint64_t at_ns);
 void engine_observe(struct iso_engine *e);
@@ -169,6 +166,10 @@ bool arm_comes_first(struct iso_engine *e, uint32_t port);
 void arm_advance(struct iso_engine *e, uint32_t port);
 void arm_completed(struct iso_engine *e, uint32_t port, const struct iso_completion *completion);
 void arm_ask(struct iso_engine *e, const struct iso_event *event);
+
+/* port_request.c: what operators ask of a port */
+void port_isolate(struct iso_engine *e, const struct iso_event *event);
+void port_recover(struct iso_engine *e, const struct iso_event *event);
 
 /* flap.c: units that come back and go again */
 void flap_count(struct iso_engine *e, uint32_t port, struct incident *incident);

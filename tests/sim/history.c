@@ -307,26 +307,13 @@ static void fire(struct history *h)
 	}
 }
 
-static void disturb_more(struct history *h, uint32_t memdev, uint32_t which)
+/* The host's reports, policy, registers; or somebody changes his mind. */
+static void disturb_otherwise(struct history *h, uint32_t what, uint32_t memdev)
 {
 	struct world *w = h->w;
 	uint32_t tenant;
 
-	switch (which) {
-	case 15:
-		w->recovery_fails = !w->recovery_fails;
-		break;
-	case 16:
-		tell_stale(h);
-		break;
-	case 17:
-		if (h->torn && !h->rounds_full)
-			world_disk(w, WORLD_DISK_TORN);
-		break;
-	case 18:
-		if (pick(h, 2) && !h->rounds_full)
-			fill_disk(h);
-		break;
+	switch (what) {
 	case 19:
 	case 20:
 		world_isolate(w, h->root_ports[pick(h, h->n_root_ports)]);
@@ -361,10 +348,11 @@ static void disturb_more(struct history *h, uint32_t memdev, uint32_t which)
 static void disturb(struct history *h)
 {
 	struct world *w = h->w;
-	uint32_t memdev = pick(h, w->n_memdevs), which = pick(h, 31);
+	uint32_t memdev = pick(h, w->n_memdevs), what;
 
+	what = pick(h, 31);
 	w->n_faults++;
-	switch (which) {
+	switch (what) {
 	case 0:
 		world_surprise_down(w, h->root_ports[pick(h, h->n_root_ports)]);
 		break;
@@ -407,8 +395,22 @@ static void disturb(struct history *h)
 	case 14:
 		operate(h);
 		break;
+	case 15:
+		w->recovery_fails = !w->recovery_fails;
+		break;
+	case 16:
+		tell_stale(h);
+		break;
+	case 17:
+		if (h->torn && !h->rounds_full)
+			world_disk(w, WORLD_DISK_TORN);
+		break;
+	case 18:
+		if (pick(h, 2) && !h->rounds_full)
+			fill_disk(h);
+		break;
 	default:
-		disturb_more(h, memdev, which);
+		disturb_otherwise(h, what, memdev);
 	}
 }
 

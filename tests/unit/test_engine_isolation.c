@@ -127,6 +127,7 @@ Test(engine_isolation, refused_with_each_reason)
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
 		w->isolation[0].obstacles |= reasons[i];
+	world_define_one(w, "high", 0x11);
 	world_run(w, WORLD_SECOND);
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
 		w->isolation[0].obstacles = reasons[i];
