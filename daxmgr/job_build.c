@@ -92,6 +92,16 @@ static void build_verify_instance(const struct iso_engine *engine, uint32_t inde
 		ret->lease.n = 1;
 }
 
+static void build_port(const struct iso_engine *engine, const struct iso_effect *effect,
+		       struct job_request *ret)
+{
+	struct iso_port_view port;
+
+	ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT : JOB_RESCAN_PORT;
+	if (iso_port_get(engine, effect->port, &port))
+		ret->port = port.address;
+}
+
 static void build_isolation(const struct iso_engine *engine, const struct iso_effect *effect,
 			    struct job_request *ret)
 {
@@ -110,8 +120,6 @@ static void build_isolation(const struct iso_engine *engine, const struct iso_ef
 uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *effect,
 		   struct job_request *ret)
 {
-	struct iso_port_view port;
-
 	memset(ret, 0, sizeof(*ret));
 	ret->id = effect->operation;
 	ret->deadline_ns = effect->deadline_ns;
@@ -170,10 +178,7 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		return LANE_ATTACH + (uint32_t)(effect->operation >> 16) % ATTACH_LANES;
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
-		ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT
-								   : JOB_RESCAN_PORT;
-		if (iso_port_get(engine, effect->port, &port))
-			ret->port = port.address;
+		build_port(engine, effect, ret);
 		return LANE_CHANGE + effect->lane;
 	case ISO_EFFECT_FORCE_LINK_DOWN:
 	case ISO_EFFECT_CLEAR_ISOLATION:
