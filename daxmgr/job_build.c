@@ -117,6 +117,18 @@ static void build_isolation(const struct iso_engine *engine, const struct iso_ef
 	ret->isolation.range = port.arm_range;
 }
 
+/* Who maps what: only looked at, or taken from them. */
+static uint32_t build_walk(const struct iso_engine *engine, const struct iso_effect *effect,
+			   struct job_request *ret)
+{
+	ret->kind = effect->kind == ISO_EFFECT_VERIFY ? JOB_VERIFY : JOB_REVOKE;
+	if (effect->lease != ISO_NONE)
+		build_lease(engine, effect, ret);
+	else
+		build_verify_instance(engine, effect->instance, ret);
+	return ret->kind == JOB_REVOKE ? LANE_REVOKE + effect->lane : LANE_VERIFY;
+}
+
 uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *effect,
 		   struct job_request *ret)
 {
@@ -162,14 +174,7 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		return LANE_NODES + effect->lane;
 	case ISO_EFFECT_VERIFY:
 	case ISO_EFFECT_REVOKE:
-		ret->kind = effect->kind == ISO_EFFECT_VERIFY ? JOB_VERIFY : JOB_REVOKE;
-		if (effect->lease != ISO_NONE)
-			build_lease(engine, effect, ret);
-		else
-			build_verify_instance(engine, effect->instance, ret);
-		if (effect->kind == ISO_EFFECT_REVOKE)
-			return LANE_REVOKE + effect->lane;
-		return LANE_VERIFY;
+		return build_walk(engine, effect, ret);
 	case ISO_EFFECT_INSPECT:
 		ret->kind = JOB_INSPECT;
 		if (effect->lease == ISO_NONE)
