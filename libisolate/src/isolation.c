@@ -351,15 +351,26 @@ bool isolation_holds_port(struct iso_engine *e, uint32_t port)
 	return p != ISO_NONE && (e->ports[p].isolation.since_ns || arm_comes_first(e, p));
 }
 
+/* Until a person comes: those above in the decoder order do not wait so long. */
+static bool waits_for_person(const struct port *port)
+{
+	return port->isolation.since_ns && (port->isolation.given_up || port->held);
+}
+
 /* What the kernel left of a lost region stays meanwhile: it may be refilled after. */
 bool isolation_holds_region(struct iso_engine *e, const struct region *region)
 {
-	uint32_t i, m;
+	uint32_t i, m, p;
+	bool holds = false;
 
 	for (i = 0; region->state == ISO_REGION_LOST && i < region->definition.ways; i++) {
 		m = region->legs[i];
-		if (m != ISO_NONE && isolation_holds_port(e, e->memdevs[m].port))
-			return true;
+		p = m == ISO_NONE ? ISO_NONE : topology_root_port(e, e->memdevs[m].port);
+		if (p == ISO_NONE)
+			continue;
+		if (waits_for_person(&e->ports[p]))
+			return false;
+		holds |= isolation_holds_port(e, p);
 	}
-	return false;
+	return holds;
 }

@@ -5,6 +5,7 @@
  * arming is refused for. The registers are those of the simulated host.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 #include "world.h"
@@ -210,5 +211,27 @@ Test(engine_isolation, empty_ports_are_not_looked_behind_for_ever)
 	world_changed(w);
 	world_run(w, 2 * WORLD_SECOND);
 	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, regions_above_do_not_wait_for_one_that_waits_for_a_person)
+{
+	struct world *w = running(false);
+	struct world_plan *plan = world_plan(w, ISO_EFFECT_FORCE_LINK_DOWN);
+
+	plan->times = UINT32_MAX;
+	plan->error = -EBUSY;
+	world_isolate(w, 0);
+	world_isolate(w, 1);
+	world_run(w, 300 * WORLD_SECOND);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_QUARANTINED, "%s", w->trace);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_ABSENT, "%s", w->trace);
+	plan->times = 0;
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_port_request(w, ISO_EVENT_RECOVER, 0);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->isolation[0].status, 0, "%s", w->trace);
 	world_free(w);
 }
