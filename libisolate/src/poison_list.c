@@ -111,13 +111,15 @@ void poison_list_read(struct iso_engine *e, uint64_t serial, uint64_t began_ns, 
 	uint32_t m = topology_memdev_by_serial(e, serial);
 	struct memdev *memdev;
 
-	if (!complete || m == ISO_NONE)
+	if (!complete)
+		return;
+	ledger_verify(e, serial, began_ns); /* also of one that nobody has seen here yet */
+	if (m == ISO_NONE)
 		return;
 	memdev = &e->memdevs[m];
 	memdev->poison_read_ns = began_ns;
 	memdev->poison_problem[0] = '\0';
 	checked(e, memdev, began_ns);
-	ledger_verify(e, serial, began_ns);
 	if (!memdev->closed_ns || memdev->closed_ns > began_ns)
 		return;
 	memdev->closed_ns = 0;

@@ -414,6 +414,22 @@ static void disturb(struct history *h)
 	}
 }
 
+/* The list of a memdev that is still being reset is read by nobody. */
+static void wait_for_memdevs(struct history *h)
+{
+	struct world *w = h->w;
+	uint32_t i, m;
+
+	for (i = 0; i < 50 && !w->broken[0]; i++) {
+		for (m = 0; m < w->n_memdevs && kernel_memdev_works(w, m);)
+			m++;
+		if (m == w->n_memdevs)
+			return;
+		launchers_step(&h->tenants);
+		world_run(w, WORLD_SECOND / 5);
+	}
+}
+
 /* Everything is repaired by whoever has to; from here on nothing fails. */
 static void repair(struct history *h)
 {
@@ -447,6 +463,7 @@ static void repair(struct history *h)
 		world_port_request(w, ISO_EVENT_RECOVER, h->root_ports[i]);
 	for (i = 0; i < w->n_memdevs; i++)
 		world_recover_memdev(w, i);
+	wait_for_memdevs(h);
 	world_clear_all_poison(w);
 }
 

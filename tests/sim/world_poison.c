@@ -310,6 +310,28 @@ void world_clear_all_poison(struct world *w)
 	world_read_lists(w);
 }
 
+/* Somebody else reads the list of one: its records, and then that this was all. */
+static void read_list(struct world *w, uint32_t m)
+{
+	struct iso_event record = {.kind = ISO_EVENT_POISON};
+	struct iso_event all = {
+		.kind = ISO_EVENT_POISON_LIST_READ,
+		.list_read = {w->seen_memdevs[m].serial, w->now_ns, true},
+	};
+	uint32_t i, life = w->life;
+
+	w->memdevs[m].listed_ns = w->now_ns;
+	for (i = 0; i < w->n_lines && w->life == life; i++) {
+		if (!w->lines[i].bad || w->lines[i].memdev != m)
+			continue;
+		record_of(w, &w->lines[i], false, &record.poison);
+		record.poison.evidence = ISO_POISON_LIST;
+		world_step(w, &record);
+	}
+	if (w->life == life)
+		world_step(w, &all);
+}
+
 void world_read_lists(struct world *w)
 {
 	struct iso_event event = {.kind = ISO_EVENT_READ_POISON};
@@ -319,14 +341,9 @@ void world_read_lists(struct world *w)
 		world_step(w, &event);
 		return;
 	}
-	event.kind = ISO_EVENT_POISON_LIST_READ; /* by somebody else, and it was empty */
-	for (m = 0; m < w->n_memdevs && w->life == life; m++) {
-		event.list_read.serial = w->seen_memdevs[m].serial;
-		event.list_read.record_ns = w->now_ns;
-		event.list_read.complete = true;
-		w->memdevs[m].listed_ns = w->now_ns;
-		world_step(w, &event);
-	}
+	for (m = 0; m < w->n_memdevs && w->life == life; m++)
+		if (kernel_memdev_works(w, m))
+			read_list(w, m);
 }
 
 /* The records come before the completion. */

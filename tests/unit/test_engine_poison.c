@@ -278,6 +278,30 @@ Test(engine_poison, cleared_and_verified)
 	world_free(w);
 }
 
+/* Proves: a list counts for a memdev that this daemon has not seen yet, as its clearing does. */
+Test(engine_poison, verified_before_it_is_seen)
+{
+	struct world *w = world_pair();
+	struct world_line *line = world_poison(w, 0, 0, WORLD_TELLS_ALL);
+	struct iso_event read = {.kind = ISO_EVENT_POISON_LIST_READ};
+
+	world_run(w, WORLD_SECOND);
+	world_unplug(w, 0);
+	world_run(w, WORLD_SECOND);
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(bad(w, 0).memdev, ISO_NONE);
+	world_clear_poison(w, line);
+	read.list_read.serial = 0x10;
+	read.list_read.record_ns = w->now_ns + 1;
+	world_step(w, &read);
+	cr_assert_eq(bad(w, 0).state, ISO_BAD_CLEARED, "that list does not show all");
+	read.list_read.complete = true;
+	world_step(w, &read);
+	cr_assert_eq(bad(w, 0).state, ISO_BAD_VERIFIED);
+	world_free(w);
+}
+
 /* Proves: the ledger outlives the daemon and the region, and what is made again is carved around. */
 Test(engine_poison, outlives_daemon_and_region)
 {
