@@ -92,6 +92,16 @@ static void build_verify_instance(const struct iso_engine *engine, uint32_t inde
 		ret->lease.n = 1;
 }
 
+static void build_port(const struct iso_engine *engine, const struct iso_effect *effect,
+		       struct job_request *ret)
+{
+	struct iso_port_view port;
+
+	ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT : JOB_RESCAN_PORT;
+	if (iso_port_get(engine, effect->port, &port))
+		ret->port = port.address;
+}
+
 static void build_isolation(const struct iso_engine *engine, const struct iso_effect *effect,
 			    struct job_request *ret)
 {
@@ -107,11 +117,21 @@ static void build_isolation(const struct iso_engine *engine, const struct iso_ef
 	ret->isolation.range = port.arm_range;
 }
 
+/* Who maps what: only looked at, or taken from them. */
+static uint32_t build_walk(const struct iso_engine *engine, const struct iso_effect *effect,
+			   struct job_request *ret)
+{
+	ret->kind = effect->kind == ISO_EFFECT_VERIFY ? JOB_VERIFY : JOB_REVOKE;
+	if (effect->lease != ISO_NONE)
+		build_lease(engine, effect, ret);
+	else
+		build_verify_instance(engine, effect->instance, ret);
+	return ret->kind == JOB_REVOKE ? LANE_REVOKE + effect->lane : LANE_VERIFY;
+}
+
 uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *effect,
 		   struct job_request *ret)
 {
-	struct iso_port_view port;
-
 	memset(ret, 0, sizeof(*ret));
 	ret->id = effect->operation;
 	ret->deadline_ns = effect->deadline_ns;
@@ -154,14 +174,7 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		return LANE_NODES + effect->lane;
 	case ISO_EFFECT_VERIFY:
 	case ISO_EFFECT_REVOKE:
-		ret->kind = effect->kind == ISO_EFFECT_VERIFY ? JOB_VERIFY : JOB_REVOKE;
-		if (effect->lease != ISO_NONE)
-			build_lease(engine, effect, ret);
-		else
-			build_verify_instance(engine, effect->instance, ret);
-		if (effect->kind == ISO_EFFECT_REVOKE)
-			return LANE_REVOKE + effect->lane;
-		return LANE_VERIFY;
+		return build_walk(engine, effect, ret);
 	case ISO_EFFECT_INSPECT:
 		ret->kind = JOB_INSPECT;
 		if (effect->lease == ISO_NONE)
@@ -170,10 +183,7 @@ uint32_t job_build(const struct iso_engine *engine, const struct iso_effect *eff
 		return LANE_ATTACH + (uint32_t)(effect->operation >> 16) % ATTACH_LANES;
 	case ISO_EFFECT_DETACH_PORT:
 	case ISO_EFFECT_RESCAN_PORT:
-		ret->kind = effect->kind == ISO_EFFECT_DETACH_PORT ? JOB_DETACH_PORT
-								   : JOB_RESCAN_PORT;
-		if (iso_port_get(engine, effect->port, &port))
-			ret->port = port.address;
+		build_port(engine, effect, ret);
 		return LANE_CHANGE + effect->lane;
 	case ISO_EFFECT_FORCE_LINK_DOWN:
 	case ISO_EFFECT_CLEAR_ISOLATION:

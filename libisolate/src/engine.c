@@ -110,8 +110,7 @@ static bool limits_valid(const struct iso_limits *l)
 	       l->memdevs && l->memdevs <= 1024 && l->windows && l->windows <= 65535 &&
 	       l->regions && l->regions <= 65535 && l->instances && l->instances <= 1u << 20 &&
 	       l->leases && l->leases <= 1u << 20 && l->operations && l->operations <= 65535 &&
-	       l->incidents && l->incidents <= 65535 && l->bad_ranges &&
-	       l->bad_ranges <= 65535;
+	       l->incidents && l->incidents <= 65535 && l->bad_ranges && l->bad_ranges <= 65535;
 }
 
 size_t iso_engine_bytes(const struct iso_limits *limits)

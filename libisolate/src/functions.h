@@ -140,6 +140,7 @@ bool region_decoders_busy(const struct iso_engine *e, uint32_t r);
 
 /* isolation.c: a root port that has isolated, in order; arming: arm.c */
 bool isolation_is_operation(uint32_t kind);
+bool isolation_has_registers(const struct isolation *isolation);
 void isolation_begin(struct iso_engine *e, uint32_t port);
 void isolation_link_down(struct iso_engine *e, uint32_t port);
 void isolation_seen(struct iso_engine *e, struct iso_pci_address address,

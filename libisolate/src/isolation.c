@@ -132,7 +132,7 @@ static bool link_may_follow(struct iso_engine *e, const struct isolation *is)
 	return true;
 }
 
-static bool has_registers(const struct isolation *is)
+bool isolation_has_registers(const struct isolation *is)
 {
 	return is->seen.source == ISO_ISOLATION_REGISTERS ||
 	       is->seen.source == ISO_ISOLATION_STAND_IN || is->seen.source == ISO_ISOLATION_SYSFS;
@@ -173,7 +173,7 @@ static void advance_isolated(struct iso_engine *e, uint32_t p)
 		return;
 	if (!is->link_down)
 		isolation_start(e, p, ISO_EFFECT_FORCE_LINK_DOWN);
-	else if (has_registers(is))
+	else if (isolation_has_registers(is))
 		isolation_start(e, p, ISO_EFFECT_CLEAR_ISOLATION);
 	else
 		end_isolation(e, p); /* a record told of it: there is nothing to clear */

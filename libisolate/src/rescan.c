@@ -81,11 +81,62 @@ static bool waits_for_memdev(struct iso_engine *e, const struct region *region)
 	       region_legs_wait(e, region) == ISO_WAIT_MEMDEV;
 }
 
+/* A memdev that this daemon has never seen: where it hangs is not known. */
+static bool misses_a_stranger(const struct iso_engine *e)
+{
+	uint32_t r, i;
+
+	for (r = 0; r < e->n_regions; r++) {
+		const struct region *region = &e->regions[r];
+
+		if (!region->used || !region->desired || host_health_holds(e, region))
+			continue;
+		for (i = 0; i < region->definition.ways; i++)
+			if (region->legs[i] == ISO_NONE)
+				return true;
+	}
+	return false;
+}
+
+static bool is_empty(const struct iso_engine *e, uint32_t p)
+{
+	uint32_t m;
+
+	for (m = 0; m < e->n_memdevs; m++)
+		if (e->memdevs[m].present && topology_below(e, e->memdevs[m].port, p))
+			return false;
+	return true;
+}
+
+/*
+ * An earlier daemon may have taken a link down for an isolation and died before
+ * it looked for what came back: then the device is there, and nobody says so.
+ */
+static void look_behind(struct iso_engine *e)
+{
+	uint32_t p;
+
+	for (p = 0; p < e->n_ports; p++) {
+		struct port *port = &e->ports[p];
+
+		if (port->kind != ISO_PORT_ROOT || !port->present || port->held ||
+		    port->isolation.since_ns || !isolation_has_registers(&port->isolation) ||
+		    port->rescans >= RESCANS_PATIENCE || !is_empty(e, p))
+			continue;
+		if (port->rescan_at_ns > e->now_ns)
+			engine_arm(e, port->rescan_at_ns);
+		else
+			rescan_start(e, p);
+	}
+}
+
 void rescan_advance(struct iso_engine *e)
 {
 	uint32_t r, i, m;
 
 	serve_operator(e);
+	if (e->observed && misses_a_stranger(e))
+		look_behind(e);
 	for (r = 0; e->observed && r < e->n_regions; r++) {
 		struct region *region = &e->regions[r];
 

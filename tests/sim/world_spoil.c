@@ -42,6 +42,7 @@ bool world_spoil_applies(uint32_t effect_kind, enum world_spoil_kind spoil)
 	case ISO_EFFECT_SAVE_REGION:
 	case ISO_EFFECT_SAVE_INCIDENT:
 	case ISO_EFFECT_SAVE_POISON:
+	case ISO_EFFECT_SAVE_PORT:
 	case ISO_EFFECT_SAVE_FENCE:
 		return is_crash(spoil);
 	default:

@@ -179,3 +179,36 @@ Test(engine_isolation, two_held_ports_are_both_held_over_a_restart)
 	}
 	world_free(w);
 }
+
+Test(engine_isolation, a_daemon_that_dies_before_it_looks_behind_the_port_is_made_good_by_the_next)
+{
+	struct world *w = running(false);
+
+	world_isolate(w, 1);
+	for (uint32_t i = 0; i < 5000 && w->isolation[1].status; i++)
+		world_run(w, WORLD_MS);
+	cr_assert_eq(w->isolation[1].status, 0, "%s", w->trace);
+	cr_assert_not(w->memdevs[1].plugged, "nobody has looked for it: %s", w->trace);
+	world_restart(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, empty_ports_are_not_looked_behind_for_ever)
+{
+	struct world *w = running(false);
+
+	kernel_unplug(w, 1);
+	world_changed(w);
+	world_run(w, 2 * WORLD_SECOND);
+	world_restart(w);
+	world_run(w, 600 * WORLD_SECOND);
+	cr_assert_leq(w->n_effects[ISO_EFFECT_RESCAN_PORT], 4, "%s", w->trace);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_HEALTHY);
+	kernel_plug(w, 1);
+	world_changed(w);
+	world_run(w, 2 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
