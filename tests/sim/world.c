@@ -320,6 +320,8 @@ struct iso_effects world_step(struct world *w, const struct iso_event *event)
 	now.now_ns = w->now_ns;
 	if (event->kind == ISO_EVENT_POISON)
 		world_poison_heard(w, &event->poison);
+	else if (event->kind == ISO_EVENT_POISON_LIST_READ && event->list_read.complete)
+		world_list_heard(w, event->list_read.serial, event->list_read.record_ns);
 	w->effects = iso_step(w->engine, &now);
 	broken = iso_check(w->engine);
 	if (broken)

@@ -368,6 +368,7 @@ void world_clear_poison(struct world *w, struct world_line *line);
 void world_clear_all_poison(struct world *w);
 void world_read_lists(struct world *w);
 void world_poison_heard(struct world *w, const struct iso_poison *poison);
+void world_list_heard(struct world *w, uint64_t serial, uint64_t record_ns);
 bool world_poisoned(const struct world *w, const struct world_process *process);
 void world_check_poison(struct world *w, const struct iso_poison *poison);
 void world_check_hand_over(struct world *w, uint32_t lease);

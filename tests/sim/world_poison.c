@@ -310,6 +310,15 @@ void world_clear_all_poison(struct world *w)
 	world_read_lists(w);
 }
 
+/* The engine is about to be told that this was all. */
+void world_list_heard(struct world *w, uint64_t serial, uint64_t record_ns)
+{
+	uint32_t m = memdev_with(w, serial);
+
+	if (m < w->n_memdevs && record_ns > w->memdevs[m].listed_ns)
+		w->memdevs[m].listed_ns = record_ns;
+}
+
 /* Somebody else reads the list of one: its records, and then that this was all. */
 static void read_list(struct world *w, uint32_t m)
 {
@@ -320,7 +329,6 @@ static void read_list(struct world *w, uint32_t m)
 	};
 	uint32_t i, life = w->life;
 
-	w->memdevs[m].listed_ns = w->now_ns;
 	for (i = 0; i < w->n_lines && w->life == life; i++) {
 		if (!w->lines[i].bad || w->lines[i].memdev != m)
 			continue;
