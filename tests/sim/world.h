@@ -201,6 +201,7 @@ struct world_line {
 	uint64_t dpa;
 	bool bad;
 	uint64_t bad_ns; /* since when */
+	uint64_t doubt_ns; /* since when no list has shown it to be good */
 	uint64_t cleared_ns;
 	uint64_t told_ns; /* time of the last record that said so; 0: none was heard */
 	uint32_t heard_life; /* the engine that heard it */

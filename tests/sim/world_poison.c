@@ -175,7 +175,8 @@ void world_poison_heard(struct world *w, const struct iso_poison *poison)
 		if (poison->cleared || !names(w, poison, &w->lines[i]) ||
 		    !means_something(w, poison))
 			continue;
-		w->lines[i].heard_life = w->life;
+		if (poison->record_ns >= w->lines[i].doubt_ns)
+			w->lines[i].heard_life = w->life;
 		if (poison->record_ns > w->lines[i].told_ns)
 			w->lines[i].told_ns = poison->record_ns;
 	}
@@ -247,6 +248,10 @@ struct world_line *world_poison(struct world *w, uint32_t memdev, uint64_t dpa,
 	line = &w->lines[i];
 	if (i == w->n_lines)
 		w->lines[w->n_lines++] = (struct world_line){.memdev = memdev, .dpa = dpa};
+	if (!in_doubt(w, line)) { /* what was told of earlier times says nothing of this one */
+		line->doubt_ns = w->now_ns;
+		line->heard_life = 0;
+	}
 	if (!line->bad)
 		line->bad_ns = w->now_ns;
 	line->bad = true;
