@@ -5,7 +5,8 @@
  * are pages of RAM: a read of a real port crosses PCI Express and costs more, so
  * both are lower bounds, and are named so.
  *
- * What runs is the daemon's: its timer, its guarded access, its engine, its kill.
+ * Guarded access, engine and kill are the daemon's; the timer and the loop over the
+ * ports are this file's own, as isolation_watch.c has them.
  */
 #include <errno.h>
 #include <signal.h>
