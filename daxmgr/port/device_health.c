@@ -51,7 +51,7 @@ static int add_memdev(struct readings *readings, struct cxl_memdev *memdev)
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		int value = values[i].get(cmd);
 
-		if (value < 0) /* not implemented by the device, as libcxl says it */
+		if (value < 0) /* the device does not have that, as libcxl says it */
 			continue;
 		error = readings_add(readings, cxl_memdev_get_devname(memdev), &serial,
 				     values[i].name, (uint64_t)value);

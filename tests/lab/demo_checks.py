@@ -39,7 +39,7 @@ def played(e: DemoEvidence):
 
 
 def victims_signal(e: DemoEvidence):
-    """every victim's main process ended by signal 9, as the supervisor recorded it"""
+    """every victim's QEMU ended by signal 9, as its supervisor (launcher or systemd) recorded it"""
     for f in e.faults:
         for vm in f.plan.victims:
             signal = figures.exit_signal(e, f, vm)

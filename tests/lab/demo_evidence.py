@@ -152,5 +152,5 @@ class DemoEvidence:
         return found
 
     def exits(self, vm: str, begin_ns: int, end_ns: int) -> list:
-        """systemd's own records of the ends of a VM's process."""
+        """Records of a VM's launcher, or systemd's, of the ends of a VM's process."""
         return [r for r in self.journal.exits(f"daxmgr-vm@{vm}.service") if begin_ns <= r.boottime_ns <= end_ns]

@@ -6,7 +6,7 @@ from .demo_evidence import DemoEvidence, Injected
 UNIT_OF_DEATH = ("killed", "dumped")
 SIGKILL = 9
 SIGSTOP = 19
-# A unit's exit record comes after the process is gone; systemd may be busy.
+# A unit's exit record comes after the process is gone; its supervisor may be busy.
 RECORD_SLACK_NS = 2_000_000_000
 
 
@@ -137,7 +137,7 @@ def hand_text(f: Injected):
 
 
 def timeline(e: DemoEvidence, f: Injected, t0: int) -> list:
-    """Everything said about a fault by the lab, the kernel, systemd and daxmgrd, in order."""
+    """Everything said about a fault by the lab, the kernel, the supervisors of VMs and daxmgrd, in order."""
     def inside(ns):
         return f.inject_ns <= ns <= f.window_end_ns
     entries = [(f.inject_ns, "lab", f"{f.plan.title} injected")]
@@ -147,7 +147,7 @@ def timeline(e: DemoEvidence, f: Injected, t0: int) -> list:
     entries += [(at, "daxmgrd", text) for at, _, text in e.notes if inside(at)]
     for vm in e.vms:
         for r in e.exits(vm["name"], f.inject_ns, f.window_end_ns):
-            entries.append((r.boottime_ns, "systemd",
+            entries.append((r.boottime_ns, "supervisor",
                             f'{vm["name"]}: main process {r.fields.get("EXIT_CODE")}, '
                             f'status {r.fields.get("EXIT_STATUS")}'))
     entries.sort(key=lambda entry: entry[0])

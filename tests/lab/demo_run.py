@@ -17,7 +17,7 @@ EVENTS_LIMIT = 5000
 
 
 class Narrator:
-    """Prints what daxmgrd and systemd say while it happens, relative to the current fault's first record."""
+    """Prints what daxmgrd and the supervisors of VMs say while it happens, relative to the current fault's first record."""
 
     def __init__(self, journal, progress):
         self._journal = journal
@@ -52,7 +52,7 @@ class Narrator:
         if note in TOLD_NOTES or (note == "lease" and record.message.endswith("-> attached")):
             self._line(at, "daxmgrd", record.message)
         elif record.fields.get("MESSAGE_ID") == UNIT_EXITED and record.unit.startswith("daxmgr"):
-            self._line(at, "systemd", f'{record.unit.removesuffix(".service")}: {record.fields.get("EXIT_CODE")}, '
+            self._line(at, "supervisor", f'{record.unit.removesuffix(".service")}: {record.fields.get("EXIT_CODE")}, '
                                       f'status {record.fields.get("EXIT_STATUS")}')
 
     def _line(self, at_ns: int, who: str, text: str):

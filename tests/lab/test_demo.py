@@ -93,8 +93,8 @@ class FiguresTest(DemoCase):
             times = [entry["at_ms"] for entry in fault["timeline"]]
             self.assertEqual(times, sorted(times))
             sources = {entry["source"] for entry in fault["timeline"]}
-            self.assertEqual(sources, {"lab", "kernel", "daxmgrd", "systemd"} if fault["kind"] == "surprise down"
-                             else sources | {"lab", "daxmgrd", "systemd"})
+            self.assertEqual(sources, {"lab", "kernel", "daxmgrd", "supervisor"} if fault["kind"] == "surprise down"
+                             else sources | {"lab", "daxmgrd", "supervisor"})
 
     def test_contained_needs_exit_and_verification(self):
         self.run_.trace = [(ns, line) for ns, line in self.run_.trace if "sched_process_exit" not in line]
