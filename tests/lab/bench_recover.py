@@ -19,7 +19,7 @@ from . import topology as topology_file
 from .__main__ import HERE, image_dir, product_dir
 from .bench_machine import Machine
 from .bench_recover_raw import SCRIPT, RawRounds
-from .bench_recover_rounds import BYTES, ProductRounds, RoundLost
+from .bench_recover_rounds import BYTES, ProductRound, ProductRounds, RoundLost
 from .errors import FormatError, HostEnded, LabError
 from .evidence import Evidence
 from .runner import Progress, Session
@@ -42,6 +42,7 @@ class Bench:
         self.topology = topology_file.parse(HERE / "topologies" / f"{TOPOLOGY}.toml")
         self.rounds = {part: {} for part in PARTS}
         self.broken = []    # what was not counted, and why
+        self.given_up = {}  # by tenants: rounds of the product whose reset the kernel gave up
         self.boots = 0
         self.kernel = ""
         self.session = self.host = None
@@ -104,12 +105,14 @@ class Bench:
     def _play(self, part: str, tenants: int):
         """The first round warms caches and is thrown away; of the others the quietest are kept."""
         wanted, kept, number, cold = self.args.rounds, [], 0, True
-        while sum(r.busy <= BUSY_CPUS for r in kept) < wanted and len(kept) < PATIENCE * wanted:
+        given_up = self.given_up.setdefault(tenants, [])
+        while (sum(r.busy <= BUSY_CPUS for r in kept) < wanted
+               and max(len(kept), len(given_up)) < PATIENCE * wanted):
             folder = self.keep / "rounds" / f"{part}-{tenants}-{number}"
             number += 1
             one = self._round(part, tenants, folder, cold)
             if one and not cold:
-                kept.append(one)
+                (given_up if _was_given_up(one) else kept).append(one)
             cold = one is None
         self.rounds[part][tenants] = sorted(kept, key=lambda r: r.busy)[:wanted]
 
@@ -123,12 +126,14 @@ class Bench:
             self._lost(part, f"{tenants} tenants", broke)
             return None
         (folder / "round.json").write_text(json.dumps(asdict(one), indent=1) + "\n", encoding="utf-8")
+        remark = "  (reset given up)" if _was_given_up(one) else ""
         self.progress.line(f"{part:8} {tenants} tenants  {one.recovered / 1e6:6.0f} ms  others took {one.busy:.2f} CPUs"
-                           + ("  (not counted)" if cold else ""))
+                           + remark + ("  (not counted)" if cold else ""))
         return one
 
     def _result(self) -> dict:
-        results = [figures.compute(n, self.rounds["product"].get(n, []), self.rounds["kernel"].get(n, []))
+        results = [figures.compute(n, self.rounds["product"].get(n, []), self.rounds["kernel"].get(n, []),
+                                   self.given_up.get(n, []))
                    for n in self.args.tenants]
         return {
             "benchmark": "recover", "kernel": self.kernel, "rounds": self.args.rounds,
@@ -137,6 +142,10 @@ class Bench:
             "played": {part: {n: [asdict(r) for r in rounds] for n, rounds in by_tenants.items()}
                        for part, by_tenants in self.rounds.items()},
         }
+
+
+def _was_given_up(one) -> bool:
+    return isinstance(one, ProductRound) and one.given_up
 
 
 def print_table(result: dict):

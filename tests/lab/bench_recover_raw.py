@@ -104,7 +104,9 @@ class RawRounds(Rounds):
         thread.join(LOST_SECONDS)
         guest.sync_journal()
         self._check_kernel()
-        self._check_memdev(mark)
+        given_up = self._given_up(mark)
+        if given_up:
+            raise RoundLost(given_up)
         if "error" in box:
             raise box["error"]
         if thread.is_alive():

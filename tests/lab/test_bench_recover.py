@@ -108,10 +108,10 @@ class UnitTest(unittest.TestCase):
 
 
 class FakeRounds:
-    """The second round's host vanishes; so do all of a bad one's."""
+    """The second round's host vanishes; so do all of a bad one's. In odd rounds the kernel may give up a reset."""
 
-    def __init__(self, bad: bool = False):
-        self.played, self.begun, self.bad = 0, 0, bad
+    def __init__(self, bad: bool = False, gives_up: bool = False):
+        self.played, self.begun, self.bad, self.gives_up = 0, 0, bad, gives_up
 
     def begin(self, _tenants: int):
         self.begun += 1
@@ -119,9 +119,11 @@ class FakeRounds:
     def play(self, _tenants: int, folder: Path) -> ProductRound:
         folder.mkdir(parents=True, exist_ok=True)
         self.played += 1
-        if self.bad or self.played == 2:
+        if self.bad or self.played == 2 and not self.gives_up:
             raise HostEnded("the emulated host reset itself (guest-reset)")
-        return product_round(600)
+        one = product_round(600)
+        one.given_up = self.gives_up and self.played % 2 == 1
+        return one
 
     def finish(self):
         pass
@@ -153,6 +155,15 @@ class BenchTest(unittest.TestCase):
         self.assertEqual((rounds.played, len(result["played"]["product"][2])), (5, 2))
         self.assertIn("Not counted, and followed by a new boot (product, 2 tenants): the emulated host reset itself",
                       said.getvalue())
+
+    def test_a_reset_given_up_is_told_apart(self):
+        rounds, said = FakeRounds(gives_up=True), io.StringIO()
+        with contextlib.redirect_stdout(said):
+            result = self.bench(rounds).run()
+            bench_recover.print_table(result)
+        self.assertEqual((result["boots"], result["not_counted"], rounds.played), (1, [], 4))
+        self.assertEqual((len(result["played"]["product"][2]), result["results"][0]["given_up"]), (2, 1))
+        self.assertIn("not in it: 1 more, whose reset the kernel gave up", said.getvalue())
 
     def test_there_is_an_end_to_it(self):
         rounds = FakeRounds(bad=True)
