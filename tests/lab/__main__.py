@@ -13,7 +13,8 @@ from . import matrix
 from . import scenario as scenario_file
 from . import topology as topology_file
 from .errors import FormatError, LabError
-from .runner import Progress, Session
+from .jobs import Job, Runner
+from .runner import Progress
 
 HERE = Path(__file__).parent
 
@@ -32,13 +33,13 @@ def find(kind: str, name: str) -> Path:
 
 
 def load_all(args) -> list:
-    """(scenario, topology, kernel) of everything that is to be run, checked against each other."""
+    """Everything that is to be run, checked against each other."""
     jobs = []
     for name in args.scenario:
         scenario = scenario_file.parse(find("scenarios", name))
         topology = topology_file.parse(find("topologies", args.topology or scenario.topology))
         scenario_file.check_against(scenario, topology)
-        jobs.append((scenario, topology, args.kernel or scenario.kernel))
+        jobs.append(Job(scenario, topology, args.kernel or scenario.kernel))
     return jobs
 
 
@@ -55,40 +56,6 @@ def product_dir(args) -> Path:
     if base and not Path(base).is_dir():
         raise LabError(f"the product's directory {base} does not exist")
     return Path(base).resolve() if base else Path(tempfile.mkdtemp(prefix="daxlab-empty-"))
-
-
-def booted(topology, image: Path, product: Path, folder: Path, progress: Progress) -> Session:
-    folder.mkdir(parents=True, exist_ok=True)
-    session = Session(topology, image, product, folder, progress)
-    session.boot()
-    return session
-
-
-def run_jobs(args, jobs, keep: Path, progress: Progress) -> list:
-    reports, session, previous = [], None, None
-    product = product_dir(args)
-    try:
-        for number, (scenario, topology, kernel) in enumerate(jobs):
-            wanted = (topology.path, kernel)
-            if session and (wanted != previous or scenario.fresh_boot or not reports[-1]["held"]
-                            or not session.guest.reset()):
-                session.close()
-                session = None
-            if session is None:
-                folder = keep if len(jobs) == 1 else keep / f"boot{number + 1}"
-                session = booted(topology, image_dir(args, kernel), product, folder, progress)
-            previous = wanted
-            reports.append(session.play(scenario))
-            why = reports[-1].get("again")
-            if why:
-                progress.line(f"once more: {why}")
-                session.close()
-                session = booted(topology, image_dir(args, kernel), product, folder / "again", progress)
-                reports[-1] = session.play(scenario) | {"played_twice": why}
-    finally:
-        if session:
-            session.close()
-    return reports
 
 
 def summarize(reports: list, keep: Path, progress: Progress):
@@ -108,7 +75,8 @@ def command_run(args) -> int:
     progress = Progress(args.verbose)
     reports = []
     try:
-        reports = run_jobs(args, jobs, keep.resolve(), progress)
+        runner = Runner(lambda kernel: image_dir(args, kernel), product_dir(args), keep.resolve(), progress)
+        reports = runner.run(jobs, args.at_a_time)
     except LabError as error:
         progress.line(f"BROKEN  {error}")
         progress.line(f"evidence in {keep}")
@@ -157,6 +125,7 @@ def parse_arguments(argv):
     run = commands.add_parser("run", parents=[common], help="boot a guest and play scenarios")
     run.add_argument("--scenario", metavar="F", action="append", required=True)
     run.add_argument("--kernel", choices=scenario_file.KERNELS)
+    run.add_argument("--at-a-time", metavar="N", type=int, default=1, help="so many guests side by side")
     run.add_argument("--json", metavar="OUT", help="write the report here")
     run.add_argument("--keep", metavar="DIR", help="keep the evidence here")
     run.add_argument("-v", "--verbose", action="store_true", help="tell what every expectation saw")

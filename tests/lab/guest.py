@@ -209,10 +209,12 @@ class Guest:
         return int(self.unit_property(unit, "MainPID") or 0)
 
     def vm_pid(self, name: str) -> int:
-        """QEMU, the child of the launcher that is its unit's main process; 0: none."""
+        """QEMU: its unit's main process, or the child of the launcher that is; 0: none."""
         main = self.main_pid(self.vm_unit(name))
         if not main:
             return 0
+        if self.channel.read_or_empty(f"/proc/{main}/comm").startswith(b"qemu"):
+            return main
         children = self.channel.read_or_empty(f"/proc/{main}/task/{main}/children").decode().split()
         return int(children[0]) if children else 0
 
