@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "inject.h"
 #include "log.h"
+#include "memory.h"
 #include "notify.h"
 
 #define STOPS_PATH "/run/daxmgr/stopped"
@@ -150,8 +151,8 @@ static int build_engine(struct daemon *daemon)
 	iso_limits_default(&limits);
 	iso_policy_default(&policy);
 	config_policy(daemon->config, &policy);
-	bytes = iso_engine_bytes(&limits);
-	daemon->engine_memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+	bytes = daemon->engine_bytes = iso_engine_bytes(&limits);
+	daemon->engine_memory = memory_reserve(bytes);
 	if (!daemon->engine_memory)
 		return -ENOMEM;
 	daemon->engine = iso_engine_init(daemon->engine_memory, bytes, &limits, &policy);
@@ -312,7 +313,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 		free(request);
 	}
 	free(daemon->queue.events);
-	free(daemon->engine_memory);
+	memory_release(daemon->engine_memory, daemon->engine_bytes);
 	sd_event_unref(daemon->event);
 	free(daemon);
 	return NULL;

@@ -75,6 +75,7 @@ struct daemon {
 	sd_event_source *resume_timer;
 	const struct config *config;
 	void *engine_memory;
+	size_t engine_bytes;
 	struct iso_engine *engine;
 	struct store *store;
 	struct control *control;

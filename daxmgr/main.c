@@ -155,7 +155,7 @@ static int run(const struct config *config)
 	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
 	_cleanup_(sd_event_source_unrefp) sd_event_source *ready = NULL;
 	struct daemon *daemon;
-	int r;
+	int r, not_locked;
 
 	r = sd_event_default(&event);
 	if (r < 0)
@@ -166,16 +166,17 @@ static int run(const struct config *config)
 	sd_event_add_signal(event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
 	sd_event_add_signal(event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
 	memory_bind();
+	not_locked = memory_lock();
 	r = daemon_new(event, config, "", &daemon);
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start: %s", strerror(-r));
 		return r;
 	}
 	sd_event_add_signal(event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_hangup, daemon);
-	r = memory_lock();
-	if (r < 0) {
+	if (not_locked < 0) {
 		snprintf(daemon->memory_problem, sizeof(daemon->memory_problem),
-			 "not locked: %s; a kill may have to wait for a page", strerror(-r));
+			 "not locked: %s; a kill may have to wait for a page",
+			 strerror(-not_locked));
 		log_line(LOG_WARNING, "memory: %s", daemon->memory_problem);
 	}
 	r = notify_ready(event, PRIORITY_NOTIFY, &ready);

@@ -9,6 +9,7 @@
 enum {
 	STACK_BYTES = 512 * 1024,
 	PAGE_BYTES = 4096,
+	ROOM_BYTES = 256 << 20, /* more than is ever mapped */
 };
 
 /* A node without CPUs is memory behind a port; what fails with it must not hold us. */
@@ -47,13 +48,45 @@ static void __attribute__((noinline)) touch_stack(void)
 		room[i] = 0;
 }
 
+static bool locked;
+
 int memory_lock(void)
 {
+	void *room __attribute__((unused));
+
 	touch_stack();
 	/* AddressSanitizer reserves terabytes of shadow: locking those is not what is meant. */
 #if !defined(__SANITIZE_ADDRESS__)
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		return -errno;
+	locked = true;
+	/* Under a limit that is reached later, later allocations would fail: then nothing is locked. */
+	room = memory_reserve(ROOM_BYTES);
+	if (!room) {
+		locked = false;
+		(void)munlockall();
+		return -EAGAIN;
+	}
+	memory_release(room, ROOM_BYTES);
 #endif
 	return 0;
+}
+
+void *memory_reserve(size_t bytes)
+{
+	void *memory;
+
+	/* What is mapped between the two is locked page by page, as it is touched. */
+	if (locked)
+		(void)mlockall(MCL_FUTURE | MCL_ONFAULT);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (locked)
+		(void)mlockall(MCL_FUTURE);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+void memory_release(void *memory, size_t bytes)
+{
+	if (memory)
+		munmap(memory, bytes);
 }

@@ -6,13 +6,23 @@
 #ifndef DAXMGR_MEMORY_H
 #define DAXMGR_MEMORY_H
 
+#include <stddef.h>
+
 /* Takes memory from nodes that have CPUs from here on, also in threads started later. */
 void memory_bind(void);
 
 /*
  * Locks what is mapped and what will be, the calling thread's stack with room
- * to grow. Return: 0 or negative errno; the daemon works without.
+ * to grow; before anything is reserved. Return: 0 or negative errno; the daemon works without.
  */
 int memory_lock(void);
+
+/*
+ * Room for tables of which most is never used: zeroed, and each page is taken,
+ * and locked if all else is, when it is touched first. Return: it, or NULL with
+ * errno set; it is given back by memory_release().
+ */
+void *memory_reserve(size_t bytes);
+void memory_release(void *memory, size_t bytes);
 
 #endif

@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "memory.h"
 #include "notify.h"
 #include "stops.h"
 
@@ -47,6 +48,7 @@ struct vms {
 	int n_stored;
 	char **stored_names; /* of fds SD_LISTEN_FDS_START + i; NULL when taken */
 	uint32_t room;
+	uint32_t n; /* of them: used by now */
 	struct vm vms[];
 };
 
@@ -113,9 +115,17 @@ int vms_open_process(pid_t pid, uint64_t process_start)
 	return poll_exit.fd;
 }
 
+/* Where a lease's VM is kept: made when it is needed first. */
+static struct vm *vm_of(struct vms *vms, uint32_t lease)
+{
+	while (vms->n <= lease)
+		vms->vms[vms->n++] = (struct vm){.vms = vms, .pidfd = -1};
+	return &vms->vms[lease];
+}
+
 uint64_t vms_process_start(const struct vms *vms, uint32_t lease)
 {
-	return vms->vms[lease].pidfd >= 0 ? vms->vms[lease].process_start : 0;
+	return lease < vms->n && vms->vms[lease].pidfd >= 0 ? vms->vms[lease].process_start : 0;
 }
 
 static int send_signal(const struct vm *vm, int number)
@@ -147,7 +157,7 @@ static int on_hold(sd_event_source *source, uint64_t now_us, void *userdata)
 	uint64_t next_us = UINT64_MAX;
 	uint32_t i;
 
-	for (i = 0; i < vms->room; i++) {
+	for (i = 0; i < vms->n; i++) {
 		struct vm *vm = &vms->vms[i];
 
 		if (vm->kill_at_us && vm->kill_at_us <= now_us)
@@ -198,8 +208,8 @@ static int vm_stop(struct vm *vm)
 int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exited, void *userdata,
 	    struct vms **ret)
 {
-	struct vms *vms = calloc(1, sizeof(*vms) + room * sizeof(vms->vms[0]));
-	uint32_t i;
+	size_t bytes = sizeof(struct vms) + room * sizeof(struct vm);
+	struct vms *vms = memory_reserve(bytes);
 	int r;
 
 	if (!vms)
@@ -209,8 +219,6 @@ int vms_new(sd_event *event, int64_t priority, uint32_t room, vms_exited_t exite
 	vms->exited = exited;
 	vms->userdata = userdata;
 	vms->room = room;
-	for (i = 0; i < room; i++)
-		vms->vms[i] = (struct vm){.vms = vms, .pidfd = -1};
 	vms->n_stored = sd_listen_fds_with_names(true, &vms->stored_names);
 	r = hold_prepare(vms);
 	if (r < 0) {
@@ -271,7 +279,7 @@ struct vms *vms_free(struct vms *vms)
 
 	if (!vms)
 		return NULL;
-	for (i = 0; i < vms->room; i++) {
+	for (i = 0; i < vms->n; i++) {
 		if (vms->vms[i].kill_at_us)
 			vm_kill(&vms->vms[i]);
 		vm_close(&vms->vms[i]);
@@ -280,7 +288,7 @@ struct vms *vms_free(struct vms *vms)
 	stops_free(vms->stops);
 	sd_event_source_disable_unref(vms->hold);
 	sd_event_unref(vms->event);
-	free(vms);
+	memory_release(vms, sizeof(*vms) + vms->room * sizeof(vms->vms[0]));
 	return NULL;
 }
 
@@ -328,7 +336,7 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t revents, void *use
 
 int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, int pidfd)
 {
-	struct vm *vm = &vms->vms[lease];
+	struct vm *vm = vm_of(vms, lease);
 	char state;
 	int r;
 
@@ -357,7 +365,7 @@ int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, i
 
 int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding)
 {
-	struct vm *vm = &vms->vms[lease];
+	struct vm *vm = vm_of(vms, lease);
 
 	if (vm->pidfd < 0 || vm->epoch != epoch)
 		return -ENOENT;
@@ -372,7 +380,7 @@ static void hold_longer(struct vms *vms)
 	uint64_t kill_at_us = hold_end_us();
 	uint32_t i;
 
-	for (i = 0; i < vms->room; i++) {
+	for (i = 0; i < vms->n; i++) {
 		if (vms->vms[i].kill_at_us)
 			vms->vms[i].kill_at_us = kill_at_us;
 		if (vms->vms[i].left_stopped)
@@ -382,7 +390,7 @@ static void hold_longer(struct vms *vms)
 
 void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part)
 {
-	struct vm *vm = &vms->vms[lease];
+	struct vm *vm = vm_of(vms, lease);
 
 	if (vm->pidfd < 0)
 		return;
@@ -394,12 +402,12 @@ void vms_unbound(struct vms *vms, uint32_t lease, uint32_t part)
 
 bool vms_was_left_stopped(const struct vms *vms, uint32_t lease)
 {
-	return vms->vms[lease].left_stopped;
+	return lease < vms->n && vms->vms[lease].left_stopped;
 }
 
 bool vms_continue(struct vms *vms, uint32_t lease, uint64_t looked_ns)
 {
-	struct vm *vm = &vms->vms[lease];
+	struct vm *vm = vm_of(vms, lease);
 
 	if (!vm->left_stopped || vm->kill_at_us || looked_ns < vm->trusted_ns)
 		return false;
@@ -414,13 +422,13 @@ bool vms_is_stopped(const struct vms *vms, uint32_t lease)
 	uint64_t start;
 	char state;
 
-	return read_process(vms->vms[lease].pid, &state, &start) == 0 && state == 'T' &&
-	       start == vms->vms[lease].process_start;
+	return lease < vms->n && read_process(vms->vms[lease].pid, &state, &start) == 0 &&
+	       state == 'T' && start == vms->vms[lease].process_start;
 }
 
 void vms_forget(struct vms *vms, uint32_t lease)
 {
-	struct vm *vm = &vms->vms[lease];
+	struct vm *vm = vm_of(vms, lease);
 
 	if (vm->pidfd < 0)
 		return;
@@ -433,7 +441,7 @@ bool vms_is_vm(const struct vms *vms, pid_t pid)
 {
 	uint32_t i;
 
-	for (i = 0; i < vms->room; i++)
+	for (i = 0; i < vms->n; i++)
 		if (vms->vms[i].pidfd >= 0 && vms->vms[i].pid == pid)
 			return true;
 	return false;

@@ -9,8 +9,10 @@ struct iso_engine *iso_engine_copy(void *memory, size_t bytes, const struct iso_
 
 	if (bytes < needed || (uintptr_t)memory % 64)
 		return NULL;
-	memcpy(memory, engine, needed);
+	memcpy(memory, engine, (size_t)((char *)engine->instances - (char *)engine));
 	engine_place(copy, memory);
+	memcpy(copy->instances, engine->instances, engine->n_instances * sizeof(*copy->instances));
+	memcpy(copy->leases, engine->leases, engine->n_leases * sizeof(*copy->leases));
 	copy->n_kills = copy->n_others = copy->n_texts = 0;
 	return copy;
 }

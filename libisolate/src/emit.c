@@ -19,6 +19,33 @@ static void clear_effect(struct iso_effect *effect, uint32_t kind)
 	};
 }
 
+void effects_prepare(struct iso_engine *e)
+{
+	uint32_t others = e->others_room - OTHERS_PER_LEASE * e->limits.leases;
+	uint32_t texts = e->texts_room - TEXTS_PER_LEASE * e->limits.leases;
+
+	memset(e->others, 0, others * sizeof(e->others[0]));
+	memset(&e->others[e->others_room - 1], 0, sizeof(e->others[0]));
+	memset(e->texts, 0, texts * sizeof(e->texts[0]));
+}
+
+/* Only places that this step has not filled: they are there already. */
+void effects_reserve(struct iso_engine *e, uint32_t l)
+{
+	uint32_t left = e->limits.leases - l;
+	uint32_t other = e->others_room - OTHERS_PER_LEASE * left, i;
+	uint32_t text = e->texts_room - TEXTS_PER_LEASE * left;
+
+	if (l >= e->n_kills)
+		memset(&e->kills[l], 0, sizeof(e->kills[l]));
+	for (i = other; i < other + OTHERS_PER_LEASE; i++)
+		if (i >= e->n_others)
+			memset(&e->others[i], 0, sizeof(e->others[i]));
+	for (i = text; i < text + TEXTS_PER_LEASE; i++)
+		if (i >= e->n_texts)
+			memset(e->texts[i], 0, sizeof(e->texts[i]));
+}
+
 struct iso_effect *emit(struct iso_engine *e, uint32_t kind)
 {
 	struct iso_effect *effect;

@@ -69,16 +69,14 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 {
 	e->kills_room = l->leases;
 	/* A step that kills every VM also notes and saves each, and touches every region. */
-	e->texts_room = l->leases + FINDINGS_MAX + OTHER_TEXTS;
-	e->others_room = 3 * l->leases + 2 * l->regions + 2 * l->ports + l->operations +
-			 FINDINGS_MAX + LEDGER_SAVES_MAX + 1024;
+	e->texts_room = TEXTS_PER_LEASE * l->leases + FINDINGS_MAX + OTHER_TEXTS;
+	e->others_room = OTHERS_PER_LEASE * l->leases + 2 * l->regions + 2 * l->ports +
+			 l->operations + FINDINGS_MAX + LEDGER_SAVES_MAX + 1024;
 	e->host_bridges = arena_take(arena, l->host_bridges, sizeof(*e->host_bridges));
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
 	e->windows = arena_take(arena, l->windows, sizeof(*e->windows));
 	e->regions = arena_take(arena, l->regions, sizeof(*e->regions));
-	e->instances = arena_take(arena, l->instances, sizeof(*e->instances));
-	e->leases = arena_take(arena, l->leases, sizeof(*e->leases));
 	e->operations = arena_take(arena, l->operations, sizeof(*e->operations));
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
 	e->bad = arena_take(arena, l->bad_ranges, sizeof(*e->bad));
@@ -99,6 +97,9 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 		arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.gap_findings));
 	e->foreign = arena_take(arena, l->regions, sizeof(*e->foreign));
 	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
+	/* From here on nothing is touched before there are so many instances and leases. */
+	e->instances = arena_take(arena, l->instances, sizeof(*e->instances));
+	e->leases = arena_take(arena, l->leases, sizeof(*e->leases));
 	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));
 	e->others = arena_take(arena, e->others_room, sizeof(*e->others));
 	e->texts = arena_take(arena, e->texts_room, sizeof(*e->texts));
@@ -127,10 +128,7 @@ static void link_free_lists(struct iso_engine *e)
 {
 	uint32_t i;
 
-	for (i = 0; i < e->limits.instances; i++)
-		e->instances[i].next = i + 1 < e->limits.instances ? i + 1 : ISO_NONE;
-	for (i = 0; i < e->limits.leases; i++)
-		e->leases[i].next_dirty = i + 1 < e->limits.leases ? i + 1 : ISO_NONE;
+	e->free_instances = e->free_lease = ISO_NONE;
 	for (i = 0; i < e->limits.operations; i++)
 		e->operations[i].next_free = i + 1 < e->limits.operations ? i + 1 : ISO_NONE;
 	for (i = 0; i < LEASE_BUCKETS; i++)
@@ -153,9 +151,10 @@ struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_
 
 	if (!limits_valid(limits) || bytes < iso_engine_bytes(limits) || (uintptr_t)memory % 64)
 		return NULL;
-	memset(memory, 0, iso_engine_bytes(limits));
-	e->limits = *limits;
+	*e = (struct iso_engine){.limits = *limits};
 	engine_place(e, memory);
+	memset(e + 1, 0, (size_t)((char *)e->instances - (char *)(e + 1)));
+	effects_prepare(e);
 	e->policy = *policy;
 	link_free_lists(e);
 	e->dirty_head = e->dirty_tail = ISO_NONE;

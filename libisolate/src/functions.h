@@ -10,7 +10,13 @@ void engine_arm(struct iso_engine *e, uint64_t at_ns);
 void engine_observe(struct iso_engine *e);
 void engine_place(struct iso_engine *e, void *memory);
 
-/* emit.c: the only place where effects are made */
+/*
+ * emit.c: the only place where effects are made. Room for those of a step that
+ * kills a lease is touched when its place is used first, so that memory that is
+ * locked as it is touched need not be waited for then.
+ */
+void effects_prepare(struct iso_engine *e);
+void effects_reserve(struct iso_engine *e, uint32_t lease);
 struct iso_effect *emit(struct iso_engine *e, uint32_t kind);
 void emit_kill(struct iso_engine *e, uint32_t lease);
 void emit_reply(struct iso_engine *e, uint64_t request, enum iso_reply reply, uint32_t lease,
@@ -241,6 +247,7 @@ void region_retry(struct iso_engine *e, uint32_t port, bool evict);
 uint32_t region_lane(const struct iso_engine *e, uint32_t r);
 
 /* instance.c */
+bool instance_has_room(const struct iso_engine *e);
 uint32_t instance_new(struct iso_engine *e, uint32_t region, uint32_t lease, uint32_t part,
 		      uint64_t bytes, uint64_t align);
 void instance_free(struct iso_engine *e, uint32_t i);

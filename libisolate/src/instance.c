@@ -7,19 +7,33 @@
 
 #include "state.h"
 
+bool instance_has_room(const struct iso_engine *e)
+{
+	return e->free_instances != ISO_NONE || e->n_instances < e->limits.instances;
+}
+
+/* A free place in the table, one that was used before if there is any. */
+static uint32_t take_place(struct iso_engine *e)
+{
+	uint32_t i = e->free_instances;
+
+	if (i == ISO_NONE)
+		return e->n_instances++;
+	e->free_instances = e->instances[i].next;
+	return i;
+}
+
 uint32_t instance_new(struct iso_engine *e, uint32_t r, uint32_t lease, uint32_t part,
 		      uint64_t bytes, uint64_t align)
 {
 	struct region *region = &e->regions[r];
-	uint32_t i = e->free_instances;
 	struct instance *instance;
+	uint32_t i;
 
-	if (i == ISO_NONE)
+	if (!instance_has_room(e))
 		return ISO_NONE;
+	i = take_place(e);
 	instance = &e->instances[i];
-	e->free_instances = instance->next;
-	if (i >= e->n_instances)
-		e->n_instances = i + 1;
 	*instance = (struct instance){
 		.state = ISO_INSTANCE_CARVING,
 		.region = r,

@@ -47,17 +47,29 @@ void lease_dirty(struct iso_engine *e, uint32_t l)
 	e->dirty_tail = l;
 }
 
+/* A free place in the table, one that was used before if there is any; ISO_NONE: none. */
+static uint32_t take_place(struct iso_engine *e)
+{
+	uint32_t l = e->free_lease;
+
+	if (l != ISO_NONE) {
+		e->free_lease = e->leases[l].next_dirty;
+	} else if (e->n_leases < e->limits.leases) {
+		l = e->n_leases++;
+		e->leases[l].epoch = 0;
+		effects_reserve(e, l);
+	}
+	return l;
+}
+
 uint32_t lease_new(struct iso_engine *e, const char *name)
 {
-	uint32_t l = e->free_lease, bucket = bucket_of(name);
+	uint32_t l = take_place(e), bucket = bucket_of(name);
 	struct lease *lease;
 
 	if (l == ISO_NONE)
 		return ISO_NONE;
 	lease = &e->leases[l];
-	e->free_lease = lease->next_dirty;
-	if (l >= e->n_leases)
-		e->n_leases = l + 1;
 	*lease = (struct lease){
 		.state = ISO_LEASE_WAITING,
 		.epoch = lease->epoch + 1,
@@ -326,10 +338,10 @@ static void lease_ended(struct iso_engine *e, uint32_t l)
 	lease->stranger = 0;
 	if (lease->client_waits && (lease->ending || (!lease->terms.wait && !fresh))) {
 		emit_reply(e, lease->request,
-			   lease->ending                   ? ISO_REPLY_WITHDRAWN
-			   : lease->voided                 ? ISO_REPLY_FENCED
-			   : e->free_instances == ISO_NONE ? ISO_REPLY_TABLE_FULL
-							   : ISO_REPLY_NO_CAPACITY,
+			   lease->ending           ? ISO_REPLY_WITHDRAWN
+			   : lease->voided         ? ISO_REPLY_FENCED
+			   : !instance_has_room(e) ? ISO_REPLY_TABLE_FULL
+						   : ISO_REPLY_NO_CAPACITY,
 			   l, ISO_NONE, lease->waits_for);
 		lease->request = 0;
 		lease->client_waits = false;

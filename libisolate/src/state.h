@@ -305,6 +305,7 @@ struct verdict {
 	char reason[ISO_TEXT_BYTES];
 };
 
+enum { OTHERS_PER_LEASE = 3, TEXTS_PER_LEASE = 1 }; /* effects of a step that kills it */
 enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
 
 enum { EARLY_MAX = 1024, LEDGER_SAVES_MAX = 128 };
