@@ -10,35 +10,47 @@
 #include "clock.h"
 #include "daemon.h"
 #include "isolation/access.h"
+#include "isolation/polling.h"
 #include "isolation/registers.h"
 #include "log.h"
 #include "records.h"
 
 enum {
-	PORTS_MAX = 64, /* root ports */
 	HOST_USEC = 5 * 1000 * 1000, /* how often the host's settings are looked at */
 	FIND_SECONDS = 10,
-	FAILED_READS = 3, /* in a row: the registers are looked for anew */
 };
 
 struct watched {
 	struct iso_pci_address port;
-	struct isolation_access access;
 	struct iso_isolation words; /* as last told */
 	bool asked; /* a worker looks for its registers */
 	bool known;
-	uint32_t n_failed;
 };
 
 struct isolation_watch {
 	struct daemon *daemon;
-	sd_event_source *poll, *host;
-	struct watched ports[PORTS_MAX];
+	struct isolation_poll *poll; /* its ports are those here, by their index */
+	sd_event_source *host;
+	struct watched ports[ISOLATION_POLL_PORTS_MAX];
 	uint32_t n_ports;
 	uint32_t obstacles; /* of the host */
 	bool host_asked;
-	uint64_t n_polls, n_failed;
 };
+
+static uint32_t index_of(const struct isolation_watch *watch, const struct watched *port)
+{
+	return (uint32_t)(port - watch->ports);
+}
+
+static struct isolation_polled *polled_of(struct isolation_watch *watch, const struct watched *port)
+{
+	return isolation_poll_at(watch->poll, index_of(watch, port));
+}
+
+static void read_now(struct isolation_watch *watch, const struct watched *port)
+{
+	isolation_poll_port(watch->poll, index_of(watch, port));
+}
 
 static bool readable(uint32_t source)
 {
@@ -98,61 +110,31 @@ static void contain(struct isolation_watch *watch, const struct watched *port, u
 	daemon_step(watch->daemon, &event);
 }
 
-static void take_status(struct isolation_watch *watch, struct watched *port, uint32_t status)
+static void on_status(void *userdata, uint32_t index, uint32_t status)
 {
+	struct isolation_watch *watch = userdata;
+	struct watched *port = &watch->ports[index];
 	uint64_t at_ns = clock_boottime_ns();
 	uint32_t changed = status ^ port->words.status;
 
 	if ((changed & status) & ISOLATION_STATUS_ISOLATED)
 		contain(watch, port, at_ns);
 	port->words.status = status;
-	isolation_read32(&port->access, ISOLATION_CONTROL, &port->words.control);
+	isolation_read32(&polled_of(watch, port)->access, ISOLATION_CONTROL, &port->words.control);
 	tell(watch, port);
 	/* RP Busy alone comes and goes. */
 	if (changed & ISOLATION_STATUS_CLEARABLE)
 		keep(watch, port, at_ns);
 }
 
-static void lose_access(struct watched *port)
-{
-	isolation_access_close(&port->access);
-	port->known = false;
-	port->n_failed = 0;
-	log_line(LOG_WARNING, "%04x:%02x:%02x.%x: its isolation status cannot be read any more",
-		 port->port.segment, port->port.bus, port->port.device, port->port.function);
-}
-
-static void poll_port(struct isolation_watch *watch, struct watched *port)
-{
-	uint32_t status;
-
-	if (port->access.fd < 0)
-		return;
-	if (isolation_read32(&port->access, ISOLATION_STATUS, &status) < 0 ||
-	    status == UINT32_MAX) {
-		watch->n_failed++;
-		if (++port->n_failed >= FAILED_READS)
-			lose_access(port);
-		return;
-	}
-	port->n_failed = 0;
-	if (status != port->words.status)
-		take_status(watch, port, status);
-}
-
-static int on_poll(sd_event_source *source, uint64_t usec, void *userdata)
+static void on_lost(void *userdata, uint32_t index)
 {
 	struct isolation_watch *watch = userdata;
-	uint64_t interval = watch->daemon->config->isolation.poll_ns / 1000, now = 0;
+	struct watched *port = &watch->ports[index];
 
-	watch->n_polls++;
-	for (uint32_t i = 0; i < watch->n_ports; i++)
-		poll_port(watch, &watch->ports[i]);
-	/* From when it was due, so that it keeps its pace; one that was missed is not made up for. */
-	sd_event_now(sd_event_source_get_event(source), CLOCK_BOOTTIME, &now);
-	usec += interval;
-	sd_event_source_set_time(source, usec > now ? usec : now + interval);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	port->known = false;
+	log_line(LOG_WARNING, "%04x:%02x:%02x.%x: its isolation status cannot be read any more",
+		 port->port.segment, port->port.bus, port->port.device, port->port.function);
 }
 
 static void ask_host(struct isolation_watch *watch)
@@ -206,10 +188,10 @@ static struct watched *watched_new(struct isolation_watch *watch, struct iso_pci
 {
 	struct watched *port;
 
-	if (watch->n_ports == PORTS_MAX)
+	if (watch->n_ports == ISOLATION_POLL_PORTS_MAX)
 		return NULL;
 	port = &watch->ports[watch->n_ports++];
-	*port = (struct watched){.port = address, .access = ISOLATION_ACCESS_NULL};
+	*port = (struct watched){.port = address};
 	return port;
 }
 
@@ -245,7 +227,7 @@ void isolation_watch_ports(struct isolation_watch *watch)
 			find(watch, port, view.path);
 			continue;
 		}
-		poll_port(watch, port); /* so that nothing old is told */
+		read_now(watch, port); /* so that nothing old is told */
 		/* Told while the engine did not have the port, or had an older reading of a worker. */
 		if (port->known && iso_port_get(engine, i, &view) &&
 		    (view.isolation.source == ISO_ISOLATION_UNKNOWN ||
@@ -265,41 +247,28 @@ static void take_host(struct isolation_watch *watch, const struct job_reply *rep
 	watch->obstacles = obstacles;
 	for (uint32_t i = 0; i < watch->n_ports; i++)
 		if (watch->ports[i].known) {
-			poll_port(watch, &watch->ports[i]);
+			read_now(watch, &watch->ports[i]);
 			tell(watch, &watch->ports[i]);
 		}
-}
-
-static void start_polling(struct isolation_watch *watch)
-{
-	int enabled = SD_EVENT_OFF;
-
-	sd_event_source_get_enabled(watch->poll, &enabled);
-	if (enabled != SD_EVENT_OFF)
-		return;
-	sd_event_source_set_time_relative(watch->poll,
-					  watch->daemon->config->isolation.poll_ns / 1000);
-	sd_event_source_set_enabled(watch->poll, SD_EVENT_ONESHOT);
 }
 
 /* The words are read once more here: those of the worker are of a while ago. */
 static void begin_polling(struct isolation_watch *watch, struct watched *port,
 			  const struct job_isolation_found *found, int fd)
 {
+	struct isolation_polled *polled = polled_of(watch, port);
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	uint32_t status;
 
-	if (own < 0 ||
-	    isolation_access_open(own, found->offset, ISOLATION_BYTES, false, &port->access) < 0) {
-		isolation_access_close(&port->access);
+	if (own < 0 || isolation_access_open(own, found->offset, ISOLATION_BYTES, false,
+					     &polled->access) < 0) {
+		isolation_access_close(&polled->access);
 		port->words.source = ISO_ISOLATION_FAILED;
 		return;
 	}
-	isolation_read32(&port->access, ISOLATION_CONTROL, &port->words.control);
-	port->words.status = 0;
-	if (isolation_read32(&port->access, ISOLATION_STATUS, &status) == 0 && status)
-		take_status(watch, port, status);
-	start_polling(watch);
+	isolation_read32(&polled->access, ISOLATION_CONTROL, &port->words.control);
+	polled->status = port->words.status = 0;
+	read_now(watch, port);
+	isolation_poll_start(watch->poll);
 }
 
 void isolation_watch_found(struct isolation_watch *watch, const struct job_reply *reply, int fd)
@@ -319,7 +288,7 @@ void isolation_watch_found(struct isolation_watch *watch, const struct job_reply
 		return;
 	port->asked = false;
 	isolation_capability_decode(found->capability, &can);
-	isolation_access_close(&port->access);
+	isolation_access_close(&polled_of(watch, port)->access);
 	port->words = (struct iso_isolation){
 		.source = reply->completion.result < 0 ? (uint32_t)ISO_ISOLATION_FAILED
 						       : found->source,
@@ -341,6 +310,8 @@ void isolation_watch_found(struct isolation_watch *watch, const struct job_reply
 
 int isolation_watch_new(struct daemon *daemon, struct isolation_watch **ret)
 {
+	static const struct isolation_poll_handlers handlers = {.changed = on_status,
+								.lost = on_lost};
 	struct isolation_watch *watch;
 	int r;
 
@@ -352,13 +323,9 @@ int isolation_watch_new(struct daemon *daemon, struct isolation_watch **ret)
 	watch->daemon = daemon;
 	watch->obstacles = ISO_OBSTACLE_HOST_UNKNOWN;
 	*ret = watch;
-	/* Accuracy: without one the timer is put off to save power, by up to 250 ms. */
-	r = sd_event_add_time(daemon->event, &watch->poll, CLOCK_BOOTTIME, UINT64_MAX, 1, on_poll,
-			      watch);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(watch->poll, SD_EVENT_OFF);
-	if (r >= 0)
-		r = sd_event_source_set_priority(watch->poll, PRIORITY_TRACE);
+	r = isolation_poll_new(daemon->event, PRIORITY_TRACE,
+			       daemon->config->isolation.poll_ns / 1000, &handlers, watch,
+			       &watch->poll);
 	if (r >= 0)
 		r = sd_event_add_time_relative(daemon->event, &watch->host, CLOCK_BOOTTIME,
 					       HOST_USEC, 0, on_host, watch);
@@ -371,10 +338,8 @@ struct isolation_watch *isolation_watch_free(struct isolation_watch *watch)
 {
 	if (!watch)
 		return NULL;
-	sd_event_source_disable_unref(watch->poll);
+	isolation_poll_free(watch->poll);
 	sd_event_source_disable_unref(watch->host);
-	for (uint32_t i = 0; i < watch->n_ports; i++)
-		isolation_access_close(&watch->ports[i].access);
 	free(watch);
 	return NULL;
 }
@@ -385,11 +350,12 @@ void isolation_watch_count(const struct isolation_watch *watch, struct isolation
 	if (!watch)
 		return;
 	ret->n_ports = watch->n_ports;
-	ret->n_polls = watch->n_polls;
-	ret->n_failed = watch->n_failed;
+	ret->n_polls = isolation_poll_count(watch->poll, &ret->n_failed);
 	for (uint32_t i = 0; i < watch->n_ports; i++) {
-		ret->n_polled += watch->ports[i].access.fd >= 0;
+		const struct isolation_access *access = &isolation_poll_at(watch->poll, i)->access;
+
+		ret->n_polled += access->fd >= 0;
 		ret->n_offered += (watch->ports[i].words.capability & ISO_ISOLATION_ENABLE) != 0;
-		ret->n_remapped += watch->ports[i].access.n_remapped;
+		ret->n_remapped += access->n_remapped;
 	}
 }

@@ -12,27 +12,19 @@ bool instance_has_room(const struct iso_engine *e)
 	return e->free_instances != ISO_NONE || e->n_instances < e->limits.instances;
 }
 
-/* A free place in the table, one that was used before if there is any. */
-static uint32_t take_place(struct iso_engine *e)
-{
-	uint32_t i = e->free_instances;
-
-	if (i == ISO_NONE)
-		return e->n_instances++;
-	e->free_instances = e->instances[i].next;
-	return i;
-}
-
 uint32_t instance_new(struct iso_engine *e, uint32_t r, uint32_t lease, uint32_t part,
 		      uint64_t bytes, uint64_t align)
 {
 	struct region *region = &e->regions[r];
+	uint32_t i = e->free_instances;
 	struct instance *instance;
-	uint32_t i;
 
 	if (!instance_has_room(e))
 		return ISO_NONE;
-	i = take_place(e);
+	if (i == ISO_NONE)
+		i = e->n_instances++;
+	else
+		e->free_instances = e->instances[i].next;
 	instance = &e->instances[i];
 	*instance = (struct instance){
 		.state = ISO_INSTANCE_CARVING,

@@ -3,10 +3,8 @@
  * From the status bit of a root port, set by another process, to SIGKILL sent,
  * at several polling intervals; and what polling costs the CPU. The registers
  * are pages of RAM: a read of a real port crosses PCI Express and costs more, so
- * both are lower bounds, and are named so.
- *
- * Guarded access, engine and kill are the daemon's; the timer and the loop over the
- * ports are this file's own, as isolation_watch.c has them.
+ * both are lower bounds, and are named so. All between the two is the daemon's: timer,
+ * loop over the ports, guarded access, engine, kill.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,15 +22,14 @@
 
 #include "clock.h"
 #include "daemon.h"
-#include "isolation/access.h"
 #include "isolation/component_block.h"
 #include "isolation/config_space.h"
+#include "isolation/polling.h"
 #include "isolation/registers.h"
 #include "world.h"
 
 enum {
 	ROUNDS = 60,
-	PORTS = 64,
 	COST_SECONDS = 3,
 	CAPABILITY = COMPONENT_MEMORY_REGISTERS + 0x100,
 };
@@ -55,7 +52,7 @@ __attribute__((noreturn)) static void give_up(const char *what)
 
 static void make_block(void)
 {
-	const size_t bytes = (size_t)PORTS * COMPONENT_BLOCK_BYTES;
+	const size_t bytes = (size_t)ISOLATION_POLL_PORTS_MAX * COMPONENT_BLOCK_BYTES;
 
 	block_fd = memfd_create("isolation", MFD_CLOEXEC);
 	if (block_fd < 0 || ftruncate(block_fd, (off_t)bytes) < 0)
@@ -105,16 +102,18 @@ struct round {
 	sd_event *event;
 	struct world *world;
 	struct daemon daemon; /* nothing of it but the VMs is used by the kill pass */
-	struct isolation_access access[PORTS];
-	unsigned int n_ports;
-	uint64_t interval_us, until_ns, sent_ns, n_polls;
+	struct isolation_poll *poll;
+	uint64_t sent_ns;
 };
 
-static void contain(struct round *round)
+static void on_status(void *userdata, uint32_t port, uint32_t status)
 {
+	struct round *round = userdata;
 	struct iso_event event = {.kind = ISO_EVENT_FAULT};
 	struct iso_effects effects;
 
+	if (port != 0 || !(status & ISOLATION_STATUS_ISOLATED))
+		give_up("a port that nobody isolated");
 	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
 	event.fault.cause = ISO_CAUSE_ISOLATED;
 	event.fault.record_ns = clock_boottime_ns();
@@ -124,43 +123,37 @@ static void contain(struct round *round)
 	round->sent_ns = clock_read_ns(CLOCK_MONOTONIC);
 	if (effects.n_kills != 1)
 		give_up("the engine did not kill the VM");
+	sd_event_exit(round->event, 0);
 }
 
-static int on_poll(sd_event_source *source, uint64_t usec, void *userdata)
+static void on_lost(void *userdata, uint32_t port)
 {
-	struct round *round = userdata;
-	uint32_t status;
-
-	round->n_polls++;
-	for (unsigned int i = 0; i < round->n_ports; i++)
-		if (isolation_read32(&round->access[i], ISOLATION_STATUS, &status) == 0 &&
-		    status & ISOLATION_STATUS_ISOLATED && round->world)
-			contain(round);
-	if (round->sent_ns ||
-	    (round->until_ns && clock_read_ns(CLOCK_MONOTONIC) >= round->until_ns))
-		return sd_event_exit(round->event, 0);
-	sd_event_source_set_time(source, usec + round->interval_us);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	(void)userdata;
+	(void)port;
+	give_up("registers that cannot be read");
 }
 
 static void prepare(struct round *round, unsigned int n_ports, unsigned int interval_ms)
 {
-	*round = (struct round){.n_ports = n_ports, .interval_us = interval_ms * 1000u};
-	for (unsigned int i = 0; i < n_ports; i++)
-		if (isolation_access_open(dup(block_fd),
-					  (uint64_t)i * COMPONENT_BLOCK_BYTES + CAPABILITY,
-					  ISOLATION_BYTES, false, &round->access[i]) < 0)
-			give_up("mapping a block");
+	static const struct isolation_poll_handlers handlers = {.changed = on_status,
+								.lost = on_lost};
+
+	*round = (struct round){0};
 	if (sd_event_new(&round->event) < 0 ||
-	    sd_event_add_time_relative(round->event, NULL, CLOCK_BOOTTIME, round->interval_us, 1,
-				       on_poll, round) < 0)
+	    isolation_poll_new(round->event, -95, interval_ms * 1000u, &handlers, round,
+			       &round->poll) < 0)
 		give_up("the timer");
+	for (unsigned int i = 0; i < n_ports; i++)
+		if (isolation_access_open(
+			    dup(block_fd), (uint64_t)i * COMPONENT_BLOCK_BYTES + CAPABILITY,
+			    ISOLATION_BYTES, false, &isolation_poll_at(round->poll, i)->access) < 0)
+			give_up("mapping a block");
+	isolation_poll_start(round->poll);
 }
 
 static void finish(struct round *round)
 {
-	for (unsigned int i = 0; i < round->n_ports; i++)
-		isolation_access_close(&round->access[i]);
+	isolation_poll_free(round->poll);
 	sd_event_unref(round->event);
 }
 
@@ -228,20 +221,31 @@ static double cpu_seconds(void)
 	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+static int on_end(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)usec;
+	(void)userdata;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
 static void measure_cost(unsigned int interval_ms)
 {
+	uint64_t n_polls, n_failed;
 	struct round round;
 	double before;
 
 	*status_of(0) = 0;
-	prepare(&round, PORTS, interval_ms);
-	round.until_ns = clock_read_ns(CLOCK_MONOTONIC) + COST_SECONDS * UINT64_C(1000000000);
+	prepare(&round, ISOLATION_POLL_PORTS_MAX, interval_ms);
+	if (sd_event_add_time_relative(round.event, NULL, CLOCK_BOOTTIME, COST_SECONDS * 1000000u,
+				       1, on_end, NULL) < 0)
+		give_up("the timer");
 	before = cpu_seconds();
 	if (sd_event_loop(round.event) < 0)
 		give_up("the loop");
+	n_polls = isolation_poll_count(round.poll, &n_failed);
 	printf("%5u ms polling: %d ports cost %.3f %% of one core (%.1f us each time; a lower bound: the registers are RAM)\n",
-	       interval_ms, PORTS, (cpu_seconds() - before) / COST_SECONDS * 100,
-	       (cpu_seconds() - before) / (double)round.n_polls * 1e6);
+	       interval_ms, ISOLATION_POLL_PORTS_MAX, (cpu_seconds() - before) / COST_SECONDS * 100,
+	       (cpu_seconds() - before) / (double)n_polls * 1e6);
 	finish(&round);
 }
 
