@@ -64,6 +64,13 @@ def host_reason(console: str) -> str:
     return ""
 
 
+def frozen_reason(registers: list, faults: list) -> str:
+    """The same for a host that answers nobody, from several looks at its CPUs: as long as nothing was broken in it."""
+    if faults:
+        return ""
+    return f"the emulated host froze before anything was broken in it, {place(registers[-1] if registers else '')}"
+
+
 def place(registers: str) -> str:
     found = PLACE.search(registers)
     return f"at {found[1]}, CS {found[2]}" if found else "somewhere"

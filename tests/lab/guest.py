@@ -24,6 +24,7 @@ LAB_DIR = "/run/daxmgr-lab"
 DECODER_LOCK = 1 << 8
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 CODE_DIR = "/usr/lib/daxmgr-lab"
+ANSWER_SECONDS = 20     # beyond that a host is frozen: a question alone takes milliseconds
 TRACE = "/sys/kernel/tracing/instances/lab"
 TRACE_LIVE = "/sys/kernel/tracing/instances/lab-live"
 SOCKET = "/run/daxmgr/org.daxmgr.Manager"
@@ -232,6 +233,13 @@ class Guest:
         if "error" in reply:
             raise LabError(f'{method}: {reply["error"]} {json.dumps(reply.get("parameters", {}))}')
         return reply.get("parameters", {})
+
+    def answers(self) -> bool:
+        try:
+            self.channel.call("clock", ANSWER_SECONDS)
+        except LabError:
+            return False
+        return True
 
     # Faults
 

@@ -21,6 +21,7 @@ KERNEL_ARGUMENTS = ("root=/dev/vda rw console=ttyS0 loglevel=5 panic=1 mitigatio
 CHANNEL = "org.daxmgr.lab"
 LSA_BYTES = 1 << 20
 UNPLUG_SECONDS = 30
+REGISTER_LOOKS = 3
 END_SECONDS = 10    # from a closed connection to the end of its QEMU
 # What QEMU's reasons mean; it runs with -no-reboot, so a reset is its end.
 ENDS = {"guest-reset": "the emulated host reset itself", "guest-shutdown": "the emulated host switched itself off",
@@ -229,6 +230,14 @@ class Host:
 
     def console(self) -> str:
         return (self.keep / "console.log").read_text(errors="replace")
+
+    def registers(self) -> list:
+        """What its CPUs are at, in looks a second apart."""
+        looks = []
+        for _ in range(REGISTER_LOOKS):
+            looks.append(self.qmp.monitor("info registers -a"))
+            time.sleep(1)
+        return looks
 
     def check_alive(self):
         """A HostEnded with QEMU's reason and last words, when it has ended."""

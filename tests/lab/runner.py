@@ -159,8 +159,20 @@ class Play:
             self.guest.host.check_alive()
         except LabError as error:
             return [str(error)]
+        frozen = "" if self.report["held"] else self._look_at_frozen_host()
+        if frozen:
+            return [frozen]
         problems = [] if self.report["held"] else self._look_at_stalled()
         return problems + self.evidence.collect(self.journal_mark, self.scenario.product, self._faults_of_this_boot())
+
+    def _look_at_frozen_host(self) -> str:
+        """What the CPUs of a host are at that answers nobody; it is not asked for evidence."""
+        if self.guest.answers():
+            return ""
+        registers = self.guest.host.registers()
+        (self.path / "host-frozen.txt").write_text("\n".join(registers), encoding="utf-8")
+        self._blame(emulator.frozen_reason(registers, self.report["faults"]))
+        return "the emulated host does not answer any more; host-frozen.txt tells what its CPUs are at"
 
     def _look_at_stalled(self) -> list:
         """What VMs that stand still are at; returns what could not be learned."""

@@ -69,6 +69,12 @@ class Emulator(unittest.TestCase):
         self.assertEqual(emulator.host_reason(PANIC.replace("corrupted stack end detected", "Fatal exception")), "")
         self.assertEqual(emulator.host_reason(""), "")
 
+    def test_a_host_that_froze_by_itself(self):
+        """Once something was broken in it, it may be the product or the kernel that hangs."""
+        self.assertEqual(emulator.frozen_reason([FIRMWARE, HOST], []),
+                         "the emulated host froze before anything was broken in it, " + emulator.place(HOST))
+        self.assertEqual(emulator.frozen_reason([HOST], [{"kind": "surprise_down"}]), "")
+
     def test_a_panic_in_another_thread_beside_one_of_a_vm(self):
         other = PANIC.replace("CPU 0/KVM", "daxmgrd") + "[   59.3] CPU: 1 UID: 991 PID: 346 Comm: CPU 0/KVM Not tainted\n"
         self.assertEqual(emulator.host_reason(other), "")
