@@ -341,6 +341,7 @@ struct store *daemon_store(struct daemon *daemon)
 	return daemon->store;
 }
 
+/* Without a default: the compiler tells of a kind that was forgotten. */
 static uint64_t *request_of(struct iso_event *event)
 {
 	switch ((enum iso_event_kind)event->kind) {
@@ -366,9 +367,30 @@ static uint64_t *request_of(struct iso_event *event)
 		return &event->adopt.request;
 	case ISO_EVENT_POLICY:
 		return &event->policy.request;
-	default:
-		return NULL;
+	case ISO_EVENT_READ_POISON:
+		return &event->read_poison.request;
+	case ISO_EVENT_TIMER:
+	case ISO_EVENT_FAULT:
+	case ISO_EVENT_SETTLED:
+	case ISO_EVENT_CHANGED:
+	case ISO_EVENT_COMPLETION:
+	case ISO_EVENT_SNAPSHOT:
+	case ISO_EVENT_INSPECTION:
+	case ISO_EVENT_VM_EXITED:
+	case ISO_EVENT_RESTORE_REGION:
+	case ISO_EVENT_RESTORE_LEASE:
+	case ISO_EVENT_RESTORE_INCIDENT:
+	case ISO_EVENT_RESTORE_POISON:
+	case ISO_EVENT_RESTORE_PORT:
+	case ISO_EVENT_RESTORE_FENCE:
+	case ISO_EVENT_HOLD:
+	case ISO_EVENT_ISOLATION_SEEN:
+	case ISO_EVENT_HEALTH:
+	case ISO_EVENT_POISON:
+	case ISO_EVENT_POISON_LIST_READ:
+		break;
 	}
+	return NULL;
 }
 
 static int request_with_pidfd(struct daemon *daemon, struct iso_event *event, int pidfd,
