@@ -49,10 +49,31 @@ static void sort_kills(struct decisions *decisions, size_t from)
 	qsort(decisions->lines + from, decisions->n - from, sizeof(*decisions->lines), by_text);
 }
 
-/* "domain PATH: OLD -> NEW: reason"; of one that only has another reason nothing. */
+/* What was said of this domain last, `path` of `length` characters; NULL: nothing yet. */
+static const char *last_of_domain(const struct decisions *decisions, const char *path,
+				  size_t length)
+{
+	static const char word[] = "domain ";
+
+	for (size_t i = decisions->n; i > 0; i--) {
+		const char *line = decisions->lines[i - 1];
+
+		if (!strncmp(line, word, sizeof(word) - 1) &&
+		    !strncmp(line + sizeof(word) - 1, path, length) &&
+		    line[sizeof(word) - 1 + length] == ':')
+			return line;
+	}
+	return NULL;
+}
+
+/*
+ * "domain PATH: OLD -> NEW: reason"; of one that only has another reason nothing.
+ * How often recovery has to wait, and whether before or after the last VM has
+ * gone, is the hardware's affair and no decision.
+ */
 static bool add_domain(struct decisions *decisions, const char *text)
 {
-	const char *arrow = strstr(text, " -> "), *path = text + strlen("domain ");
+	const char *arrow = strstr(text, " -> "), *path = text + strlen("domain "), *last;
 	size_t length;
 	char line[160];
 	char state[32];
@@ -65,7 +86,8 @@ static bool add_domain(struct decisions *decisions, const char *text)
 	for (length = 0; path[length] && strncmp(path + length, ": ", 2); length++)
 		;
 	snprintf(line, sizeof(line), "domain %.*s: %s", (int)length, path, state);
-	if (decisions->n && !strcmp(decisions->lines[decisions->n - 1], line))
+	last = last_of_domain(decisions, path, length);
+	if (last && !strcmp(last, line))
 		return true;
 	return add(decisions, "%s", line);
 }

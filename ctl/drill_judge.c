@@ -123,19 +123,19 @@ static int judge_domains(struct drill_run *run)
 
 	if (!run->drill->expect.n_domains)
 		return 0;
-	if (drill_ask(run, CLIENT_METHOD("GetStatus"), NULL, &reply) != CLIENT_OK)
+	if (drill_ask(run, CLIENT_METHOD("GetTopology"), NULL, &reply) != CLIENT_OK)
 		return -EIO;
 	for (uint32_t i = 0; r >= 0 && i < run->drill->expect.n_domains; i++) {
-		const char *port = run->drill->expect.domains[i].port, *state = "unknown";
-		sd_json_variant *domain;
+		const char *path = run->drill->expect.domains[i].port, *state = "unknown";
+		sd_json_variant *port;
 		char what[160];
 
-		FORMAT_EACH(domain, format_list(reply, "domains"))
+		FORMAT_EACH(port, format_list(reply, "ports"))
 		{
-			if (!strcmp(format_text(domain, "port"), port))
-				state = format_text(domain, "state");
+			if (!strcmp(format_text(port, "path"), path))
+				state = format_text(port, "state");
 		}
-		snprintf(what, sizeof(what), "domain %s", port);
+		snprintf(what, sizeof(what), "domain %s", path);
 		r = result(run, what, run->drill->expect.domains[i].state, state,
 			   !strcmp(state, run->drill->expect.domains[i].state));
 	}

@@ -111,12 +111,13 @@ static int has_state(const struct drill_run *run, const struct drill_step *step,
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	bool is_vm = step->wait == DRILL_WAIT_VM;
 	int status = drill_ask(run,
-			       is_vm ? CLIENT_METHOD("ListLeases") : CLIENT_METHOD("GetStatus"),
+			       is_vm ? CLIENT_METHOD("ListLeases") : CLIENT_METHOD("GetTopology"),
 			       NULL, &reply);
 
+	/* A port has the state of its domain, also one that does not give the domain its name. */
 	*ret = status == CLIENT_OK &&
-	       !strcmp(state_of(format_list(reply, is_vm ? "leases" : "domains"),
-				is_vm ? "name" : "port", step->object),
+	       !strcmp(state_of(format_list(reply, is_vm ? "leases" : "ports"),
+				is_vm ? "name" : "path", step->object),
 		       step->state);
 	return status;
 }
@@ -254,7 +255,7 @@ static void remedy_of(sd_json_variant *domain, char object[128])
 	object[0] = '\0';
 	if (!strcmp(state, "isolated") || !strcmp(state, "quarantined") ||
 	    strstr(reason, "fenced by rule"))
-		snprintf(object, 128, "%s", format_text(domain, "port"));
+		snprintf(object, 128, "%s", format_text(domain, "domain"));
 	else if (strstr(reason, "retired by rule"))
 		sscanf(reason, "memdev %127s", object);
 }

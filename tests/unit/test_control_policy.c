@@ -113,5 +113,11 @@ Test(control_policy, decisions)
 		"fault hb0/00.0: surprise-down | kill a | kill b | kill c | "
 		"domain hb0/00.0: containing | contained: 2 killed | domain hb0/00.0: recovering | "
 		"rule r: fence hb0/00.0 | domain hb0/00.0: healthy | recovered");
+	/* Whether recovery waits before or after the last VM has gone is chance. */
+	decides(NOTE("domain", "domain hb0/00.0: containing -> recovering: r") "," NOTE("contained", "x") "," NOTE(
+			"waiting",
+			"domain hb0/00.0: recovering -> waiting: memdev") "," NOTE("domain",
+										   "domain hb0/01.0: healthy -> recovering: r"),
+		"domain hb0/00.0: recovering | contained: 2 killed | domain hb0/01.0: recovering");
 	decides("", "");
 }
