@@ -345,7 +345,7 @@ class Guest:
 
     def reset(self) -> bool:
         """Takes the product's state away; false when the guest is not as good as new."""
-        if self.panicked or self.rebooted:
+        if self.panicked or self.rebooted or self._poisoned():
             return False
         self.host.throttle_as_at_boot()
         run = self.channel.run
@@ -360,6 +360,10 @@ class Guest:
         same = all(self.host.plugged.get(m.name) == m for m in self.host.topology.memdevs if m.present)
         dirty = [kind for kind in CLEANERS if self.leftovers(kind)]
         return same and not dirty and not self.journal.bad_kernel_records()
+
+    def _poisoned(self) -> bool:
+        """Whether memory was poisoned, from outside or by the scenario itself: the next one would find it."""
+        return self.host.poisoned or self.channel.run(f"grep -q 'cxl_poison: ' {TRACE}/trace").rc == 0
 
     def _destroy_regions(self):
         """Until none is left: leases that are just ending refuse it, and the kernel takes its time."""

@@ -154,6 +154,7 @@ class Host:
         self._generation = {m.name: 0 for m in topology.memdevs}
         self.plugged = {m.name: m for m in topology.memdevs if m.present}
         self.parked = {}    # those that the guest has let go and QEMU has not
+        self.poisoned = False   # a memdev keeps its poison as long as this QEMU lives
 
     def socket(self, name: str) -> str:
         return str(self.run_dir / name)
@@ -348,6 +349,7 @@ class Host:
         self.plugged[name] = memdev
 
     def inject_poison(self, memdev: str, start: int, length: int):
+        self.poisoned = True
         self.qmp.execute("cxl-inject-poison", {"path": f"/machine/peripheral/{memdev}",
                                                "start": start, "length": length})
 
