@@ -11,7 +11,6 @@ import json
 import mmap
 import os
 import socket
-import struct
 import sys
 import threading
 import time
@@ -38,10 +37,11 @@ POLL_SECONDS = 0.0002
 
 
 class Port:
-    """The registers of one port; memory is anything that takes and gives 32-bit words."""
+    """The registers of one port, in memory that is shared with who drives them."""
 
     def __init__(self, memory, base: int, link_down: bool):
-        self.memory, self.base = memory, base
+        # Whole words: struct's standard sizes go byte by byte, and the other side would see, or write, half a word.
+        self.words, self.base = memoryview(memory).cast("I"), base
         self.capability = RANGES_ABCD | TIMEOUT_ENABLE | ISOLATION | ERR_COR | (LINK_DOWN if link_down else 0)
         self.control = self.status = 0
         self.busy_until = 0.0
@@ -54,10 +54,10 @@ class Port:
         self._show()
 
     def _put(self, offset: int, word: int):
-        struct.pack_into("<I", self.memory, self.base + offset, word)
+        self.words[(self.base + offset) // 4] = word
 
     def _get(self, offset: int) -> int:
-        return struct.unpack_from("<I", self.memory, self.base + offset)[0]
+        return self.words[(self.base + offset) // 4]
 
     def _show(self):
         self._put(CAPABILITY, self.capability)
@@ -99,7 +99,8 @@ class Port:
         control, status = self._get(CONTROL), self._get(STATUS)
         if control != self.control:
             self._take_control(control)
-            self._put(CONTROL, self.control)
+            if control != self.control:     # else another write may have come since, which this would undo
+                self._put(CONTROL, self.control)
         if not status & OWN:
             self._take_status(status)
             self._put(STATUS, self.status | OWN)
