@@ -56,7 +56,9 @@ static uint32_t evidence_of(const struct store_event *record)
 		(void)sd_json_parse(record->fields, 0, &fields, NULL, NULL);
 	if (!strcmp(record->kind, "cxl_poison"))
 		return evidence_of_list(fields);
-	if (!strcmp(record->kind, "memory_failure_event"))
+	/* The kernel's log tells of the same page, and of each process that is told of it. */
+	if (!strcmp(record->kind, "memory_failure_event") ||
+	    !strcmp(record->kind, "memory-failure") || !strcmp(record->kind, "process-fault"))
 		return ISO_POISON_MEMORY_FAILURE;
 	if (record->severity < STORE_ERROR &&
 	    !(field_of(fields, "descriptor") > 0 &&

@@ -185,6 +185,7 @@ static void describe(const struct kernel_log_line *line, bool is_vm, struct stor
 	if (news->has_pfn) {
 		ret->hpa = news->pfn << 12;
 		ret->has_hpa = news->pfn <= UINT64_MAX >> 12;
+		ret->bytes = UINT64_C(1) << 12; /* as the trace event of the same page */
 	}
 }
 

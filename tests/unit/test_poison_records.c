@@ -135,6 +135,11 @@ Test(poison_records, kept)
 	cr_assert_eq(poison.evidence, ISO_POISON_MEDIA);
 	record.has_dpa = false;
 	cr_assert_not(poison_of_record(&record, &poison));
+	strcpy(record.kind, "memory-failure");
+	record.hpa = 0x150001000;
+	record.has_hpa = true;
+	cr_assert(poison_of_record(&record, &poison));
+	cr_assert_eq(poison.evidence, ISO_POISON_MEMORY_FAILURE, "as the kernel's log has it");
 }
 
 static size_t make_cedt(uint8_t table[128], uint8_t arithmetic, uint64_t base)
