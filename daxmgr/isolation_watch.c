@@ -70,8 +70,12 @@ static uint16_t safe_ranges(uint64_t cpu_timeout_ns)
 
 static void tell(struct isolation_watch *watch, struct watched *port)
 {
+	struct isolation_access *access = &polled_of(watch, port)->access;
 	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
 
+	/* A worker may have armed it since: only the status is polled. */
+	if (access->fd >= 0)
+		isolation_read32(access, ISOLATION_CONTROL, &port->words.control);
 	port->words.obstacles = watch->obstacles;
 	event.isolation_seen.address = port->port;
 	event.isolation_seen.isolation = port->words;
@@ -120,7 +124,6 @@ static void on_status(void *userdata, uint32_t index, uint32_t status)
 	if ((changed & status) & ISOLATION_STATUS_ISOLATED)
 		contain(watch, port, at_ns);
 	port->words.status = status;
-	isolation_read32(&polled_of(watch, port)->access, ISOLATION_CONTROL, &port->words.control);
 	tell(watch, port);
 	/* RP Busy alone comes and goes. */
 	if (changed & ISOLATION_STATUS_CLEARABLE)
