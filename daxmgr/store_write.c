@@ -168,10 +168,29 @@ static const char *hold_cause(const struct store_incident *incident)
 	return incident->held_flapping ? "flapping" : "operator";
 }
 
+/*
+ * Before 7.0 the kernel logs an error first and traces it then, and the log may be
+ * read first with any: lines that came just before belong to the incident as well.
+ */
+static int join_earlier(struct store *store, const struct store_incident *incident)
+{
+	struct store_binder b;
+
+	if (!incident->open || !incident->domain[0] || incident->synthetic)
+		return SQLITE_OK;
+	b = store_bind(store, STORE_STATEMENT_INCIDENT_EARLIER);
+	store_bind_number(&b, incident->id);
+	store_bind_text(&b, incident->domain);
+	store_bind_text(&b, store->boot_id);
+	store_bind_number(&b, incident->record_ns);
+	return store_bind_run(&b);
+}
+
 static int write_incident(struct store *store, const struct store_item *item)
 {
 	struct store_binder b = store_bind(store, STORE_STATEMENT_INCIDENT);
 	const struct store_incident *incident = &item->incident;
+	int code;
 
 	store_bind_number(&b, incident->id);
 	store_bind_text(&b, iso_cause_name(incident->cause));
@@ -192,7 +211,8 @@ static int write_incident(struct store *store, const struct store_item *item)
 	store_bind_name(&b, incident->held_port);
 	store_bind_text(&b, hold_cause(incident));
 	store_bind_number(&b, incident->synthetic);
-	return store_bind_run(&b);
+	code = store_bind_run(&b);
+	return code == SQLITE_OK ? join_earlier(store, incident) : code;
 }
 
 static int write_note(struct store *store, const struct store_item *item)
