@@ -23,6 +23,7 @@ NUDGE_SECONDS = 0.5
 LAB_DIR = "/run/daxmgr-lab"
 DECODER_LOCK = 1 << 8
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+POISONED = f"{LAB_DIR}/poisoned"    # made in the guest by records.py, as long as its poison is there
 CODE_DIR = "/usr/lib/daxmgr-lab"
 ANSWER_SECONDS = 20     # beyond that a host is frozen: a question alone takes milliseconds
 TRACE = "/sys/kernel/tracing/instances/lab"
@@ -363,7 +364,7 @@ class Guest:
 
     def _poisoned(self) -> bool:
         """Whether memory was poisoned, from outside or by the scenario itself: the next one would find it."""
-        return self.host.poisoned or self.channel.run(f"grep -q 'cxl_poison: ' {TRACE}/trace").rc == 0
+        return self.host.poisoned or bool(self.file_info(POISONED)) or self.channel.run(f"grep -q 'cxl_poison: ' {TRACE}/trace").rc == 0
 
     def _destroy_regions(self):
         """Until none is left: leases that are just ending refuse it, and the kernel takes its time."""
