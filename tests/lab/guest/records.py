@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Makes trace records, counts them independently of the daemon, and compares with what the daemon has stored.
 
-    begin            counts cxl_poison from now on in a tracefs instance of its own
+    begin            counts cxl_poison from now on in a tracefs instance of its own; the daemon has to run
     poison N         poison at N places of the first memdev; each is a record of its own
     storm N [MS]     reads the poison list N times, with a pause of MS milliseconds; each makes as many records
     killed N TIMES   the same N times over, while the daemon is killed TIMES times at random moments
     sum SECONDS      waits that long at most until stored + counted as lost = produced, and none is there twice
+    end              takes away what begin and poison made
 
 The json and sqlite3 modules are not part of python3-minimal.
 """
@@ -21,6 +22,9 @@ import time
 COUNTER = "/sys/kernel/tracing/instances/counted"
 DATABASE = "/var/lib/daxmgr/state.db"
 START = "/run/daxmgr-lab/records-start"
+POISONED = "/run/daxmgr-lab/poisoned"    # the lab's own sign that memdevs are not as they were at boot
+LAB_ENABLE = "/sys/kernel/tracing/instances/lab*/events/cxl/cxl_poison/enable"
+DEBUG = "/sys/kernel/debug/cxl"
 SPACING = 0x1000
 FIRST_DPA = 0x100000
 
@@ -54,40 +58,76 @@ def query(sql: str) -> int:
     sys.exit(f"{DATABASE}: {done.stderr.strip()}")
 
 
-def before() -> int:
+def before() -> list:
+    """What there was at the begin: produced, stored, lost, and the newest row."""
     with open(START, encoding="ascii") as file:
-        return int(file.read())
+        return [int(word) for word in file.read().split()]
 
 
+# Sums and not rows behind a number: a row from before the begin may have grown since.
 def stored() -> int:
-    return query(f"SELECT coalesce(sum(count), 0) FROM events WHERE kind = 'cxl_poison' AND id > {before()}")
-
-
-def rows() -> int:
-    return query(f"SELECT count(*) FROM events WHERE kind = 'cxl_poison' AND id > {before()}")
+    return query("SELECT coalesce(sum(count), 0) FROM events WHERE kind = 'cxl_poison'")
 
 
 def lost() -> int:
-    return query(f"SELECT coalesce(sum(lost), 0) FROM events WHERE kind = 'gap' AND id > {before()}")
+    return query("SELECT coalesce(sum(lost), 0) FROM events WHERE source = 'trace' AND kind = 'gap'")
 
 
-def twice() -> int:
+def rows(last: int) -> int:
+    return query(f"SELECT count(*) FROM events WHERE kind = 'cxl_poison' AND id > {last}")
+
+
+def twice(last: int) -> int:
     return query("SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM events WHERE kind = 'cxl_poison'"
-                 f" AND id > {before()} GROUP BY boot_id, cpu, at_ns, raw)")
+                 f" AND id > {last} GROUP BY boot_id, cpu, at_ns, raw)")
+
+
+def last_row() -> int:
+    return query("SELECT coalesce(max(id), 0) FROM events")
+
+
+def listen(on: bool):
+    """The lab's own trace goes as text to the other end of a slow channel: it is spared a storm."""
+    for path in glob.glob(LAB_ENABLE):
+        write(path, str(int(on)))
 
 
 def begin():
+    listen(False)
     os.makedirs(COUNTER, exist_ok=True)
     write(COUNTER + "/buffer_size_kb", "512")
     write(COUNTER + "/events/cxl/cxl_poison/enable", "1")
-    last = query("SELECT coalesce(max(id), 0) FROM events") if os.path.exists(DATABASE) else 0
-    write(START, str(last))
+    # What was on its way to the database at that moment is there once nothing moves any more.
+    seen = None
+    for _ in range(30):
+        now = [produced(), stored(), lost()]
+        if now == seen:
+            break
+        seen = now
+        time.sleep(1)
+    else:
+        sys.exit(f"records do not stop to come: {seen}")
+    write(START, " ".join(str(value) for value in [*seen, last_row()]))
 
 
 def poison(n: int):
     name = os.path.basename(memdev())
+    write(POISONED, str(n))
     for i in range(n):
-        write(f"/sys/kernel/debug/cxl/{name}/inject_poison", hex(FIRST_DPA + i * SPACING))
+        write(f"{DEBUG}/{name}/inject_poison", hex(FIRST_DPA + i * SPACING))
+
+
+def end():
+    name = os.path.basename(memdev())
+    if os.path.exists(POISONED):
+        with open(POISONED, encoding="ascii") as file:
+            n = int(file.read())
+        for i in range(n):
+            write(f"{DEBUG}/{name}/clear_poison", hex(FIRST_DPA + i * SPACING))
+        os.unlink(POISONED)
+    os.rmdir(COUNTER)
+    os.unlink(START)
+    listen(True)
 
 
 def storm(n: int, pause_ms: float = 0):
@@ -99,55 +139,84 @@ def storm(n: int, pause_ms: float = 0):
     os.close(trigger)
 
 
-def main_pid() -> int:
-    done = subprocess.run(["systemctl", "show", "-P", "MainPID", "daxmgrd.service"], capture_output=True, text=True)
-    return int(done.stdout.strip() or 0)
+def daemon_state() -> tuple:
+    """(number of the main process, whether it is ready)"""
+    done = subprocess.run(["systemctl", "show", "-p", "MainPID,ActiveState", "daxmgrd.service"], capture_output=True,
+                          text=True)
+    said = dict(line.split("=", 1) for line in done.stdout.split() if "=" in line)
+    return int(said.get("MainPID", "0")), said.get("ActiveState") == "active"
 
 
-def kill_daemon(last: int) -> int:
-    """Kills the daemon that came after process `last`, however young it is. Return: its number."""
-    for _ in range(400):
-        pid = main_pid()
-        if pid not in (0, last):
-            time.sleep(random.uniform(0, 0.8))
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
+def wait_daemon(last: int, ready: bool) -> int:
+    """Waits for the daemon that came after process `last`, or until that is ready. Return: its number."""
+    end_at = time.monotonic() + 60
+    while time.monotonic() < end_at:
+        pid, is_ready = daemon_state()
+        if pid not in (0, last) and (is_ready or not ready):
             return pid
         time.sleep(0.02)
     sys.exit("the daemon does not come back")
 
 
+class Killer:
+    """Daemons die at any moment of their start, where they read what their predecessor left, and some once they are ready."""
+
+    READY_EACH = 5          # so that the ring never holds more than some lives' records
+    LIFE_MAX = 3.0
+
+    def __init__(self):
+        self.kills = 0
+        self.start_seconds = 1.0
+
+    def kill(self, last: int) -> int:
+        pid = wait_daemon(last, False)
+        born = time.monotonic()
+        if self.kills % self.READY_EACH == 0:
+            pid = wait_daemon(last, True)
+            self.start_seconds = min(time.monotonic() - born, self.LIFE_MAX)
+            time.sleep(random.uniform(0, 0.5))
+        else:
+            time.sleep(random.uniform(0, 1.2 * self.start_seconds))
+        try:
+            os.kill(pid, 9)
+            self.kills += 1
+        except ProcessLookupError:
+            pass    # it was not us who ended it: it counts for nothing
+        return pid
+
+
 def killed(n: int, times: int):
-    done = threading.Event()
+    """Each death has its share of the records, as far as that can be: they come as fast as daemons do."""
+    killer, over = Killer(), threading.Event()
 
     def produce():
-        for _ in range(n):
+        for i in range(n):
+            while i * times >= n * (killer.kills + 1) and not over.is_set():
+                time.sleep(0.01)
             storm(1)
-            time.sleep(random.uniform(0, 2 * times * 0.9 / n))
-        done.set()
+            if not over.is_set():
+                time.sleep(random.uniform(0, 0.2))
 
     producer = threading.Thread(target=produce)
     producer.start()
-    kills = last = 0
-    while kills < times:
-        last = kill_daemon(last)
-        kills += 1
-        if done.is_set():
-            storm(1)  # every kill is among records
+    last = 0
+    while killer.kills < times:
+        last = killer.kill(last)
+    over.set()
     producer.join()
-    print(f"killed {kills} times")
+    print(f"killed {killer.kills} times")
 
 
 def compare(seconds: float) -> bool:
-    end = time.monotonic() + seconds
+    produced_before, stored_before, lost_before, last = before()
+    end_at = time.monotonic() + seconds
     while True:
-        there, kept, gone, double = produced(), stored(), lost(), twice()
-        if there == kept + gone and double == 0 or time.monotonic() > end:
+        there, kept, gone = produced() - produced_before, stored() - stored_before, lost() - lost_before
+        double = twice(last)
+        if there == kept + gone and double == 0 or time.monotonic() > end_at:
             break
-        time.sleep(1)
-    print(f"produced {there} stored {kept} in {rows()} rows lost {gone} twice {double}")
+        time.sleep(0.5)
+    print(f"produced {there} stored {kept} in {rows(last)} rows lost {gone} twice {double}")
     return there == kept + gone and double == 0
 
 
@@ -161,6 +230,8 @@ def main() -> int:
         storm(int(arguments[0]), float(arguments[1]) if len(arguments) > 1 else 0)
     elif command == "killed":
         killed(int(arguments[0]), int(arguments[1]))
+    elif command == "end":
+        end()
     elif command == "sum":
         return 0 if compare(float(arguments[0])) else 1
     return 0
