@@ -6,6 +6,9 @@
  */
 #include "state.h"
 
+/* When it was told of last is stored to this much. */
+#define SAVE_AGAIN_NS UINT64_C(1000000000)
+
 static void changed(struct iso_engine *e, uint32_t b)
 {
 	e->n_unsaved += !e->bad[b].unsaved;
@@ -111,6 +114,8 @@ static void told_again(struct iso_engine *e, uint32_t b, const struct bad_range 
 {
 	struct bad_range *bad = &e->bad[b];
 
+	if (poison->evidence & ~bad->evidence)
+		changed(e, b);
 	bad->evidence |= poison->evidence;
 	/* Its region was made anew since, and only the kernel could tell where it lies in that. */
 	if (key->region != ISO_NONE && bad->has_dpa && bad->dpa.v == key->dpa.v &&
@@ -123,10 +128,15 @@ static void told_again(struct iso_engine *e, uint32_t b, const struct bad_range 
 	}
 	if (bad->state != ISO_BAD_BAD)
 		set_state(e, b, ISO_BAD_BAD);
-	if (poison->record_ns > bad->last_ns) {
-		bad->last_ns = poison->record_ns;
+	if (poison->record_ns <= bad->last_ns)
+		return;
+	bad->last_ns = poison->record_ns;
+	/*
+	 * A storm of the same is no storm of writes. A clearing that a start takes for
+	 * newer than it was makes nothing good: the list has to agree.
+	 */
+	if (bad->last_ns - bad->saved_ns >= SAVE_AGAIN_NS)
 		changed(e, b);
-	}
 }
 
 /*
@@ -338,6 +348,7 @@ void ledger_restore(struct iso_engine *e, const struct iso_restore_poison *resto
 		.bytes = restore->bytes,
 		.first_ns = restore->first_ns,
 		.last_ns = restore->last_ns,
+		.saved_ns = restore->last_ns,
 		.cleared_ns = restore->cleared_ns,
 		.hit_begun_ns = restore->hit_begun_ns,
 	};
@@ -355,6 +366,7 @@ void ledger_flush(struct iso_engine *e)
 		if (!e->bad[b].unsaved)
 			continue;
 		e->bad[b].unsaved = false;
+		e->bad[b].saved_ns = e->bad[b].last_ns;
 		e->n_unsaved--;
 		emit(e, ISO_EFFECT_SAVE_POISON)->bad = b;
 		n++;

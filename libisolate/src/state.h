@@ -259,6 +259,7 @@ struct bad_range {
 	struct iso_region_off offset;
 	uint64_t bytes;
 	uint64_t first_ns, last_ns, cleared_ns;
+	uint64_t saved_ns; /* last_ns as it was saved last */
 	uint32_t legs_read; /* of a cleared one known by its region: whose lists were read since */
 	uint64_t hit_begun_ns; /* of the instance that lay on it when it was found last; 0: none */
 	char lease[ISO_NAME_BYTES];
