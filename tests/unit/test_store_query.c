@@ -253,6 +253,49 @@ Test(store_query, events_newest_and_since)
 	fixture_teardown(&f);
 }
 
+/* Proves: what the kernel logged just before an incident of its domain belongs to it, and nothing else does. */
+Test(store_query, lines_just_before_an_incident_join_it)
+{
+	static const struct {
+		const char *source, *domain;
+		uint32_t severity;
+		uint64_t at_ns;
+	} lines[] = {
+		{"kernel-log", "hb1/00.0", STORE_ERROR, 59900000000},
+		{"kernel-log", "hb1/00.0", STORE_ERROR, 58000000000},
+		{"kernel-log", "hb1/00.0", STORE_WARNING, 59900000000},
+		{"kernel-log", "hb2/00.0", STORE_ERROR, 59900000000},
+		{"uevent", "hb1/00.0", STORE_ERROR, 59900000000},
+	};
+	struct store_incident incident = {.id = 9,
+					  .cause = ISO_CAUSE_SURPRISE_DOWN,
+					  .unit = "hb1/00.0",
+					  .domain = "hb1/00.0",
+					  .record_ns = 60000000000,
+					  .open = true};
+	struct store_event_query wanted = {.filter.incident = 9, .limit = 100};
+	struct store_event event = {.kind = "aer", .text = "fatal", .raw = "raw", .raw_bytes = 3};
+	struct answer answer = {0};
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		snprintf(event.source, sizeof(event.source), "%s", lines[i].source);
+		snprintf(event.domain, sizeof(event.domain), "%s", lines[i].domain);
+		event.severity = lines[i].severity;
+		event.at_ns = lines[i].at_ns;
+		cr_assert_eq(store_save_event(f.store, &event), 0);
+	}
+	cr_assert_eq(store_save_incident(f.store, &incident), 0);
+	store_query_events(f.store, &wanted, on_answer, &answer);
+	wait_answer(&f, &answer);
+	cr_assert_eq(answer.n_events, 1);
+	cr_assert_eq(answer.first_event, 1);
+	fixture_teardown(&f);
+}
+
 Test(store_query, a_storm_beyond_the_queue_is_counted)
 {
 	struct store_event event = {.source = "trace", .kind = "cxl_poison", .text = "x"};
