@@ -25,6 +25,7 @@ START = "/run/daxmgr-lab/records-start"
 POISONED = "/run/daxmgr-lab/poisoned"    # the lab's own sign that memdevs are not as they were at boot
 LAB_ENABLE = "/sys/kernel/tracing/instances/lab*/events/cxl/cxl_poison/enable"
 DEBUG = "/sys/kernel/debug/cxl"
+MODPROBE = "modprobe@device_dax.service"
 SPACING = 0x1000
 FIRST_DPA = 0x100000
 
@@ -159,7 +160,7 @@ def wait_daemon(last: int, ready: bool) -> int:
 
 
 class Killer:
-    """Daemons die at any moment of their start, where they read what their predecessor left, and some once they are ready."""
+    """Daemons die at any moment of their start, where they read what others left, and some once they are ready."""
 
     READY_EACH = 5          # so that the ring never holds more than some lives' records
     LIFE_MAX = 3.0
@@ -173,7 +174,8 @@ class Killer:
         born = time.monotonic()
         if self.kills % self.READY_EACH == 0:
             pid = wait_daemon(last, True)
-            self.start_seconds = min(time.monotonic() - born, self.LIFE_MAX)
+            if last:    # the first one has been there for long
+                self.start_seconds = min(time.monotonic() - born, self.LIFE_MAX)
             time.sleep(random.uniform(0, 0.5))
         else:
             time.sleep(random.uniform(0, 1.2 * self.start_seconds))
@@ -197,13 +199,18 @@ def killed(n: int, times: int):
             if not over.is_set():
                 time.sleep(random.uniform(0, 0.2))
 
+    # A restart runs modprobe for a module that is there; under emulation that alone takes longer than a life.
+    subprocess.run(["systemctl", "mask", "--runtime", "-q", MODPROBE], check=True)
     producer = threading.Thread(target=produce)
     producer.start()
     last = 0
-    while killer.kills < times:
-        last = killer.kill(last)
-    over.set()
-    producer.join()
+    try:
+        while killer.kills < times:
+            last = killer.kill(last)
+    finally:
+        over.set()
+        producer.join()
+        subprocess.run(["systemctl", "unmask", "--runtime", "-q", MODPROBE], check=True)
     print(f"killed {killer.kills} times")
 
 
