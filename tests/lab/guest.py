@@ -364,7 +364,8 @@ class Guest:
 
     def _poisoned(self) -> bool:
         """Whether memory was poisoned, from outside or by the scenario itself: the next one would find it."""
-        return self.host.poisoned or bool(self.file_info(POISONED)) or self.channel.run(f"grep -q 'cxl_poison: ' {TRACE}/trace").rc == 0
+        return (self.host.poisoned or bool(self.file_info(POISONED))
+                or self.channel.run(f"grep -q 'cxl_poison: ' {TRACE}/trace").rc == 0)
 
     def _destroy_regions(self):
         """Until none is left: leases that are just ending refuse it, and the kernel takes its time."""
