@@ -2,13 +2,16 @@
 """What the matrix makes of topology files, without booting anything."""
 
 import tempfile
+import time
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
-from . import matrix, matrix_table, scenario, topology
+from . import matrix, matrix_run, matrix_table, scenario, topology
 from .errors import FormatError
 from .matrix_cell import NotApplicable, scenario_text
 from .matrix_losses import LOSSES, port_path
+from .matrix_run import share_out
 from .matrix_shape import Shape
 from .scenario import KERNELS
 
@@ -272,6 +275,25 @@ memdevs = ["mb{n}"]
         self.assertEqual({boot.kernel for boot in chosen}, set(KERNELS))
         share = sum(len(b.cells) for b in chosen) / sum(len(b.cells) for b in everything)
         self.assertTrue(0.3 < share < 0.37, share)
+
+    def test_a_budget_leaves_out_other_losses_on_each_host(self):
+        chosen = matrix.boots(self.shapes, list(KERNELS), self.plans, matrix.in_third)
+        losses = [{cell.loss for cell in boot.cells} for boot in chosen]
+        share_out(chosen, 0.001)
+        time.sleep(0.01)
+        played = []
+
+        def play(_host, cell):
+            played.append(cell.loss)
+            return {"held": True, "loss": cell.loss}
+        self.addCleanup(setattr, matrix_run, "_play", matrix_run._play)
+        matrix_run._play = play
+        for boot in chosen:
+            matrix_run._play_boot(boot, SimpleNamespace(session=None, warm=False), lambda *_: None)
+        self.assertEqual(len(played), len(chosen))      # one on each, late as it is
+        self.assertGreater(len(set(played)), len(chosen) // 3)
+        for boot, all_of_it in zip(chosen, losses):
+            self.assertEqual({report["loss"] for report in boot.reports} | {cell.loss for cell in boot.skipped}, all_of_it)
 
     def test_a_topology_without_regions_is_refused(self):
         with tempfile.TemporaryDirectory() as folder:
