@@ -149,6 +149,9 @@ void poison_list_done(struct daemon *daemon, const struct job_reply *reply,
 /* sources.c */
 void sources_open(struct daemon *daemon);
 void sources_close(struct daemon *daemon);
+
+/* The trace ring alone, for before any daemon runs; what went wrong is told on stderr. Return: 0 or a negative errno. */
+int sources_trace_prepare(const struct config *config);
 /* A job of a source has been answered. Return: whether it was one. */
 bool sources_job_done(struct daemon *daemon, const struct job_reply *reply, int fd);
 /* A device's list of poison was read, or could not be. */

@@ -22,6 +22,7 @@
 struct options {
 	const char *config_root; /* prefix of /etc and /usr/lib */
 	bool check_config;
+	bool prepare_trace;
 };
 
 static void usage(FILE *to)
@@ -31,6 +32,7 @@ static void usage(FILE *to)
 	      "\n"
 	      "  --config-root=DIR  read configuration below DIR instead of /\n"
 	      "  --check-config     read the configuration, report, and exit\n"
+	      "  --prepare-trace    make the trace ring that the daemon reads, and exit\n"
 	      "  --help             this text\n"
 	      "  --version          version and exit\n"
 	      "\n"
@@ -44,6 +46,7 @@ static int parse_options(int argc, char **argv, struct options *ret)
 	static const struct option options[] = {
 		{"config-root", required_argument, NULL, 'r'},
 		{"check-config", no_argument, NULL, 'c'},
+		{"prepare-trace", no_argument, NULL, 't'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{0},
@@ -57,6 +60,9 @@ static int parse_options(int argc, char **argv, struct options *ret)
 			break;
 		case 'c':
 			ret->check_config = true;
+			break;
+		case 't':
+			ret->prepare_trace = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -201,9 +207,10 @@ int main(int argc, char **argv)
 		return r - 1;
 	if (load_config(&options, &config) < 0)
 		return EXIT_FAILURE;
-	if (options.check_config) {
+	if (options.check_config || options.prepare_trace) {
+		r = options.prepare_trace ? sources_trace_prepare(&config) : 0;
 		config_free(&config);
-		return EXIT_SUCCESS;
+		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	r = prepare(&config);
 	if (r >= 0)

@@ -16,6 +16,7 @@
 #include "sources_internal.h"
 
 #define PAGES_PATH "/run/daxmgr/pages"
+#define INSTANCE   "daxmgr" /* below tracefs' instances/ */
 
 static uint32_t severity_of(enum trace_severity severity)
 {
@@ -212,10 +213,22 @@ static void tell_spool(struct daemon *daemon)
 				 "pages that an earlier daemon had read cannot be used");
 }
 
+int sources_trace_prepare(const struct config *config)
+{
+	const struct trace_setup setup = {.instance = INSTANCE,
+					  .buffer_bytes = config->trace_buffer_bytes};
+	char problem[ISO_TEXT_BYTES] = "";
+	int r = trace_prepare(&setup, problem);
+
+	if (r < 0)
+		fprintf(stderr, "daxmgrd: %s\n", problem);
+	return r;
+}
+
 void sources_trace_open(struct daemon *daemon)
 {
 	const struct trace_setup setup = {
-		.instance = "daxmgr",
+		.instance = INSTANCE,
 		.buffer_bytes = daemon->config->trace_buffer_bytes,
 		.spool = PAGES_PATH,
 		.spool_bytes = daemon->config->trace_spool_bytes,

@@ -288,19 +288,41 @@ static int open_all(struct trace *trace, sd_event *loop, const struct trace_setu
 	return r < 0 ? problem_set(problem, r, "trace: cannot watch the rings") : 0;
 }
 
-int trace_open(sd_event *loop, const struct trace_setup *setup, struct trace **ret,
-	       char problem[ISO_TEXT_BYTES])
+static struct trace *trace_new(const struct trace_setup *setup)
 {
-	struct trace *trace;
-	int r;
+	struct trace *trace = calloc(1, sizeof(*trace));
 
 	tracefs_set_loglevel(TEP_LOG_NONE);
-	trace = calloc(1, sizeof(*trace));
 	if (!trace)
-		return problem_set(problem, -ENOMEM, "trace");
+		return NULL;
 	trace->stats_fd = -1;
 	trace->on_format = setup->on_format;
 	trace->userdata = setup->userdata;
+	return trace;
+}
+
+int trace_prepare(const struct trace_setup *setup, char problem[ISO_TEXT_BYTES])
+{
+	struct trace *trace = trace_new(setup);
+	int r;
+
+	if (!trace)
+		return problem_set(problem, -ENOMEM, "trace");
+	r = prepare_instance(trace, setup, problem);
+	if (r == 0)
+		r = enable_events(trace, problem);
+	trace_close(trace);
+	return r;
+}
+
+int trace_open(sd_event *loop, const struct trace_setup *setup, struct trace **ret,
+	       char problem[ISO_TEXT_BYTES])
+{
+	struct trace *trace = trace_new(setup);
+	int r;
+
+	if (!trace)
+		return problem_set(problem, -ENOMEM, "trace");
 	r = open_all(trace, loop, setup, problem);
 	if (r < 0) {
 		trace_close(trace);

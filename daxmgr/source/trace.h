@@ -72,6 +72,13 @@ struct trace_report {
 int trace_open(sd_event *loop, const struct trace_setup *setup, struct trace **ret,
 	       char problem[ISO_TEXT_BYTES]);
 
+/*
+ * Creates or adopts the instance and enables the wanted events, as trace_open()
+ * does, and leaves it so: of `setup` only the instance and its size are used.
+ * Return: as of trace_open().
+ */
+int trace_prepare(const struct trace_setup *setup, char problem[ISO_TEXT_BYTES]);
+
 /* For handlers: this cannot be taken now and is to be offered again. */
 void trace_refuse(struct trace *trace);
 
