@@ -26,7 +26,7 @@ void config_init(struct config *ret)
 		.state_directory = "/var/lib/daxmgr",
 		.policy_directory = "/etc/daxmgr/policy.d",
 		.trace_buffer_bytes = UINT64_C(1) << 20,
-		.trace_spool_bytes = UINT64_C(2) << 20,
+		.trace_spool_bytes = UINT64_C(1) << 20,
 		.settle_ns = 5 * SECOND,
 		.exit_ns = 10 * SECOND,
 		.retry_ns = 1 * SECOND,

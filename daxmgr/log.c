@@ -219,6 +219,8 @@ static void submit(const struct entry *entry)
 		return;
 	}
 	pthread_mutex_lock(&logger.mutex);
+	if (!logger.n)
+		logger.first = 0; /* mostly few wait: the rest of the queue is not touched */
 	if (logger.n < QUEUE_MAX)
 		logger.queue[(logger.first + logger.n++) % QUEUE_MAX] = *entry;
 	else

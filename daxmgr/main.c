@@ -166,13 +166,13 @@ static int run(const struct config *config)
 	r = sd_event_default(&event);
 	if (r < 0)
 		return r;
+	memory_bind();
+	not_locked = memory_lock();
 	r = log_start();
 	if (r < 0)
 		return r;
 	sd_event_add_signal(event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
 	sd_event_add_signal(event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
-	memory_bind();
-	not_locked = memory_lock();
 	r = daemon_new(event, config, "", &daemon);
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start: %s", strerror(-r));

@@ -48,41 +48,35 @@ static void __attribute__((noinline)) touch_stack(void)
 		room[i] = 0;
 }
 
-static bool locked;
-
 int memory_lock(void)
 {
-	void *room __attribute__((unused));
+	void *room;
 
 	touch_stack();
 	/* AddressSanitizer reserves terabytes of shadow: locking those is not what is meant. */
 #if !defined(__SANITIZE_ADDRESS__)
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+	if (mlockall(MCL_CURRENT) < 0 || mlockall(MCL_FUTURE | MCL_ONFAULT) < 0)
 		return -errno;
-	locked = true;
+#endif
 	/* Under a limit that is reached later, later allocations would fail: then nothing is locked. */
 	room = memory_reserve(ROOM_BYTES);
 	if (!room) {
-		locked = false;
 		(void)munlockall();
 		return -EAGAIN;
 	}
 	memory_release(room, ROOM_BYTES);
-#endif
 	return 0;
 }
 
 void *memory_reserve(size_t bytes)
 {
-	void *memory;
+	void *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	/* What is mapped between the two is locked page by page, as it is touched. */
-	if (locked)
-		(void)mlockall(MCL_FUTURE | MCL_ONFAULT);
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (locked)
-		(void)mlockall(MCL_FUTURE);
-	return memory == MAP_FAILED ? NULL : memory;
+	if (memory == MAP_FAILED)
+		return NULL;
+	(void)madvise(memory, bytes, MADV_NOHUGEPAGE); /* one page of it is one page, not 2 MiB */
+	return memory;
 }
 
 void memory_release(void *memory, size_t bytes)

@@ -12,14 +12,14 @@
 void memory_bind(void);
 
 /*
- * Locks what is mapped and what will be, the calling thread's stack with room
- * to grow; before anything is reserved. Return: 0 or negative errno; the daemon works without.
+ * Locks what is mapped, the calling thread's stack with room to grow, and each
+ * page that is mapped later from its first touch on. Return: 0 or negative errno; the daemon works without.
  */
 int memory_lock(void);
 
 /*
- * Room for tables of which most is never used: zeroed, and each page is taken,
- * and locked if all else is, when it is touched first. Return: it, or NULL with
+ * Room for tables of which most is never used: zeroed, and each page is taken
+ * when it is touched first. Return: it, or NULL with
  * errno set; it is given back by memory_release().
  */
 void *memory_reserve(size_t bytes);

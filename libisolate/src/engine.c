@@ -76,7 +76,6 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
 	e->windows = arena_take(arena, l->windows, sizeof(*e->windows));
-	e->regions = arena_take(arena, l->regions, sizeof(*e->regions));
 	e->operations = arena_take(arena, l->operations, sizeof(*e->operations));
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
 	e->bad = arena_take(arena, l->bad_ranges, sizeof(*e->bad));
@@ -92,12 +91,13 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->pid_index_size = index_size(l->leases);
 	e->pid_index = arena_take(arena, e->pid_index_size, sizeof(*e->pid_index));
 	e->region_seen = arena_take(arena, l->regions, sizeof(*e->region_seen));
+	e->foreign = arena_take(arena, l->regions, sizeof(*e->foreign));
+	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
+	/* From here on nothing is touched before there is so much of it. */
+	e->regions = arena_take(arena, l->regions, sizeof(*e->regions));
 	e->reconcile.findings = arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.findings));
 	e->reconcile.gap_findings =
 		arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.gap_findings));
-	e->foreign = arena_take(arena, l->regions, sizeof(*e->foreign));
-	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
-	/* From here on nothing is touched before there are so many instances and leases. */
 	e->instances = arena_take(arena, l->instances, sizeof(*e->instances));
 	e->leases = arena_take(arena, l->leases, sizeof(*e->leases));
 	e->kills = arena_take(arena, e->kills_room, sizeof(*e->kills));
@@ -153,7 +153,7 @@ struct iso_engine *iso_engine_init(void *memory, size_t bytes, const struct iso_
 		return NULL;
 	*e = (struct iso_engine){.limits = *limits};
 	engine_place(e, memory);
-	memset(e + 1, 0, (size_t)((char *)e->instances - (char *)(e + 1)));
+	memset(e + 1, 0, (size_t)((char *)e->regions - (char *)(e + 1)));
 	effects_prepare(e);
 	e->policy = *policy;
 	link_free_lists(e);

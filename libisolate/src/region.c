@@ -49,7 +49,10 @@ static uint32_t region_slot(struct iso_engine *e)
 	for (r = 0; r < e->n_regions; r++)
 		if (!e->regions[r].used)
 			return r;
-	return e->n_regions < e->limits.regions ? e->n_regions++ : ISO_NONE;
+	if (e->n_regions == e->limits.regions)
+		return ISO_NONE;
+	e->regions[e->n_regions].epoch = 0;
+	return e->n_regions++;
 }
 
 static uint32_t region_new(struct iso_engine *e, const struct iso_region_definition *definition)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Counting records within windows, and which action comes next. */
+#include <stddef.h>
+
 #include "rules_state.h"
 
 static void copy(char *to, size_t room, const char *from)
@@ -18,11 +20,9 @@ size_t iso_rules_bytes(void)
 struct iso_rules *iso_rules_init(void *memory)
 {
 	struct iso_rules *rules = memory;
-	uint32_t i;
 
-	memset(rules, 0, sizeof(*rules));
-	for (i = 0; i < ISO_RULE_TIMES_MAX; i++)
-		rules->moments[i].older = i + 1 < ISO_RULE_TIMES_MAX ? i + 1 : ISO_NONE;
+	memset(rules, 0, offsetof(struct iso_rules, moments));
+	rules->free_moment = ISO_NONE;
 	return rules;
 }
 
@@ -86,6 +86,8 @@ static uint32_t take_moment(struct iso_rules *rules, int64_t now_ns)
 {
 	uint32_t m;
 
+	if (rules->free_moment == ISO_NONE && rules->n_moments < ISO_RULE_TIMES_MAX)
+		return rules->n_moments++;
 	if (rules->free_moment == ISO_NONE)
 		expire_all(rules, now_ns);
 	m = rules->free_moment;

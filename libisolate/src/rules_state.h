@@ -41,9 +41,10 @@ struct iso_rules {
 	struct iso_rule set[ISO_RULES_MAX];
 	struct rule_tally tallies[ISO_RULES_MAX];
 	struct count counts[ISO_RULE_COUNTS_MAX];
-	struct moment moments[ISO_RULE_TIMES_MAX];
 	uint32_t n, free_moment;
+	uint32_t n_moments; /* high water mark: what lies beyond was never touched */
 	uint64_t n_missed;
+	struct moment moments[ISO_RULE_TIMES_MAX];
 };
 
 /* rules_match.c: why a record does not match. Return: ISO_RULE_FIRES when it does; of FIELD `ret_field`. */
