@@ -57,8 +57,8 @@ static const char *const oldest[] = {
 	"DELETE FROM intents WHERE id IN (SELECT id FROM intents AS i WHERE " INTENT_IS_HISTORY
 	" ORDER BY id LIMIT ?1)",
 	"DELETE FROM actions WHERE id IN (SELECT id FROM actions ORDER BY id LIMIT ?1)",
-	"DELETE FROM timeline WHERE seq IN (SELECT seq FROM timeline WHERE incident IS NULL OR"
-	" incident NOT IN (SELECT id FROM incidents WHERE open) ORDER BY seq LIMIT ?1)",
+	("DELETE FROM timeline WHERE seq IN (SELECT seq FROM timeline WHERE incident IS NULL OR"
+	 " incident NOT IN (SELECT id FROM incidents WHERE open) ORDER BY seq LIMIT ?1)"),
 };
 
 /* Return: an SQLite result code; `ret_changes` may be NULL. */

@@ -19,7 +19,8 @@ static struct iso_observed_memdev memdevs[1] = {
 	{.path = "hb12/00.0/00.0", .name = "mem0", .serial = 0x10, .port = 1, .bound = true},
 };
 static struct iso_observed_window windows[1] = {{.ways = 2, .host_bridges = {0, 1}}};
-static struct iso_observed_region regions[1] = {{.ways = 1, .targets = {{0x10, true}}}};
+static struct iso_observed_region regions[1] = {
+	{.ways = 1, .targets = {{.serial = 0x10, .present = true}}}};
 static struct iso_observed_instance instances[1] = {{.driver = ISO_DAX_KMEM}};
 
 static struct iso_snapshot sample(void)

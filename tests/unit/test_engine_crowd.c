@@ -51,7 +51,7 @@ static void crowd_observe(struct crowd *crowd, uint32_t n)
 					     .bound = true};
 	struct iso_observed_region region = {.range = {{1ull << 40}, 1ull << 40},
 					     .ways = 1,
-					     .targets = {{1, true}},
+					     .targets = {{.serial = 1, .present = true}},
 					     .committed = true,
 					     .bound = true,
 					     .has_dax = true};
