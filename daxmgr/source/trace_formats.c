@@ -204,6 +204,27 @@ static char *without_print(const char *text, size_t bytes, size_t *ret_bytes)
 	return copy;
 }
 
+/*
+ * Whether the text is one that the library survives: it follows a null pointer
+ * where an array's bracket does not close on its line.
+ */
+static bool is_sane(const char *text, size_t bytes)
+{
+	unsigned int open = 0;
+
+	for (size_t i = 0; i < bytes; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if ((c < ' ' && c != '\t' && c != '\n') || c > '~')
+			return false;
+		if (c == '[')
+			open++;
+		if ((c == ']' && open-- == 0) || ((c == '\n' || c == ';') && open))
+			return false;
+	}
+	return open == 0;
+}
+
 int trace_formats_add(struct trace_formats *formats, const char *system, const char *text,
 		      size_t bytes)
 {
@@ -223,6 +244,11 @@ int trace_formats_add(struct trace_formats *formats, const char *system, const c
 		tep_free(tep);
 		free(fields);
 		return -ENOMEM;
+	}
+	if (!is_sane(fields, fields_bytes)) {
+		tep_free(tep);
+		free(fields);
+		return -EINVAL;
 	}
 
 	/* Its return value may tell of the print format; the fields are complete all the same. */
