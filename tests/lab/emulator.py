@@ -64,6 +64,11 @@ def host_reason(console: str) -> str:
     return ""
 
 
+def ended_reason(why: str, faults: list) -> str:
+    """The same for a host that is not there any more: a triple fault, as long as nothing was broken in it."""
+    return "" if faults or "a triple fault" not in why else "the emulated host had a triple fault before anything was broken in it"
+
+
 def frozen_reason(registers: list, faults: list) -> str:
     """The same for a host that answers nobody, from several looks at its CPUs: as long as nothing was broken in it."""
     if faults:

@@ -158,6 +158,7 @@ class Play:
         try:
             self.guest.host.check_alive()
         except LabError as error:
+            self._blame(emulator.ended_reason(str(error), self.report["faults"]))
             return [str(error)]
         frozen = "" if self.report["held"] else self._look_at_frozen_host()
         if frozen:

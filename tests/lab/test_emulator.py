@@ -69,6 +69,12 @@ class Emulator(unittest.TestCase):
         self.assertEqual(emulator.host_reason(PANIC.replace("corrupted stack end detected", "Fatal exception")), "")
         self.assertEqual(emulator.host_reason(""), "")
 
+    def test_a_host_that_ended_by_itself(self):
+        why = "the emulated host reset itself (guest-reset, a triple fault): the guest's QEMU ended with code 0"
+        self.assertIn("before anything was broken", emulator.ended_reason(why, []))
+        self.assertEqual(emulator.ended_reason(why, [{"kind": "surprise_down"}]), "")
+        self.assertEqual(emulator.ended_reason("the emulated host reset itself (guest-reset)", []), "")
+
     def test_a_host_that_froze_by_itself(self):
         """Once something was broken in it, it may be the product or the kernel that hangs."""
         self.assertEqual(emulator.frozen_reason([FIRMWARE, HOST], []),
