@@ -16,6 +16,7 @@
 
 #include <systemd/sd-journal.h>
 
+#include "memory.h"
 #include "priority.h"
 
 enum {
@@ -54,6 +55,8 @@ struct entry {
 	char text[LINE_BYTES];
 	struct store_note note;
 };
+
+#define QUEUE_BYTES (QUEUE_MAX * sizeof(struct entry))
 
 /*
  * The one mutable state of this file. A journal is one per process, and what
@@ -179,7 +182,7 @@ int log_start(void)
 	sigset_t all, before;
 	int r;
 
-	logger.queue = calloc(QUEUE_MAX, sizeof(*logger.queue));
+	logger.queue = memory_reserve(QUEUE_BYTES);
 	if (!logger.queue)
 		return -ENOMEM;
 	logger.stop = false;
@@ -192,7 +195,7 @@ int log_start(void)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	if (r != 0) {
-		free(logger.queue);
+		memory_release(logger.queue, QUEUE_BYTES);
 		logger.queue = NULL;
 	}
 	return -r;
@@ -207,7 +210,7 @@ void log_stop(void)
 	pthread_cond_signal(&logger.wake);
 	pthread_mutex_unlock(&logger.mutex);
 	pthread_join(logger.thread, NULL);
-	free(logger.queue);
+	memory_release(logger.queue, QUEUE_BYTES);
 	logger.queue = NULL;
 	logger.first = logger.n = 0;
 }

@@ -48,6 +48,8 @@ static void __attribute__((noinline)) touch_stack(void)
 		room[i] = 0;
 }
 
+static bool locked;
+
 int memory_lock(void)
 {
 	void *room;
@@ -55,12 +57,14 @@ int memory_lock(void)
 	touch_stack();
 	/* AddressSanitizer reserves terabytes of shadow: locking those is not what is meant. */
 #if !defined(__SANITIZE_ADDRESS__)
-	if (mlockall(MCL_CURRENT) < 0 || mlockall(MCL_FUTURE | MCL_ONFAULT) < 0)
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		return -errno;
+	locked = true;
 #endif
 	/* Under a limit that is reached later, later allocations would fail: then nothing is locked. */
 	room = memory_reserve(ROOM_BYTES);
 	if (!room) {
+		locked = false;
 		(void)munlockall();
 		return -EAGAIN;
 	}
@@ -70,9 +74,17 @@ int memory_lock(void)
 
 void *memory_reserve(size_t bytes)
 {
-	void *memory =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory;
 
+	/*
+	 * For this one mapping only: of what is locked on its first touch nothing is
+	 * there before, not even with MAP_POPULATE, and a kill may be the first.
+	 */
+	if (locked)
+		(void)mlockall(MCL_FUTURE | MCL_ONFAULT);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (locked)
+		(void)mlockall(MCL_FUTURE);
 	if (memory == MAP_FAILED)
 		return NULL;
 	(void)madvise(memory, bytes, MADV_NOHUGEPAGE); /* one page of it is one page, not 2 MiB */

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
+#include "memory.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -336,7 +337,7 @@ static int build(struct policy *policy)
 	struct policy_set set;
 	int r;
 
-	policy->memory = aligned_alloc(64, iso_rules_bytes());
+	policy->memory = memory_reserve(iso_rules_bytes());
 	if (!policy->memory)
 		return -ENOMEM;
 	policy->rules = iso_rules_init(policy->memory);
@@ -386,7 +387,7 @@ struct policy *policy_free(struct policy *policy)
 	sd_event_source_disable_unref(policy->source);
 	if (policy->event_fd >= 0)
 		close(policy->event_fd);
-	free(policy->memory);
+	memory_release(policy->memory, iso_rules_bytes());
 	/* Replies that the engine still owes find nobody, as those to clients do not. */
 	policy->closed = true;
 	if (!policy->n_open)

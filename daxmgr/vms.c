@@ -365,9 +365,9 @@ int vms_add(struct vms *vms, uint32_t lease, uint32_t epoch, const char *name, i
 
 int vms_kill(struct vms *vms, uint32_t lease, uint32_t epoch, uint32_t unbinding)
 {
-	struct vm *vm = vm_of(vms, lease);
+	struct vm *vm = &vms->vms[lease];
 
-	if (vm->pidfd < 0 || vm->epoch != epoch)
+	if (lease >= vms->n || vm->pidfd < 0 || vm->epoch != epoch)
 		return -ENOENT;
 	/* What the kernel was at when an earlier daemon stopped it is not known. */
 	vm->unbinding = vm->left_stopped ? UINT32_MAX : unbinding & ~vm->unbound;

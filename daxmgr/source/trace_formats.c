@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "trace_formats.h"
 
+#include "../cleanup.h"
 #include "trace_fields.h"
 #include "trace_symbols.h"
 
@@ -205,10 +206,10 @@ static char *without_print(const char *text, size_t bytes, size_t *ret_bytes)
 }
 
 /*
- * Whether the text is one that the library survives: it follows a null pointer
- * where an array's bracket does not close on its line.
+ * libtraceevent 1.8.4 follows a null pointer where an array's bracket does not
+ * close in its field. A kernel's text is printable throughout.
  */
-static bool is_sane(const char *text, size_t bytes)
+static bool brackets_close(const char *text, size_t bytes)
 {
 	unsigned int open = 0;
 
@@ -235,26 +236,20 @@ int trace_formats_add(struct trace_formats *formats, const char *system, const c
 	const struct tep_event *event;
 	struct tep_handle *tep;
 	size_t fields_bytes = 0;
-	char *fields;
+	_cleanup_free_ char *fields = without_print(text, bytes, &fields_bytes);
 	int r;
 
-	tep = tep_alloc();
-	fields = without_print(text, bytes, &fields_bytes);
-	if (!tep || !fields) {
-		tep_free(tep);
-		free(fields);
+	if (!fields)
 		return -ENOMEM;
-	}
-	if (!is_sane(fields, fields_bytes)) {
-		tep_free(tep);
-		free(fields);
+	if (!brackets_close(fields, fields_bytes))
 		return -EINVAL;
-	}
+	tep = tep_alloc();
+	if (!tep)
+		return -ENOMEM;
 
 	/* Its return value may tell of the print format; the fields are complete all the same. */
 	tep_set_loglevel(TEP_LOG_NONE);
 	(void)tep_parse_event(tep, fields, fields_bytes, system);
-	free(fields);
 	event = tep_get_first_event(tep);
 	r = event && event->name ? fill_format(formats, event, system, &format) : -EINVAL;
 	tep_free(tep);

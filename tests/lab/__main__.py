@@ -76,7 +76,7 @@ def command_run(args) -> int:
     reports = []
     try:
         runner = Runner(lambda kernel: image_dir(args, kernel), product_dir(args), keep.resolve(), progress)
-        reports = runner.run(jobs, args.at_a_time)
+        reports = runner.run(jobs)
     except LabError as error:
         progress.line(f"BROKEN  {error}")
         progress.line(f"evidence in {keep}")
@@ -125,7 +125,6 @@ def parse_arguments(argv):
     run = commands.add_parser("run", parents=[common], help="boot a guest and play scenarios")
     run.add_argument("--scenario", metavar="F", action="append", required=True)
     run.add_argument("--kernel", choices=scenario_file.KERNELS)
-    run.add_argument("--at-a-time", metavar="N", type=int, default=1, help="so many guests side by side")
     run.add_argument("--json", metavar="OUT", help="write the report here")
     run.add_argument("--keep", metavar="DIR", help="keep the evidence here")
     run.add_argument("-v", "--verbose", action="store_true", help="tell what every expectation saw")
