@@ -14,6 +14,9 @@ struct iso_engine *iso_engine_copy(void *memory, size_t bytes, const struct iso_
 	memcpy(memory, engine, (size_t)((char *)engine->regions - (char *)engine));
 	engine_place(copy, memory);
 	memcpy(copy->regions, engine->regions, engine->n_regions * sizeof(*copy->regions));
+	memcpy(copy->operations, engine->operations,
+	       engine->n_operations * sizeof(*copy->operations));
+	memcpy(copy->bad, engine->bad, engine->n_bad * sizeof(*copy->bad));
 	memcpy(copy->reconcile.findings, engine->reconcile.findings,
 	       (n_findings < FINDINGS_MAX ? n_findings : FINDINGS_MAX) *
 		       sizeof(*copy->reconcile.findings));

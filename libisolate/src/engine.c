@@ -76,9 +76,7 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->ports = arena_take(arena, l->ports, sizeof(*e->ports));
 	e->memdevs = arena_take(arena, l->memdevs, sizeof(*e->memdevs));
 	e->windows = arena_take(arena, l->windows, sizeof(*e->windows));
-	e->operations = arena_take(arena, l->operations, sizeof(*e->operations));
 	e->incidents = arena_take(arena, l->incidents, sizeof(*e->incidents));
-	e->bad = arena_take(arena, l->bad_ranges, sizeof(*e->bad));
 	e->early = arena_take(arena, EARLY_MAX, sizeof(*e->early));
 	e->fences_room = l->ports + l->memdevs;
 	e->fences = arena_take(arena, e->fences_room, sizeof(*e->fences));
@@ -95,6 +93,8 @@ static void lay_out(struct iso_engine *e, const struct iso_limits *l, struct are
 	e->lease_buckets = arena_take(arena, LEASE_BUCKETS, sizeof(*e->lease_buckets));
 	/* From here on nothing is touched before there is so much of it. */
 	e->regions = arena_take(arena, l->regions, sizeof(*e->regions));
+	e->operations = arena_take(arena, l->operations, sizeof(*e->operations));
+	e->bad = arena_take(arena, l->bad_ranges, sizeof(*e->bad));
 	e->reconcile.findings = arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.findings));
 	e->reconcile.gap_findings =
 		arena_take(arena, FINDINGS_MAX, sizeof(*e->reconcile.gap_findings));
@@ -128,9 +128,7 @@ static void link_free_lists(struct iso_engine *e)
 {
 	uint32_t i;
 
-	e->free_instances = e->free_lease = ISO_NONE;
-	for (i = 0; i < e->limits.operations; i++)
-		e->operations[i].next_free = i + 1 < e->limits.operations ? i + 1 : ISO_NONE;
+	e->free_instances = e->free_lease = e->free_operations = ISO_NONE;
 	for (i = 0; i < LEASE_BUCKETS; i++)
 		e->lease_buckets[i] = ISO_NONE;
 }

@@ -60,8 +60,10 @@ static uint32_t slot(struct iso_engine *e)
 	for (b = 0; b < e->n_bad; b++)
 		if (!e->bad[b].used)
 			return b;
-	if (e->n_bad < e->limits.bad_ranges)
+	if (e->n_bad < e->limits.bad_ranges) {
+		e->bad[e->n_bad] = (struct bad_range){0};
 		return e->n_bad++;
+	}
 	for (b = 0; b < e->n_bad; b++)
 		if (e->bad[b].state == ISO_BAD_VERIFIED &&
 		    (oldest == ISO_NONE || e->bad[b].cleared_ns < e->bad[oldest].cleared_ns))
@@ -328,13 +330,16 @@ void ledger_resettle(struct iso_engine *e, uint32_t r)
 void ledger_restore(struct iso_engine *e, const struct iso_restore_poison *restore)
 {
 	uint32_t r = restore->region[0] ? iso_region_find(e, restore->region) : ISO_NONE;
-	struct bad_range *bad = &e->bad[restore->slot];
+	struct bad_range *bad;
 
-	if (restore->slot >= e->limits.bad_ranges || bad->used || !restore->bytes ||
+	if (restore->slot >= e->limits.bad_ranges || !restore->bytes ||
 	    restore->state >= ISO_BAD_STATES || (!restore->has_dpa && r == ISO_NONE))
 		return;
-	if (restore->slot >= e->n_bad)
-		e->n_bad = restore->slot + 1;
+	bad = &e->bad[restore->slot];
+	if (restore->slot < e->n_bad && bad->used)
+		return;
+	while (e->n_bad <= restore->slot)
+		e->bad[e->n_bad++] = (struct bad_range){0};
 	*bad = (struct bad_range){
 		.used = true,
 		.has_dpa = restore->has_dpa,

@@ -89,22 +89,37 @@ static struct region *touched_region(struct iso_engine *e, const struct operatio
 	return NULL;
 }
 
+static bool operation_has_room(const struct iso_engine *e)
+{
+	return e->free_operations != ISO_NONE || e->n_operations < e->limits.operations;
+}
+
+static uint32_t operation_slot(struct iso_engine *e)
+{
+	uint32_t slot = e->free_operations;
+
+	if (slot == ISO_NONE)
+		return e->n_operations++;
+	e->free_operations = e->operations[slot].next_free;
+	return slot;
+}
+
 /* Return: the id, or 0 when the table is full or the store fails: the object tries again later. */
 uint64_t operation_start(struct iso_engine *e, uint32_t kind, struct operation_object object,
 			 uint32_t lane, uint64_t extra_ns)
 {
-	uint32_t slot = e->free_operations;
 	struct operation *op;
 	struct region *region;
+	uint32_t slot;
 
 	if (needs_intent(kind) && hold_intents(e))
 		return 0;
-	if (slot == ISO_NONE || e->n_others + 1 >= e->others_room) {
+	if (!operation_has_room(e) || e->n_others + 1 >= e->others_room) {
 		engine_arm(e, e->now_ns + e->policy.retry_ns);
 		return 0;
 	}
+	slot = operation_slot(e);
 	op = &e->operations[slot];
-	e->free_operations = op->next_free;
 	*op = (struct operation){
 		.id = (e->next_operation++ << 16) | slot,
 		.kind = kind,
@@ -136,7 +151,7 @@ static struct operation *operation_find(struct iso_engine *e, uint64_t id)
 {
 	uint32_t slot = id & 0xffff;
 
-	if (!id || slot >= e->limits.operations || e->operations[slot].id != id)
+	if (!id || slot >= e->n_operations || e->operations[slot].id != id)
 		return NULL;
 	return &e->operations[slot];
 }
@@ -285,7 +300,7 @@ void operation_expire(struct iso_engine *e)
 						   .message = "it gave no answer in time"};
 	uint32_t i;
 
-	for (i = 0; i < e->limits.operations; i++) {
+	for (i = 0; i < e->n_operations; i++) {
 		struct operation *op = &e->operations[i];
 		uint64_t at_ns = op->deadline_ns + GRACE_SECONDS * 1000000000ull;
 		struct iso_completion expired;

@@ -378,7 +378,7 @@ struct iso_engine {
 	uint32_t n_foreign, name_index_size, pid_index_size;
 	uint32_t topology; /* counts changes in where memdevs are */
 	uint32_t queue_head, queue_tail;
-	uint32_t n_regions, n_instances, n_leases; /* high water marks */
+	uint32_t n_regions, n_instances, n_leases, n_operations; /* high water marks */
 	uint32_t free_instances, free_operations;
 	uint32_t free_lease; /* list through next_dirty */
 	uint32_t n_incidents;

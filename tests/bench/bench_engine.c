@@ -210,7 +210,7 @@ static void take_footprint(struct host *host, struct footprint *ret)
 		.heap_bytes = mallinfo2().uordblks,
 		.most = host_outstanding_most(host),
 	};
-	for (uint32_t i = 0; i < engine->limits.operations; i++)
+	for (uint32_t i = 0; i < engine->n_operations; i++)
 		ret->operations += engine->operations[i].id != 0;
 }
 
