@@ -23,7 +23,7 @@ enum {
 	STORE_BOOT_ID_BYTES = 33, /* 32 hexadecimal digits and NUL */
 	STORE_KIND_BYTES = 48, /* names of events have up to 32 characters */
 	STORE_QUEUE_MAX = 16384, /* items waiting for the disk */
-	STORE_EVENTS_MAX = 200000, /* older ones are dropped when idle */
+	STORE_EVENTS_MAX = 200000, /* older ones are dropped */
 	STORE_NOTES_MAX = 200000, /* lines of timelines, not counting those of open incidents */
 	STORE_INCIDENTS_MAX = 10000,
 	STORE_FIELDS_MAX =

@@ -168,7 +168,10 @@ struct store {
 	char boot_id[STORE_BOOT_ID_BYTES];
 	char run_id[STORE_BOOT_ID_BYTES];
 	char spool_id[STORE_BOOT_ID_BYTES]; /* of the pages that records name; empty: none */
-	uint64_t n_unsaved; /* items written since the last checkpoint */
+	uint64_t n_last; /* items of the last transaction */
+	uint64_t n_unsaved; /* items written since the last checkpoint, ... */
+	uint64_t n_untried; /* ... since the last try of one, ... */
+	uint64_t n_untidied; /* ... and since it was looked for anything that is too old */
 	struct store_recent *recent; /* STORE_RECENT_MAX places */
 
 	/* The loop's. */
@@ -286,6 +289,8 @@ void store_describe_failure(struct store *store, int error);
 
 /* store_tidy.c: drops what is too old, and brings the log into the file. */
 void store_tidy(struct store *store);
+/* The same after each transaction while there is no idle moment: when it is time, and a little of it. */
+void store_tidy_busy(struct store *store);
 /* Drops the oldest history until the database holds at most that. Return: an SQLite result code. */
 int store_shrink(sqlite3 *db, int64_t bytes_max);
 

@@ -11,7 +11,7 @@
 #include "clock.h"
 #include "store_internal.h"
 
-enum { THREAD_STACK_BYTES = 512 * 1024 }; /* locked memory: not the default 8 MiB */
+enum { THREAD_STACK_BYTES = 256 * 1024 }; /* locked memory: not the default 8 MiB */
 
 static void deliver(struct store *store, struct store_item *item)
 {

@@ -22,9 +22,8 @@
 enum {
 	IDLE_SECONDS = 1,
 	GATHER_MS = 50, /* how long what only tells of the past waits for more, ... */
-	GATHER_RECORDS_MS = 4, /* ... and what subscribers and policy wait for */
+	GATHER_RECORDS_MS = 2, /* ... and what subscribers and policy wait for */
 	BATCH_MAX = 4096, /* items and records in one transaction */
-	BUSY_ITEMS_MAX = 50000, /* written without a checkpoint while there is no idle moment */
 };
 
 void store_list_add(struct store_list *list, struct store_item *item)
@@ -245,6 +244,7 @@ static uint64_t weight(const struct store_item *item)
 /* One transaction of the items from `first` to the one before `end`. */
 static int write_all(struct store *store, struct store_item *first, struct store_item *end)
 {
+	uint64_t n = 0;
 	int code, r;
 
 	set_busy(store, true);
@@ -267,7 +267,11 @@ static int write_all(struct store *store, struct store_item *first, struct store
 		return code;
 	}
 	for (struct store_item *item = first; item != end; item = item->next)
-		store->n_unsaved += weight(item);
+		n += weight(item);
+	store->n_last = n;
+	store->n_unsaved += n;
+	store->n_untried += n;
+	store->n_untidied += n;
 	clear_problem(store);
 	return SQLITE_OK;
 }
@@ -499,8 +503,7 @@ void *store_thread(void *userdata)
 			healthy = run_idle(store);
 		else
 			healthy = run(store, &list);
-		if (store->n_unsaved > BUSY_ITEMS_MAX)
-			store_tidy(store);
+		store_tidy_busy(store);
 		pthread_mutex_lock(&store->mutex);
 		stop = store->stop && !store->queue.first;
 		store->counters.queued = list.n;

@@ -17,7 +17,12 @@
 #include "log.h"
 #include "store_internal.h"
 
-enum { ROUNDS_MAX = 64 };
+enum {
+	ROUNDS_MAX = 64,
+	/* Written without an idle moment: */
+	CHECKPOINT_ITEMS = 512, /* before the log is brought into the file: who waits then waits for little, ... */
+	BUSY_ITEMS = 50000, /* ... and before it is looked for everything that is too old. */
+};
 
 /*
  * Intents that have ended, or that a later one about the same object has settled:
@@ -150,21 +155,80 @@ static int age_formats(struct store *store)
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
+/* Return: an SQLite result code. */
+static int drop_old(struct store *store)
+{
+	int code = age_formats(store);
+
+	for (size_t i = 0; code == SQLITE_OK && i < sizeof(bounds) / sizeof(bounds[0]); i++)
+		code = run(store->db, bounds[i].sql, bounds[i].keep, NULL);
+	if (code == SQLITE_OK)
+		code = store_shrink(store->db, STORE_BYTES_MAX);
+	if (code == SQLITE_OK)
+		store->n_untidied = 0;
+	return code;
+}
+
+/* Of events that are too old at most twice as many as were written. Return: an SQLite result code. */
+static int drop_some_events(struct store *store, uint64_t written)
+{
+	sqlite3_stmt *statement;
+	int code = sqlite3_prepare_v2(store->db,
+				      "DELETE FROM events WHERE id <= min("
+				      "(SELECT max(id) FROM events) - ?1,"
+				      "(SELECT min(id) FROM events) + ?2 - 1)",
+				      -1, &statement, NULL);
+
+	if (code != SQLITE_OK)
+		return code;
+	sqlite3_bind_int64(statement, 1, STORE_EVENTS_MAX);
+	sqlite3_bind_int64(statement, 2, (int64_t)(2 * written));
+	code = sqlite3_step(statement);
+	sqlite3_finalize(statement);
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/*
+ * By the connection that writes: in SQLite before 3.51.3 a checkpoint by another
+ * one may lose what is written at the same time. Return: an SQLite result code.
+ */
+static int checkpoint(struct store *store)
+{
+	int code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+	store->n_untried = 0;
+	if (code == SQLITE_OK)
+		store->n_unsaved = 0;
+	return code;
+}
+
 void store_tidy(struct store *store)
 {
 	int code;
 
 	if (!store->db)
 		return;
-	code = age_formats(store);
-	for (size_t i = 0; code == SQLITE_OK && i < sizeof(bounds) / sizeof(bounds[0]); i++)
-		code = run(store->db, bounds[i].sql, bounds[i].keep, NULL);
+	code = drop_old(store);
 	if (code == SQLITE_OK)
-		code = store_shrink(store->db, STORE_BYTES_MAX);
+		code = checkpoint(store);
+	describe(store, store_errno(code));
+}
+
+void store_tidy_busy(struct store *store)
+{
+	bool backlog = store->n_last >= CHECKPOINT_ITEMS; /* then the whole counts, not who waits */
+	int code;
+
+	if (!store->db || store->n_untried < (backlog ? BUSY_ITEMS : CHECKPOINT_ITEMS))
+		return;
+	if (store->n_untidied >= BUSY_ITEMS) {
+		store->n_untidied = 0; /* not again at once should it fail */
+		code = drop_old(store);
+	} else {
+		code = drop_some_events(store, store->n_untried);
+	}
 	if (code == SQLITE_OK)
-		code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
-						 NULL);
-	if (code == SQLITE_OK)
-		store->n_unsaved = 0;
+		code = checkpoint(store);
+	store->n_untried = 0;
 	describe(store, store_errno(code));
 }

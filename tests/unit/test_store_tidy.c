@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store_fixture.h"
 #include "store_internal.h"
@@ -236,5 +237,69 @@ Test(store_tidy, a_forgotten_region)
 	cr_assert_eq(sqlite3_exec(f.store->db, "DELETE FROM regions", NULL, NULL, NULL), SQLITE_OK);
 	cr_assert_eq(store_shrink(f.store->db, 1), SQLITE_OK);
 	cr_assert_eq(number(f.store, "SELECT count(*) FROM intents"), 0);
+	fixture_teardown(&f);
+}
+
+static void add_events(struct store *store, unsigned int n)
+{
+	char sql[512];
+
+	snprintf(sql, sizeof(sql),
+		 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %u)"
+		 " INSERT INTO events(source, kind, at_ns, boot_id, realtime_us, text)"
+		 " SELECT 'trace', 'k', 1, 'b', 1, 'text' FROM n",
+		 n);
+	cr_assert_eq(sqlite3_exec(store->db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* As after transactions of so many items. */
+static void busy(struct store *store, uint64_t items, uint64_t last)
+{
+	store->n_unsaved += items;
+	store->n_untried += items;
+	store->n_untidied += items;
+	store->n_last = last;
+	store_tidy_busy(store);
+}
+
+/* Proves: without an idle moment the log comes into the file little by little, and in a backlog seldom. */
+Test(store_tidy, the_log_while_busy)
+{
+	struct store_fixture f;
+	struct stat before, after;
+
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	add_events(f.store, 1000);
+	cr_assert_eq(stat(f.path, &before), 0);
+	busy(f.store, 500, 10);
+	cr_assert_eq(f.store->n_unsaved, 500, "not yet");
+	busy(f.store, 500, 10);
+	cr_assert_eq(f.store->n_unsaved, 0);
+	cr_assert_eq(stat(f.path, &after), 0);
+	cr_assert_gt(after.st_size, before.st_size);
+	busy(f.store, 40000, 4096);
+	cr_assert_eq(f.store->n_unsaved, 40000, "a backlog");
+	busy(f.store, 10000, 4096);
+	cr_assert_eq(f.store->n_unsaved, 0);
+	fixture_teardown(&f);
+}
+
+/* Proves: too old events go with new ones, at most twice as many, and never more than are too old. */
+Test(store_tidy, events_while_busy)
+{
+	static const char count[] = "SELECT count(*) FROM events";
+	struct store_fixture f;
+
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	busy(f.store, 600, 10);
+	add_events(f.store, STORE_EVENTS_MAX + 2000);
+	busy(f.store, 600, 10);
+	cr_assert_eq(number(f.store, count), STORE_EVENTS_MAX + 2000 - 1200);
+	busy(f.store, 600, 10);
+	busy(f.store, 600, 10);
+	cr_assert_eq(number(f.store, count), STORE_EVENTS_MAX);
+	cr_assert_eq(number(f.store, "SELECT min(id) FROM events"), 2001, "the oldest");
 	fixture_teardown(&f);
 }
