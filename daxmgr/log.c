@@ -24,7 +24,7 @@ enum {
 	LINE_BYTES = 512,
 	FIELDS_MAX = 12,
 	FIELD_BYTES = LINE_BYTES + 32,
-	THREAD_STACK_BYTES = 256 * 1024,
+	THREAD_STACK_BYTES = 128 * 1024,
 };
 
 /* Of each kind of note; daxmgrd.catalog explains them. */

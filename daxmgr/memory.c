@@ -2,13 +2,16 @@
 #include "memory.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <numa.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 
 enum {
-	STACK_BYTES = 512 * 1024,
+	STACK_BYTES = 256 * 1024,
 	PAGE_BYTES = 4096,
+	OWN_MAPPING_BYTES = 64 * 1024, /* blocks of records are as large (store_block.h) */
+	KEPT_BYTES = 128 * 1024,
 	ROOM_BYTES = 256 << 20, /* more than is ever mapped */
 };
 
@@ -48,12 +51,20 @@ static void __attribute__((noinline)) touch_stack(void)
 		room[i] = 0;
 }
 
+/* What is freed after a storm goes back: the heap would keep it, and keep it locked. */
+static void return_memory(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
 static bool locked;
 
 int memory_lock(void)
 {
 	void *room;
 
+	return_memory();
 	touch_stack();
 	/* AddressSanitizer reserves terabytes of shadow: locking those is not what is meant. */
 #if !defined(__SANITIZE_ADDRESS__)

@@ -28,6 +28,7 @@
 enum {
 	PHASES = 4,
 	LOOK_NS = 300000,
+	CALM_NS = 100000000,
 	SETTLE_SECONDS = 2, /* the daemon has looked at its host before the first record */
 	QUIET_MS = 3000, /* nothing comes any more */
 	SECONDS_MAX = 600,
@@ -46,6 +47,7 @@ struct settings {
 
 struct phase {
 	const char *name;
+	char directory[INGEST_PATH_BYTES];
 	struct ring_load load;
 	struct ring_told told;
 	struct stored stored;
@@ -65,38 +67,55 @@ static void remove_directory(const char *path)
 		fprintf(stderr, "bench_ingest: %s is left\n", path);
 }
 
-/* Looks until all that was produced is accounted for, or nothing has come for a while. */
+/*
+ * Looks until all that was produced is accounted for, or nothing has come for a
+ * while. Counting reads every row there is, a tenth of a second of work in which
+ * nobody looks: it waits until the producer has ended and no more rows come.
+ * Return: when the last news came.
+ */
 static uint64_t follow(struct watch *watch, struct phase *phase, const struct ring_told *told,
 		       struct latencies *latencies)
 {
-	uint64_t news_ns = clock_boottime_ns();
+	bool distinct = phase->load.records == RING_DISTINCT;
+	uint64_t now_ns = clock_boottime_ns(), news_ns = now_ns;
 	struct stored last = {0};
 
-	for (unsigned int look = 0;; look++) {
-		uint64_t now_ns;
+	for (;;) {
 		bool finished = __atomic_load_n(&told->finished, __ATOMIC_ACQUIRE);
+		bool news = distinct && watch_rows(watch, latencies) > 0;
 
-		if (phase->load.records == RING_DISTINCT)
-			watch_rows(watch, latencies);
 		now_ns = clock_boottime_ns();
-		/* Counting all rows is work: seldom, while records come. */
-		if (finished || look % 1024 == 0) {
+		if (finished && !news && (!distinct || now_ns - news_ns > CALM_NS)) {
 			watch_account(watch, &phase->stored);
-			if (memcmp(&last, &phase->stored, sizeof(last)))
-				news_ns = now_ns;
+			news = memcmp(&last, &phase->stored, sizeof(last)) != 0;
 			last = phase->stored;
+			/* Of rows it is known since when: they were seen coming. */
+			if (phase->stored.records + phase->stored.lost >= told->produced)
+				return distinct ? news_ns : now_ns;
 		}
-		if (finished && phase->stored.records + phase->stored.lost >= told->produced)
-			return now_ns;
-		if (finished && now_ns - news_ns > QUIET_MS * UINT64_C(1000000))
+		if (news || !finished)
+			news_ns = now_ns;
+		else if (now_ns - news_ns > QUIET_MS * UINT64_C(1000000))
 			return news_ns;
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
 	}
 }
 
+/* Of the earlier phases nothing is left to be written. */
+static void settle_disk(const char *directory)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		(void)syncfs(fd);
+		close(fd);
+	}
+	nanosleep(&(struct timespec){.tv_sec = SETTLE_SECONDS}, NULL);
+}
+
 static void play(const struct settings *settings, struct phase *phase, struct limits *limits)
 {
-	char directory[INGEST_PATH_BYTES], whole[PATH_MAX];
+	char *directory = phase->directory, whole[PATH_MAX];
 	struct latencies latencies = {0};
 	struct ring_told *told;
 	struct watch *watch;
@@ -109,7 +128,7 @@ static void play(const struct settings *settings, struct phase *phase, struct li
 		fprintf(stderr, "bench_ingest: %s: %s\n", settings->directory, strerror(errno));
 		exit(2);
 	}
-	snprintf(directory, sizeof(directory), "%.*s/bench-ingest-XXXXXX", INGEST_PATH_BYTES - 32,
+	snprintf(directory, sizeof(phase->directory), "%.*s/bench-ingest-XXXXXX", INGEST_PATH_BYTES - 32,
 		 whole);
 	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!mkdtemp(directory) || told == MAP_FAILED) {
@@ -127,7 +146,7 @@ static void play(const struct settings *settings, struct phase *phase, struct li
 	}
 	phase->ring_bytes = (uint64_t)fcntl(ring, F_GETPIPE_SZ);
 	watch = watch_open(directory);
-	nanosleep(&(struct timespec){.tv_sec = SETTLE_SECONDS}, NULL);
+	settle_disk(directory);
 	process_read(daemon, &phase->before);
 	begin_ns = clock_boottime_ns();
 	machine_us = machine_cpu_us();
@@ -152,7 +171,6 @@ static void play(const struct settings *settings, struct phase *phase, struct li
 	if (limits)
 		limits_measure(directory, limits);
 	munmap(told, sizeof(*told));
-	remove_directory(directory);
 }
 
 static double cpu_us(const struct phase *phase)
@@ -375,5 +393,8 @@ int main(int argc, char **argv)
 	}
 	if (settings.json)
 		print_json(&settings, &limits, phases);
+	/* Not before: a file system that gives freed blocks back is busy with that in the next phase. */
+	for (int i = 0; i < PHASES; i++)
+		remove_directory(phases[i].directory);
 	return 0;
 }

@@ -166,12 +166,12 @@ static void run(const char *directory, uint64_t ring_bytes, bool realtime)
 	if (r < 0)
 		give_up("event loop", -r);
 	sd_event_add_signal(event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_signal, NULL);
-	r = daemon_new(event, &config, root, &daemon);
-	if (r < 0)
-		give_up("daemon", -r);
 	r = memory_lock();
 	if (r < 0)
 		fprintf(stderr, "bench_ingest: memory is not locked: %s\n", strerror(-r));
+	r = daemon_new(event, &config, root, &daemon);
+	if (r < 0)
+		give_up("daemon", -r);
 	r = sd_event_loop(event);
 	daemon_free(daemon);
 	sd_event_unref(event);
