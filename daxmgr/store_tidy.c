@@ -20,7 +20,8 @@
 enum {
 	ROUNDS_MAX = 64,
 	/* Written without an idle moment: */
-	CHECKPOINT_ITEMS = 512, /* before the log is brought into the file: who waits then waits for little, ... */
+	CHECKPOINT_ITEMS =
+		512, /* before the log is brought into the file: who waits then waits for little, ... */
 	BUSY_ITEMS = 50000, /* ... and before it is looked for everything that is too old. */
 };
 
@@ -194,7 +195,8 @@ static int drop_some_events(struct store *store, uint64_t written)
  */
 static int checkpoint(struct store *store)
 {
-	int code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	int code =
+		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
 	store->n_untried = 0;
 	if (code == SQLITE_OK)

@@ -128,8 +128,8 @@ static void play(const struct settings *settings, struct phase *phase, struct li
 		fprintf(stderr, "bench_ingest: %s: %s\n", settings->directory, strerror(errno));
 		exit(2);
 	}
-	snprintf(directory, sizeof(phase->directory), "%.*s/bench-ingest-XXXXXX", INGEST_PATH_BYTES - 32,
-		 whole);
+	snprintf(directory, sizeof(phase->directory), "%.*s/bench-ingest-XXXXXX",
+		 INGEST_PATH_BYTES - 32, whole);
 	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!mkdtemp(directory) || told == MAP_FAILED) {
 		fprintf(stderr, "bench_ingest: %s: %s\n", directory, strerror(errno));
