@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import matrix
 from . import scenario as scenario_file
+from . import time_limit
 from . import topology as topology_file
 from .errors import FormatError, LabError
 from .jobs import Job, Runner
@@ -58,7 +59,10 @@ def product_dir(args) -> Path:
     return Path(base).resolve() if base else Path(tempfile.mkdtemp(prefix="daxlab-empty-"))
 
 
-def summarize(reports: list, keep: Path, progress: Progress):
+def summarize(jobs: list, reports: list, keep: Path, progress: Progress):
+    left_out = [job.scenario.name for job in jobs if not job.report]
+    if left_out:
+        progress.line(f'not played, this machine needs longer for all: {", ".join(left_out)}')
     failed = sum(not report["held"] for report in reports)
     for report in reports:
         if "played_twice" in report:
@@ -73,20 +77,21 @@ def command_run(args) -> int:
     keep = Path(args.keep) if args.keep else Path(tempfile.mkdtemp(prefix="daxlab-keep-"))
     keep.mkdir(parents=True, exist_ok=True)
     progress = Progress(args.verbose)
-    reports = []
+    reports, complete = [], False
     try:
         runner = Runner(lambda kernel: image_dir(args, kernel), product_dir(args), keep.resolve(), progress)
-        reports = runner.run(jobs)
+        reports = runner.run(jobs, time_limit.from_environment())
+        complete = True
     except LabError as error:
         progress.line(f"BROKEN  {error}")
         progress.line(f"evidence in {keep}")
         return 1
     finally:
-        held = len(reports) == len(jobs) and all(report["held"] for report in reports)
+        held = complete and all(report["held"] for report in reports)
         if args.json:
             Path(args.json).write_text(json.dumps({"held": held, "scenarios": reports}, indent=2) + "\n",
                                        encoding="utf-8")
-    summarize(reports, keep, progress)
+    summarize(jobs, reports, keep, progress)
     return 0 if held else 1
 
 

@@ -46,13 +46,16 @@ prepare {TRACE_LIVE}
 prepare {TRACE} sched/sched_process_exec
 """
 
-INSTALL = """
-cp -a /run/lab/product/. / || exit 1
-systemd-sysusers && systemd-tmpfiles --create >/dev/null 2>&1
-udevadm control --reload
-systemctl daemon-reload
-chmod 666 /dev/kvm 2>/dev/null
-true
+# Once per boot: reset() takes away what the product makes, not the product.
+INSTALL = f"""
+if [ ! -e {LAB_DIR}/installed ]; then
+    cp -a /run/lab/product/. / || exit 1
+    systemd-sysusers && systemd-tmpfiles --create >/dev/null 2>&1
+    udevadm control --reload
+    systemctl daemon-reload
+    chmod 666 /dev/kvm 2>/dev/null
+    touch {LAB_DIR}/installed
+fi
 """
 
 # The lab's hand in the guest outlives all services at a shutdown, so that their ends are seen.
@@ -116,7 +119,7 @@ class Guest:
         self.clock = clock.measure(self.channel)
         self.kernel = self.channel.must("uname -r").strip()
         self.channel.write("/etc/sysusers.d/daxmgr-lab.conf", SYSUSERS)
-        self.channel.must("systemd-sysusers; modprobe -q kvm_amd; modprobe -q kvm_intel; chmod 666 /dev/kvm 2>/dev/null; "
+        self.channel.must("systemd-sysusers; modprobe -q kvm_amd || modprobe -q kvm_intel; chmod 666 /dev/kvm 2>/dev/null; "
                           f"{LIST_MOUNTS} > {LAB_DIR}/mounts; true")
         self.channel.must(PREPARE_TRACING)
 
@@ -353,7 +356,7 @@ class Guest:
         run("pkill -KILL -x stranger; systemctl stop 'daxmgr-vm@*.service'; systemctl reset-failed", 60)
         self._destroy_regions()
         run(f"systemctl stop {DAEMON}; systemctl clean --what=fdstore {DAEMON} 2>/dev/null; "
-            "rm -rf /var/lib/daxmgr /etc/daxmgr /run/daxmgr-vm/* /dev/daxmgr", 60)
+            "umount -q /var/lib/daxmgr; rm -rf /var/lib/daxmgr /etc/daxmgr /run/daxmgr-vm/* /dev/daxmgr", 60)
         run(f"systemctl stop daxlab-sampler; rm -rf {LAB_DIR}/samples.txt {LAB_DIR}/serial; echo > {TRACE}/trace; "
             f"systemd-run -q --unit=daxlab-sampler --nice=-10 python3 {CODE_DIR}/sampler.py "
             f"{payload.VM_RUN_DIR} {LAB_DIR}")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which scenarios share a boot, and their playing."""
+"""Which scenarios share a boot, which are left out where time is short, and their playing."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from .runner import Progress, Session
+from .time_limit import TimeLimit
 from .scenario import Scenario
 from .topology import Topology
 
@@ -22,11 +24,22 @@ class Job:
 
 
 def group(jobs: list) -> list:
-    """By the kind of host; those that want a fresh boot first, as others can go on with the boot of the last of them."""
+    """
+    By the kind of host. Those that want a fresh boot first, as others can go on with the boot of the last of them, and
+    those that spoil theirs last.
+    """
     found = {}
     for job in jobs:
         found.setdefault(job.host, []).append(job)
-    return [sorted(one, key=lambda job: not job.scenario.fresh_boot) for one in found.values()]
+    return [sorted(one, key=lambda job: (job.scenario.spoils_boot, not job.scenario.fresh_boot)) for one in found.values()]
+
+
+def in_turn(jobs: list, turn: int) -> tuple:
+    """Those that are played each time, and the others in the order of this turn, so that each comes first some day."""
+    always = [job for job in jobs if not job.scenario.in_turn]
+    others = [job for job in jobs if job.scenario.in_turn]
+    first = turn % len(others) if others else 0
+    return always, others[first:] + others[:first]
 
 
 class Runner:
@@ -35,18 +48,29 @@ class Runner:
     def __init__(self, image_of, product: Path, keep: Path, progress: Progress):
         self.image_of, self.product, self.keep, self.progress = image_of, product, keep, progress
         self._boots, self._single = 0, False
+        self._played_in_turn = False    # one of those is played however late it is
 
-    def run(self, jobs: list) -> list:
-        """The reports in the order of the jobs. Raises LabError when a host does not boot; then the rest is not played."""
+    def run(self, jobs: list, limit: TimeLimit) -> list:
+        """
+        The reports in the order of the jobs, of those that were played. Raises LabError when a host does not boot; then
+        the rest is not played.
+        """
         self._single = len(jobs) == 1
-        for one in group(jobs):
+        always, others = in_turn(jobs, limit.turn) if limit.ends else (jobs, [])
+        for one in group(always):
             self._play_group(one)
-        return [job.report for job in jobs]
+        until = limit.half()
+        for one in group(others):
+            self._play_group(one, until)
+        return [job.report for job in jobs if job.report]
 
-    def _play_group(self, jobs: list):
+    def _play_group(self, jobs: list, until: float = float("inf")):
         session, previous = None, None
         try:
             for job in jobs:
+                if self._played_in_turn and time.monotonic() > until:
+                    return
+                self._played_in_turn |= job.scenario.in_turn
                 if session and not self._can_go_on(session, job, previous):
                     session.close()
                     session = None

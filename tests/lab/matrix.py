@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from . import matrix_table
+from . import matrix_table, time_limit
 from . import topology as topology_file
 from .errors import FormatError
 from .matrix_cell import NotApplicable
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--loss", metavar="NAME", action="append", help="only this one")
     parser.add_argument("--kernel", choices=(*KERNELS, "both"), default="both")
     parser.add_argument("--third", action="store_true", help="a chosen third of the cells")
-    parser.add_argument("--budget", metavar="SECONDS", type=float, default=0,
+    parser.add_argument("--budget", metavar="SECONDS", type=float, default=float("inf"),
                         help="leave out cells on a machine that needs longer, and say so")
     parser.add_argument("--at-a-time", metavar="N", type=int, default=1, help="so many guests side by side")
     parser.add_argument("--json", metavar="OUT", help="write the reports here")
@@ -90,7 +90,9 @@ def command(args, find, image_of, product: Path) -> int:
     keep.mkdir(parents=True, exist_ok=True)
     progress = Progress(args.verbose)
     runner = Runner(image_of, product, keep.resolve(), progress)
-    reports = runner.run(wanted, args.at_a_time, args.budget)
+    limit = time_limit.from_environment()
+    budget = min(args.budget, limit.left())
+    reports = runner.run(wanted, args.at_a_time, budget, limit.turn)
     skipped = sum(len(boot.skipped) for boot in wanted)
     again = [text for boot in wanted for text in boot.again]
     matrix = matrix_table.Matrix(shapes, kernels, plans, reports, again)
@@ -99,7 +101,7 @@ def command(args, find, image_of, product: Path) -> int:
     for line in matrix_table.terminal(matrix):
         print(line)
     if skipped:
-        print(f"{skipped} of {runner.total} were not played: this machine needs longer than {args.budget:g} s for them")
+        print(f"{skipped} of {runner.total} were not played: this machine needs longer than {budget:.0f} s for them")
     print(f"evidence in {keep}")
     return 0 if held else 1
 

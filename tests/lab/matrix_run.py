@@ -14,6 +14,8 @@ from .runner import Progress, Session
 from .scenario import CLEAN
 
 RETRIES = 2
+FEWEST_BOOTS = 3
+BOOT_SECONDS = 90   # a boot and its first cells, where both take long
 
 
 @dataclass
@@ -140,16 +142,22 @@ def _figure(value) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def share_out(boots: list, budget: float):
+def share_out(boots: list, budget: float, turn: int = 0) -> list:
     """
-    Each boot may go on until its share of the time is over, so that all are played on a slow machine, too. They begin
-    with different losses: other cells are left out on each.
+    The boots for which there is time, others in each turn; all cells of the rest are left out. Each may go on until its
+    share of the time is over. They begin with different losses: other cells are left out on each.
     """
     begin = time.monotonic()
+    count = min(len(boots), max(FEWEST_BOOTS, int(budget / BOOT_SECONDS)))
+    chosen = [(turn + number * len(boots) // count) % len(boots) for number in range(count)]
     for number, boot in enumerate(boots):
-        boot.until = begin + budget * (number + 1) / len(boots)
-        first = number * 4 % len(boot.cells)
-        boot.cells = boot.cells[first:] + boot.cells[:first]
+        start = (number * 4 + turn) % len(boot.cells)
+        boot.cells = boot.cells[start:] + boot.cells[:start]
+        if number not in chosen:
+            boot.skipped = boot.cells
+    for place, number in enumerate(chosen):
+        boots[number].until = begin + budget * (place + 1) / count
+    return [boots[number] for number in chosen]
 
 
 class Runner:
@@ -160,13 +168,11 @@ class Runner:
         self.done, self.total = 0, 0
         self._lock = threading.Lock()
 
-    def run(self, boots: list, at_a_time: int, budget: float = 0) -> list:
+    def run(self, boots: list, at_a_time: int, budget: float = float("inf"), turn: int = 0) -> list:
         """The reports of all cells, in the order of the boots; with a budget in seconds of those for which there was time."""
-        if budget:
-            share_out(boots, budget)
         self.total = sum(len(boot.cells) for boot in boots)
         waiting = queue.SimpleQueue()
-        for boot in boots:
+        for boot in boots if budget == float("inf") else share_out(boots, budget, turn):
             waiting.put(boot)
         threads = [threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in range(at_a_time)]
         for thread in threads:

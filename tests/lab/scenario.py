@@ -20,6 +20,7 @@ REBOOTS = ("kexec",)
 CLEAN = ("processes", "mappings", "instances", "regions", "mounts")
 DAEMON_VERBS = ("start", "stop", "restart", "kill")
 OPERATORS = ("equals", "not_equals", "in", "min", "max", "matches", "contains", "count", "exists")
+SPOILING = ("reboot", "inject_poison", "machine_check")   # actions after which a host is not as good as new
 FAULTS = ("surprise_down", "aer", "isolation", "unplug", "plug", "inject_poison", "media_event", "machine_check")
 
 
@@ -73,6 +74,8 @@ class Scenario:
     product: bool
     start_daemon: bool
     fresh_boot: bool
+    spoils_boot: bool
+    in_turn: bool
     allow_kernel: list
     config: str
     dropins: dict
@@ -440,10 +443,12 @@ def parse(path) -> Scenario:
         topology=top.get("topology", str, "demo"), kernel=top.choice("kernel", KERNELS, "stock"),
         timeout=top.seconds("timeout", 600.0), product=product,
         start_daemon=top.get("start_daemon", bool, product),
-        fresh_boot=top.get("fresh_boot", bool, False),
+        fresh_boot=top.get("fresh_boot", bool, False), spoils_boot=top.get("spoils_boot", bool, False),
+        in_turn=top.get("in_turn", bool, False),
         allow_kernel=top.strings("allow_kernel", []), config=config, dropins=dropins, vms=vms, steps=[])
     reader = _Reader(vms)
     scenario.steps = [reader.step(table) for table in top.tables("step", "step")]
+    scenario.spoils_boot |= any(step.action in SPOILING for step in scenario.steps)
     top.finish()
     if not scenario.steps:
         raise top.error("there is no [[step]]")
