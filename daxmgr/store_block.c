@@ -12,12 +12,11 @@ static const char left_out_note[] = " (fields left out)";
 
 struct store_block *store_block_new(size_t bytes)
 {
-	size_t room = bytes > STORE_BLOCK_BYTES ? bytes : STORE_BLOCK_BYTES;
-	struct store_block *block = malloc(sizeof(*block) + room);
+	struct store_block *block = malloc(sizeof(*block) + bytes);
 
 	if (!block)
 		return NULL;
-	block->room = room;
+	block->room = bytes;
 	store_block_reset(block);
 	return block;
 }

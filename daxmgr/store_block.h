@@ -14,6 +14,7 @@
 
 enum {
 	STORE_BLOCK_BYTES = 64 * 1024, /* of usual blocks; a record that needs more gets its own */
+	STORE_BLOCK_SMALL_BYTES = 4 * 1024, /* of those for single records */
 	STORE_BLOCK_LIKE = 256, /* places for entries that more may be added to */
 };
 
@@ -59,7 +60,7 @@ struct store_block {
 	_Alignas(8) uint8_t data[];
 };
 
-/* Room for at least `bytes`. Return: NULL without memory. */
+/* Room for `bytes`. Return: NULL without memory. */
 struct store_block *store_block_new(size_t bytes);
 /* Empties it. */
 void store_block_reset(struct store_block *block);

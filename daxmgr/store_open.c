@@ -274,6 +274,17 @@ static int take_path(struct store *store, const char *path)
 	return 0;
 }
 
+/* A wall clock that is set must not make the store wait. */
+static void init_wake(struct store *store)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&store->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
 int store_open(const char *path, const char *boot_id, struct store **ret, char **ret_message)
 {
 	struct store *store = calloc(1, sizeof(*store));
@@ -284,7 +295,7 @@ int store_open(const char *path, const char *boot_id, struct store **ret, char *
 		return -ENOMEM;
 	store->event_fd = -1;
 	pthread_mutex_init(&store->mutex, NULL);
-	pthread_cond_init(&store->wake, NULL);
+	init_wake(store);
 	snprintf(store->boot_id, sizeof(store->boot_id), "%s", boot_id);
 	store->recent = calloc(STORE_RECENT_MAX, sizeof(*store->recent));
 	r = store->recent ? take_path(store, path) : -ENOMEM;

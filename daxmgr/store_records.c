@@ -14,9 +14,19 @@
 #include "clock.h"
 #include "store_internal.h"
 
+/* Behind other work it may be for a single record, of which many can wait. */
+static size_t room_for(const struct store *store, size_t need)
+{
+	const struct store_item *last = store->queue.last;
+	size_t usual = last && last->kind != STORE_ITEM_RECORDS ? STORE_BLOCK_SMALL_BYTES
+								: STORE_BLOCK_BYTES;
+
+	return need > usual ? need : usual;
+}
+
 static struct store_block *take_block(struct store *store, size_t need)
 {
-	struct store_block *block = store->spare;
+	struct store_block *block = need > STORE_BLOCK_SMALL_BYTES ? store->spare : NULL;
 
 	if (block && block->room >= need) {
 		store->spare = NULL;
@@ -32,7 +42,7 @@ static struct store_block *take_block(struct store *store, size_t need)
 void store_block_drop(struct store *store, struct store_block *block)
 {
 	store->records_bytes -= block->room;
-	if (store->spare || block->room > STORE_BLOCK_BYTES)
+	if (store->spare || block->room != STORE_BLOCK_BYTES)
 		free(block);
 	else
 		store->spare = block;
@@ -49,7 +59,7 @@ static struct store_block *block_for(struct store *store, size_t need, bool alwa
 	if (!item)
 		return NULL;
 	item->kind = STORE_ITEM_RECORDS;
-	item->block = take_block(store, need);
+	item->block = take_block(store, room_for(store, need));
 	if (!item->block) {
 		free(item);
 		return NULL;

@@ -408,9 +408,15 @@ static bool run_unread(struct store *store, struct store_list *list)
 }
 
 /* What fills the disk may be the log, and what of it is in the file can be written over. */
+static void empty_log(struct store *store)
+{
+	if (store->db)
+		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 static int try_disk(struct store *store)
 {
-	sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	empty_log(store);
 	return store_schema_touch(store->db);
 }
 
@@ -440,7 +446,7 @@ static void gather(struct store *store)
 	long ms;
 	int r = 0;
 
-	clock_gettime(CLOCK_REALTIME, &begin);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
 	while (store->queue.first && !store->n_urgent && !store->stop && r == 0 &&
 	       store->records_bytes < STORE_RECORDS_BYTES_MAX / 4) {
 		records = store->records_queued;
@@ -460,7 +466,7 @@ static bool wait_for_work(struct store *store, struct store_list *list, bool *re
 	bool stop;
 	int r = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_SECONDS;
 	pthread_mutex_lock(&store->mutex);
 	while (!store->queue.first && !store->stop && r == 0) {
@@ -513,11 +519,12 @@ void *store_thread(void *userdata)
 		if (healthy && !list.first && !store->unread) /* there is room in the queue now */
 			make_up(store);
 		/* New work does not make a full disk any emptier: do not try with each item. */
-		if (!healthy)
+		if (!healthy) {
+			empty_log(store);
 			nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+		}
 	}
 	give_up(store, &list);
-	if (store->db)
-		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	empty_log(store);
 	return NULL;
 }

@@ -219,18 +219,16 @@ void store_tidy(struct store *store)
 void store_tidy_busy(struct store *store)
 {
 	bool backlog = store->n_last >= CHECKPOINT_ITEMS; /* then the whole counts, not who waits */
-	int code;
+	int dropped, code;
 
 	if (!store->db || store->n_untried < (backlog ? BUSY_ITEMS : CHECKPOINT_ITEMS))
 		return;
 	if (store->n_untidied >= BUSY_ITEMS) {
 		store->n_untidied = 0; /* not again at once should it fail */
-		code = drop_old(store);
+		dropped = drop_old(store);
 	} else {
-		code = drop_some_events(store, store->n_untried);
+		dropped = drop_some_events(store, store->n_untried);
 	}
-	if (code == SQLITE_OK)
-		code = checkpoint(store);
-	store->n_untried = 0;
-	describe(store, store_errno(code));
+	code = checkpoint(store); /* a log without room is what may have kept it from dropping */
+	describe(store, store_errno(dropped != SQLITE_OK ? dropped : code));
 }

@@ -429,6 +429,7 @@ Test(store_disk, the_log_is_what_fills_it)
 	usleep(2500000); /* the log is in the file, which does not have to grow for the same lease again */
 	fill(&f);
 	save_until_refused(&f);
+	cr_assert_eq(store_save_note(f.store, &(struct store_note){.text = "waits for room"}), 0);
 	wait_healthy(&f);
 	save(&f, "before", 2);
 	fixture_wait(&f, f.n_done + 1);
