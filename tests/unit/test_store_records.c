@@ -597,26 +597,3 @@ Test(store_records, an_acknowledgement_is_kept_and_never_goes_back)
 	cr_assert_eq(ask(&f, "SELECT count(*) FROM subscribers"), 256);
 	fixture_teardown(&f);
 }
-
-/* Proves: records that come one by one between other work do not run out of room before there is none. */
-Test(store_records, single_records_between_other_work_all_find_room)
-{
-	const size_t many = 500;
-	struct store_fixture f;
-
-	fixture_setup(&f);
-	fixture_open(&f, "boot");
-	for (uint64_t i = 0; i < many; i++) { /* nothing is written yet */
-		struct store_event event = record("change", (i + 1) * SECOND, 0);
-		struct iso_restore_lease lease = fixture_lease();
-
-		cr_assert_eq(store_save_lease(f.store, &lease, 0), 0);
-		store_save_event(f.store, &event);
-	}
-	fixture_start(&f);
-	settle(&f);
-	f.store = store_free(f.store);
-	cr_assert_eq(ask(&f, "SELECT count(*) FROM events WHERE kind = 'change'"), (int64_t)many);
-	cr_assert_eq(ask(&f, "SELECT count(*) FROM events WHERE kind = 'gap'"), 0);
-	fixture_teardown(&f);
-}
