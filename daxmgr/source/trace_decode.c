@@ -35,6 +35,7 @@ static const struct wanted wanted_fields[] = {
 	NUMBER(TRACE_KIND_MACHINE_CHECK, "mcgstatus", machine_check.mcgstatus),
 	NUMBER(TRACE_KIND_MACHINE_CHECK, "cpu", machine_check.cpu),
 	NUMBER(TRACE_KIND_MACHINE_CHECK, "bank", machine_check.bank),
+	NUMBER(TRACE_KIND_MACHINE_CHECK, "cpuvendor", machine_check.vendor),
 
 	TEXT(TRACE_KIND_CXL, "memdev", cxl.memdev),
 	TEXT(TRACE_KIND_CXL, "host", cxl.host),

@@ -86,6 +86,7 @@ struct trace_machine_check {
 	struct trace_number mcgstatus;
 	struct trace_number cpu;
 	struct trace_number bank;
+	struct trace_number vendor;
 };
 
 struct trace_cxl {

@@ -16,6 +16,7 @@ enum {
 };
 
 /* arch/x86/include/asm/mce.h */
+#define MCI_STATUS_VAL   (UINT64_C(1) << 63)
 #define MCI_STATUS_UC    (UINT64_C(1) << 61)
 #define MCI_STATUS_MISCV (UINT64_C(1) << 59)
 #define MCI_STATUS_ADDRV (UINT64_C(1) << 58)
@@ -25,7 +26,8 @@ enum {
 	MCI_MISC_MODE_SHIFT = 6,
 	MCI_MISC_MODE_MASK = 7,
 	MCI_MISC_MODE_PHYSICAL = 2,
-	MCI_LSB_MAX = 30,
+	X86_VENDOR_AMD = 2,
+	X86_VENDOR_HYGON = 9,
 };
 
 static void take_addresses(const struct trace_cxl *cxl, struct iso_poison *poison)
@@ -83,26 +85,34 @@ static bool poison_of_page(const struct trace_memory_failure *failure, struct is
 	return true;
 }
 
-/* How much of the address counts is in MISC, where that is valid. */
-static uint64_t machine_check_bytes(const struct trace_machine_check *check)
+bool trace_names_memory(const struct trace_machine_check *check)
 {
-	uint64_t misc = check->misc.value, lsb = misc & MCI_MISC_LSB;
+	const uint64_t wanted = MCI_STATUS_VAL | MCI_STATUS_UC | MCI_STATUS_ADDRV |
+				MCI_STATUS_MISCV;
+	uint64_t misc = check->misc.value, vendor = check->vendor.value;
 
-	if (!check->misc.has || !(check->status.value & MCI_STATUS_MISCV) ||
-	    (misc >> MCI_MISC_MODE_SHIFT & MCI_MISC_MODE_MASK) != MCI_MISC_MODE_PHYSICAL ||
-	    lsb > MCI_LSB_MAX || UINT64_C(1) << lsb < LINE_BYTES)
-		return LINE_BYTES;
-	return UINT64_C(1) << lsb;
+	if (!check->status.has || !check->addr.has || !check->misc.has ||
+	    (check->status.value & wanted) != wanted)
+		return false;
+	if (check->vendor.has && (vendor == X86_VENDOR_AMD || vendor == X86_VENDOR_HYGON))
+		return false;
+	return (misc & MCI_MISC_LSB) <= PAGE_SHIFT_X86 &&
+	       (misc >> MCI_MISC_MODE_SHIFT & MCI_MISC_MODE_MASK) == MCI_MISC_MODE_PHYSICAL;
+}
+
+uint64_t trace_machine_check_bytes(const struct trace_machine_check *check)
+{
+	uint64_t bytes = UINT64_C(1) << (check->misc.value & MCI_MISC_LSB);
+
+	return bytes < LINE_BYTES ? LINE_BYTES : bytes;
 }
 
 static bool poison_of_check(const struct trace_machine_check *check, struct iso_poison *poison)
 {
-	const uint64_t wanted = MCI_STATUS_UC | MCI_STATUS_ADDRV;
-
-	if (!check->status.has || !check->addr.has || (check->status.value & wanted) != wanted)
+	if (!trace_names_memory(check))
 		return false;
 	poison->evidence = ISO_POISON_MACHINE_CHECK;
-	poison->bytes = machine_check_bytes(check);
+	poison->bytes = trace_machine_check_bytes(check);
 	poison->has_hpa = true;
 	poison->hpa.v = check->addr.value & ~(poison->bytes - 1);
 	return true;

@@ -6,24 +6,19 @@
 #include <string.h>
 
 #include "trace_fields.h"
+#include "trace_poison.h"
 #include "trace_symbols.h"
 
 /* arch/x86/include/asm/mce.h */
-#define MCE_VALID   (UINT64_C(1) << 63)
 #define MCE_UC      (UINT64_C(1) << 61)
-#define MCE_MISC    (UINT64_C(1) << 59)
-#define MCE_ADDRESS (UINT64_C(1) << 58)
 #define MCE_CORRUPT (UINT64_C(1) << 57) /* the processor's own state */
 
 enum {
-	MCE_MODE_PHYSICAL = 2,
 	PAGE_SHIFT = 12,
 	LINE_BYTES = 64,
 	CXL_UNCORRECTABLE = 1, /* descriptor */
 	POISON_CLEAR = 2,
 	HOTPLUG_NAMES = 4,
-	VENDOR_AMD = 2,
-	VENDOR_HYGON = 9,
 };
 
 struct line {
@@ -307,26 +302,10 @@ static void describe_failure(const struct trace_record *record, struct trace_sto
 	ret->bytes = UINT64_C(1) << PAGE_SHIFT;
 }
 
-/* AMD's address may be one of the memory controller: there memory_failure_event says which page. */
-static bool names_memory(const struct trace_formats *formats, const struct trace_record *record)
+static void describe_machine(const struct trace_record *record, struct line *line,
+			     struct trace_story *ret)
 {
 	const struct trace_machine_check *check = &record->machine_check;
-	const uint64_t needed = MCE_VALID | MCE_UC | MCE_ADDRESS | MCE_MISC;
-	uint64_t vendor;
-
-	if (!check->status.has || !check->addr.has || !check->misc.has ||
-	    (check->status.value & needed) != needed ||
-	    ((check->misc.value >> 6) & 7) != MCE_MODE_PHYSICAL)
-		return false;
-	return !trace_number_of(formats, record, "cpuvendor", &vendor) ||
-	       (vendor != VENDOR_AMD && vendor != VENDOR_HYGON);
-}
-
-static void describe_machine(const struct trace_formats *formats, const struct trace_record *record,
-			     struct line *line, struct trace_story *ret)
-{
-	const struct trace_machine_check *check = &record->machine_check;
-	uint64_t shift = check->misc.value & 63;
 
 	ret->severity = TRACE_SEVERITY_WARNING;
 	if (!check->status.has || (check->status.value & MCE_UC))
@@ -335,11 +314,11 @@ static void describe_machine(const struct trace_formats *formats, const struct t
 	    (check->status.value & MCE_CORRUPT))
 		ret->severity = TRACE_SEVERITY_FATAL;
 	add(line, "%s", ret->severity == TRACE_SEVERITY_WARNING ? "corrected" : "uncorrected");
-	if (!names_memory(formats, record))
+	if (!trace_names_memory(check))
 		return;
 	ret->is_poison = true;
 	ret->has_hpa = true;
-	ret->bytes = UINT64_C(1) << shift;
+	ret->bytes = trace_machine_check_bytes(check);
 	ret->hpa = check->addr.value & ~(ret->bytes - 1);
 }
 
@@ -475,7 +454,7 @@ void trace_describe(const struct trace_formats *formats, const struct trace_reco
 		describe_failure(record, ret);
 		break;
 	case TRACE_KIND_MACHINE_CHECK:
-		describe_machine(formats, record, &line, ret);
+		describe_machine(record, &line, ret);
 		break;
 	case TRACE_KIND_CXL:
 		describe_cxl(record, &line, ret);

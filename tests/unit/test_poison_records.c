@@ -68,7 +68,7 @@ Test(poison_records, media)
 	cr_assert_not(trace_poison(&record, &poison));
 }
 
-/* Proves: pages stay pages; a machine check counts when it is uncorrected and has an address. */
+/* Proves: pages stay pages; a machine check counts when it is uncorrected and its address is one of memory. */
 Test(poison_records, page_and_machine_check)
 {
 	struct trace_record page = {.kind = TRACE_KIND_MEMORY_FAILURE, .name = "x"};
@@ -83,22 +83,30 @@ Test(poison_records, page_and_machine_check)
 	page.memory_failure.pfn = NUMBER(UINT64_MAX);
 	cr_assert_not(trace_poison(&page, &poison));
 	check.machine_check.addr = NUMBER(0x150001044);
-	check.machine_check.status = NUMBER(UINT64_C(1) << 58);
-	cr_assert_not(trace_poison(&check, &poison), "it was corrected");
-	check.machine_check.status = NUMBER(UINT64_C(5) << 59);
-	cr_assert_not(trace_poison(&check, &poison), "its address is not valid");
-	check.machine_check.status = NUMBER(UINT64_C(9) << 58);
-	cr_assert(trace_poison(&check, &poison));
-	cr_assert_eq(poison.hpa.v, 0x150001040);
-	cr_assert_eq(poison.bytes, 64);
-	check.machine_check.status = NUMBER(UINT64_C(11) << 58);
 	check.machine_check.misc = NUMBER(2 << 6 | 12);
+	check.machine_check.status = NUMBER(UINT64_C(0x23) << 58);
+	cr_assert_not(trace_poison(&check, &poison), "it was corrected");
+	check.machine_check.status = NUMBER(UINT64_C(0x2a) << 58);
+	cr_assert_not(trace_poison(&check, &poison), "its address is not valid");
+	check.machine_check.status = NUMBER(UINT64_C(0x29) << 58);
+	cr_assert_not(trace_poison(&check, &poison), "what kind of address is not known");
+	check.machine_check.status = NUMBER(UINT64_C(0x2b) << 58);
 	cr_assert(trace_poison(&check, &poison));
 	cr_assert_eq(poison.hpa.v, 0x150001000);
 	cr_assert_eq(poison.bytes, 4096);
-	check.machine_check.misc = NUMBER(2 << 6 | 63);
+	check.machine_check.misc = NUMBER(2 << 6);
 	cr_assert(trace_poison(&check, &poison));
+	cr_assert_eq(poison.hpa.v, 0x150001040);
 	cr_assert_eq(poison.bytes, 64);
+	check.machine_check.misc = NUMBER(2 << 6 | 13);
+	cr_assert_not(trace_poison(&check, &poison), "more than a page is no address of memory");
+	check.machine_check.misc = NUMBER(1 << 6 | 12);
+	cr_assert_not(trace_poison(&check, &poison), "a linear address");
+	check.machine_check.misc = NUMBER(2 << 6 | 12);
+	check.machine_check.vendor = NUMBER(2);
+	cr_assert_not(trace_poison(&check, &poison), "AMD's may be one of the controller");
+	check.machine_check.vendor = NUMBER(0);
+	cr_assert(trace_poison(&check, &poison));
 }
 
 /* Proves: kept records mean the same as they did in the ring. */

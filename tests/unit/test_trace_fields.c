@@ -450,6 +450,7 @@ Test(trace_fields, a_machine_check_names_memory)
 	cr_assert_eq(story.severity, TRACE_SEVERITY_ERROR);
 
 	raw[114] = 2; /* AMD: it may be an address of the controller's */
+	cr_assert_eq(trace_decode(&formats, raw, 128, &record), TRACE_DECODED);
 	trace_describe(&formats, &record, &story);
 	cr_assert_not(story.is_poison);
 	raw[114] = 0;
