@@ -46,18 +46,25 @@ static int enable_events(struct trace *trace, char problem[ISO_TEXT_BYTES])
 	return problem_set(problem, -ENODEV, "trace: none of the events can be enabled");
 }
 
-/* Every write that is not needed is left out: a new clock would empty an adopted ring. */
+int trace_use_boot_clock(struct trace *trace)
+{
+	return tracefs_instance_file_write(trace->instance, "trace_clock", "boot") < 0
+		       ? last_error()
+		       : 0;
+}
+
+/*
+ * A new clock empties the rings. What waits in those that were found is read
+ * with the one they have, and trace_check() changes it when they are empty.
+ */
 static int set_clock(struct trace *trace)
 {
 	char *clock = tracefs_get_clock(trace->instance);
 	bool right = clock && !strcmp(clock, "boot");
 
 	free(clock);
-	if (right)
-		return 0;
-	return tracefs_instance_file_write(trace->instance, "trace_clock", "boot") < 0
-		       ? last_error()
-		       : 0;
+	trace->has_other_clock = !right && trace->report.adopted;
+	return right || trace->has_other_clock ? 0 : trace_use_boot_clock(trace);
 }
 
 /* A ring that is larger is left so: making it smaller would cost what waits in it. */

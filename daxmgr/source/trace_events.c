@@ -107,14 +107,51 @@ static void want_system(struct trace *trace, const char *system)
 	tracefs_list_free(names);
 }
 
-void trace_enable_events(struct trace *trace)
+static bool is_on(struct trace *trace, const char *full_name)
 {
+	char system[TRACE_NAME_BYTES], *state;
+	const char *name = strchr(full_name, ':') + 1;
+	bool on;
+
+	snprintf(system, sizeof(system), "%.*s", (int)(name - 1 - full_name), full_name);
+	state = tracefs_event_file_read(trace->instance, system, name, "enable", NULL);
+	on = state && state[0] == '1';
+	free(state);
+	return on;
+}
+
+/*
+ * Events of a module that went and came back are off and have other types;
+ * others somebody may have switched off. All are then enabled and read anew.
+ */
+static bool forget_if_off(struct trace *trace)
+{
+	struct trace_report *report = &trace->report;
+	bool off = false;
+
+	for (uint32_t i = 0; i < report->n_events; i++)
+		off |= report->events[i].state == TRACE_EVENT_ENABLED &&
+		       !is_on(trace, report->events[i].name);
+	if (!off)
+		return false;
+	for (uint32_t i = 0; i < report->n_events; i++)
+		if (report->events[i].state == TRACE_EVENT_ENABLED)
+			report->events[i].state = TRACE_EVENT_MISSING;
+	memset(&trace->formats, 0, sizeof(trace->formats));
+	return true;
+}
+
+bool trace_enable_events(struct trace *trace)
+{
+	bool were_off = forget_if_off(trace);
+
 	for (size_t i = 0; i < sizeof(wanted_events) / sizeof(wanted_events[0]); i++) {
 		if (wanted_events[i][1])
 			want_event(trace, wanted_events[i][0], wanted_events[i][1]);
 		else
 			want_system(trace, wanted_events[i][0]);
 	}
+	return were_off;
 }
 
 void trace_save_formats(struct trace *trace)

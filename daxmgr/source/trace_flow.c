@@ -252,15 +252,28 @@ static bool count_losses(struct trace *trace)
 	return true;
 }
 
+/* The rings were seen to be empty; what came since goes with their old clock. */
+static void change_clock(struct trace *trace)
+{
+	if (trace_use_boot_clock(trace) < 0)
+		return;
+	trace->has_other_clock = false;
+	trace_spool_set_ring(trace->spool, ring_number(trace), trace_spool_dropped(trace->spool));
+	tell_unknown_loss(trace);
+}
+
 void trace_check(struct trace *trace)
 {
 	bool counted;
 
 	wake_cpus(trace);
-	trace_enable_events(trace);
+	if (trace_enable_events(trace))
+		tell_unknown_loss(trace);
 	counted = count_losses(trace);
 	if (counted)
 		trace->uncounted = false;
+	if (counted && trace->has_other_clock)
+		change_clock(trace);
 	set_timer(trace->timer, counted ? CHECK_USEC : CHECK_SOON_USEC);
 }
 

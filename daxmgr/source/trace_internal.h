@@ -29,6 +29,7 @@ struct trace {
 	sd_event_source *timer;  /* trace_check() */
 	sd_event_source *retry;  /* while something has to wait */
 	uint64_t full_since_ns; /* when the last slot was taken and the rings were not empty since; 0: not so */
+	bool has_other_clock; /* than CLOCK_BOOTTIME */
 	bool uncounted; /* a page told of a loss without its number */
 	bool paused; /* the loop does not look at the rings: no slot is free */
 	int stats_fd; /* per_cpu/ of the instance */
@@ -36,8 +37,14 @@ struct trace {
 	struct trace_cpu *cpus;
 };
 
-/* trace_events.c: enables what the kernel has of the wanted events, also those that came late. */
-void trace_enable_events(struct trace *trace);
+/*
+ * trace_events.c: enables what the kernel has of the wanted events, also those
+ * that came late. Return: whether some had not been heard any more.
+ */
+bool trace_enable_events(struct trace *trace);
+
+/* trace.c: empties the rings. Return: 0 or -errno. */
+int trace_use_boot_clock(struct trace *trace);
 
 /* trace_flow.c */
 int trace_flow_open(struct trace *trace, sd_event *loop, int64_t priority);
