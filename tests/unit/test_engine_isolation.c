@@ -118,6 +118,58 @@ Test(engine_isolation, a_record_older_than_the_region_harms_nobody)
 	world_free(w);
 }
 
+static void inject(struct world *w, uint32_t port)
+{
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_ISOLATED;
+	event.fault.address = w->ports[port].address;
+	event.fault.record_ns = w->now_ns;
+	event.fault.synthetic = true;
+	kernel_condemn(w, port);
+	world_step(w, &event);
+}
+
+/* The hardware has no part in it: the VM dies, the link stays up, and it ends. */
+static void injected(bool link_down)
+{
+	struct world *w = running(link_down);
+	struct iso_port_view view;
+
+	inject(w, 1);
+	cr_assert_eq(w->n_kills, 1);
+	cr_assert_eq(world_lease(w, "a").state, ISO_LEASE_ATTACHED);
+	cr_assert_eq(world_incident(w, 1).cause, ISO_CAUSE_ISOLATED);
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 0, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CLEAR_ISOLATION], 0, "%s", w->trace);
+	cr_assert(w->isolation[1].control & ISO_ISOLATION_ENABLE);
+	cr_assert(iso_port_get(w->engine, iso_port_find(w->engine, w->ports[1].path), &view));
+	cr_assert_not(view.isolated_ns, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, an_injected_one_takes_no_link_down_and_ends)
+{
+	injected(true);
+	injected(false);
+}
+
+Test(engine_isolation, a_real_one_during_an_injected_one_is_cleared_in_order)
+{
+	struct world *w = running(false);
+
+	inject(w, 1);
+	cr_assert(world_isolate(w, 1));
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 1, "%s", w->trace);
+	cr_assert_eq(w->isolation[1].status, 0, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
 Test(engine_isolation, refused_with_each_reason)
 {
 	static const uint32_t reasons[] = {ISO_OBSTACLE_LOCKDOWN,      ISO_OBSTACLE_CPU,
