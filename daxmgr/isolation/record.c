@@ -55,8 +55,7 @@ void isolation_record(struct iso_pci_address port, const struct iso_isolation *w
 		 words->source == ISO_ISOLATION_STAND_IN ? ", of a stand-in for the port" : "",
 		 status & ISOLATION_STATUS_BY_LINK ? ", because its link went down" : "",
 		 status & ISOLATION_STATUS_RP_BUSY ? ", RP Busy" : "");
-	snprintf(fields, ISOLATION_FIELDS_BYTES,
-		 "{\"status\":%u,\"control\":%u,\"capability\":%u}", status, words->control,
-		 words->capability);
+	snprintf(fields, ISOLATION_FIELDS_BYTES, "{\"status\":%u,\"control\":%u,\"capability\":%u}",
+		 status, words->control, words->capability);
 	ret->likeness = records_likeness(ret);
 }

@@ -42,7 +42,8 @@ Test(isolation_record, told_once)
 
 	cr_assert(isolation_is_news(&told, ISOLATION_STATUS_TIMEOUT));
 	cr_assert_not(isolation_is_news(&told, ISOLATION_STATUS_TIMEOUT));
-	cr_assert_not(isolation_is_news(&told, ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_RP_BUSY));
+	cr_assert_not(
+		isolation_is_news(&told, ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_RP_BUSY));
 	cr_assert(isolation_is_news(&told, ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_ISOLATED));
 	cr_assert(isolation_is_news(&told, 0), "it was cleared");
 	told = (struct isolation_told){.status = ISOLATION_STATUS_ISOLATED};
@@ -70,10 +71,10 @@ Test(isolation_record, what_is_cleared)
 	told.status = ISOLATION_STATUS_TIMEOUT;
 	cr_assert(isolation_timeout_alone(&told, ISOLATION_STATUS_TIMEOUT | OWN));
 	cr_assert_not(isolation_timeout_alone(&told, 0));
-	cr_assert_not(isolation_timeout_alone(
-		&told, ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_ISOLATED));
-	cr_assert_not(
-		isolation_timeout_alone(&told, ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_BY_LINK));
-	cr_assert_not(
-		isolation_timeout_alone(&told, ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_RP_BUSY));
+	cr_assert_not(isolation_timeout_alone(&told, ISOLATION_STATUS_TIMEOUT |
+							     ISOLATION_STATUS_ISOLATED));
+	cr_assert_not(isolation_timeout_alone(&told,
+					      ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_BY_LINK));
+	cr_assert_not(isolation_timeout_alone(&told,
+					      ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_RP_BUSY));
 }
