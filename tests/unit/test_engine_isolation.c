@@ -118,6 +118,64 @@ Test(engine_isolation, a_record_older_than_the_region_harms_nobody)
 	world_free(w);
 }
 
+static void would(struct world *w, uint32_t port, uint32_t wish, uint32_t range,
+		  enum iso_arm_outcome expected)
+{
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
+
+	cr_assert(iso_arm_try(w->engine, port, wish, range, &outcome, &obstacles));
+	cr_assert_eq(outcome, expected, "%u", outcome);
+	cr_assert_eq(!obstacles, outcome != ISO_ARM_REFUSED);
+}
+
+Test(engine_isolation, a_try_says_what_the_deed_would)
+{
+	struct world *w = running(true);
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
+
+	would(w, 1, ISO_ARM_YES, ISO_NONE, ISO_ARM_ALREADY);
+	would(w, 1, ISO_ARM_NO, ISO_NONE, ISO_ARM_WAITS);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_NO, ISO_NONE)), ISO_REPLY_DONE);
+	world_port_request(w, ISO_EVENT_ISOLATE, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	would(w, 1, ISO_ARM_NO, ISO_NONE, ISO_ARM_ALREADY);
+	would(w, 1, ISO_ARM_YES, ISO_NONE, ISO_ARM_NOW);
+	w->isolation[1].obstacles = ISO_OBSTACLE_CPU;
+	world_tell_isolation(w, 1);
+	would(w, 1, ISO_ARM_YES, ISO_NONE, ISO_ARM_REFUSED);
+	would(w, 1, ISO_ARM_NO, ISO_NONE, ISO_ARM_ALREADY);
+	cr_assert_not(iso_arm_try(w->engine, 99, ISO_ARM_YES, ISO_NONE, &outcome, &obstacles));
+	world_free(w);
+}
+
+/* An operator's own range of before is not what is armed when none is given. */
+Test(engine_isolation, a_try_without_a_range_takes_the_policy_s)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
+	struct world *w = begin(true);
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
+
+	world_define_one(w, "low", 0x10);
+	world_run(w, WORLD_SECOND);
+	event.isolation_seen.address = w->ports[1].address;
+	event.isolation_seen.isolation = (struct iso_isolation){
+		.source = ISO_ISOLATION_REGISTERS,
+		.capability = w->isolation[1].capability,
+		.ranges = 1 | 1 << 2,
+		.ranges_safe = 1 << 2,
+	};
+	world_step(w, &event);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_YES, 2)), ISO_REPLY_DONE);
+	cr_assert(iso_arm_try(w->engine, 1, ISO_ARM_YES, ISO_NONE, &outcome, &obstacles));
+	cr_assert_eq(outcome, ISO_ARM_REFUSED);
+	cr_assert_eq(obstacles, ISO_OBSTACLE_TIMEOUT);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_YES, ISO_NONE)), ISO_REPLY_REFUSED);
+	world_free(w);
+}
+
 static void inject(struct world *w, uint32_t port)
 {
 	struct iso_event event = {.kind = ISO_EVENT_FAULT};
