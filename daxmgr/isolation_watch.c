@@ -72,15 +72,28 @@ static uint16_t safe_ranges(uint64_t cpu_timeout_ns)
 	return safe;
 }
 
-static void tell(struct isolation_watch *watch, struct watched *port)
+/* Of a kernel's attributes that is what they say: the rest of the register is not ours to compare. */
+static void read_control(struct isolation_watch *watch, struct watched *port)
 {
 	struct isolation_access *access = &polled_of(watch, port)->access;
+	uint32_t control;
+
+	if (access->fd < 0 || isolation_read32(access, ISOLATION_CONTROL, &control) < 0)
+		return;
+	port->words.control = port->words.source == ISO_ISOLATION_SYSFS
+				      ? control & port->words.capability
+				      : control;
+}
+
+static void tell(struct isolation_watch *watch, struct watched *port)
+{
 	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
 
-	/* A worker may have armed it since: only the status is polled. */
-	if (access->fd >= 0)
-		isolation_read32(access, ISOLATION_CONTROL, &port->words.control);
+	read_control(watch, port); /* a worker may have armed it since: only the status is polled */
 	port->words.obstacles = watch->obstacles;
+	/* Lockdown forbids to map registers, and a kernel's own attributes need none. */
+	if (port->words.source == ISO_ISOLATION_SYSFS)
+		port->words.obstacles &= ~(uint32_t)ISO_OBSTACLE_LOCKDOWN;
 	event.isolation_seen.address = port->port;
 	event.isolation_seen.isolation = port->words;
 	daemon_step(watch->daemon, &event);
@@ -272,10 +285,11 @@ static void begin_polling(struct isolation_watch *watch, struct watched *port,
 	if (own < 0 ||
 	    isolation_access_open(own, found->offset, ISOLATION_BYTES, true, &polled->access) < 0) {
 		isolation_access_close(&polled->access);
-		port->words.source = ISO_ISOLATION_FAILED;
+		if (port->words.source != ISO_ISOLATION_SYSFS)
+			port->words.source = ISO_ISOLATION_FAILED;
 		return;
 	}
-	isolation_read32(&polled->access, ISOLATION_CONTROL, &port->words.control);
+	read_control(watch, port);
 	polled->status = port->words.status = 0;
 	/* What was told of and is set no more may be told of again. */
 	if (isolation_read32(&polled->access, ISOLATION_STATUS, &first) == 0)
@@ -316,7 +330,7 @@ void isolation_watch_found(struct isolation_watch *watch, const struct job_reply
 		      port->words.source != ISO_ISOLATION_LOCKED;
 	if (port->words.source == ISO_ISOLATION_FAILED && reply->completion.message[0])
 		log_line(LOG_DEBUG, "isolation: %s", reply->completion.message);
-	if (readable(port->words.source) && fd >= 0)
+	if ((readable(port->words.source) || port->words.source == ISO_ISOLATION_SYSFS) && fd >= 0)
 		begin_polling(watch, port, found, fd);
 	tell(watch, port);
 }

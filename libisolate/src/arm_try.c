@@ -15,9 +15,9 @@ bool iso_arm_try(const struct iso_engine *e, uint32_t port, uint32_t wish, uint3
 	wished.isolation.wish = wish;
 	wished.isolation.range = range;
 	*ret_obstacles = wish == ISO_ARM_YES ? arming.obstacles : 0;
-	*ret = *ret_obstacles			? ISO_ARM_REFUSED
+	*ret = *ret_obstacles                 ? ISO_ARM_REFUSED
 	       : arm_is_as_wanted(e, &wished) ? ISO_ARM_ALREADY
-	       : arming.quiesced		? ISO_ARM_NOW
-						: ISO_ARM_WAITS;
+	       : arming.quiesced              ? ISO_ARM_NOW
+					      : ISO_ARM_WAITS;
 	return true;
 }

@@ -73,13 +73,15 @@ Test(control_port, dry_runs)
 
 	serve_world = offering_world;
 	setup(&f);
-	would(&f, CLIENT_METHOD("ArmPort"), "hb0/00.0", "waits", "it would wait until it is quiesced");
+	would(&f, CLIENT_METHOD("ArmPort"), "hb0/00.0", "waits",
+	      "it would wait until it is quiesced");
 	would(&f, CLIENT_METHOD("DisarmPort"), "hb0/00.0", "done", "it is so already");
 	would(&f, CLIENT_METHOD("DisarmPort"), "hb0/01.0", "done", "it is so already");
 	reply = expect_reply(&f, CLIENT_METHOD("ArmPort"),
 			     "{\"port\":\"hb0/01.0\",\"dryRun\":true}");
 	cr_assert_str_eq(text(reply, "outcome"), "refused");
-	cr_assert_str_eq(sd_json_variant_string(sd_json_variant_by_index(get(reply, "obstacles"), 0)),
-			 "not-offered");
+	cr_assert_str_eq(
+		sd_json_variant_string(sd_json_variant_by_index(get(reply, "obstacles"), 0)),
+		"not-offered");
 	teardown(&f);
 }
