@@ -18,7 +18,7 @@
 #include "isolation/registers.h"
 #include "port/isolation.h"
 
-#define DEVICE	  "/sys/bus/pci/devices/0000:0c:01.0"
+#define DEVICE    "/sys/bus/pci/devices/0000:0c:01.0"
 #define ATTRIBUTE DEVICE "/cxl_isolation/"
 
 enum { REGISTERS = COMPONENT_MEMORY_REGISTERS + 0x100, CONFIG_BYTES = 4096 };
@@ -198,7 +198,8 @@ Test(isolation, attributes_and_a_status_to_be_cleared)
 	add_attributes("a2");
 	put(file, REGISTERS + ISOLATION_CONTROL, 7);
 	cr_assert_eq(isolation_clear(&f.port, &wanted), -ENXIO, "%s", f.completion.message);
-	cr_assert_eq(get(file, REGISTERS + ISOLATION_STATUS), ISOLATION_STATUS_TIMEOUT, "one is written");
+	cr_assert_eq(get(file, REGISTERS + ISOLATION_STATUS), ISOLATION_STATUS_TIMEOUT,
+		     "one is written");
 	cr_assert(f.completion.has_isolation);
 	cr_assert_eq(get(file, REGISTERS + ISOLATION_CONTROL), 7);
 	close(file);

@@ -215,6 +215,25 @@ Test(engine_isolation, an_injected_one_takes_no_link_down_and_ends)
 	injected(false);
 }
 
+/* The memory of whom dies is unbound by the kernel only where the port takes its link down. */
+Test(engine_isolation, who_is_stopped_before_the_kill)
+{
+	for (int link_down = 0; link_down <= 1; link_down++) {
+		struct world *w = running(link_down);
+		struct iso_event event = {.kind = ISO_EVENT_FAULT, .now_ns = w->now_ns};
+		struct iso_effects effects;
+
+		event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+		event.fault.cause = ISO_CAUSE_ISOLATED;
+		event.fault.address = w->ports[1].address;
+		event.fault.record_ns = w->now_ns;
+		effects = iso_step(w->engine, &event);
+		cr_assert_eq(effects.n_kills, 1);
+		cr_assert_eq(effects.kills[0].unbinding != 0, link_down);
+		world_free(w);
+	}
+}
+
 Test(engine_isolation, a_real_one_during_an_injected_one_is_cleared_in_order)
 {
 	struct world *w = running(false);
