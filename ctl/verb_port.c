@@ -59,6 +59,23 @@ static void show_reasons(sd_json_variant *object)
 	printf("  %s\n", sd_json_variant_string(reason));
 }
 
+static const char *ability(sd_json_variant *port, const char *offered, const char *enabled)
+{
+	return !format_flag(port, offered)  ? "not offered"
+	       : format_flag(port, enabled) ? "enabled"
+					    : "not enabled";
+}
+
+/* What it has besides, and what of that is on. */
+static void show_signals(sd_json_variant *port)
+{
+	printf("ERR_COR:     %s\n", ability(port, "errCorOffered", "errCorEnabled"));
+	printf("Interrupt:   %s", ability(port, "interruptOffered", "interruptEnabled"));
+	if (format_flag(port, "interruptOffered"))
+		printf(", message %" PRIu64, format_number(port, "interruptMessage"));
+	putchar('\n');
+}
+
 static void show_one(sd_json_variant *port)
 {
 	char text[300];
@@ -68,11 +85,13 @@ static void show_one(sd_json_variant *port)
 	if (!strcmp(format_text(port, "source"), "stand-in"))
 		puts("             these registers are another function's, which configuration names for the port");
 	if (format_flag(port, "offered")) {
-		printf("Timeout:     %s, offered: %s\n", format_text(port, "range"),
+		printf("Timeout:     %s, %s, offered: %s\n", format_text(port, "range"),
+		       ability(port, "timeoutOffered", "timeoutEnabled"),
 		       format_words(format_list(port, "ranges"), " ", text, sizeof(text)));
 		printf("Link down:   %s\n", format_flag(port, "linkDownOffered")
 						    ? "by the port itself when it isolates"
 						    : "has to be forced");
+		show_signals(port);
 		printf("Registers:   capability 0x%08" PRIx64 " control 0x%08" PRIx64
 		       " status 0x%08" PRIx64 "\n",
 		       format_number(port, "capability"), format_number(port, "control"),

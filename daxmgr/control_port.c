@@ -54,6 +54,26 @@ static const char *range_text(uint32_t code)
 	return range ? range->text : "reserved";
 }
 
+/* Members of a port that say what of `control` it can and does. Return: 0 or a negative errno. */
+static int add_abilities(sd_json_variant **port, const struct iso_isolation *is)
+{
+	bool has = has_registers(is->source);
+	uint32_t on = has ? is->control : 0;
+	struct isolation_capability can;
+
+	isolation_capability_decode(has ? is->capability : 0, &can);
+	return sd_json_variant_merge_objectbo(
+		port, FLAG("linkDownOffered", can.link_down),
+		FLAG("linkDownEnabled", on & ISOLATION_CONTROL_LINK_DOWN),
+		FLAG("timeoutOffered", can.timeout),
+		FLAG("timeoutEnabled", on & ISOLATION_CONTROL_TIMEOUT),
+		FLAG("errCorOffered", can.err_cor),
+		FLAG("errCorEnabled", on & ISOLATION_CONTROL_ERR_COR),
+		FLAG("interruptOffered", can.interrupt),
+		FLAG("interruptEnabled", on & ISOLATION_CONTROL_INTERRUPT),
+		IF(can.interrupt, "interruptMessage", SD_JSON_BUILD_UNSIGNED(can.message)));
+}
+
 static int build_port(const struct iso_engine *engine, uint32_t index,
 		      const struct iso_port_view *port, sd_json_variant **ret)
 {
@@ -74,7 +94,6 @@ static int build_port(const struct iso_engine *engine, uint32_t index,
 		IF(address[0], "address", TEXT(address)), FLAG("present", port->present),
 		SD_JSON_BUILD_PAIR_STRING("source", iso_isolation_source_name(is->source)),
 		FLAG("offered", has && is->capability & ISO_ISOLATION_ENABLE),
-		FLAG("linkDownOffered", has && is->capability & ISO_ISOLATION_LINK_DOWN),
 		SD_JSON_BUILD_PAIR_STRV("ranges", (char **)ranges), FLAG("armed", port->armed),
 		IF(has, "range", TEXT(range_text(is->control & ISOLATION_CONTROL_RANGE))),
 		FLAG("wanted", port->arm_wanted),
@@ -108,6 +127,8 @@ static int build_ports(const struct iso_engine *engine, uint32_t only, sd_json_v
 		    port.kind != ISO_PORT_ROOT)
 			continue;
 		r = build_port(engine, i, &port, &item);
+		if (r >= 0 && (r = add_abilities(&item, &port.isolation)) < 0)
+			sd_json_variant_unref(item);
 		if (r >= 0)
 			r = control_list_add(&list, item);
 		if (r < 0)
@@ -186,16 +207,22 @@ static int answer(struct control_request *request, const struct iso_effect *repl
 static int show_decision(sd_varlink *link, const struct iso_engine *engine, uint32_t port,
 			 uint32_t wish, uint32_t range)
 {
-	struct iso_arming arming;
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
 
-	if (!iso_arming(engine, port, range, &arming))
+	if (!iso_arm_try(engine, port, wish, range, &outcome, &obstacles))
 		return -EINVAL;
-	if (wish == ISO_ARM_YES && arming.obstacles)
-		return reply_outcome(link, "refused", iso_reply_text(ISO_REPLY_REFUSED),
-				     arming.obstacles);
-	return reply_outcome(
-		link, arming.quiesced ? "done" : "waits",
-		arming.quiesced ? "it would be done now" : "it would wait until it is quiesced", 0);
+	switch (outcome) {
+	case ISO_ARM_REFUSED:
+		return reply_outcome(link, "refused", iso_reply_text(ISO_REPLY_REFUSED), obstacles);
+	case ISO_ARM_ALREADY:
+		return reply_outcome(link, "done", "it is so already", 0);
+	case ISO_ARM_NOW:
+		return reply_outcome(link, "done", "it would be done now", 0);
+	case ISO_ARM_WAITS:
+		break;
+	}
+	return reply_outcome(link, "waits", "it would wait until it is quiesced", 0);
 }
 
 static int run(struct control *control, sd_varlink *link, const struct parameters *p, uint32_t wish)

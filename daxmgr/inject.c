@@ -194,6 +194,21 @@ static void parse_uevent(struct inject *inject, sd_json_variant *fields)
 	inject->has_fault = uevent_fault(&news, 0, &inject->fault);
 }
 
+/* ---- isolation status ---- */
+
+/* The same fault as of a status that was read; the engine's names are looked up by inject_event(). */
+static int parse_isolation(struct inject *inject, char reason[INJECT_REASON_BYTES])
+{
+	if (strcmp(inject->event.kind, "isolated"))
+		return 0;
+	if (!inject->event.unit[0])
+		return refuse(reason, "a record of an isolation names its root port as unit");
+	inject->fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	inject->fault.cause = ISO_CAUSE_ISOLATED;
+	inject->has_fault = true;
+	return 0;
+}
+
 /* ---- canonical records ---- */
 
 static int take_text(sd_json_variant *value, char *to, size_t room, const char *name,
@@ -310,6 +325,8 @@ int inject_parse(sd_json_variant *record, struct inject *ret, char reason[INJECT
 		r = parse_trace(ret, fields, reason);
 	else if (r >= 0 && !strcmp(ret->event.source, "uevent"))
 		parse_uevent(ret, fields);
+	else if (r >= 0 && !strcmp(ret->event.source, "isolation"))
+		r = parse_isolation(ret, reason);
 	if (r >= 0 && ret->has_fault && ret->event.severity < STORE_FATAL)
 		ret->event.severity = STORE_FATAL;
 	if (r < 0)

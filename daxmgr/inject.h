@@ -43,6 +43,14 @@ int inject_parse_raw(const char *system, const char *format, const void *raw, si
 
 void inject_clear(struct inject *inject);
 
+/*
+ * The fault as its source would tell the engine of it now: units that it knows
+ * by a name are looked up. Return: false when it is no fault, or none of a unit
+ * that could have it.
+ */
+bool inject_event(const struct iso_engine *engine, const struct inject *inject,
+		  struct iso_event *ret);
+
 /* What would come of it; released by inject_outcome_clear(). */
 struct inject_outcome {
 	char *lines[INJECT_LINES_MAX]; /* decisions, "fault: hb0/00.0: surprise-down" */

@@ -64,23 +64,43 @@ static void step(struct trial *trial, struct iso_event *event)
 				 effects.others[i].text);
 }
 
-/* The fault as its source would tell it now. */
-static void fault_event(const struct iso_engine *engine, const struct inject *inject,
-			struct iso_event *ret)
+static void find_memdev(const struct iso_engine *engine, const char *unit, struct iso_fault *fault)
 {
 	struct iso_memdev_view view;
-	uint32_t memdev;
+	uint32_t memdev = iso_memdev_find(engine, unit);
 
+	if (memdev == ISO_NONE || !iso_memdev_get(engine, memdev, &view))
+		return;
+	fault->unit_kind = ISO_UNIT_MEMDEV_SERIAL;
+	fault->serial = view.serial;
+}
+
+/* Only the status of root ports is read. */
+static bool find_root_port(const struct iso_engine *engine, const char *unit,
+			   struct iso_fault *fault)
+{
+	struct iso_port_view view;
+	uint32_t port = iso_port_find(engine, unit);
+
+	if (port == ISO_NONE || !iso_port_get(engine, port, &view) || view.kind != ISO_PORT_ROOT)
+		return false;
+	fault->address = view.address;
+	return true;
+}
+
+bool inject_event(const struct iso_engine *engine, const struct inject *inject,
+		  struct iso_event *ret)
+{
+	if (!inject->has_fault)
+		return false;
 	*ret = (struct iso_event){.kind = ISO_EVENT_FAULT, .fault = inject->fault};
 	ret->fault.record_ns = clock_boottime_ns();
 	ret->fault.synthetic = true;
-	if (strcmp(inject->event.source, "uevent"))
-		return;
-	memdev = iso_memdev_find(engine, inject->event.unit);
-	if (memdev != ISO_NONE && iso_memdev_get(engine, memdev, &view)) {
-		ret->fault.unit_kind = ISO_UNIT_MEMDEV_SERIAL;
-		ret->fault.serial = view.serial;
-	}
+	if (inject->fault.cause == ISO_CAUSE_ISOLATED)
+		return find_root_port(engine, inject->event.unit, &ret->fault);
+	if (!strcmp(inject->event.source, "uevent"))
+		find_memdev(engine, inject->event.unit, &ret->fault);
+	return true;
 }
 
 static void try_rules(struct trial *trial, const struct store_event *record)
@@ -121,10 +141,8 @@ int inject_try(struct daemon *daemon, const struct inject *inject, struct inject
 	if (!trial.engine)
 		return -ENOMEM;
 	trial.rules = memcpy(rules_memory, policy_rules(daemon->policy), rules_bytes);
-	if (inject->has_fault) {
-		fault_event(trial.engine, inject, &event);
+	if (inject_event(trial.engine, inject, &event))
 		step(&trial, &event);
-	}
 	record.at_ns = clock_boottime_ns();
 	records_complete(trial.engine, &record);
 	event = (struct iso_event){.kind = ISO_EVENT_POISON};
@@ -148,9 +166,7 @@ void inject_run(struct daemon *daemon, const struct inject *inject)
 	struct iso_event event;
 
 	record.at_ns = clock_boottime_ns();
-	if (inject->has_fault) {
-		fault_event(daemon->engine, inject, &event);
+	if (inject_event(daemon->engine, inject, &event))
 		daemon_step(daemon, &event);
-	}
 	records_take(daemon, &record);
 }

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-json.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "daemon.h"
 #include "isolation/access.h"
 #include "isolation/polling.h"
+#include "isolation/record.h"
 #include "isolation/registers.h"
 #include "log.h"
 #include "records.h"
@@ -23,6 +26,7 @@ enum {
 struct watched {
 	struct iso_pci_address port;
 	struct iso_isolation words; /* as last told */
+	struct isolation_told told; /* by records */
 	bool asked; /* a worker looks for its registers */
 	bool known;
 };
@@ -68,15 +72,28 @@ static uint16_t safe_ranges(uint64_t cpu_timeout_ns)
 	return safe;
 }
 
-static void tell(struct isolation_watch *watch, struct watched *port)
+/* Of a kernel's attributes that is what they say: the rest of the register is not ours to compare. */
+static void read_control(struct isolation_watch *watch, struct watched *port)
 {
 	struct isolation_access *access = &polled_of(watch, port)->access;
+	uint32_t control;
+
+	if (access->fd < 0 || isolation_read32(access, ISOLATION_CONTROL, &control) < 0)
+		return;
+	port->words.control = port->words.source == ISO_ISOLATION_SYSFS
+				      ? control & port->words.capability
+				      : control;
+}
+
+static void tell(struct isolation_watch *watch, struct watched *port)
+{
 	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
 
-	/* A worker may have armed it since: only the status is polled. */
-	if (access->fd >= 0)
-		isolation_read32(access, ISOLATION_CONTROL, &port->words.control);
+	read_control(watch, port); /* a worker may have armed it since: only the status is polled */
 	port->words.obstacles = watch->obstacles;
+	/* Lockdown forbids to map registers, and a kernel's own attributes need none. */
+	if (port->words.source == ISO_ISOLATION_SYSFS)
+		port->words.obstacles &= ~(uint32_t)ISO_OBSTACLE_LOCKDOWN;
 	event.isolation_seen.address = port->port;
 	event.isolation_seen.isolation = port->words;
 	daemon_step(watch->daemon, &event);
@@ -84,21 +101,10 @@ static void tell(struct isolation_watch *watch, struct watched *port)
 
 static void keep(struct isolation_watch *watch, const struct watched *port, uint64_t at_ns)
 {
-	struct store_event record = {.source = "isolation", .at_ns = at_ns};
-	uint32_t status = port->words.status;
+	char fields[ISOLATION_FIELDS_BYTES];
+	struct store_event record;
 
-	snprintf(record.kind, sizeof(record.kind), "%s",
-		 status & ISOLATION_STATUS_ISOLATED  ? "isolated"
-		 : status & ISOLATION_STATUS_TIMEOUT ? "timeout"
-						     : "status");
-	iso_pci_address_format(port->port, record.unit);
-	snprintf(record.text, sizeof(record.text), "status 0x%x control 0x%x%s%s%s", status,
-		 port->words.control,
-		 port->words.source == ISO_ISOLATION_STAND_IN ? ", of a stand-in for the port" : "",
-		 status & ISOLATION_STATUS_BY_LINK ? ", because its link went down" : "",
-		 status & ISOLATION_STATUS_RP_BUSY ? ", RP Busy" : "");
-	record.raw = &port->words.status;
-	record.raw_bytes = sizeof(port->words.status);
+	isolation_record(port->port, &port->words, at_ns, fields, &record);
 	records_take(watch->daemon, &record);
 }
 
@@ -125,8 +131,7 @@ static void on_status(void *userdata, uint32_t index, uint32_t status)
 		contain(watch, port, at_ns);
 	port->words.status = status;
 	tell(watch, port);
-	/* RP Busy alone comes and goes. */
-	if (changed & ISOLATION_STATUS_CLEARABLE)
+	if (isolation_is_news(&port->told, status))
 		keep(watch, port, at_ns);
 }
 
@@ -208,6 +213,19 @@ static void find(struct isolation_watch *watch, struct watched *port, const char
 	port->asked = worker_pool_submit(watch->daemon->workers, LANE_ISOLATION, &request) >= 0;
 }
 
+/*
+ * It stays set until it is cleared, and hides the next. Not at once: a port that
+ * goes on with it makes a record now and then, and the last one is stored by now.
+ */
+static void clear_timeout(struct isolation_watch *watch, struct watched *port)
+{
+	if (!readable(port->words.source) ||
+	    !isolation_timeout_alone(&port->told, port->words.status))
+		return;
+	port->told.clearing = true;
+	isolation_poll_clear_timeout(watch->poll, index_of(watch, port));
+}
+
 void isolation_watch_ports(struct isolation_watch *watch)
 {
 	const struct iso_engine *engine;
@@ -236,6 +254,7 @@ void isolation_watch_ports(struct isolation_watch *watch)
 		    (view.isolation.source == ISO_ISOLATION_UNKNOWN ||
 		     (view.isolation.status ^ port->words.status) & ISOLATION_STATUS_ISOLATED))
 			tell(watch, port);
+		clear_timeout(watch, port);
 	}
 }
 
@@ -261,15 +280,20 @@ static void begin_polling(struct isolation_watch *watch, struct watched *port,
 {
 	struct isolation_polled *polled = polled_of(watch, port);
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	uint32_t first;
 
-	if (own < 0 || isolation_access_open(own, found->offset, ISOLATION_BYTES, false,
-					     &polled->access) < 0) {
+	if (own < 0 ||
+	    isolation_access_open(own, found->offset, ISOLATION_BYTES, true, &polled->access) < 0) {
 		isolation_access_close(&polled->access);
-		port->words.source = ISO_ISOLATION_FAILED;
+		if (port->words.source != ISO_ISOLATION_SYSFS)
+			port->words.source = ISO_ISOLATION_FAILED;
 		return;
 	}
-	isolation_read32(&polled->access, ISOLATION_CONTROL, &port->words.control);
+	read_control(watch, port);
 	polled->status = port->words.status = 0;
+	/* What was told of and is set no more may be told of again. */
+	if (isolation_read32(&polled->access, ISOLATION_STATUS, &first) == 0)
+		port->told.status &= first;
 	read_now(watch, port);
 	isolation_poll_start(watch->poll);
 }
@@ -306,9 +330,25 @@ void isolation_watch_found(struct isolation_watch *watch, const struct job_reply
 		      port->words.source != ISO_ISOLATION_LOCKED;
 	if (port->words.source == ISO_ISOLATION_FAILED && reply->completion.message[0])
 		log_line(LOG_DEBUG, "isolation: %s", reply->completion.message);
-	if (readable(port->words.source) && fd >= 0)
+	if ((readable(port->words.source) || port->words.source == ISO_ISOLATION_SYSFS) && fd >= 0)
 		begin_polling(watch, port, found, fd);
 	tell(watch, port);
+}
+
+void isolation_watch_told(struct isolation_watch *watch, const struct store_told *row)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *fields = NULL;
+	struct iso_pci_address address;
+	struct watched *port;
+	sd_json_variant *status;
+
+	if (!watch || !row->same_boot || !iso_pci_address_parse(row->unit, &address) ||
+	    sd_json_parse(row->fields, 0, &fields, NULL, NULL) < 0)
+		return;
+	status = sd_json_variant_by_key(fields, "status");
+	port = watched_at(watch, address) ?: watched_new(watch, address);
+	if (port && sd_json_variant_is_unsigned(status))
+		port->told.status = (uint32_t)sd_json_variant_unsigned(status);
 }
 
 int isolation_watch_new(struct daemon *daemon, struct isolation_watch **ret)
@@ -352,11 +392,11 @@ void isolation_watch_count(const struct isolation_watch *watch, struct isolation
 	*ret = (struct isolation_watch_report){0};
 	if (!watch)
 		return;
-	ret->n_ports = watch->n_ports;
 	ret->n_polls = isolation_poll_count(watch->poll, &ret->n_failed);
 	for (uint32_t i = 0; i < watch->n_ports; i++) {
 		const struct isolation_access *access = &isolation_poll_at(watch->poll, i)->access;
 
+		ret->n_ports += watch->ports[i].words.source != ISO_ISOLATION_UNKNOWN;
 		ret->n_polled += access->fd >= 0;
 		ret->n_offered += (watch->ports[i].words.capability & ISO_ISOLATION_ENABLE) != 0;
 		ret->n_remapped += access->n_remapped;

@@ -10,6 +10,7 @@
 #define DAXMGR_ISOLATION_WATCH_H
 
 #include "job.h"
+#include "store.h"
 
 struct daemon;
 struct isolation_watch;
@@ -17,6 +18,9 @@ struct isolation_watch;
 /* Return: 0 or a negative errno; with Mode=off nothing is watched. */
 int isolation_watch_new(struct daemon *daemon, struct isolation_watch **ret);
 struct isolation_watch *isolation_watch_free(struct isolation_watch *watch);
+
+/* What an earlier daemon has told of a port of this boot: a status that still says so is no news. */
+void isolation_watch_told(struct isolation_watch *watch, const struct store_told *row);
 
 /* After an observation: root ports whose registers were not looked for yet are. */
 void isolation_watch_ports(struct isolation_watch *watch);

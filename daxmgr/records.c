@@ -42,6 +42,17 @@ static uint64_t incident_of(const struct iso_engine *engine, uint32_t domain)
 	return 0;
 }
 
+uint64_t records_likeness(const struct store_event *record)
+{
+	uint64_t value = UINT64_C(0xcbf29ce484222325);
+	const char *const parts[] = {record->kind, record->unit, record->text};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		for (const char *c = parts[i]; *c; c++)
+			value = (value ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+	return value ? value : 1;
+}
+
 void records_complete(const struct iso_engine *engine, struct store_event *record)
 {
 	uint32_t domain = domain_of(engine, record);

@@ -14,6 +14,9 @@ struct daemon;
  */
 void records_take(struct daemon *daemon, const struct store_event *record);
 
+/* Hash of kind, unit and text, for sources whose text says all. Never 0. */
+uint64_t records_likeness(const struct store_event *record);
+
 /* Fills in what a source left empty: domain, incident, severity of a gap. */
 void records_complete(const struct iso_engine *engine, struct store_event *record);
 

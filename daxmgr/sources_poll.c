@@ -114,13 +114,16 @@ static int on_told(void *userdata, const struct store_told *row)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *fields = NULL;
 	enum source_id id = source_find(row->source);
+	struct daemon *daemon = userdata;
 	struct told *told;
 
-	if (!row->same_boot && id != SOURCE_LAST_BOOT)
+	if (id == SOURCE_ISOLATION)
+		isolation_watch_told(daemon->isolation, row);
+	if (id == SOURCE_ISOLATION || (!row->same_boot && id != SOURCE_LAST_BOOT))
 		return 0;
 	if (sd_json_parse(row->fields, 0, &fields, NULL, NULL) < 0)
 		return 0;
-	told = get_told(userdata, id, id == SOURCE_LAST_BOOT ? "" : row->unit,
+	told = get_told(daemon->polled, id, id == SOURCE_LAST_BOOT ? "" : row->unit,
 			id == SOURCE_DEVICE_HEALTH ? "" : text_of(fields, "name"));
 	if (!told)
 		return -ENOBUFS;
@@ -131,9 +134,9 @@ static int on_told(void *userdata, const struct store_told *row)
 
 static void load_told(struct daemon *daemon)
 {
-	if (store_load_told(daemon->store, on_told, daemon->polled) < 0)
+	if (store_load_told(daemon->store, on_told, daemon) < 0)
 		log_line(LOG_WARNING,
-			 "what counters and devices told before cannot be read: it may "
+			 "what counters, devices and root ports told before cannot be read: it may "
 			 "be told again");
 }
 

@@ -99,17 +99,6 @@ static bool make_room(struct qmp_source *source, uint32_t count)
 
 /* ---- what a monitor says ---- */
 
-static uint64_t likeness_of(const struct store_event *stored)
-{
-	uint64_t value = UINT64_C(0xcbf29ce484222325);
-	const char *const parts[] = {stored->kind, stored->unit, stored->text};
-
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		for (const char *c = parts[i]; *c; c++)
-			value = (value ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-	return value ? value : 1;
-}
-
 static uint32_t severity_of(const struct qmp_event *event)
 {
 	switch (event->kind) {
@@ -162,7 +151,7 @@ static void on_event(void *userdata, const struct qmp_event *event, const char *
 		 event->action[0] ? ", action " : "", event->action,
 		 event->reason[0] ? ", reason " : "", event->reason);
 	stored.fields = fields;
-	stored.likeness = likeness_of(&stored);
+	stored.likeness = records_likeness(&stored);
 	source_read(&vm->daemon->sources, SOURCE_QMP, stored.at_ns);
 	records_take(vm->daemon, &stored);
 }

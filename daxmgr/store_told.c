@@ -9,7 +9,7 @@ int store_load_told(struct store *store, int (*each)(void *userdata, const struc
 {
 	static const char sql[] =
 		"SELECT source, unit, kind, text, fields, boot_id FROM events WHERE id IN (SELECT "
-		"id FROM events WHERE source IN ('aer-counters', 'device-health', 'last-boot') "
+		"id FROM events WHERE source IN ('aer-counters', 'device-health', 'isolation', 'last-boot') AND synthetic IS NOT 1 "
 		"ORDER BY id DESC LIMIT 16384) ORDER BY id";
 	struct store_told told = {0};
 	sqlite3_stmt *s;

@@ -50,6 +50,17 @@ void isolation_poll_port(struct isolation_poll *poll, uint32_t port)
 	polled->status = status;
 }
 
+int isolation_poll_clear_timeout(struct isolation_poll *poll, uint32_t port)
+{
+	int r = isolation_write32(&poll->ports[port].access, ISOLATION_STATUS,
+				  ISOLATION_STATUS_TIMEOUT);
+
+	/* One that comes from now on is a change again. */
+	if (r == 0)
+		isolation_poll_port(poll, port);
+	return r;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct isolation_poll *poll = userdata;

@@ -51,6 +51,12 @@ struct isolation_polled *isolation_poll_at(struct isolation_poll *poll, uint32_t
 /* Reads one port now. */
 void isolation_poll_port(struct isolation_poll *poll, uint32_t port);
 
+/*
+ * Clears the timeout in the status of one port, that bit and no other, and looks
+ * whether it went. Return: 0 or a negative errno.
+ */
+int isolation_poll_clear_timeout(struct isolation_poll *poll, uint32_t port);
+
 /* How often the timer has run, and how many reads have failed. */
 uint64_t isolation_poll_count(const struct isolation_poll *poll, uint64_t *ret_failed);
 

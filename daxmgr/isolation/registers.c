@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "registers.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../units.h"
@@ -150,6 +152,24 @@ int isolation_range_parse(const char *text, uint16_t among, uint32_t *ret_code)
 	if (units_parse_time(text, &least_ns) < 0)
 		return -EINVAL;
 	return range_with(least_ns, among, ret_code);
+}
+
+int isolation_range_attribute(const char *text, uint32_t *ret_code)
+{
+	unsigned long code;
+	char *end;
+
+	for (size_t i = 0; i < N_RANGES; i++)
+		if (!strcmp(text, ranges[i].name)) {
+			*ret_code = ranges[i].code;
+			return 0;
+		}
+	code = strtoul(text, &end, 16);
+	if (!isxdigit((unsigned char)*text) || *end || code > 0xf ||
+	    !isolation_range_of((uint32_t)code))
+		return -EINVAL;
+	*ret_code = (uint32_t)code;
+	return 0;
 }
 
 uint32_t isolation_control_armed(uint32_t capability, uint32_t now, uint32_t code)

@@ -78,6 +78,12 @@ const struct isolation_range *isolation_range_at(size_t index);
 int isolation_range_parse(const char *text, uint16_t ranges, uint32_t *ret_code);
 
 /*
+ * A range as a kernel's attribute says it: a name ("a2"), or the code in hex;
+ * "a", "b", "c" and "d" are names. Return: 0, or -EINVAL when it is neither.
+ */
+int isolation_range_attribute(const char *text, uint32_t *ret_code);
+
+/*
  * What a port is to be told to arm it: what it offers of isolation, link-down
  * and ERR_COR, and the timeout of `code`. Bits that are not ours stay as in
  * `now`. Return: the control word.

@@ -19,6 +19,8 @@
 /* RP Busy is a matter of outstanding accesses: when it has not ended by then it does not end. */
 enum { BUSY_SECONDS = 5 };
 
+#define ATTRIBUTES "/sys/bus/pci/devices/%s/cxl_isolation/"
+
 struct block {
 	struct isolation_access access;
 	uint32_t at; /* of the capability in it */
@@ -40,27 +42,32 @@ static bool is_locked_down(const char *root)
 	       !strstr(text, "[none]");
 }
 
-/* The words of a kernel that has the feature itself: its status is the kernel's own affair. */
+/*
+ * The words of a kernel that has the feature itself. Which of its attributes
+ * there are says what can be set; whether the port takes its link down is the
+ * kernel's affair, and so is not said.
+ */
 static bool read_attributes(struct port *port, const char *name, struct job_isolation_found *ret)
 {
 	uint64_t isolation, timeout = 0;
 	char range[32] = "";
 	uint32_t code = 0;
+	bool has_timeout, has_range;
 
-	if (sysfs_read_u64(port->root, &isolation,
-			   "/sys/bus/pci/devices/%s/cxl_isolation/isolation_ctrl", name) < 0)
+	if (sysfs_read_u64(port->root, &isolation, ATTRIBUTES "isolation_ctrl", name) < 0)
 		return false;
-	sysfs_read_u64(port->root, &timeout, "/sys/bus/pci/devices/%s/cxl_isolation/timeout_ctrl",
-		       name);
-	if (sysfs_read(port->root, range, sizeof(range),
-		       "/sys/bus/pci/devices/%s/cxl_isolation/timeout_range", name) == 0 &&
-	    isolation_range_parse(range, UINT16_MAX, &code) < 0)
-		code = 0;
+	has_timeout = sysfs_read_u64(port->root, &timeout, ATTRIBUTES "timeout_ctrl", name) == 0;
+	has_range =
+		sysfs_read(port->root, range, sizeof(range), ATTRIBUTES "timeout_range", name) == 0;
+	if (has_range)
+		isolation_range_attribute(range, &code);
 	*ret = (struct job_isolation_found){
 		.source = ISO_ISOLATION_SYSFS,
-		.capability = ISOLATION_CONTROL_ISOLATION | ISOLATION_CONTROL_TIMEOUT | 0xf,
-		.control = code | (timeout ? ISOLATION_CONTROL_TIMEOUT : 0) |
-			   (isolation ? ISOLATION_CONTROL_ISOLATION : 0),
+		.capability = (uint32_t)ISOLATION_CONTROL_ISOLATION |
+			      (has_timeout ? (uint32_t)ISOLATION_CONTROL_TIMEOUT : 0) |
+			      (has_range ? (uint32_t)ISOLATION_CONTROL_RANGE : 0),
+		.control = code | (timeout ? (uint32_t)ISOLATION_CONTROL_TIMEOUT : 0) |
+			   (isolation ? (uint32_t)ISOLATION_CONTROL_ISOLATION : 0),
 	};
 	return true;
 }
@@ -151,6 +158,35 @@ static int block_words(struct port *port, struct block *block, struct job_isolat
 	return r < 0 ? port_fail(port, r, "its registers cannot be read: %s", strerror(-r)) : 0;
 }
 
+/* As block_open() and block_words(), where it is no failure that there are none. Return: whether there are. */
+static bool block_try(struct port *port, const struct job_isolation *wanted, struct block *ret,
+		      struct job_isolation_found *words)
+{
+	struct iso_completion before = *port->completion;
+	bool told = port->told;
+
+	if (block_open(port, wanted, ret) == 0 && block_words(port, ret, words) == 0)
+		return true;
+	*port->completion = before;
+	port->told = told;
+	return false;
+}
+
+/* Where the kernel has the feature its attributes say what is set, and the registers, if they can be mapped, what came of it. */
+static void find_status(struct port *port, const struct job_isolation *wanted,
+			struct job_isolation_found *ret, int *ret_fd)
+{
+	_cleanup_block_ struct block block = {.access = ISOLATION_ACCESS_NULL};
+	struct job_isolation_found words;
+
+	if (!block_try(port, wanted, &block, &words))
+		return;
+	ret->status = words.status;
+	ret->offset = words.offset;
+	*ret_fd = block.access.fd;
+	block.access.fd = -1;
+}
+
 int isolation_find(struct port *port, const struct job_isolation *wanted,
 		   struct job_isolation_found *ret, int *ret_fd)
 {
@@ -159,8 +195,10 @@ int isolation_find(struct port *port, const struct job_isolation *wanted,
 	int r;
 
 	port_pci_name(wanted->port, name);
-	if (!wanted->has_stand_in && read_attributes(port, name, ret))
+	if (!wanted->has_stand_in && read_attributes(port, name, ret)) {
+		find_status(port, wanted, ret, ret_fd);
 		return 0;
+	}
 	r = block_open(port, wanted, &block);
 	if (r == 0)
 		r = block_words(port, &block, ret);
@@ -196,21 +234,34 @@ static int reopen(struct port *port, const struct job_isolation *wanted, struct 
 	return r < 0 ? r : block_words(port, ret, words);
 }
 
-static int arm_attributes(struct port *port, const char *name, const struct job_isolation *wanted,
-			  struct job_isolation_found *words)
+/* The range first, and only where there is a choice. */
+static int write_timeout(struct port *port, const char *name, const struct job_isolation *wanted,
+			 uint32_t capability)
 {
 	const struct isolation_range *range = isolation_range_of(wanted->range);
 	int r = 0;
 
-	if (wanted->arm && range && wanted->range)
-		r = sysfs_write(port->root, range->name,
-				"/sys/bus/pci/devices/%s/cxl_isolation/timeout_range", name);
+	if (wanted->arm && range && capability & ISOLATION_CONTROL_RANGE)
+		r = sysfs_write(port->root, wanted->range ? range->name : "0x0",
+				ATTRIBUTES "timeout_range", name);
+	if (r == 0 && capability & ISOLATION_CONTROL_TIMEOUT)
+		r = sysfs_write(port->root, wanted->arm ? "1" : "0", ATTRIBUTES "timeout_ctrl",
+				name);
+	return r;
+}
+
+/* As with registers: isolation is the last to be enabled, and the first not to be any more. */
+static int arm_attributes(struct port *port, const char *name, const struct job_isolation *wanted,
+			  struct job_isolation_found *words)
+{
+	int r = 0;
+
+	if (!wanted->arm)
+		r = sysfs_write(port->root, "0", ATTRIBUTES "isolation_ctrl", name);
 	if (r == 0)
-		r = sysfs_write(port->root, wanted->arm ? "1" : "0",
-				"/sys/bus/pci/devices/%s/cxl_isolation/timeout_ctrl", name);
-	if (r == 0)
-		r = sysfs_write(port->root, wanted->arm ? "1" : "0",
-				"/sys/bus/pci/devices/%s/cxl_isolation/isolation_ctrl", name);
+		r = write_timeout(port, name, wanted, words->capability);
+	if (r == 0 && wanted->arm)
+		r = sysfs_write(port->root, "1", ATTRIBUTES "isolation_ctrl", name);
 	if (r < 0)
 		return port_fail(port, r, "%s: cxl_isolation: %s", name, strerror(-r));
 	read_attributes(port, name, words);
@@ -292,9 +343,11 @@ int isolation_clear(struct port *port, const struct job_isolation *wanted)
 	int r;
 
 	port_pci_name(wanted->port, name);
-	if (!wanted->has_stand_in && read_attributes(port, name, &words))
-		answer(port, &words); /* the kernel has cleared what it told of */
-	else {
+	if (!wanted->has_stand_in && read_attributes(port, name, &words) &&
+	    !block_try(port, wanted, &block, &(struct job_isolation_found){0})) {
+		answer(port, &words); /* its status is the kernel's own affair */
+	} else {
+		block_close(&block);
 		r = reopen(port, wanted, &block, &words);
 		if (r == 0)
 			r = wait_idle(port, &block, &words);

@@ -11,7 +11,8 @@
 #include "port.h"
 
 /*
- * Finds them and reads all words. That there are none, or that they may not be
+ * Finds them and reads all words. Where the kernel has attributes those say what
+ * is offered and set, and the status is of the registers, if they can be mapped. That there are none, or that they may not be
  * mapped, is an answer (`ret->source`) and no failure. `*ret_fd` is the file
  * whose `ret->offset` the capability is at, -1 when nothing can be mapped.
  */

@@ -54,8 +54,7 @@ static int link_open(struct port *port, const char *name, struct link *ret)
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/config", port->root, name);
 	ret->config = open(path, O_RDWR | O_CLOEXEC);
 	if (ret->config < 0)
-		return port_fail(port, -errno, "%s: %s%s", path, strerror(errno),
-				 errno == EPERM ? " (is the kernel locked down?)" : "");
+		return port_fail(port, -errno, "%s: %s", path, strerror(errno));
 	if (pread(ret->config, config, sizeof(config), 0) != sizeof(config))
 		return port_fail(port, -EIO, "%s: it cannot be read", path);
 	ret->express = config_space_express(config, sizeof(config));
@@ -88,14 +87,25 @@ static bool wait_down(struct port *port, const struct link *link)
 	return link_is_down(link);
 }
 
+/* Under lockdown config space can be opened and read, and each write is -EPERM: what is so already is not written. */
 static int set_bit(const struct link *link, uint32_t at, uint16_t bit, bool on)
 {
-	uint16_t value;
+	uint16_t before, value;
+	ssize_t bytes;
 
-	if (pread(link->config, &value, 2, at) != 2)
+	if (pread(link->config, &before, 2, at) != 2)
 		return -EIO;
-	value = (uint16_t)(on ? value | bit : value & ~bit);
-	return pwrite(link->config, &value, 2, at) == 2 ? 0 : -errno;
+	value = (uint16_t)(on ? before | bit : before & ~bit);
+	if (value == before)
+		return 0;
+	bytes = pwrite(link->config, &value, 2, at);
+	return bytes == 2 ? 0 : bytes < 0 ? -errno : -EIO;
+}
+
+static const char *write_error(int error)
+{
+	return error == -EPERM ? "config space is not written while the kernel is locked down"
+			       : strerror(-error);
 }
 
 /* The slot whose devices are on the secondary bus. Return: whether there is one. */
@@ -131,34 +141,38 @@ static bool by_slot_power(struct port *port, const struct link *link,
 	if (!find_slot(port, link, address, slot) ||
 	    sysfs_write(port->root, "0", "/sys/bus/pci/slots/%s/power", slot) < 0)
 		return false;
-	if (link->reports && wait_down(port, link))
-		return true;
+	if (link->reports)
+		return wait_down(port, link);
 	return sysfs_read_u64(port->root, &power, "/sys/bus/pci/slots/%s/power", slot) == 0 &&
 	       power == 0;
 }
 
-static bool by_disable(struct port *port, const struct link *link)
+/* Return: 0, -EIO when the link stays up, or why it cannot be written. */
+static int by_disable(struct port *port, const struct link *link)
 {
 	uint32_t at = (uint32_t)link->express + LINK_CONTROL;
+	int r = set_bit(link, at, LINK_DISABLE, true);
 
-	if (set_bit(link, at, LINK_DISABLE, true) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	if (wait_down(port, link))
-		return true; /* it stays disabled until the isolation was cleared */
+		return 0; /* it stays disabled until the isolation was cleared */
 	set_bit(link, at, LINK_DISABLE, false);
-	return false;
+	return -EIO;
 }
 
-static bool by_bus_reset(struct port *port, const struct link *link)
+/* Return: as by_disable(). */
+static int by_bus_reset(struct port *port, const struct link *link)
 {
+	int r = set_bit(link, BRIDGE_CONTROL, BRIDGE_RESET, true);
 	bool down;
 
-	if (set_bit(link, BRIDGE_CONTROL, BRIDGE_RESET, true) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	port_pause(port, 2);
 	down = link_is_down(link) || wait_down(port, link);
 	set_bit(link, BRIDGE_CONTROL, BRIDGE_RESET, false);
-	return down;
+	return down ? 0 : -EIO;
 }
 
 int isolation_link_take_down(struct port *port, struct iso_pci_address address)
@@ -177,11 +191,15 @@ int isolation_link_take_down(struct port *port, struct iso_pci_address address)
 		return port_fail(
 			port, -EOPNOTSUPP,
 			"%s: it has no slot power, and does not tell whether its link is up", name);
-	if (by_disable(port, &link) || by_bus_reset(port, &link))
-		return 0;
-	return port_fail(
-		port, -EIO,
-		"%s: its link stays up: slot power, link disable and bus reset did not help", name);
+	r = by_disable(port, &link);
+	if (r < 0)
+		r = by_bus_reset(port, &link);
+	if (r == -EIO)
+		return port_fail(
+			port, r,
+			"%s: its link stays up: slot power, link disable and bus reset did not help",
+			name);
+	return r < 0 ? port_fail(port, r, "%s: its link stays up: %s", name, write_error(r)) : 0;
 }
 
 int isolation_link_give_back(struct port *port, struct iso_pci_address address)
@@ -197,7 +215,8 @@ int isolation_link_give_back(struct port *port, struct iso_pci_address address)
 		return r;
 	r = set_bit(&link, (uint32_t)link.express + LINK_CONTROL, LINK_DISABLE, false);
 	if (r < 0)
-		return port_fail(port, r, "%s: its link cannot be enabled: %s", name, strerror(-r));
+		return port_fail(port, r, "%s: its link cannot be enabled: %s", name,
+				 write_error(r));
 	/* An empty slot takes no power: that is for whoever plugs the device. */
 	if (find_slot(port, &link, address, slot) &&
 	    sysfs_read_u64(port->root, &power, "/sys/bus/pci/slots/%s/power", slot) == 0 && !power)

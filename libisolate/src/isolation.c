@@ -33,6 +33,7 @@ void isolation_begin(struct iso_engine *e, uint32_t p)
 	if (is->since_ns)
 		return;
 	is->since_ns = e->now_ns;
+	is->synthetic = e->synthetic;
 	/* The kernel may tell of the link that the port takes down before its status is read. */
 	is->link_down = (is->seen.status & ISO_ISOLATION_BY_LINK) ||
 			((is->seen.control & ISO_ISOLATION_LINK_DOWN) && is->down_ns &&
@@ -87,8 +88,10 @@ void isolation_seen(struct iso_engine *e, struct iso_pci_address address,
 		return;
 	is = &e->ports[p].isolation;
 	is->seen = *seen;
-	if (seen->status & ISO_ISOLATION_STATUS)
+	if (seen->status & ISO_ISOLATION_STATUS) {
 		fault_port_isolated(e, p, e->now_ns);
+		is->synthetic = false; /* a drill may have been before it */
+	}
 	if (is->since_ns && seen->status & ISO_ISOLATION_BY_LINK)
 		isolation_link_down(e, p);
 	e->regions_dirty = true;
@@ -165,6 +168,10 @@ static void advance_isolated(struct iso_engine *e, uint32_t p)
 	/* Kept away by an operator, or by policy until one comes: its status is kept as well. */
 	if (port->held || is->given_up || stands_on(e, p))
 		return;
+	if (is->synthetic) { /* its link is up, with what is not ours behind it; nothing is to be cleared */
+		end_isolation(e, p);
+		return;
+	}
 	if (is->retry_at_ns > e->now_ns) {
 		engine_arm(e, is->retry_at_ns);
 		return;

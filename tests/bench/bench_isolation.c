@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * From the status bit of a root port, set by another process, to SIGKILL sent,
- * at several polling intervals; and what polling costs the CPU. The registers
+ * From the status bit of a root port, set by another process, to the signal sent,
+ * at several polling intervals; and what polling costs the CPU. The signal is
+ * SIGKILL where the port leaves its link up. Where it is armed to take it down
+ * the kernel unbinds the memory, and SIGSTOP comes first: SIGKILL follows when it
+ * has unbound, which nothing here does. The registers
  * are pages of RAM: a read of a real port crosses PCI Express and costs more, so
  * both are lower bounds, and are named so. All between the two is the daemon's: timer,
  * loop over the ports, guarded access, engine, kill.
@@ -103,6 +106,7 @@ struct round {
 	struct world *world;
 	struct daemon daemon; /* nothing of it but the VMs is used by the kill pass */
 	struct isolation_poll *poll;
+	bool link_down; /* the port is armed to take it down with it */
 	uint64_t sent_ns;
 };
 
@@ -123,6 +127,8 @@ static void on_status(void *userdata, uint32_t port, uint32_t status)
 	round->sent_ns = clock_read_ns(CLOCK_MONOTONIC);
 	if (effects.n_kills != 1)
 		give_up("the engine did not kill the VM");
+	if (!effects.kills[0].unbinding == round->link_down)
+		give_up("the engine took another signal than it should");
 	sd_event_exit(round->event, 0);
 }
 
@@ -164,7 +170,22 @@ static void on_exited(void *userdata, uint32_t lease, uint32_t epoch)
 	(void)epoch;
 }
 
-static uint64_t play_round(unsigned int number, unsigned int interval_ms)
+static void arm_with_link_down(struct world *world)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
+
+	iso_pci_address_parse("0000:64:00.0", &event.isolation_seen.address);
+	event.isolation_seen.isolation = (struct iso_isolation){
+		.source = ISO_ISOLATION_REGISTERS,
+		.capability = ISO_ISOLATION_ENABLE | ISO_ISOLATION_LINK_DOWN,
+		.control = ISO_ISOLATION_ENABLE | ISO_ISOLATION_LINK_DOWN,
+		.ranges = 1,
+		.ranges_safe = 1,
+	};
+	world_step(world, &event);
+}
+
+static uint64_t play_round(unsigned int number, unsigned int interval_ms, bool link_down)
 {
 	struct round round;
 	struct iso_limits limits;
@@ -174,18 +195,22 @@ static uint64_t play_round(unsigned int number, unsigned int interval_ms)
 
 	*status_of(0) = 0;
 	prepare(&round, 1, interval_ms);
+	round.link_down = link_down;
 	iso_limits_default(&limits);
 	if (pidfd < 0 ||
 	    vms_new(round.event, -90, limits.leases, on_exited, NULL, &round.daemon.vms) < 0)
 		give_up("watching the VM");
 	round.world = world_new("0000:64:00.0");
 	world_attach(round.world, "vm", victim, &lease, &epoch);
+	if (link_down)
+		arm_with_link_down(round.world);
 	if (vms_add(round.daemon.vms, lease, epoch, "vm", pidfd) < 0)
 		give_up("watching the VM");
 	hardware = start_hardware(number, interval_ms);
 	if (sd_event_loop(round.event) < 0)
 		give_up("the loop");
 	waitpid(hardware, NULL, 0);
+	kill(victim, SIGKILL); /* one that is only stopped */
 	waitpid(victim, NULL, 0);
 	vms_free(round.daemon.vms);
 	world_free(round.world);
@@ -200,15 +225,19 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void measure_latency(unsigned int interval_ms)
+static void measure_latency(unsigned int interval_ms, bool link_down)
 {
 	uint64_t ns[ROUNDS];
 
 	for (unsigned int i = 0; i < ROUNDS; i++)
-		ns[i] = play_round(i, interval_ms);
+		ns[i] = play_round(i, interval_ms, link_down);
 	qsort(ns, ROUNDS, sizeof(ns[0]), by_value);
-	printf("%5u ms polling: status bit to SIGKILL sent: median %.2f ms, p95 %.2f ms, most %.2f ms\n",
-	       interval_ms, (double)ns[ROUNDS / 2] / 1e6, (double)ns[ROUNDS * 95 / 100] / 1e6,
+	printf("%5u ms polling: status bit to %s: median %.2f ms, p95 %.2f ms, most %.2f ms\n",
+	       interval_ms,
+	       link_down
+		       ? "SIGSTOP sent, the port takes its link down (SIGKILL when the kernel has unbound)"
+		       : "SIGKILL sent, the link stays up",
+	       (double)ns[ROUNDS / 2] / 1e6, (double)ns[ROUNDS * 95 / 100] / 1e6,
 	       (double)ns[ROUNDS - 1] / 1e6);
 }
 
@@ -253,7 +282,8 @@ int main(void)
 {
 	make_block();
 	for (size_t i = 0; i < sizeof(intervals_ms) / sizeof(intervals_ms[0]); i++)
-		measure_latency(intervals_ms[i]);
+		for (int link_down = 0; link_down <= 1; link_down++)
+			measure_latency(intervals_ms[i], link_down);
 	for (size_t i = 0; i < sizeof(intervals_ms) / sizeof(intervals_ms[0]); i++)
 		measure_cost(intervals_ms[i]);
 	return 0;

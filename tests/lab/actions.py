@@ -89,7 +89,7 @@ class Actions:
         elif args["link_down"]:
             host.ask_model(args["port"], do="link-down")
         else:
-            host.isolate(args["port"], args["busy"])
+            host.isolate(args["port"], args["busy"], args["lag"])
 
     def _aer(self, args, _step):
         self.guest.host.inject_aer(args["device"], args["error"], args["correctable"])

@@ -226,9 +226,10 @@ class Host:
             raise LabError(f'port "{port}" has no isolation model in this topology')
         return isolation_model.ask(self.socket("isolation"), port=names.index(port), **request)
 
-    def isolate(self, port: str, busy: float):
-        """A timeout at the port: its status and, where it is armed to, its link tell one story."""
+    def isolate(self, port: str, busy: float, lag: float):
+        """A timeout at the port: its status and, where it is armed to, its link after `lag` seconds tell one story."""
         if self.ask_model(port, do="isolate", busy=busy)["link_down"]:
+            time.sleep(lag)
             self.surprise_down(port)
 
     def console(self) -> str:

@@ -235,6 +235,9 @@ int daemon_request(struct daemon *daemon, struct iso_event *event, daemon_reply_
 	case ISO_EVENT_ADOPT:
 		event->adopt.request = request;
 		break;
+	case ISO_EVENT_ARM:
+		event->arm.request = request;
+		break;
 	case ISO_EVENT_RECONCILE:
 		event->reconcile.request = request;
 		break;

@@ -118,6 +118,135 @@ Test(engine_isolation, a_record_older_than_the_region_harms_nobody)
 	world_free(w);
 }
 
+static void would(struct world *w, uint32_t port, uint32_t wish, uint32_t range,
+		  enum iso_arm_outcome expected)
+{
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
+
+	cr_assert(iso_arm_try(w->engine, port, wish, range, &outcome, &obstacles));
+	cr_assert_eq(outcome, expected, "%u", outcome);
+	cr_assert_eq(!obstacles, outcome != ISO_ARM_REFUSED);
+}
+
+Test(engine_isolation, a_try_says_what_the_deed_would)
+{
+	struct world *w = running(true);
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
+
+	would(w, 1, ISO_ARM_YES, ISO_NONE, ISO_ARM_ALREADY);
+	would(w, 1, ISO_ARM_NO, ISO_NONE, ISO_ARM_WAITS);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_NO, ISO_NONE)), ISO_REPLY_DONE);
+	world_port_request(w, ISO_EVENT_ISOLATE, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	would(w, 1, ISO_ARM_NO, ISO_NONE, ISO_ARM_ALREADY);
+	would(w, 1, ISO_ARM_YES, ISO_NONE, ISO_ARM_NOW);
+	w->isolation[1].obstacles = ISO_OBSTACLE_CPU;
+	world_tell_isolation(w, 1);
+	would(w, 1, ISO_ARM_YES, ISO_NONE, ISO_ARM_REFUSED);
+	would(w, 1, ISO_ARM_NO, ISO_NONE, ISO_ARM_ALREADY);
+	cr_assert_not(iso_arm_try(w->engine, 99, ISO_ARM_YES, ISO_NONE, &outcome, &obstacles));
+	world_free(w);
+}
+
+/* An operator's own range of before is not what is armed when none is given. */
+Test(engine_isolation, a_try_without_a_range_takes_the_policy_s)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
+	struct world *w = begin(true);
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
+
+	world_define_one(w, "low", 0x10);
+	world_run(w, WORLD_SECOND);
+	event.isolation_seen.address = w->ports[1].address;
+	event.isolation_seen.isolation = (struct iso_isolation){
+		.source = ISO_ISOLATION_REGISTERS,
+		.capability = w->isolation[1].capability,
+		.ranges = 1 | 1 << 2,
+		.ranges_safe = 1 << 2,
+	};
+	world_step(w, &event);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_YES, 2)), ISO_REPLY_DONE);
+	cr_assert(iso_arm_try(w->engine, 1, ISO_ARM_YES, ISO_NONE, &outcome, &obstacles));
+	cr_assert_eq(outcome, ISO_ARM_REFUSED);
+	cr_assert_eq(obstacles, ISO_OBSTACLE_TIMEOUT);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_YES, ISO_NONE)), ISO_REPLY_REFUSED);
+	world_free(w);
+}
+
+static void inject(struct world *w, uint32_t port)
+{
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_ISOLATED;
+	event.fault.address = w->ports[port].address;
+	event.fault.record_ns = w->now_ns;
+	event.fault.synthetic = true;
+	kernel_condemn(w, port);
+	world_step(w, &event);
+}
+
+/* The hardware has no part in it: the VM dies, the link stays up, and it ends. */
+static void injected(bool link_down)
+{
+	struct world *w = running(link_down);
+	struct iso_port_view view;
+
+	inject(w, 1);
+	cr_assert_eq(w->n_kills, 1);
+	cr_assert_eq(world_lease(w, "a").state, ISO_LEASE_ATTACHED);
+	cr_assert_eq(world_incident(w, 1).cause, ISO_CAUSE_ISOLATED);
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 0, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CLEAR_ISOLATION], 0, "%s", w->trace);
+	cr_assert(w->isolation[1].control & ISO_ISOLATION_ENABLE);
+	cr_assert(iso_port_get(w->engine, iso_port_find(w->engine, w->ports[1].path), &view));
+	cr_assert_not(view.isolated_ns, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+Test(engine_isolation, an_injected_one_takes_no_link_down_and_ends)
+{
+	injected(true);
+	injected(false);
+}
+
+/* The memory of whom dies is unbound by the kernel only where the port takes its link down. */
+Test(engine_isolation, who_is_stopped_before_the_kill)
+{
+	for (int link_down = 0; link_down <= 1; link_down++) {
+		struct world *w = running(link_down);
+		struct iso_event event = {.kind = ISO_EVENT_FAULT, .now_ns = w->now_ns};
+		struct iso_effects effects;
+
+		event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+		event.fault.cause = ISO_CAUSE_ISOLATED;
+		event.fault.address = w->ports[1].address;
+		event.fault.record_ns = w->now_ns;
+		effects = iso_step(w->engine, &event);
+		cr_assert_eq(effects.n_kills, 1);
+		cr_assert_eq(effects.kills[0].unbinding != 0, link_down);
+		world_free(w);
+	}
+}
+
+Test(engine_isolation, a_real_one_during_an_injected_one_is_cleared_in_order)
+{
+	struct world *w = running(false);
+
+	inject(w, 1);
+	cr_assert(world_isolate(w, 1));
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 1, "%s", w->trace);
+	cr_assert_eq(w->isolation[1].status, 0, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
 Test(engine_isolation, refused_with_each_reason)
 {
 	static const uint32_t reasons[] = {ISO_OBSTACLE_LOCKDOWN,      ISO_OBSTACLE_CPU,

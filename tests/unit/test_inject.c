@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "inject.h"
+#include "world.h"
 
 static struct inject inject;
 static char reason[INJECT_REASON_BYTES];
@@ -104,6 +105,89 @@ Test(inject, raw)
 	cr_assert_eq(inject_parse_raw("ras", format, "\x8", 1, &inject, reason), -EINVAL);
 	cr_assert_eq(inject_parse_raw("ras", "no format", raw, sizeof(raw), &inject, reason),
 		     -EINVAL);
+}
+
+/* What would be decided about it on this host, as inject_try() finds out. Return: whether it is a fault at all. */
+static bool try(struct world *w, const char *text, struct iso_effects *ret)
+{
+	struct iso_event event;
+	bool is_fault;
+
+	cr_assert_eq(parse(text), 0, "%s", reason);
+	is_fault = inject_event(w->engine, &inject, &event);
+	if (is_fault) {
+		event.now_ns = w->now_ns;
+		*ret = iso_step(w->engine, &event);
+	}
+	inject_clear(&inject);
+	return is_fault;
+}
+
+static struct world *two_vms(void)
+{
+	struct world *w = world_new();
+
+	world_simple_bridge(w, 2, 0x10);
+	world_define_one(w, "low", 0x10);
+	world_define_one(w, "high", 0x11);
+	world_settle(w, 60 * WORLD_SECOND);
+	world_start_vm(w, "a", "low", WORLD_PART);
+	world_start_vm(w, "b", "high", WORLD_PART);
+	return w;
+}
+
+#define ISOLATED(unit) "{\"source\":\"isolation\",\"kind\":\"isolated\",\"unit\":\"" unit "\"}"
+
+/* Proves: an isolation by hand is the fault that a port's status is, by the port's name or its address. */
+Test(inject, isolation)
+{
+	cr_assert_eq(parse(ISOLATED("0000:0c:01.0")), 0, "%s", reason);
+	cr_assert(inject.has_fault);
+	cr_assert_eq(inject.fault.unit_kind, ISO_UNIT_PORT_ADDRESS);
+	cr_assert_eq(inject.fault.cause, ISO_CAUSE_ISOLATED);
+	cr_assert_eq(inject.event.severity, STORE_FATAL);
+	inject_clear(&inject);
+	cr_assert_eq(parse("{\"source\":\"isolation\",\"kind\":\"timeout\",\"unit\":\"hb0/00.0\"}"),
+		     0);
+	cr_assert_not(inject.has_fault, "without isolation nothing is cut off");
+	inject_clear(&inject);
+	refuses("{\"source\":\"isolation\",\"kind\":\"isolated\"}", "names its root port");
+}
+
+/* Proves: the VM behind the port is the one that would die, and nobody else. */
+Test(inject, isolation_names_its_victim)
+{
+	struct world *w = two_vms();
+	struct iso_lease_view lease;
+	struct iso_effects effects;
+	char text[192], address[16];
+
+	snprintf(text, sizeof(text), ISOLATED("%s"), w->ports[1].path);
+	cr_assert(try(w, text, &effects));
+	cr_assert_eq(effects.n_kills, 1);
+	cr_assert(iso_lease_get(w->engine, effects.kills[0].lease, &lease));
+	cr_assert_str_eq(lease.terms->name, "b");
+	iso_pci_address_format(w->ports[0].address, address);
+	snprintf(text, sizeof(text), ISOLATED("%s"), address);
+	cr_assert(try(w, text, &effects));
+	cr_assert_eq(effects.n_kills, 1);
+	cr_assert(iso_lease_get(w->engine, effects.kills[0].lease, &lease));
+	cr_assert_str_eq(lease.terms->name, "a");
+	world_free(w);
+}
+
+/* Proves: what is no root port does not isolate. */
+Test(inject, isolation_of_no_root_port)
+{
+	struct world *w = two_vms();
+	struct iso_effects effects;
+	char text[192], address[16];
+
+	cr_assert_not(try(w, ISOLATED("hb99/00.0"), &effects));
+	iso_pci_address_format(w->seen_memdevs[0].address, address);
+	snprintf(text, sizeof(text), ISOLATED("%s"), address);
+	cr_assert_not(try(w, text, &effects));
+	world_free(w);
 }
 
 /* Proves: what makes no sense is refused with words. */

@@ -197,3 +197,22 @@ Test(isolation_decode, control)
 	cr_assert_eq(isolation_control_armed(1u << 16, 0, 0), 1u << 16);
 	cr_assert_eq(isolation_control_disarmed(others | capability), others | 1);
 }
+
+Test(isolation_decode, ranges_of_an_attribute)
+{
+	static const struct {
+		const char *text;
+		uint32_t code;
+	} good[] = {{"a", 0x1}, {"a2", 0x2}, {"d2", 0xe}, {"0x2", 0x2}, {"0xa", 0xa},
+		    {"A", 0xa}, {"e", 0xe},  {"0", 0x0},  {"0x0", 0x0}, {"default", 0x0}};
+	static const char *const bad[] = {"",    "3",  "0x3", "10",      "0x",
+					  "a2 ", "-1", " 1",  "1ms-10ms"};
+	uint32_t code;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		cr_assert_eq(isolation_range_attribute(good[i].text, &code), 0, "%s", good[i].text);
+		cr_assert_eq(code, good[i].code, "%s", good[i].text);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_assert_eq(isolation_range_attribute(bad[i], &code), -EINVAL, "%s", bad[i]);
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Isolation status, polled: what is told of it, and when. */
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -91,6 +92,32 @@ Test(isolation_polling, changes_are_told_once)
 	cr_assert_eq(f.before, ISOLATION_STATUS_ISOLATED);
 	cr_assert_gt(isolation_poll_count(f.poll, &failed), 10);
 	cr_assert_eq(failed, 0);
+	tear_down(&f);
+}
+
+/* Proves: of the status the timeout is cleared and nothing else written; the next one is a change. */
+Test(isolation_polling, a_timeout_is_cleared)
+{
+	struct fixture f;
+
+	set_up(&f);
+	cr_assert_eq(isolation_poll_clear_timeout(f.poll, 1), -EPERM, "mapped to be read");
+	isolation_access_close(&isolation_poll_at(f.poll, 1)->access);
+	cr_assert_eq(isolation_access_open(dup(f.fd), 0, ISOLATION_BYTES, true,
+					   &isolation_poll_at(f.poll, 1)->access),
+		     0);
+	f.block[ISOLATION_CONTROL / 4] = ISOLATION_CONTROL_ISOLATION;
+	f.block[ISOLATION_STATUS / 4] = ISOLATION_STATUS_TIMEOUT | ISOLATION_STATUS_RP_BUSY;
+	isolation_poll_port(f.poll, 1);
+	cr_assert_eq(isolation_poll_clear_timeout(f.poll, 1), 0);
+	cr_assert_eq(f.block[ISOLATION_STATUS / 4], ISOLATION_STATUS_TIMEOUT);
+	cr_assert_eq(f.block[ISOLATION_CONTROL / 4], ISOLATION_CONTROL_ISOLATION);
+	f.block[ISOLATION_STATUS / 4] = 0;
+	isolation_poll_port(f.poll, 1);
+	f.n_changed = 0;
+	f.block[ISOLATION_STATUS / 4] = ISOLATION_STATUS_TIMEOUT;
+	isolation_poll_port(f.poll, 1);
+	cr_assert_eq(f.n_changed, 1);
 	tear_down(&f);
 }
 

@@ -283,6 +283,20 @@ struct iso_arming {
 };
 /* Answers without changing anything. Return: false when `port` is no root port. */
 bool iso_arming(const struct iso_engine *e, uint32_t port, uint32_t range, struct iso_arming *ret);
+
+enum iso_arm_outcome {
+	ISO_ARM_REFUSED,
+	ISO_ARM_ALREADY, /* it is so: nothing is written */
+	ISO_ARM_NOW,
+	ISO_ARM_WAITS, /* until it is quiesced */
+};
+/*
+ * What ARM with this wish (enum iso_arm_wish) and timeout code (ISO_NONE: the
+ * policy's) would be answered, without changing anything. `ret_obstacles`: enum
+ * iso_obstacle, all reasons of a refusal. Return: false when `port` is no root port.
+ */
+bool iso_arm_try(const struct iso_engine *e, uint32_t port, uint32_t wish, uint32_t range,
+		 enum iso_arm_outcome *ret, uint32_t *ret_obstacles);
 /* One more than the highest index of a fence. */
 uint32_t iso_fence_count(const struct iso_engine *e);
 /* Reads fence `i`, also one that was lifted in the last step. Return: whether there is one. */
