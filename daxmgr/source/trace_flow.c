@@ -59,8 +59,10 @@ static void set_timer(sd_event_source *timer, uint64_t usec)
 /* Sees to it that what waits is looked at again. */
 static void settle(struct trace *trace)
 {
-	if (trace->pump.full && !trace->full_since_ns)
+	if (trace->pump.full && !trace->full_since_ns) {
 		trace->full_since_ns = clock_boottime_ns();
+		trace_look_soon(trace); /* whether all rings are empty; one of them says nothing */
+	}
 	set_paused(trace, !has_slot(trace));
 	if (trace->paused || trace->pump.blocked)
 		set_timer(trace->retry, RETRY_USEC);
@@ -74,8 +76,6 @@ int trace_on_readable(sd_event_source *source, int fd, uint32_t revents, void *u
 
 	if (revents & EPOLLIN)
 		r = trace_pump_read(&trace->pump, cpu->cpu, fd, PAGES_PER_DISPATCH);
-	if (r >= 0 && r < PAGES_PER_DISPATCH && !trace->pump.full)
-		trace->full_since_ns = 0;
 	settle(trace);
 	if (r >= 0)
 		return 0;
