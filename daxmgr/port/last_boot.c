@@ -30,7 +30,16 @@ static bool is_log(const char *name)
 	return !strncmp(name, "dmesg", 5) || !strncmp(name, "console", 7);
 }
 
-/* Of one death there may be several files; the newest of many are kept. */
+/* Of one death there may be several files, and each may tell what the others do not. */
+static void add_to(struct saved_panic *one, const struct last_boot_panic *panic)
+{
+	one->panic.cxl |= panic->cxl;
+	one->panic.machine_check |= panic->machine_check;
+	if (!one->panic.function[0])
+		memcpy(one->panic.function, panic->function, sizeof(one->panic.function));
+}
+
+/* The newest of many deaths are kept. Return: NULL where there is nothing more to keep of it. */
 static struct saved_panic *place_for(struct search *search, const struct last_boot_panic *panic,
 				     uint64_t modified_us)
 {
@@ -39,8 +48,10 @@ static struct saved_panic *place_for(struct search *search, const struct last_bo
 	for (uint32_t i = 0; i < search->n; i++) {
 		struct saved_panic *one = &search->found[i];
 
-		if (one->panic.key == panic->key)
+		if (one->panic.key == panic->key) {
+			add_to(one, panic);
 			return NULL;
+		}
 		if (!oldest || one->modified_us < oldest->modified_us)
 			oldest = one;
 	}

@@ -69,12 +69,38 @@ static void find_function(const char *text, size_t bytes, char *to)
 	copy_printable(to, LAST_BOOT_FUNCTION_BYTES, at, (size_t)(stop - at));
 }
 
+/*
+ * A line that shows CXL at work: a function of it in a stack, or its link that
+ * went. That its modules are there says nothing, they are named in every oops.
+ */
+static bool line_involves_cxl(const char *line, size_t bytes)
+{
+	static const char *const functions[] = {"cxl_", "dax_", "memunmap_pages", "pciehp_"};
+	static const char *const messages[] = {"): Link Down", "Uncorrectable (Fatal)",
+					       "DPC: containment"};
+
+	return HAS_ANY(line, bytes, messages) ||
+	       (find(line, bytes, "+0x") && HAS_ANY(line, bytes, functions));
+}
+
+static bool involves_cxl(const char *text, size_t bytes)
+{
+	const char *end = text + bytes, *stop;
+
+	for (; text < end; text = stop + 1) {
+		stop = memchr(text, '\n', (size_t)(end - text));
+		if (!stop)
+			stop = end;
+		if (line_involves_cxl(text, (size_t)(stop - text)))
+			return true;
+	}
+	return false;
+}
+
 bool last_boot_decode(const char *text, size_t bytes, struct last_boot_panic *ret)
 {
 	static const char *const machine_check[] = {"Machine check", "machine check",
 						    "Machine Check", "mce: [Hardware Error]"};
-	static const char *const cxl[] = {"cxl_",           "CXL",    "dax_",  "device_dax",
-					  "memunmap_pages", "pciehp", "AER: ", "DPC: "};
 	struct last_boot_panic found = {0};
 	const char *reason, *line, *end = text + bytes, *stop;
 
@@ -90,7 +116,7 @@ bool last_boot_decode(const char *text, size_t bytes, struct last_boot_panic *re
 	found.key = hash(line, (size_t)(stop - line));
 	found.at = (size_t)(line - text);
 	found.machine_check = HAS_ANY(text, bytes, machine_check);
-	found.cxl = HAS_ANY(text, bytes, cxl);
+	found.cxl = involves_cxl(text, bytes);
 	find_function(text, bytes, found.function);
 	*ret = found;
 	return true;

@@ -100,13 +100,14 @@ Test(readings, without_cxl_there_are_no_counters)
 
 Test(readings, a_saved_panic_is_found_where_systemd_has_put_it_and_once)
 {
-	static const char text[] = "Panic#1 Part1\n[1.2] Kernel panic - not syncing: no cxl_acpi\n";
+	static const char text[] = "Panic#1 Part1\n[1.2] Kernel panic - not syncing: why\n";
 	struct reading_file file;
 	int fd;
 
 	fake_file(&f, "/sys/fs/pstore/dmesg-erst-1", text);
 	fake_file(&f, "/sys/fs/pstore/dmesg-erst-2", "Panic#1 Part2\nnothing of it here\n");
-	fake_file(&f, "/var/lib/systemd/pstore/17/dmesg.txt", text);
+	fake_file(&f, "/var/lib/systemd/pstore/17/dmesg.txt",
+		  "[1.1]  cxl_region_remove+0x1/0x2\n[1.2] Kernel panic - not syncing: why\n");
 	fake_file(&f, "/var/lib/systemd/pstore/17/ftrace-1", "Kernel panic - not syncing: none\n");
 	fd = last_boot_read(&f.port);
 	cr_assert_geq(fd, 0, "%s", f.completion.message);
@@ -114,7 +115,7 @@ Test(readings, a_saved_panic_is_found_where_systemd_has_put_it_and_once)
 	cr_assert_null(file.readings);
 	cr_assert_eq(file.n, 1);
 	cr_assert(file.panics[0].panic.panic);
-	cr_assert(file.panics[0].panic.cxl);
+	cr_assert(file.panics[0].panic.cxl, "the other file tells");
 	cr_assert_eq(strncmp(file.panics[0].excerpt, "[1.2] Kernel panic", 18), 0);
 	reading_file_close(&file);
 	close(fd);

@@ -29,12 +29,27 @@ Test(last_boot_decode, a_panic_has_reason_place_and_share_of_cxl)
 		"<1>[  123.4] BUG: unable to handle page fault for address: ffffea0\n"
 		"<4>[  123.4] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI\n"
 		"<4>[  123.4] RIP: 0010:bio_check_pages_dirty+0x2d/0xc0\n"
+		"<4>[  123.4]  dev_dax_huge_fault+0x1c/0x350 [device_dax]\n"
 		"<4>[  123.4] Modules linked in: device_dax dax_cxl cxl_mem cxl_pci\n" PANIC));
 	cr_assert(found.panic);
 	cr_assert(found.cxl);
 	cr_assert_not(found.machine_check);
 	cr_assert_str_eq(found.text, "Kernel panic - not syncing: Fatal exception in interrupt");
 	cr_assert_str_eq(found.function, "bio_check_pages_dirty");
+}
+
+/* Its modules are named in every oops of a host that has it. */
+Test(last_boot_decode, that_cxl_is_there_is_no_share)
+{
+	cr_assert(decode("<6>[  1.0]  pci0000:0c: host supports CXL\n"
+			 "<6>[  1.1] pcieport 0000:0c:00.0: AER: enabled with IRQ 24\n"
+			 "<4>[  123.4] RIP: 0010:ext4_writepages+0x2d/0xc0\n"
+			 "<4>[  123.4] Modules linked in: device_dax dax_cxl cxl_mem cxl_pci\n"
+			 "<4>[  123.4]  cxl_acpi cxl_core\n" PANIC));
+	cr_assert_not(found.cxl);
+	cr_assert(decode("<6>[  120.0] pcieport 0000:0c:00.0: pciehp: Slot(2): Link Down\n"
+			 "<4>[  123.4] RIP: 0010:ext4_writepages+0x2d/0xc0\n" PANIC));
+	cr_assert(found.cxl);
 }
 
 Test(last_boot_decode, a_machine_check_is_one)
