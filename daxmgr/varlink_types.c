@@ -258,7 +258,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Host physical address now; absent: in no region, or that is not known"),
 	MAYBE(hpa, INT), COMMENT("As the hardware said: 64 for a line, 4096 for a page"),
 	FIELD(bytes, INT),
-	COMMENT("How it came to be known: media, list, inject, clear, memory-failure, machine-check"),
+	COMMENT("How it came to be known: media, list, inject, clear, memory-failure, machine-check; with synthetic: injected by an operator, the hardware does not say so"),
 	LIST(evidence, STRING),
 	COMMENT("bad; cleared: as was said, and not leased yet; verified: the memory device's list agrees"),
 	FIELD(state, STRING), COMMENT("Where it lies now"), MAYBE(region, STRING),
