@@ -98,6 +98,13 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Of an orphan: a process that maps it"), MAYBE(mapper, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Fence, COMMENT("fence, quarantine (of a domain), retire (of a memory device)"),
+	FIELD(kind, STRING), COMMENT("Path of a port of the domain, or of the memory device"),
+	FIELD(unit, STRING), COMMENT("Of the memory device"), MAYBE(serial, STRING),
+	COMMENT("Of the port; absent: it is not there"), MAYBE(domain, STRING),
+	COMMENT("That asked for it"), FIELD(rule, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
 	PartWish, COMMENT("Bytes, a multiple of the alignment"), FIELD(size, INT),
 	COMMENT("Name of the region it must come from; absent: the planner chooses"),
 	MAYBE(region, STRING));
