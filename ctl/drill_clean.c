@@ -263,8 +263,8 @@ static sd_json_variant *antidote(sd_json_variant *range)
 		return NULL;
 	if (sd_json_buildo(
 		    &fields,
-		    SD_JSON_BUILD_PAIR_CONDITION(by_dpa, "serial",
-						 SD_JSON_BUILD_STRING(format_text(range, "serial"))),
+		    SD_JSON_BUILD_PAIR_CONDITION(
+			    by_dpa, "serial", SD_JSON_BUILD_STRING(format_text(range, "serial"))),
 		    SD_JSON_BUILD_PAIR_UNSIGNED(by_dpa ? "dpa" : "hpa",
 						format_number(range, by_dpa ? "dpa" : "hpa")),
 		    SD_JSON_BUILD_PAIR_UNSIGNED("dpa_length", format_number(range, "bytes")),

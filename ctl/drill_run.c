@@ -73,7 +73,10 @@ static int look_before(struct drill_run *run)
 						" is open: a drill begins on a host at rest",
 						format_number(incident, "id"));
 	}
-	return drill_look(run, &run->before);
+	status = drill_look(run, &run->before);
+	if (status == CLIENT_OK && run->drill->expect.has_fired)
+		status = drill_ask(run, CLIENT_METHOD("ListRules"), NULL, &run->rules);
+	return status;
 }
 
 /* ---- waiting ---- */
@@ -190,9 +193,23 @@ static void show_dry(const struct drill_run *run, const struct drill_step *step,
 	if (sd_json_format_enabled(run->context->json))
 		return;
 	format_words(format_list(reply, "victims"), " ", names, sizeof(names));
-	printf("%s: would kill %s\n", step->name, names[0] ? names : "nobody");
+	printf("%s%s: would kill %s\n", step->name,
+	       step->count > 1 ? ", the first of its records" : "", names[0] ? names : "nobody");
 	FORMAT_EACH(line, format_list(reply, "decisions"))
 	printf("  %s\n", sd_json_variant_string(line));
+}
+
+/* A dry run tries one: what the others would add to it is not kept. */
+static int inject_all(struct drill_run *run, const struct drill_step *step, sd_json_variant **ret)
+{
+	uint64_t count = run->live ? step->count : 1;
+	int status = CLIENT_OK;
+
+	for (uint64_t i = 0; status == CLIENT_OK && i < count && !drill_interrupted(); i++) {
+		*ret = sd_json_variant_unref(*ret);
+		status = drill_inject(run, step->inject, ret);
+	}
+	return status;
 }
 
 static int run_step(struct drill_run *run, uint32_t i)
@@ -203,7 +220,7 @@ static int run_step(struct drill_run *run, uint32_t i)
 	int status = CLIENT_OK;
 
 	if (step->inject)
-		status = drill_inject(run, step->inject, &reply);
+		status = inject_all(run, step, &reply);
 	if (status == CLIENT_OK && run->live)
 		status = wait_for(run, step);
 	else if (status == CLIENT_OK && step->inject)
@@ -300,6 +317,7 @@ void drill_run_clear(struct drill_run *run)
 {
 	decisions_clear(&run->decisions);
 	drill_look_clear(&run->before);
+	run->rules = sd_json_variant_unref(run->rules);
 	run->incidents = sd_json_variant_unref(run->incidents);
 	run->results = sd_json_variant_unref(run->results);
 	run->cleaned = sd_json_variant_unref(run->cleaned);

@@ -19,6 +19,7 @@ struct drill_run {
 	bool live;
 	uint64_t last_incident; /* before it began */
 	struct drill_look before; /* it began */
+	sd_json_variant *rules; /* before it began; NULL: nothing is expected of them */
 	uint64_t step_ns[DRILL_STEPS_MAX];
 	uint32_t n_steps; /* that were run */
 	uint64_t total_ns;

@@ -37,7 +37,7 @@ static inline const struct verb *find_verb(const char *name)
 
 /* Runs a verb in this process with its output caught. */
 static inline void run_verb(struct fixture *f, struct run *ret, const char *name, int argc,
-		     const char *const *arguments)
+			    const char *const *arguments)
 {
 	struct context context = {
 		.verb = find_verb(name), .socket = f->socket, .json = SD_JSON_FORMAT_OFF};

@@ -97,8 +97,8 @@ static void drill(struct fixture *f, struct run *run, int status, const char *re
 static void shows(struct fixture *f, const char *list, const char *key, const char *name,
 		  const char *member, const char *value)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply =
-		expect_reply(f, CLIENT_METHOD("GetTopology"), "{}");
+	_cleanup_(sd_json_variant_unrefp)
+		sd_json_variant *reply = expect_reply(f, CLIENT_METHOD("GetTopology"), "{}");
 	sd_json_variant *item;
 	const char *found = "";
 
@@ -112,8 +112,8 @@ static void shows(struct fixture *f, const char *list, const char *key, const ch
 
 static void no_bad_memory(struct fixture *f, size_t n)
 {
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply =
-		expect_reply(f, CLIENT_METHOD("ListPoison"), "{}");
+	_cleanup_(sd_json_variant_unrefp)
+		sd_json_variant *reply = expect_reply(f, CLIENT_METHOD("ListPoison"), "{}");
 
 	cr_assert_eq(sd_json_variant_elements(get(reply, "ranges")), n);
 }
@@ -310,5 +310,56 @@ Test(drill, daemon_restarts)
 	drill(&f, &run, CLIENT_OK, RECORD("starting", ""), "", "recovered afterwards: hb0/01.0\n");
 	cr_assert_str_empty(run.err);
 	shows(&f, "ports", "path", "hb0/01.0", "held", "");
+	teardown(&f);
+}
+
+/* ---- rules ---- */
+
+static void count_it(struct daemon *daemon, const struct inject *inject)
+{
+	struct iso_record record = {.source = inject->event.source,
+				    .kind = inject->event.kind,
+				    .unit = "hb0/01.0",
+				    .name = "mem1",
+				    .domain = "hb0/01.0",
+				    .severity = ISO_SEVERITY_WARNING};
+	struct iso_firing firing;
+
+	record.at_ns = (int64_t)clock_boottime_ns();
+	iso_rules_record((struct iso_rules *)daemon_rules(daemon), &record, record.at_ns, &firing,
+			 1);
+}
+
+static void load_rules(struct daemon *daemon)
+{
+	struct iso_rule set[] = {{.name = "many", .kind = "cxl_dram"}, {.name = "one"}};
+
+	be_at_rest(daemon);
+	for (size_t i = 0; i < 2; i++) {
+		set[i].threshold = i ? 1000 : 100;
+		set[i].window_ns = set[i].hold_off_ns = 60 * WORLD_SECOND;
+		set[i].n_stages = 1;
+	}
+	iso_rules_load((struct iso_rules *)daemon_rules(daemon), set, 2);
+}
+
+/* Proves: a record is injected as often as is said, and rules can be expected that only tell. */
+Test(drill, count_and_fired)
+{
+	struct fixture f;
+	struct run run;
+
+	serve_inject = count_it;
+	serve_more = load_rules;
+	setup(&f);
+	drill(&f, &run, CLIENT_FAILURE, RECORD("dram", ""), "Count=99\n[Expect]\nFired=many\n",
+	      "FAIL fired: expected many, found \n");
+	drill(&f, &run, CLIENT_OK, RECORD("dram", ""), "[Expect]\nFired=many\n",
+	      "ok   fired: expected many, found many\n");
+	drill(&f, &run, CLIENT_OK, RECORD("dram", ""), "[Expect]\nFired=\n",
+	      "ok   fired: expected , found \n");
+	drill(&f, &run, CLIENT_USAGE, RECORD("dram", ""), "Count=0\n", "a number from 1 to 4096");
+	drill(&f, &run, CLIENT_USAGE, RECORD("dram", ""), "Count=4097\n",
+	      "a number from 1 to 4096");
 	teardown(&f);
 }
