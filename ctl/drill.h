@@ -8,7 +8,12 @@
 
 #include <systemd/sd-json.h>
 
-enum { DRILL_STEPS_MAX = 64, DRILL_DOMAINS_MAX = 16, DRILL_TEXT_BYTES = 256 };
+enum {
+	DRILL_STEPS_MAX = 64,
+	DRILL_DOMAINS_MAX = 16,
+	DRILL_TEXT_BYTES = 256,
+	DRILL_COUNT_MAX = 4096
+};
 
 enum drill_wait {
 	DRILL_WAIT_NOTHING,
@@ -23,6 +28,7 @@ enum drill_wait {
 struct drill_step {
 	char name[64];
 	sd_json_variant *inject; /* a record; NULL: only waits */
+	uint64_t count; /* how often it is injected */
 	enum drill_wait wait;
 	uint64_t wait_ns; /* TIME */
 	char object[128], state[32];
@@ -34,8 +40,9 @@ struct drill {
 	struct drill_step steps[DRILL_STEPS_MAX];
 	uint32_t n_steps;
 	struct {
-		bool has_killed, has_incidents, has_decisions;
+		bool has_killed, has_incidents, has_decisions, has_fired;
 		char killed[DRILL_TEXT_BYTES]; /* names with spaces between them */
+		char fired[DRILL_TEXT_BYTES]; /* the same of rules */
 		uint64_t incidents;
 		char decisions[4096]; /* lines with " | " between them */
 		uint64_t contained_within_ns, recovered_within_ns; /* 0: not said */

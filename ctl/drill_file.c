@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "drill.h"
 #include "units.h"
+#include "verb.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -39,6 +40,13 @@ static bool take_time(struct reader *reader, const char *key, uint64_t *to, cons
 	return units_parse_time(value, to) == 0 && *to
 		       ? true
 		       : fail(reader, key, "not a time such as 500ms or 10s");
+}
+
+static bool take_count(struct reader *reader, const char *key, uint64_t *to, const char *value)
+{
+	return verb_number(value, DRILL_COUNT_MAX, to) && *to
+		       ? true
+		       : fail(reader, key, "not a number from 1 to 4096");
 }
 
 /* "vm NAME STATE", "domain PORT STATE". */
@@ -84,6 +92,8 @@ static bool take_step_key(struct reader *reader, const char *key, const char *va
 		return take_wait(reader, step, value);
 	if (!strcmp(key, "Timeout"))
 		return take_time(reader, key, &step->timeout_ns, value);
+	if (!strcmp(key, "Count"))
+		return take_count(reader, key, &step->count, value);
 	if (strcmp(key, "Inject"))
 		return fail(reader, key, "a step has no such key");
 	if (sd_json_parse(value, 0, &step->inject, NULL, NULL) >= 0 &&
@@ -125,6 +135,11 @@ static bool take_expectation(struct reader *reader, const char *key, const char 
 	if (!strcmp(key, "Killed")) {
 		drill->expect.has_killed = true;
 		return take_text(reader, key, drill->expect.killed, sizeof(drill->expect.killed),
+				 value);
+	}
+	if (!strcmp(key, "Fired")) {
+		drill->expect.has_fired = true;
+		return take_text(reader, key, drill->expect.fired, sizeof(drill->expect.fired),
 				 value);
 	}
 	if (!strcmp(key, "Decisions")) {
@@ -170,6 +185,7 @@ static bool begin_section(struct reader *reader)
 	if (drill->n_steps == DRILL_STEPS_MAX)
 		return fail(reader, "", "a drill has at most 64 steps");
 	step->timeout_ns = 60 * SECOND;
+	step->count = 1;
 	drill->n_steps++;
 	return take_text(reader, "", step->name, sizeof(step->name), reader->section + 5);
 }

@@ -142,6 +142,41 @@ static int judge_domains(struct drill_run *run)
 	return r;
 }
 
+static uint64_t fired_before(const struct drill_run *run, const char *rule)
+{
+	sd_json_variant *other;
+
+	FORMAT_EACH(other, format_list(run->rules, "rules"))
+	{
+		if (!strcmp(format_text(other, "name"), rule))
+			return format_number(other, "fired");
+	}
+	return 0;
+}
+
+/* What a rule does without an incident is in no timeline; that it fired is counted. */
+static int judge_fired(struct drill_run *run)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
+	char expected[DRILL_TEXT_BYTES], found[16384] = "";
+	sd_json_variant *rule;
+
+	if (drill_ask(run, CLIENT_METHOD("ListRules"), NULL, &reply) != CLIENT_OK)
+		return -EIO;
+	FORMAT_EACH(rule, format_list(reply, "rules"))
+	{
+		const char *name = format_text(rule, "name");
+
+		if (format_number(rule, "fired") > fired_before(run, name) &&
+		    strlen(found) + strlen(name) + 2 < sizeof(found))
+			strcat(strcat(found, name), " ");
+	}
+	strcpy(expected, run->drill->expect.fired);
+	sort_words(expected);
+	sort_words(found);
+	return result(run, "fired", expected, found, !strcmp(expected, found));
+}
+
 int drill_judge(struct drill_run *run)
 {
 	const struct drill *drill = run->drill;
@@ -149,6 +184,8 @@ int drill_judge(struct drill_run *run)
 
 	if (drill->expect.has_killed)
 		r = judge_killed(run);
+	if (r >= 0 && drill->expect.has_fired)
+		r = judge_fired(run);
 	if (r >= 0 && drill->expect.has_incidents)
 		r = judge_incidents(run);
 	if (r >= 0 && drill->expect.has_decisions)

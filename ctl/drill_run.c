@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The steps of a drill against the daemon, and what it leaves behind taken away again. */
+/* The steps of a drill against the daemon. */
 #include "drill_run.h"
 
 #include <inttypes.h>
@@ -13,9 +13,9 @@
 #define MS     UINT64_C(1000000)
 #define SECOND UINT64_C(1000000000)
 
-enum { POLL_MS = 50, INCIDENTS_MAX = 64, CLEANUP_SECONDS = 60 };
+enum { POLL_MS = 50, INCIDENTS_MAX = 64 };
 
-static uint64_t now_ns(void)
+uint64_t drill_now_ns(void)
 {
 	struct timespec now;
 
@@ -23,21 +23,28 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
-static void pause_ns(uint64_t ns)
+void drill_pause_ns(uint64_t ns)
 {
 	nanosleep(
 		&(struct timespec){.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)},
 		NULL);
 }
 
-int drill_ask(const struct drill_run *run, const char *method, sd_json_variant *parameters,
+int drill_ask(struct drill_run *run, const char *method, sd_json_variant *parameters,
 	      sd_json_variant **ret)
 {
-	return verb_ask(run->context, method, parameters, ret);
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *owned = parameters;
+	_cleanup_(client_close) sd_varlink *link = NULL;
+	struct client_failure failure;
+
+	if (client_connect(run->context->socket, &link, &failure) == CLIENT_OK &&
+	    client_call(link, method, owned, ret, &failure) == CLIENT_OK)
+		return CLIENT_OK;
+	snprintf(run->why, sizeof(run->why), "%s", failure.text);
+	return run->cleaning ? (int)failure.status : verb_fail(&failure);
 }
 
-static int list_incidents(const struct drill_run *run, uint64_t id, uint64_t limit,
-			  sd_json_variant **ret)
+static int list_incidents(struct drill_run *run, uint64_t id, uint64_t limit, sd_json_variant **ret)
 {
 	sd_json_variant *parameters = NULL;
 
@@ -66,7 +73,10 @@ static int look_before(struct drill_run *run)
 						" is open: a drill begins on a host at rest",
 						format_number(incident, "id"));
 	}
-	return CLIENT_OK;
+	status = drill_look(run, &run->before);
+	if (status == CLIENT_OK && run->drill->expect.has_fired)
+		status = drill_ask(run, CLIENT_METHOD("ListRules"), NULL, &run->rules);
+	return status;
 }
 
 /* ---- waiting ---- */
@@ -106,7 +116,7 @@ static const char *state_of(sd_json_variant *list, const char *key, const char *
 	return "";
 }
 
-static int has_state(const struct drill_run *run, const struct drill_step *step, bool *ret)
+static int has_state(struct drill_run *run, const struct drill_step *step, bool *ret)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
 	bool is_vm = step->wait == DRILL_WAIT_VM;
@@ -139,35 +149,34 @@ static int is_reached(struct drill_run *run, const struct drill_step *step, bool
 
 static int wait_for(struct drill_run *run, const struct drill_step *step)
 {
-	uint64_t end_ns = now_ns() + step->timeout_ns;
-	bool reached = false;
-	int status;
+	bool reached = false, is_time = step->wait == DRILL_WAIT_TIME;
+	uint64_t end_ns = drill_now_ns() + (is_time ? step->wait_ns : step->timeout_ns), now_ns;
+	int status = CLIENT_OK;
 
 	if (step->wait == DRILL_WAIT_NOTHING)
 		return CLIENT_OK;
-	if (step->wait == DRILL_WAIT_TIME) {
-		pause_ns(step->wait_ns);
-		return CLIENT_OK;
-	}
-	for (;;) {
-		status = is_reached(run, step, &reached);
+	while (!drill_interrupted()) {
+		if (!is_time)
+			status = is_reached(run, step, &reached);
 		if (status != CLIENT_OK || reached)
 			return status;
-		if (now_ns() >= end_ns)
-			return CLIENT_TIMED_OUT;
-		pause_ns(POLL_MS * MS);
+		now_ns = drill_now_ns();
+		if (now_ns >= end_ns)
+			return is_time ? CLIENT_OK : CLIENT_TIMED_OUT;
+		drill_pause_ns(end_ns - now_ns < POLL_MS * MS ? end_ns - now_ns : POLL_MS * MS);
 	}
+	return CLIENT_OK;
 }
 
 /* ---- steps ---- */
 
-static int inject(const struct drill_run *run, const struct drill_step *step, sd_json_variant **ret)
+int drill_inject(struct drill_run *run, sd_json_variant *record, sd_json_variant **ret)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *names = NULL;
 	sd_json_variant *parameters = NULL;
 
 	if (record_names(run->named, &names) < 0 ||
-	    sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_VARIANT("record", step->inject),
+	    sd_json_buildo(&parameters, SD_JSON_BUILD_PAIR_VARIANT("record", record),
 			   SD_JSON_BUILD_PAIR_BOOLEAN("live", run->live),
 			   SD_JSON_BUILD_PAIR_VARIANT("vms", names)) < 0)
 		return verb_out_of_memory();
@@ -184,25 +193,39 @@ static void show_dry(const struct drill_run *run, const struct drill_step *step,
 	if (sd_json_format_enabled(run->context->json))
 		return;
 	format_words(format_list(reply, "victims"), " ", names, sizeof(names));
-	printf("%s: would kill %s\n", step->name, names[0] ? names : "nobody");
+	printf("%s%s: would kill %s\n", step->name,
+	       step->count > 1 ? ", the first of its records" : "", names[0] ? names : "nobody");
 	FORMAT_EACH(line, format_list(reply, "decisions"))
 	printf("  %s\n", sd_json_variant_string(line));
+}
+
+/* A dry run tries one: what the others would add to it is not kept. */
+static int inject_all(struct drill_run *run, const struct drill_step *step, sd_json_variant **ret)
+{
+	uint64_t count = run->live ? step->count : 1;
+	int status = CLIENT_OK;
+
+	for (uint64_t i = 0; status == CLIENT_OK && i < count && !drill_interrupted(); i++) {
+		*ret = sd_json_variant_unref(*ret);
+		status = drill_inject(run, step->inject, ret);
+	}
+	return status;
 }
 
 static int run_step(struct drill_run *run, uint32_t i)
 {
 	const struct drill_step *step = &run->drill->steps[i];
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
-	uint64_t began_ns = now_ns();
+	uint64_t began_ns = drill_now_ns();
 	int status = CLIENT_OK;
 
 	if (step->inject)
-		status = inject(run, step, &reply);
+		status = inject_all(run, step, &reply);
 	if (status == CLIENT_OK && run->live)
 		status = wait_for(run, step);
 	else if (status == CLIENT_OK && step->inject)
 		show_dry(run, step, reply);
-	run->step_ns[i] = now_ns() - began_ns;
+	run->step_ns[i] = drill_now_ns() - began_ns;
 	if (status == CLIENT_TIMED_OUT)
 		fprintf(stderr, "daxmgrctl: %s: step %s: not reached in time\n", run->drill->name,
 			step->name);
@@ -245,144 +268,56 @@ static int collect(struct drill_run *run)
 	return status;
 }
 
-/* ---- cleaning up ---- */
-
-/* What has to be recovered so that a domain is as before; "": nothing. */
-static void remedy_of(sd_json_variant *domain, char object[128])
+static int run_steps(struct drill_run *run)
 {
-	const char *state = format_text(domain, "state"), *reason = format_text(domain, "reason");
+	uint64_t began_ns = drill_now_ns();
+	int status = CLIENT_OK;
 
-	object[0] = '\0';
-	if (!strcmp(state, "isolated") || !strcmp(state, "quarantined") ||
-	    strstr(reason, "fenced by rule"))
-		snprintf(object, 128, "%s", format_text(domain, "domain"));
-	else if (strstr(reason, "retired by rule"))
-		sscanf(reason, "memdev %127s", object);
-}
-
-static int recover(struct drill_run *run, const char *object)
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL, *name = NULL;
-	sd_json_variant *parameters = verb_parameter("port", object);
-
-	if (!parameters || sd_json_variant_new_string(&name, object) < 0 ||
-	    sd_json_variant_append_array(&run->cleaned, name) < 0)
-		return verb_out_of_memory();
-	return drill_ask(run, CLIENT_METHOD("Recover"), parameters, &reply);
-}
-
-/* Return: exit status; `ret_done`: all domains are healthy and nothing is fenced. */
-static int clean_once(struct drill_run *run, bool *ret_done)
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL;
-	sd_json_variant *domain;
-	int status = drill_ask(run, CLIENT_METHOD("GetStatus"), NULL, &reply);
-	char object[128];
-
-	*ret_done = status == CLIENT_OK;
-	FORMAT_EACH(domain, format_list(reply, "domains"))
-	{
-		remedy_of(domain, object);
-		*ret_done &= !strcmp(format_text(domain, "state"), "healthy") && !object[0];
-		if (object[0] && status == CLIENT_OK)
-			status = recover(run, object);
+	for (uint32_t i = 0; status == CLIENT_OK && i < run->drill->n_steps && !drill_interrupted();
+	     i++) {
+		status = run_step(run, i);
+		run->n_steps++;
 	}
+	run->total_ns = drill_now_ns() - began_ns;
 	return status;
 }
 
-/* The record that says that a range which was injected as bad is good again. NULL: it named none. */
-static sd_json_variant *antidote(sd_json_variant *record)
+/* Steps, verdict, and cleaning up whatever came of them. */
+static int run_live(struct drill_run *run)
 {
-	static const char *const names[] = {"memdev", "serial", "dpa", "dpa_length", "hpa"};
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *clear = NULL;
-	sd_json_variant *fields = sd_json_variant_by_key(record, "fields"), *value, *ret = NULL;
-	int r = 0;
+	int status = run_steps(run);
 
-	if (strncmp(format_text(record, "kind"), "cxl_", 4) || !fields ||
-	    !(sd_json_variant_by_key(fields, "dpa") || sd_json_variant_by_key(fields, "hpa")))
-		return NULL;
-	for (size_t i = 0; r >= 0 && i < sizeof(names) / sizeof(names[0]); i++)
-		if ((value = sd_json_variant_by_key(fields, names[i])))
-			r = sd_json_variant_set_field(&clear, names[i], value);
-	if (r >= 0)
-		r = sd_json_variant_set_field_unsigned(&clear, "trace_type", 2);
-	if (r < 0 || sd_json_buildo(&ret, SD_JSON_BUILD_PAIR_STRING("source", "trace"),
-				    SD_JSON_BUILD_PAIR_STRING("kind", "cxl_poison"),
-				    SD_JSON_BUILD_PAIR_VARIANT("fields", clear)) < 0)
-		return NULL;
-	return ret;
-}
-
-/* What was injected as bad is said to be good, and the devices' own lists, which never had it, are read. */
-static int clear_poison(const struct drill_run *run)
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *read = NULL;
-	int status = CLIENT_OK;
-	bool any = false;
-
-	for (uint32_t i = 0; status == CLIENT_OK && i < run->n_steps; i++) {
-		_cleanup_(sd_json_variant_unrefp) sd_json_variant *record = NULL, *reply = NULL;
-		struct drill_step step = {0};
-
-		if (run->drill->steps[i].inject)
-			record = antidote(run->drill->steps[i].inject);
-		if (!record)
-			continue;
-		any = true;
-		step.inject = record;
-		status = inject(run, &step, &reply);
-	}
-	return any && status == CLIENT_OK ? drill_ask(run, CLIENT_METHOD("ReadPoison"), NULL, &read)
-					  : status;
-}
-
-static int clean_up(struct drill_run *run)
-{
-	uint64_t end_ns = now_ns() + CLEANUP_SECONDS * SECOND;
-	bool done = false;
-	int status = clear_poison(run);
-
-	while (status == CLIENT_OK) {
-		status = clean_once(run, &done);
-		if (status != CLIENT_OK || done)
-			return status;
-		if (now_ns() >= end_ns) {
-			fprintf(stderr,
-				"daxmgrctl: not all is as before: see 'daxmgrctl status'\n");
-			return CLIENT_TIMED_OUT;
-		}
-		pause_ns(10 * POLL_MS * MS);
-	}
+	run->failed = status != CLIENT_OK || drill_interrupted();
+	if (drill_interrupted())
+		fprintf(stderr, "daxmgrctl: %s: interrupted: cleaning up\n", run->drill->name);
+	if (status == CLIENT_OK || status == CLIENT_TIMED_OUT)
+		status = collect(run);
+	if (status == CLIENT_OK && drill_judge(run) < 0)
+		status = verb_out_of_memory();
+	run->failed |= drill_clean_up(run) != CLIENT_OK;
 	return status;
 }
 
 int drill_run(struct drill_run *run)
 {
-	uint64_t began_ns = now_ns();
-	int status = run->live ? look_before(run) : (int)CLIENT_OK, cleaned;
+	int status;
 
+	if (!run->live)
+		return run_steps(run);
+	status = look_before(run);
 	if (status != CLIENT_OK)
 		return status;
-	for (uint32_t i = 0; status == CLIENT_OK && i < run->drill->n_steps; i++) {
-		status = run_step(run, i);
-		run->n_steps++;
-	}
-	run->total_ns = now_ns() - began_ns;
-	if (!run->live)
-		return status;
-	run->failed = status != CLIENT_OK;
-	if (status == CLIENT_OK || status == CLIENT_TIMED_OUT)
-		status = collect(run);
-	if (status == CLIENT_OK && drill_judge(run) < 0)
-		status = verb_out_of_memory();
-	cleaned = clean_up(run);
-	run->failed |= cleaned != CLIENT_OK;
+	drill_catch_signals();
+	status = run_live(run);
+	drill_release_signals();
 	return status;
 }
 
 void drill_run_clear(struct drill_run *run)
 {
 	decisions_clear(&run->decisions);
+	drill_look_clear(&run->before);
+	run->rules = sd_json_variant_unref(run->rules);
 	run->incidents = sd_json_variant_unref(run->incidents);
 	run->results = sd_json_variant_unref(run->results);
 	run->cleaned = sd_json_variant_unref(run->cleaned);

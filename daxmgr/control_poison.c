@@ -54,7 +54,7 @@ static int build_evidence(uint32_t evidence, sd_json_variant **ret)
 	char text[ISO_TEXT_BYTES];
 	int r = 0;
 
-	for (uint32_t bit = 1; r >= 0 && bit <= ISO_POISON_MACHINE_CHECK; bit <<= 1) {
+	for (uint32_t bit = 1; r >= 0 && bit <= ISO_POISON_SYNTHETIC; bit <<= 1) {
 		sd_json_variant *item;
 
 		if (!(evidence & bit))

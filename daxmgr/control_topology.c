@@ -210,12 +210,51 @@ static int build_instances(const struct iso_engine *engine, sd_json_variant **re
 	return control_list_end(&list, ret);
 }
 
+static int build_fence(const struct iso_engine *engine, const struct iso_fence_view *fence,
+		       sd_json_variant **ret)
+{
+	uint32_t p = iso_port_find(engine, fence->unit);
+	struct iso_port_view port = {.domain = ISO_NONE};
+	const char *domain = NULL;
+	char serial[24];
+
+	snprintf(serial, sizeof(serial), "0x%" PRIx64, fence->serial);
+	if (fence->kind != ISO_FENCE_MEMDEV && iso_port_get(engine, p, &port))
+		domain = control_port_path(engine, port.domain);
+	return sd_json_buildo(ret, SD_JSON_BUILD_PAIR_STRING("kind", iso_fence_name(fence->kind)),
+			      SD_JSON_BUILD_PAIR_STRING("unit", fence->unit),
+			      IF(fence->kind == ISO_FENCE_MEMDEV, "serial", TEXT(serial)),
+			      IF(domain, "domain", TEXT(domain)),
+			      SD_JSON_BUILD_PAIR_STRING("rule", fence->rule));
+}
+
+static int build_fences(const struct iso_engine *engine, sd_json_variant **ret)
+{
+	_cleanup_(control_list_clear) struct control_list list = {0};
+	int r;
+
+	for (uint32_t i = 0; i < iso_fence_count(engine); i++) {
+		struct iso_fence_view fence;
+		sd_json_variant *item;
+
+		if (!iso_fence_get(engine, i, &fence) || fence.lifted)
+			continue;
+		r = build_fence(engine, &fence, &item);
+		if (r >= 0)
+			r = control_list_add(&list, item);
+		if (r < 0)
+			return r;
+	}
+	return control_list_end(&list, ret);
+}
+
 int control_get_topology(sd_varlink *link, sd_json_variant *parameters,
 			 sd_varlink_method_flags_t flags, void *userdata)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *bridges = NULL, *ports = NULL,
 							  *memdevs = NULL, *regions = NULL,
-							  *instances = NULL, *leases = NULL;
+							  *instances = NULL, *leases = NULL,
+							  *fences = NULL;
 	struct control *control = userdata;
 	const struct iso_engine *engine = daemon_engine(control->daemon);
 	int r;
@@ -228,14 +267,16 @@ int control_get_topology(sd_varlink *link, sd_json_variant *parameters,
 	    (r = build_ports(engine, &ports)) < 0 || (r = build_memdevs(engine, &memdevs)) < 0 ||
 	    (r = control_json_regions(engine, &regions)) < 0 ||
 	    (r = build_instances(engine, &instances)) < 0 ||
-	    (r = control_json_leases(engine, &leases)) < 0)
+	    (r = control_json_leases(engine, &leases)) < 0 ||
+	    (r = build_fences(engine, &fences)) < 0)
 		return r;
 	return sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("hostBridges", bridges),
 				  SD_JSON_BUILD_PAIR_VARIANT("ports", ports),
 				  SD_JSON_BUILD_PAIR_VARIANT("memdevs", memdevs),
 				  SD_JSON_BUILD_PAIR_VARIANT("regions", regions),
 				  SD_JSON_BUILD_PAIR_VARIANT("instances", instances),
-				  SD_JSON_BUILD_PAIR_VARIANT("leases", leases));
+				  SD_JSON_BUILD_PAIR_VARIANT("leases", leases),
+				  SD_JSON_BUILD_PAIR_VARIANT("fences", fences));
 }
 
 int control_list_regions(sd_varlink *link, sd_json_variant *parameters,

@@ -21,6 +21,7 @@ extern const sd_varlink_symbol vl_type_RootPort;
 extern const sd_varlink_symbol vl_type_Memdev;
 extern const sd_varlink_symbol vl_type_Region;
 extern const sd_varlink_symbol vl_type_Instance;
+extern const sd_varlink_symbol vl_type_Fence;
 extern const sd_varlink_symbol vl_type_Part;
 extern const sd_varlink_symbol vl_type_PartWish;
 extern const sd_varlink_symbol vl_type_Lease;

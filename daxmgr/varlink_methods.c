@@ -38,7 +38,8 @@ SD_VARLINK_DEFINE_METHOD(
 	COMMENT("The tree as flat lists that refer to each other: port to parent and hostBridge, memdev to port and regions, region to memdevs, instance to region and lease"),
 	OUT_LIST_OF(hostBridges, HostBridge), OUT_LIST_OF(ports, Port),
 	OUT_LIST_OF(memdevs, Memdev), OUT_LIST_OF(regions, Region),
-	OUT_LIST_OF(instances, Instance), OUT_LIST_OF(leases, Lease));
+	OUT_LIST_OF(instances, Instance), OUT_LIST_OF(leases, Lease),
+	COMMENT("What rules of policy keep new tenants from"), OUT_LIST_OF(fences, Fence));
 
 SD_VARLINK_DEFINE_METHOD(ListRegions, OUT_LIST_OF(regions, Region));
 

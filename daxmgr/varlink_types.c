@@ -104,6 +104,13 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Of an orphan: a process that maps it"), MAYBE(mapper, INT));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(
+	Fence, COMMENT("fence, quarantine (of a domain), retire (of a memory device)"),
+	FIELD(kind, STRING), COMMENT("Path of a port of the domain, or of the memory device"),
+	FIELD(unit, STRING), COMMENT("Of the memory device"), MAYBE(serial, STRING),
+	COMMENT("Of the port; absent: it is not there"), MAYBE(domain, STRING),
+	COMMENT("That asked for it"), FIELD(rule, STRING));
+
+SD_VARLINK_DEFINE_STRUCT_TYPE(
 	PartWish, COMMENT("Bytes, a multiple of the alignment"), FIELD(size, INT),
 	COMMENT("Name of the region it must come from; absent: the planner chooses"),
 	MAYBE(region, STRING));
@@ -264,7 +271,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("Host physical address now; absent: in no region, or that is not known"),
 	MAYBE(hpa, INT), COMMENT("As the hardware said: 64 for a line, 4096 for a page"),
 	FIELD(bytes, INT),
-	COMMENT("How it came to be known: media, list, inject, clear, memory-failure, machine-check"),
+	COMMENT("How it came to be known: media, list, inject, clear, memory-failure, machine-check; with synthetic: injected by an operator, the hardware does not say so"),
 	LIST(evidence, STRING),
 	COMMENT("bad; cleared: as was said, and not leased yet; verified: the memory device's list agrees"),
 	FIELD(state, STRING), COMMENT("Where it lies now"), MAYBE(region, STRING),

@@ -111,14 +111,42 @@ static void no_room(struct iso_engine *e, const struct bad_range *key)
 		close_memdev(e, e->regions[key->region].legs[i]);
 }
 
+static bool is_synthetic(const struct bad_range *bad)
+{
+	return bad->evidence & ISO_POISON_SYNTHETIC;
+}
+
+static uint32_t evidence_of(const struct iso_poison *poison)
+{
+	return poison->evidence | (poison->synthetic ? ISO_POISON_SYNTHETIC : 0);
+}
+
+/* A drill does not touch what the hardware says: it takes back what is marked as its own, and nothing else. */
+static bool is_out_of_reach(const struct bad_range *bad, const struct iso_poison *poison)
+{
+	return poison->synthetic && !is_synthetic(bad) && bad->state != ISO_BAD_VERIFIED;
+}
+
+static void take_evidence(struct iso_engine *e, uint32_t b, const struct iso_poison *poison)
+{
+	struct bad_range *bad = &e->bad[b];
+	uint32_t told = evidence_of(poison);
+
+	if (is_synthetic(bad) == poison->synthetic)
+		told |= bad->evidence;
+	if (told != bad->evidence)
+		changed(e, b);
+	bad->evidence = told;
+}
+
 static void told_again(struct iso_engine *e, uint32_t b, const struct bad_range *key,
 		       const struct iso_poison *poison)
 {
 	struct bad_range *bad = &e->bad[b];
 
-	if (poison->evidence & ~bad->evidence)
-		changed(e, b);
-	bad->evidence |= poison->evidence;
+	if (is_out_of_reach(bad, poison))
+		return;
+	take_evidence(e, b, poison);
 	/* Its region was made anew since, and only the kernel could tell where it lies in that. */
 	if (key->region != ISO_NONE && bad->has_dpa && bad->dpa.v == key->dpa.v &&
 	    bad->bytes == key->bytes &&
@@ -179,7 +207,7 @@ uint32_t ledger_add(struct iso_engine *e, const struct bad_range *key,
 		.unsaved = e->bad[b].unsaved,
 		.has_dpa = key->has_dpa,
 		.state = ISO_BAD_VERIFIED,
-		.evidence = poison->evidence,
+		.evidence = evidence_of(poison),
 		.serial = key->serial,
 		.dpa = key->dpa,
 		.region = key->region,
@@ -193,17 +221,44 @@ uint32_t ledger_add(struct iso_engine *e, const struct bad_range *key,
 	return b;
 }
 
+/* It never was bad. What is known of it from before the drill stays as it was. */
+static void take_back(struct iso_engine *e, uint32_t b)
+{
+	struct bad_range *bad = &e->bad[b];
+
+	emit_note(e, ISO_NOTE_POISON, 0, "%llu bytes at %s %#llx were bad in a drill only",
+		  (unsigned long long)bad->bytes, bad->has_dpa ? "dpa" : "region offset",
+		  (unsigned long long)(bad->has_dpa ? bad->dpa.v : bad->offset.v));
+	set_state(e, b, ISO_BAD_VERIFIED);
+	bad->used = bad->cleared_ns != 0;
+}
+
+static void take_back_all(struct iso_engine *e, const struct bad_range *key)
+{
+	uint32_t b;
+
+	for (b = 0; b < e->n_bad; b++)
+		if (e->bad[b].used && e->bad[b].state == ISO_BAD_BAD && is_synthetic(&e->bad[b]) &&
+		    overlaps(&e->bad[b], key))
+			take_back(e, b);
+}
+
 /* Only what no other evidence than this speaks of. */
 void ledger_clear(struct iso_engine *e, const struct bad_range *key,
 		  const struct iso_poison *poison, uint32_t evidence)
 {
 	uint32_t b;
 
+	if (poison->synthetic) {
+		take_back_all(e, key);
+		return;
+	}
 	for (b = 0; b < e->n_bad; b++) {
 		struct bad_range *bad = &e->bad[b];
 
 		if (!bad->used || bad->state != ISO_BAD_BAD || !overlaps(bad, key) ||
-		    (bad->evidence & ~evidence) || poison->record_ns < bad->last_ns)
+		    (bad->evidence & ~(evidence | ISO_POISON_SYNTHETIC)) ||
+		    poison->record_ns < bad->last_ns)
 			continue;
 		bad->cleared_ns = poison->record_ns;
 		bad->legs_read = 0;
@@ -308,6 +363,7 @@ void ledger_resettle(struct iso_engine *e, uint32_t r)
 			.bytes = bad->bytes,
 			.record_ns = bad->last_ns,
 			.evidence = bad->evidence,
+			.synthetic = is_synthetic(bad),
 		};
 
 		if (!bad->used || bad->has_dpa || bad->region != r || bad->state != ISO_BAD_BAD)

@@ -177,8 +177,8 @@ const char *iso_pin_name(uint32_t pins)
 
 void iso_poison_evidence_format(uint32_t evidence, char *text)
 {
-	static const char *const names[] = {"media", "list",           "inject",
-					    "clear", "memory-failure", "machine-check"};
+	static const char *const names[] = {"media",          "list",          "inject",   "clear",
+					    "memory-failure", "machine-check", "synthetic"};
 	size_t length = 0;
 	uint32_t i;
 

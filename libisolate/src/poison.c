@@ -250,6 +250,7 @@ static void clear_page(struct iso_engine *e, const struct iso_poison *poison)
 		.bytes = page_bytes,
 		.record_ns = poison->record_ns,
 		.evidence = poison->evidence,
+		.synthetic = poison->synthetic,
 	};
 	uint32_t n = place_keys(e, &page, keys), k;
 

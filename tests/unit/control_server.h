@@ -169,9 +169,14 @@ void inject_outcome_clear(struct inject_outcome *outcome)
 	free(outcome->victims);
 }
 
+/* What an injected record does to the world of the next setup(); may be NULL. */
+static void (*serve_inject)(struct daemon *daemon, const struct inject *inject);
+
 void daemon_inject(struct daemon *daemon, const struct inject *inject)
 {
 	daemon->injected = inject->event.synthetic;
+	if (serve_inject)
+		serve_inject(daemon, inject);
 }
 
 static void tell(struct daemon *daemon)

@@ -278,6 +278,100 @@ Test(engine_poison, cleared_and_verified)
 	world_free(w);
 }
 
+/* A record that is injected, or one of the hardware. */
+static void tell_line(struct world *w, uint64_t dpa, uint32_t evidence, bool synthetic)
+{
+	struct iso_event event = {.kind = ISO_EVENT_POISON};
+
+	event.poison = (struct iso_poison){
+		.has_serial = true,
+		.serial = 0x10,
+		.has_dpa = true,
+		.dpa = {dpa},
+		.bytes = LINE,
+		.record_ns = w->now_ns,
+		.evidence = evidence,
+		.cleared = evidence == ISO_POISON_CLEAR,
+		.synthetic = synthetic,
+	};
+	world_step(w, &event);
+}
+
+/* Proves: what a drill says of memory is marked, whatever says so, outlives a restart, and is taken back without a list. */
+Test(engine_poison, of_a_drill)
+{
+	struct world *w = world_pair();
+	uint64_t whole = world_region(w, "low").range.bytes;
+	struct iso_bad_view view;
+
+	tell_line(w, 0, ISO_POISON_MEMORY_FAILURE, true);
+	tell_line(w, 8 * (uint64_t)UNIT, ISO_POISON_MEDIA, true);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(bad(w, 0).evidence, ISO_POISON_MEMORY_FAILURE | ISO_POISON_SYNTHETIC);
+	cr_assert_eq(world_region(w, "low").free_bytes, whole - 2 * UNIT);
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(bad(w, 1).evidence, ISO_POISON_MEDIA | ISO_POISON_SYNTHETIC);
+	tell_line(w, 0, ISO_POISON_CLEAR, true);
+	tell_line(w, 8 * (uint64_t)UNIT, ISO_POISON_CLEAR, true);
+	world_run(w, WORLD_SECOND);
+	cr_assert_not(iso_bad_get(w->engine, 0, &view));
+	cr_assert_not(iso_bad_get(w->engine, 1, &view));
+	cr_assert_eq(world_region(w, "low").free_bytes, whole);
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(iso_bad_count(w->engine), 0, "the store has forgotten it, too");
+	world_free(w);
+}
+
+/* Proves: a drill makes nothing good that the hardware calls bad, before, during or after it. */
+Test(engine_poison, drill_and_hardware)
+{
+	struct world *w = world_pair();
+	uint64_t other = 8 * (uint64_t)UNIT;
+
+	tell_line(w, 0, ISO_POISON_MEDIA, false);
+	tell_line(w, 0, ISO_POISON_LIST, true);
+	tell_line(w, other, ISO_POISON_LIST, true);
+	tell_line(w, other, ISO_POISON_MEDIA, false);
+	cr_assert_eq(bad(w, 0).evidence, ISO_POISON_MEDIA, "it was known already");
+	cr_assert_eq(bad(w, 1).evidence, ISO_POISON_MEDIA, "now it is known");
+	world_run(w, WORLD_SECOND);
+	tell_line(w, 0, ISO_POISON_CLEAR, true);
+	tell_line(w, other, ISO_POISON_CLEAR, true);
+	cr_assert_eq(bad(w, 0).state, ISO_BAD_BAD);
+	cr_assert_eq(bad(w, 1).state, ISO_BAD_BAD);
+	tell_line(w, 0, ISO_POISON_CLEAR, false);
+	tell_line(w, 0, ISO_POISON_LIST, true);
+	cr_assert_eq(bad(w, 0).state, ISO_BAD_CLEARED, "it waits for its list as before");
+	world_free(w);
+}
+
+/* Proves: memory that was good again is so after a drill, and what is told later than its clearing counts. */
+Test(engine_poison, drill_on_what_is_verified)
+{
+	struct world *w = world_pair();
+	struct iso_event read = {.kind = ISO_EVENT_POISON_LIST_READ};
+
+	tell_line(w, 0, ISO_POISON_MEDIA, false);
+	world_run(w, WORLD_SECOND);
+	tell_line(w, 0, ISO_POISON_CLEAR, false);
+	read.list_read.serial = 0x10;
+	read.list_read.record_ns = w->now_ns + 1;
+	read.list_read.complete = true;
+	world_step(w, &read);
+	cr_assert_eq(bad(w, 0).state, ISO_BAD_VERIFIED);
+	world_run(w, WORLD_SECOND);
+	tell_line(w, 0, ISO_POISON_LIST, true);
+	cr_assert_eq(bad(w, 0).evidence, ISO_POISON_LIST | ISO_POISON_SYNTHETIC);
+	tell_line(w, 0, ISO_POISON_CLEAR, true);
+	cr_assert_eq(bad(w, 0).state, ISO_BAD_VERIFIED);
+	tell_line(w, 0, ISO_POISON_MEDIA, false);
+	cr_assert_eq(bad(w, 0).state, ISO_BAD_BAD);
+	cr_assert_eq(bad(w, 0).evidence, ISO_POISON_MEDIA);
+	world_free(w);
+}
+
 /* Proves: a list counts for a memdev that this daemon has not seen yet, as its clearing does. */
 Test(engine_poison, verified_before_it_is_seen)
 {

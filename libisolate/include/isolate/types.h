@@ -77,6 +77,7 @@ enum iso_poison_evidence {
 	ISO_POISON_CLEAR = 1u << 3, /* the record of a clearing */
 	ISO_POISON_MEMORY_FAILURE = 1u << 4, /* the kernel took the page out of use */
 	ISO_POISON_MACHINE_CHECK = 1u << 5, /* a CPU read it */
+	ISO_POISON_SYNTHETIC = 1u << 6, /* with the others: a drill alone says so, no hardware */
 };
 
 /* What becomes of a VM whose memory is poisoned. */
