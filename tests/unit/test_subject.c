@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whom a record is about: domain, VM and incident of what its source only names. */
+#include <stdio.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "policy.h"
+#include "records.h"
+#include "world.h"
+
+/* Two ports of a bridge with a region each, on memdevs with the serials 100 and 101. */
+static struct world *host(void)
+{
+	struct world *w = world_new();
+	uint32_t bridge = world_simple_bridge(w, 2, 100);
+
+	world_window(w, 8, 1, &bridge);
+	world_define_one(w, "low", 100);
+	world_define_one(w, "high", 101);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	return w;
+}
+
+static struct store_event of_vm(const char *name)
+{
+	struct store_event record = {.source = "qmp", .kind = "memory-failure"};
+
+	snprintf(record.unit, sizeof(record.unit), "%s", name);
+	snprintf(record.lease, sizeof(record.lease), "%s", name);
+	return record;
+}
+
+/* Proves: what names a VM gets the domain of its memory, and the incident that took it. */
+Test(subject, vm)
+{
+	struct world *w = host();
+	struct store_event record = of_vm("web");
+
+	world_start_vm(w, "web", "high", WORLD_PART);
+	world_start_vm(w, "beside", "low", WORLD_PART);
+	records_complete(w->engine, &record);
+	cr_assert_str_eq(record.domain, "hb0/01.0");
+	cr_assert_eq(record.incident, 0);
+	kernel_surprise_down(w, 1);
+	world_fault_port(w, 1, ISO_CAUSE_SURPRISE_DOWN);
+	records_complete(w->engine, &record);
+	cr_assert_eq(record.incident, 1);
+	record = of_vm("beside");
+	records_complete(w->engine, &record);
+	cr_assert_str_eq(record.domain, "hb0/00.0");
+	cr_assert_eq(record.incident, 0);
+	record = of_vm("nobody");
+	records_complete(w->engine, &record);
+	cr_assert_str_empty(record.domain);
+	world_free(w);
+}
+
+/* Proves: a VM that is called like a memdev's serial is no memdev, neither in rows nor for rules. */
+Test(subject, vm_called_as_a_serial)
+{
+	struct world *w = host();
+	struct store_event record = of_vm("101");
+	struct policy_view view;
+
+	world_start_vm(w, "101", "low", WORLD_PART);
+	records_complete(w->engine, &record);
+	cr_assert_str_eq(record.domain, "hb0/00.0");
+	policy_view_make(w->engine, &record, (struct iso_rules_wish){.vms = true}, &view);
+	cr_assert_not(view.record.has_serial);
+	cr_assert_str_eq(view.unit, "101");
+	cr_assert_eq(view.record.n_vms, 1);
+	policy_view_clear(&view);
+	record.lease[0] = '\0';
+	policy_view_make(w->engine, &record, (struct iso_rules_wish){.vms = true}, &view);
+	cr_assert_eq(view.record.serial, 101, "a memdev's own record");
+	policy_view_clear(&view);
+	world_free(w);
+}
