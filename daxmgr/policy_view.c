@@ -10,6 +10,7 @@
 #include <isolate/view.h>
 
 #include "policy.h"
+#include "subject.h"
 #include "units.h"
 
 /* ---- fields ---- */
@@ -82,7 +83,9 @@ static uint32_t memdev_of(const struct iso_engine *engine, const struct store_ev
 		snprintf(serial, sizeof(serial), "0x%" PRIx64, record->serial);
 		return iso_memdev_find(engine, serial);
 	}
-	return record->unit[0] ? iso_memdev_find(engine, record->unit) : ISO_NONE;
+	return record->unit[0] && !subject_unit_is_vm(record)
+		       ? iso_memdev_find(engine, record->unit)
+		       : ISO_NONE;
 }
 
 static void take_vms(const struct iso_engine *engine, uint32_t port, uint32_t memdev,
@@ -104,8 +107,9 @@ static void take_places(const struct iso_engine *engine, const struct store_even
 			struct policy_view *view)
 {
 	uint32_t memdev = memdev_of(engine, record);
-	uint32_t port = memdev == ISO_NONE && record->unit[0] ? iso_port_find(engine, record->unit)
-							      : ISO_NONE;
+	uint32_t port = memdev == ISO_NONE && record->unit[0] && !subject_unit_is_vm(record)
+				? iso_port_find(engine, record->unit)
+				: ISO_NONE;
 	struct iso_memdev_view memdev_view;
 	struct iso_port_view port_view;
 	const char *path = record->unit;

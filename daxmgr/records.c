@@ -5,42 +5,7 @@
 #include <string.h>
 
 #include "daemon.h"
-
-/* Root port whose domain the unit of a record is in, as the engine knows it. Return: ISO_NONE when it does not. */
-static uint32_t domain_of(const struct iso_engine *engine, const struct store_event *record)
-{
-	struct iso_memdev_view memdev;
-	struct iso_port_view port;
-	char serial[24] = "";
-	uint32_t i;
-
-	i = record->unit[0] ? iso_port_find(engine, record->unit) : ISO_NONE;
-	if (i == ISO_NONE) {
-		if (record->has_serial)
-			snprintf(serial, sizeof(serial), "0x%llx",
-				 (unsigned long long)record->serial);
-		i = record->has_serial ? iso_memdev_find(engine, serial)
-		    : record->unit[0]  ? iso_memdev_find(engine, record->unit)
-				       : ISO_NONE;
-		if (i == ISO_NONE || !iso_memdev_get(engine, i, &memdev))
-			return ISO_NONE;
-		i = memdev.port;
-	}
-	return i != ISO_NONE && iso_port_get(engine, i, &port) ? port.domain : ISO_NONE;
-}
-
-/* The open incident of a domain. Return: 0 when there is none. */
-static uint64_t incident_of(const struct iso_engine *engine, uint32_t domain)
-{
-	uint32_t i, count = iso_incident_count(engine);
-	struct iso_incident_view incident;
-
-	for (i = 0; i < count; i++)
-		if (iso_incident_get(engine, i, &incident) && incident.open &&
-		    incident.domain == domain)
-			return incident.id;
-	return 0;
-}
+#include "subject.h"
 
 uint64_t records_likeness(const struct store_event *record)
 {
@@ -55,13 +20,18 @@ uint64_t records_likeness(const struct store_event *record)
 
 void records_complete(const struct iso_engine *engine, struct store_event *record)
 {
-	uint32_t domain = domain_of(engine, record);
+	struct subject subject = subject_of(engine, record);
+	struct iso_lease_view lease;
 	struct iso_port_view port;
 
-	if (domain != ISO_NONE && !record->domain[0] && iso_port_get(engine, domain, &port))
+	if (!record->lease[0] && subject.lease != ISO_NONE &&
+	    iso_lease_get(engine, subject.lease, &lease))
+		snprintf(record->lease, sizeof(record->lease), "%s", lease.terms->name);
+	if (!record->domain[0] && subject.domain != ISO_NONE &&
+	    iso_port_get(engine, subject.domain, &port))
 		snprintf(record->domain, sizeof(record->domain), "%s", port.path);
-	if (domain != ISO_NONE && !record->incident)
-		record->incident = incident_of(engine, domain);
+	if (!record->incident)
+		record->incident = subject.incident;
 	if (record->severity == STORE_INFO && !strcmp(record->kind, "gap"))
 		record->severity = STORE_WARNING;
 }
