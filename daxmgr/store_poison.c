@@ -48,7 +48,7 @@ int store_erase_poison(struct store *store, uint32_t slot)
 	return store_bind_run(&b);
 }
 
-/* Return: 0, 1 when it means nothing in this boot, or -EUCLEAN. */
+/* Return: 0 or -EUCLEAN. */
 static int read_poison(struct store *store, sqlite3_stmt *s, struct iso_restore_poison *ret)
 {
 	const unsigned char *boot_id = sqlite3_column_text(s, 8);
@@ -68,10 +68,12 @@ static int read_poison(struct store *store, sqlite3_stmt *s, struct iso_restore_
 	store_column_text(s, 2, serial, sizeof(serial));
 	if (ret->has_dpa && units_parse_serial(serial, &ret->serial) < 0)
 		return -EUCLEAN;
-	if (!same_boot) /* its clock and its regions' addresses ended with that */
-		return ret->has_dpa ? 0 : 1;
-	store_column_text(s, 4, ret->region, sizeof(ret->region));
-	ret->offset.v = (uint64_t)sqlite3_column_int64(s, 5);
+	if (!ret->has_dpa || same_boot) {
+		store_column_text(s, 4, ret->region, sizeof(ret->region));
+		ret->offset.v = (uint64_t)sqlite3_column_int64(s, 5);
+	}
+	if (!same_boot) /* its clock ended with that */
+		return 0;
 	ret->first_ns = (uint64_t)sqlite3_column_int64(s, 9);
 	ret->last_ns = (uint64_t)sqlite3_column_int64(s, 10);
 	ret->cleared_ns = (uint64_t)sqlite3_column_int64(s, 11);
@@ -101,8 +103,6 @@ int store_load_poison(struct store *store,
 		r = read_poison(store, s, &poison);
 		if (r == 0)
 			r = each(userdata, &poison);
-		else if (r > 0)
-			r = 0;
 	}
 	if (r == 0 && code != SQLITE_DONE)
 		r = store_errno(code);

@@ -99,6 +99,7 @@ void ledger_clear(struct iso_engine *e, const struct bad_range *key,
 void ledger_verify(struct iso_engine *e, uint64_t serial, uint64_t began_ns);
 void ledger_hit(struct iso_engine *e, uint32_t b, uint32_t instance);
 void ledger_forget_region(struct iso_engine *e, uint32_t r);
+void ledger_region_made(struct iso_engine *e, uint32_t r);
 void ledger_resettle(struct iso_engine *e, uint32_t r);
 void ledger_restore(struct iso_engine *e, const struct iso_restore_poison *restore);
 void ledger_newcomer(struct iso_engine *e, struct memdev *memdev);

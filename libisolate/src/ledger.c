@@ -349,6 +349,29 @@ void ledger_forget_region(struct iso_engine *e, uint32_t r)
 	e->ledger_dirty = true;
 }
 
+/*
+ * It was made again, or its object refilled: over the same memdevs in the same
+ * order, so what is known by its place only is taken to be there still. Where
+ * it is not, a good place is kept clear, and the bad one is no worse known.
+ */
+void ledger_region_made(struct iso_engine *e, uint32_t r)
+{
+	uint32_t b;
+
+	for (b = 0; b < e->n_bad; b++) {
+		struct bad_range *bad = &e->bad[b];
+
+		if (!bad->used || bad->region != r)
+			continue;
+		if (bad->has_dpa)
+			bad->region = ISO_NONE;
+		else
+			bad->region_epoch = e->regions[r].epoch;
+		changed(e, b);
+	}
+	e->ledger_dirty = true;
+}
+
 /* What was known by its place in a region only is known by its memdevs now, and outlives the region. */
 void ledger_resettle(struct iso_engine *e, uint32_t r)
 {

@@ -503,8 +503,8 @@ static void region_created(struct iso_engine *e, uint32_t r,
 		creation_failed(e, r, &overtaken);
 		return;
 	}
-	ledger_forget_region(e, r);
 	region->epoch++;
+	ledger_region_made(e, r);
 	memset(region->leg_dpa, 0, sizeof(region->leg_dpa));
 	region->began_ns = e->now_ns;
 	region->range = completion->range;
@@ -528,7 +528,6 @@ static void region_cleared(struct iso_engine *e, uint32_t r)
 {
 	struct region *region = &e->regions[r];
 
-	ledger_forget_region(e, r);
 	memset(region->leg_dpa, 0, sizeof(region->leg_dpa));
 	region->kernel_id = ISO_NONE;
 	region->range = (struct iso_hpa_range){{0}, 0};

@@ -109,6 +109,24 @@ static void unknown_place(uint32_t arithmetic)
 	world_free(w);
 }
 
+/* Proves: what only the place in a region tells outlives the loss of the region and its refill. */
+Test(engine_poison_places, by_place_over_a_loss)
+{
+	struct world *w = interleaved(ISO_ARITHMETIC_XOR);
+
+	world_poison(w, 0, 4096, WORLD_TELLS_PAGE);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(iso_bad_count(w->engine), 1);
+	cr_assert_not(bad(w, 0).has_dpa);
+	cr_assert_eq(world_region(w, "wide").bad_bytes, UNIT);
+	world_surprise_down(w, 0);
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "wide").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(iso_bad_count(w->engine), 1);
+	cr_assert_eq(world_region(w, "wide").bad_bytes, UNIT, "%s", w->trace);
+	world_free(w);
+}
+
 Test(engine_poison_places, xor_is_not_computed)
 {
 	unknown_place(ISO_ARITHMETIC_XOR);

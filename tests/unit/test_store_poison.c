@@ -111,7 +111,12 @@ Test(store_poison, of_another_boot)
 	fixture_setup(&f);
 	save(&f);
 	loaded = load(&f, OTHER_BOOT);
-	cr_assert_eq(loaded.n, 1);
+	cr_assert_eq(loaded.n, 2,
+		     "what is known by its place only is the only thing that is known");
+	cr_assert_eq(loaded.rows[1].slot, 9);
+	cr_assert_str_eq(loaded.rows[1].region, "left");
+	cr_assert_eq(loaded.rows[1].offset.v, 8192);
+	cr_assert_eq(loaded.rows[1].first_ns, 0);
 	cr_assert_eq(loaded.rows[0].slot, 7);
 	cr_assert_eq(loaded.rows[0].state, ISO_BAD_CLEARED);
 	cr_assert_eq(loaded.rows[0].last_ns, 0);
