@@ -112,75 +112,88 @@ static bool begins(const char *text, const char *with)
 struct phrase {
 	const char *text;
 	enum kernel_log_kind kind;
-	bool anywhere; /* else at the begin of the line */
 };
 
-/* The first that fits counts: the special ones stand before the general ones. */
+/*
+ * The first that fits counts: the special ones stand before the general ones.
+ * All are looked for where the kernel puts them, at the begin of the line: what
+ * stands further behind may be the name of a process or of a cgroup.
+ */
 static const struct phrase phrases[] = {
-	{"Kernel panic - not syncing", KERNEL_LOG_PANIC, false},
-	{"watchdog: BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP, false},
-	{"BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP, false},
-	{"hard LOCKUP", KERNEL_LOG_HARD_LOCKUP, true},
-	{"BUG: workqueue lockup", KERNEL_LOG_SOFT_LOCKUP, false},
-	{"BUG: unable to handle", KERNEL_LOG_OOPS, false},
-	{"BUG: kernel NULL pointer dereference", KERNEL_LOG_OOPS, false},
-	{"Oops: ", KERNEL_LOG_OOPS, false},
-	{"kernel BUG at ", KERNEL_LOG_OOPS, false},
-	{"general protection fault", KERNEL_LOG_OOPS, false},
-	{"invalid opcode: ", KERNEL_LOG_OOPS, false},
-	{"BUG: ", KERNEL_LOG_BUG, false},
-	{"WARNING: ", KERNEL_LOG_WARNING, false},
-	{"self-detected stall", KERNEL_LOG_RCU_STALL, true},
-	{"detected stalls on CPUs", KERNEL_LOG_RCU_STALL, true},
-	{"detected expedited stalls", KERNEL_LOG_RCU_STALL, true},
-	{"DMAR: [", KERNEL_LOG_IOMMU_FAULT, false},
-	{"DMAR: DRHD: handling fault", KERNEL_LOG_IOMMU_FAULT, false},
-	{"AMD-Vi: Event logged", KERNEL_LOG_IOMMU_FAULT, true},
-	{"mce: [Hardware Error]", KERNEL_LOG_MACHINE_CHECK, false},
-	{"mce: Uncorrected hardware memory error", KERNEL_LOG_MACHINE_CHECK, false},
-	{"Machine check events logged", KERNEL_LOG_MACHINE_CHECK, true},
-	{"pciehp: Slot(", KERNEL_LOG_LINK_DOWN, true}, /* looked at once more */
-	{"containment event", KERNEL_LOG_DPC, true},
-	{"unmasked uncorrectable error detected", KERNEL_LOG_DPC, true},
-	{"AER: ", KERNEL_LOG_AER, true},
-	{"PCIe Bus Error: severity=", KERNEL_LOG_AER, true},
-	{"CXL Bus Error: severity=", KERNEL_LOG_AER, true},
+	{"Kernel panic - not syncing", KERNEL_LOG_PANIC},
+	{"watchdog: BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP},
+	{"BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP},
+	{"watchdog: Watchdog detected hard LOCKUP", KERNEL_LOG_HARD_LOCKUP},
+	{"NMI watchdog: Watchdog detected hard LOCKUP", KERNEL_LOG_HARD_LOCKUP},
+	{"Watchdog detected hard LOCKUP", KERNEL_LOG_HARD_LOCKUP},
+	{"BUG: workqueue lockup", KERNEL_LOG_SOFT_LOCKUP},
+	{"BUG: unable to handle", KERNEL_LOG_OOPS},
+	{"BUG: kernel NULL pointer dereference", KERNEL_LOG_OOPS},
+	{"Oops: ", KERNEL_LOG_OOPS},
+	{"kernel BUG at ", KERNEL_LOG_OOPS},
+	{"general protection fault", KERNEL_LOG_OOPS},
+	{"invalid opcode: ", KERNEL_LOG_OOPS},
+	{"BUG: ", KERNEL_LOG_BUG},
+	{"WARNING: ", KERNEL_LOG_WARNING},
+	{"DMAR: [", KERNEL_LOG_IOMMU_FAULT},
+	{"DMAR: DRHD: handling fault", KERNEL_LOG_IOMMU_FAULT},
+	{"AMD-Vi: Event logged", KERNEL_LOG_IOMMU_FAULT},
+	{"mce: [Hardware Error]", KERNEL_LOG_MACHINE_CHECK},
+	{"mce: Uncorrected hardware memory error", KERNEL_LOG_MACHINE_CHECK},
 };
 
-static enum kernel_log_kind find_phrase(const char *text)
+/* Of a device: behind "pcieport 0000:0c:00.0: ", and only in records that say DEVICE=, as no process can. */
+static const struct phrase device_phrases[] = {
+	{"pciehp: Slot(", KERNEL_LOG_LINK_DOWN}, /* looked at once more */
+	{"DPC: containment event", KERNEL_LOG_DPC},
+	{"DPC: unmasked uncorrectable error detected", KERNEL_LOG_DPC},
+	{"AER: ", KERNEL_LOG_AER},
+	{"PCIe Bus Error: severity=", KERNEL_LOG_AER},
+	{"CXL Bus Error: severity=", KERNEL_LOG_AER},
+	{"AMD-Vi: Event logged", KERNEL_LOG_IOMMU_FAULT},
+};
+
+static enum kernel_log_kind find_phrase(const char *text, const struct phrase *list, size_t n)
 {
-	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
-		if (phrases[i].anywhere ? strstr(text, phrases[i].text) != NULL
-					: begins(text, phrases[i].text))
-			return phrases[i].kind;
+	for (size_t i = 0; i < n; i++)
+		if (begins(text, list[i].text))
+			return list[i].kind;
 	return KERNEL_LOG_NOTHING;
 }
 
-/* The address in "pcieport 0000:0c:00.0: …" or in DEVICE=+pci:0000:0c:00.0; else the name before ": ". */
-static void find_device(const struct kernel_log_record *record, char *to, size_t room)
-{
-	const char *text = record->text, *colon = strchr(record->device, ':');
-	struct iso_pci_address address;
-	char word[KERNEL_LOG_DEVICE_BYTES];
-	size_t n;
+#define FIND_PHRASE(text, list) find_phrase(text, list, sizeof(list) / sizeof((list)[0]))
 
-	to[0] = '\0';
-	if (record->device[0] == '+' && colon) {
-		snprintf(to, room, "%s", colon + 1);
-		return;
-	}
-	for (unsigned int words = 0; *text && words < 3; words++) {
-		n = strcspn(text, " ");
-		if (n > 1 && n <= sizeof(word) && text[n - 1] == ':') {
-			memcpy(word, text, n - 1);
-			word[n - 1] = '\0';
-			if (iso_pci_address_parse(word, &address)) {
-				snprintf(to, room, "%s", word);
-				return;
-			}
-		}
-		text += n + (text[n] == ' ');
-	}
+/* "rcu: INFO: rcu_preempt self-detected stall on CPU" */
+static bool is_rcu_stall(const char *text)
+{
+	return begins(text, "rcu: INFO: rcu_") &&
+	       (strstr(text, " self-detected stall") || strstr(text, " detected stalls on CPUs") ||
+		strstr(text, " detected expedited stalls"));
+}
+
+/* The line begins with the name of a process, which may be chosen to look like one of the kernel's own. */
+static bool is_led_by_process(const char *text)
+{
+	return strstr(text, " invoked oom-killer: ") || strstr(text, ": page allocation failure") ||
+	       strstr(text, ": vmalloc error") || strstr(text, ": drop_caches: ") ||
+	       strstr(text, ": potentially unexpected fatal signal");
+}
+
+/* "0000:0c:00.0" of "+pci:0000:0c:00.0". Return: "" without. */
+static const char *device_name(const struct kernel_log_record *record)
+{
+	const char *colon = record->device[0] == '+' ? strchr(record->device, ':') : NULL;
+
+	return colon ? colon + 1 : "";
+}
+
+/* What a device's driver says, behind both their names. Return: NULL for what is of no device. */
+static const char *device_sentence(const struct kernel_log_record *record)
+{
+	const char *name = device_name(record), *at = strchr(record->text, ' ');
+	size_t n = strlen(name);
+
+	return n && at && begins(at + 1, name) && begins(at + 1 + n, ": ") ? at + 1 + n + 2 : NULL;
 }
 
 /* A name, ':' or '[', and a number. Return: what follows, or NULL and `ret` as it was. */
@@ -347,6 +360,20 @@ static enum kernel_log_kind slot_kind(const char *text)
 	return strstr(text, "): Card not present") ? KERNEL_LOG_CARD_GONE : KERNEL_LOG_NOTHING;
 }
 
+static enum kernel_log_kind device_kind(const struct kernel_log_record *record)
+{
+	const char *sentence = device_sentence(record);
+	enum kernel_log_kind kind;
+
+	if (!sentence)
+		return KERNEL_LOG_NOTHING;
+	kind = FIND_PHRASE(sentence, device_phrases);
+	if (kind == KERNEL_LOG_LINK_DOWN)
+		return slot_kind(sentence);
+	/* Drivers tell at start that they may use it: that is no error. */
+	return kind == KERNEL_LOG_AER && record->level > 4 ? KERNEL_LOG_NOTHING : kind;
+}
+
 static enum kernel_log_kind classify(const struct kernel_log_record *record,
 				     struct kernel_log_context *context,
 				     struct kernel_log_news *ret)
@@ -363,12 +390,13 @@ static enum kernel_log_kind classify(const struct kernel_log_record *record,
 		return KERNEL_LOG_PROCESS_FAULT;
 	if (is_out_of_memory(text, ret))
 		return KERNEL_LOG_OUT_OF_MEMORY;
-	kind = find_phrase(text);
-	if (kind == KERNEL_LOG_LINK_DOWN)
-		return slot_kind(text);
-	/* Drivers tell at start that they may use it: that is no error. */
-	if (kind == KERNEL_LOG_AER && record->level > 4)
+	if (is_led_by_process(text))
 		return KERNEL_LOG_NOTHING;
+	if (is_rcu_stall(text))
+		return KERNEL_LOG_RCU_STALL;
+	kind = FIND_PHRASE(text, phrases);
+	if (kind == KERNEL_LOG_NOTHING)
+		kind = device_kind(record);
 	if (kind != KERNEL_LOG_NOTHING)
 		return kind;
 	if (is_stack_of_last(record, context, ret))
@@ -386,7 +414,7 @@ enum kernel_log_kind kernel_log_meaning(const struct kernel_log_record *record,
 	ret->kind = classify(record, context, ret);
 	if (ret->kind == KERNEL_LOG_NOTHING)
 		return ret->kind;
-	find_device(record, ret->device, sizeof(ret->device));
+	snprintf(ret->device, sizeof(ret->device), "%s", device_name(record));
 	ret->fatal = strstr(record->text, "(Fatal)") || strstr(record->text, "severity=Fatal") ||
 		     strstr(record->text, "Uncorrected (Fatal)");
 	if (has_stack(ret->kind))

@@ -119,27 +119,29 @@ Test(kernel_log_decode, each_line_has_its_kind)
 		 KERNEL_LOG_RCU_STALL},
 		{"3,1,1,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x0",
 		 KERNEL_LOG_IOMMU_FAULT},
-		{"3,1,1,-;vfio-pci 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=1]",
+		{"3,1,1,-;vfio-pci 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=1]\n DEVICE=+pci:0000:01:00.0",
 		 KERNEL_LOG_IOMMU_FAULT},
 		{"0,1,1,-;mce: [Hardware Error]: CPU 0: Machine Check: 5 Bank 9: bd00",
 		 KERNEL_LOG_MACHINE_CHECK},
-		{"3,1,1,-;pcieport 0000:0c:00.0: DPC: containment event, status:0x1f01 source:0x0",
+		{"3,1,1,-;pcieport 0000:0c:00.0: DPC: containment event, status:0x1f01 source:0x0\n DEVICE=+pci:0000:0c:00.0",
 		 KERNEL_LOG_DPC},
 		{"4,1,1,-;pcieport 0000:0c:00.0: AER: Uncorrectable (Fatal) error message received "
-		 "from 0000:0c:00.0",
+		 "from 0000:0c:00.0\n DEVICE=+pci:0000:0c:00.0",
 		 KERNEL_LOG_AER},
 		{"3,1,1,-;pcieport 0000:0c:00.0: PCIe Bus Error: severity=Uncorrectable (Fatal), "
-		 "type=Transaction Layer, (Receiver ID)",
+		 "type=Transaction Layer, (Receiver ID)\n DEVICE=+pci:0000:0c:00.0",
 		 KERNEL_LOG_AER},
 		{"3,1,1,-;pcieport 0000:0c:00.0: CXL Bus Error: severity=Uncorrectable (Fatal), "
-		 "type=Data Link Layer, (Receiver ID)",
+		 "type=Data Link Layer, (Receiver ID)\n DEVICE=+pci:0000:0c:00.0",
 		 KERNEL_LOG_AER},
 		{"4,1,1,-;cxl_pci 0000:0d:00.0: mem0: frozen state error detected, disable CXL.mem",
 		 KERNEL_LOG_CXL},
 		{"6,1,1,-;cxl_pci 0000:0d:00.0: restart CXL.mem after slot reset",
 		 KERNEL_LOG_NOTHING},
-		{"6,1,1,-;pcieport 0000:0c:00.0: AER: enabled with IRQ 24", KERNEL_LOG_NOTHING},
-		{"6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Up", KERNEL_LOG_NOTHING},
+		{"6,1,1,-;pcieport 0000:0c:00.0: AER: enabled with IRQ 24\n DEVICE=+pci:0000:0c:00.0",
+		 KERNEL_LOG_NOTHING},
+		{"6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Up\n DEVICE=+pci:0000:0c:00.0",
+		 KERNEL_LOG_NOTHING},
 		{"6,1,1,-;Freeing unused kernel image memory: 100K", KERNEL_LOG_NOTHING},
 	};
 
@@ -160,6 +162,35 @@ Test(kernel_log_decode, a_process_that_writes_into_the_log_is_not_believed)
 	cr_assert_eq(meaning("8,1,1,-;Kernel panic - not syncing: no"), KERNEL_LOG_NOTHING);
 }
 
+/* Names of processes and of cgroups stand in lines of the kernel's own, and anybody may choose them. */
+Test(kernel_log_decode, a_name_that_looks_like_a_sentence_is_not_believed)
+{
+	static const char *const lines[] = {
+		"6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Down",
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/user.slice/x 0000:0c:00.0: "
+		"pciehp: Slot(1): Link Down,task_memcg=/x,task=a,pid=1,uid=1000",
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/a hard LOCKUP,task=a,pid=1",
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/AER: self-detected stall",
+		"6,1,1,-;Memory cgroup stats for /x DPC: containment event:",
+		"4,1,1,-;Oops: invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;Oops: [#1] invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;kernel BUG at a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL)",
+		"4,1,1,-;BUG: Bad page: page allocation failure: order:4, mode:0x40dc0",
+		"4,1,1,-;cxl_mem invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		/* Of a device, but not what it says itself. */
+		"3,1,1,-;vfio-pci 0000:01:00.0: x 0000:0c:00.0: pciehp: Slot(1): Link Down\n"
+		" DEVICE=+pci:0000:01:00.0",
+	};
+	struct iso_fault fault;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		context = (struct kernel_log_context){0};
+		cr_assert_eq(meaning(lines[i]), KERNEL_LOG_NOTHING, "%s: %s", lines[i],
+			     kernel_log_kind_name(news.kind));
+		cr_assert_not(kernel_log_fault(&news, 1, &fault));
+	}
+}
+
 Test(kernel_log_decode, a_lost_link_is_a_fault_of_its_port)
 {
 	struct iso_fault fault;
@@ -172,13 +203,14 @@ Test(kernel_log_decode, a_lost_link_is_a_fault_of_its_port)
 	cr_assert_eq(fault.cause, ISO_CAUSE_LINK_DOWN);
 	cr_assert_eq(fault.record_ns, 77);
 	cr_assert_eq(fault.address.bus, 0xde);
-	/* Without the device's own line the address in the text does. */
-	cr_assert_eq(meaning("6,1,1,-;pcieport 0000:0c:01.0: pciehp: Slot(3): Card not present"),
+	cr_assert_eq(meaning("6,1,1,-;pcieport 0000:0c:01.0: pciehp: Slot(3): Card not present\n"
+			     " SUBSYSTEM=pci\n DEVICE=+pci:0000:0c:01.0\n"),
 		     KERNEL_LOG_CARD_GONE);
 	cr_assert(kernel_log_fault(&news, 78, &fault));
 	cr_assert_eq(fault.address.device, 1);
 	/* Nothing else is one. */
-	cr_assert_eq(meaning("3,1,1,-;pcieport 0000:0c:00.0: DPC: containment event, status:0x1"),
+	cr_assert_eq(meaning("3,1,1,-;pcieport 0000:0c:00.0: DPC: containment event, status:0x1\n"
+			     " DEVICE=+pci:0000:0c:00.0\n"),
 		     KERNEL_LOG_DPC);
 	cr_assert_not(kernel_log_fault(&news, 79, &fault));
 	cr_assert_eq(fault.record_ns, 78);
