@@ -10,8 +10,12 @@
 void records_complete(const struct iso_engine *engine, struct store_event *record)
 {
 	struct subject subject = subject_of(engine, record);
+	struct iso_lease_view lease;
 	struct iso_port_view port;
 
+	if (!record->lease[0] && subject.lease != ISO_NONE &&
+	    iso_lease_get(engine, subject.lease, &lease))
+		snprintf(record->lease, sizeof(record->lease), "%s", lease.terms->name);
 	if (!record->domain[0] && subject.domain != ISO_NONE &&
 	    iso_port_get(engine, subject.domain, &port))
 		snprintf(record->domain, sizeof(record->domain), "%s", port.path);

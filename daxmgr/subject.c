@@ -110,12 +110,45 @@ static uint64_t incident_of(const struct iso_engine *engine, uint32_t domain)
 	return 0;
 }
 
+/* Return: false when it names no memory, or none that can be told where it is. */
+static bool find_memory(const struct iso_engine *engine, const struct store_event *record,
+			struct iso_memory_view *ret)
+{
+	const struct iso_poison memory = {
+		.has_serial = record->has_serial,
+		.serial = record->serial,
+		.has_dpa = record->has_serial && record->has_dpa,
+		.dpa = {record->dpa},
+		.has_hpa = record->has_hpa,
+		.hpa = {record->hpa},
+		.bytes = record->bytes,
+		.record_ns = record->at_ns,
+	};
+
+	return (memory.has_dpa || memory.has_hpa) && iso_memory_find(engine, &memory, ret);
+}
+
+static void follow_memory(const struct iso_engine *engine, const struct store_event *record,
+			  struct subject *subject)
+{
+	struct iso_memory_view memory;
+	struct iso_region_view region;
+
+	if (!find_memory(engine, record, &memory))
+		return;
+	if (subject->lease == ISO_NONE)
+		subject->lease = memory.lease;
+	if (subject->domain == ISO_NONE && iso_region_get(engine, memory.region, &region))
+		subject->domain = region.domain;
+}
+
 struct subject subject_of(const struct iso_engine *engine, const struct store_event *record)
 {
 	struct subject subject = {.lease = ISO_NONE, .domain = domain_of_device(engine, record)};
 
 	if (record->lease[0])
 		subject.lease = iso_lease_find(engine, record->lease);
+	follow_memory(engine, record, &subject);
 	if (subject.domain == ISO_NONE)
 		follow_lease(engine, &subject);
 	if (!subject.incident && subject.domain != ISO_NONE)

@@ -73,6 +73,7 @@ void fault_restored(struct iso_engine *e, uint32_t region);
 void fault_poisoned(struct iso_engine *e, uint32_t instance, const char *unit, uint64_t record_ns);
 
 /* poison.c: from a record that names memory to whom it harms */
+void poison_limit(struct iso_poison *poison);
 void poison_handle(struct iso_engine *e, const struct iso_poison *poison);
 void poison_observed(struct iso_engine *e);
 void poison_closed(struct iso_engine *e);

@@ -316,6 +316,17 @@ static void keep_early(struct iso_engine *e, const struct iso_poison *poison)
 		e->n_early_lost++;
 }
 
+/* What it names as memory, without what cannot be any. */
+void poison_limit(struct iso_poison *poison)
+{
+	if (!poison->bytes)
+		poison->bytes = line_bytes;
+	if (poison->bytes > address_end)
+		poison->bytes = address_end;
+	poison->has_hpa &= poison->hpa.v < address_end;
+	poison->has_dpa &= poison->dpa.v < address_end;
+}
+
 void poison_handle(struct iso_engine *e, const struct iso_poison *told)
 {
 	struct iso_poison poison = *told;
@@ -324,12 +335,7 @@ void poison_handle(struct iso_engine *e, const struct iso_poison *told)
 		keep_early(e, &poison);
 		return;
 	}
-	if (!poison.bytes)
-		poison.bytes = line_bytes;
-	if (poison.bytes > address_end)
-		poison.bytes = address_end;
-	poison.has_hpa &= poison.hpa.v < address_end;
-	poison.has_dpa &= poison.dpa.v < address_end;
+	poison_limit(&poison);
 	if (!poison.cleared) {
 		take_bad(e, &poison);
 		return;

@@ -78,3 +78,77 @@ Test(subject, vm_called_as_a_serial)
 	policy_view_clear(&view);
 	world_free(w);
 }
+
+/* The last line of a VM's memory. */
+static struct iso_hpa last_line(struct world *w, const char *lease)
+{
+	struct iso_instance_view instance;
+
+	iso_instance_get(w->engine, world_lease(w, lease).instances[0], &instance);
+	cr_assert_gt(instance.n_pieces, 0, "%s", w->trace);
+	return (struct iso_hpa){instance.pieces[0].start.v + instance.pieces[0].bytes - 64};
+}
+
+static struct store_event of_page(struct world *w, struct iso_hpa hpa)
+{
+	return (struct store_event){
+		.source = "trace",
+		.kind = "memory_failure_event",
+		.hpa = hpa.v / 4096 * 4096,
+		.has_hpa = true,
+		.bytes = 4096,
+		.at_ns = w->now_ns,
+	};
+}
+
+/* Proves: what names an address gets the VM whose memory it is, its domain, and the incident of it. */
+Test(subject, address)
+{
+	struct world *w = host();
+	struct store_event record, old;
+	uint64_t before_ns = w->now_ns;
+
+	world_start_vm(w, "web", "high", WORLD_PART);
+	world_start_vm(w, "beside", "high", WORLD_PART);
+	old = of_page(w, last_line(w, "web"));
+	old.at_ns = before_ns;
+	records_complete(w->engine, &old);
+	cr_assert_str_empty(old.lease, "it was nobody's then");
+	cr_assert_str_eq(old.domain, "hb0/01.0");
+	world_poison(w, 1, last_line(w, "web").v - world_region(w, "high").range.start.v,
+		     WORLD_TELLS_ALL);
+	record = of_page(w, last_line(w, "web"));
+	world_run(w, 20 * WORLD_MS);
+	records_complete(w->engine, &record);
+	cr_assert_str_eq(record.lease, "web");
+	cr_assert_str_eq(record.domain, "hb0/01.0");
+	cr_assert_eq(record.incident, 1, "%s", w->trace);
+	record = of_page(w, last_line(w, "beside"));
+	records_complete(w->engine, &record);
+	cr_assert_str_eq(record.lease, "beside");
+	record = of_page(w, (struct iso_hpa){4096});
+	records_complete(w->engine, &record);
+	cr_assert(!record.lease[0] && !record.domain[0] && !record.incident, "not our memory");
+	world_free(w);
+}
+
+/* Proves: what names an address of the device finds the same VM. */
+Test(subject, device_address)
+{
+	struct world *w = host();
+	struct store_event record = {.source = "trace", .kind = "cxl_poison", .bytes = 64};
+
+	world_start_vm(w, "web", "high", WORLD_PART);
+	record.serial = 101;
+	record.has_serial = record.has_dpa = true;
+	record.dpa = last_line(w, "web").v - world_region(w, "high").range.start.v;
+	record.at_ns = w->now_ns;
+	records_complete(w->engine, &record);
+	cr_assert_str_eq(record.lease, "web");
+	cr_assert_str_eq(record.domain, "hb0/01.0");
+	record.serial = 100;
+	record.lease[0] = '\0';
+	records_complete(w->engine, &record);
+	cr_assert_str_empty(record.lease);
+	world_free(w);
+}

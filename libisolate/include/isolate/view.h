@@ -217,6 +217,12 @@ struct iso_bad_view {
 	uint64_t hit_begun_ns;
 };
 
+/* Where memory lies that a record names, and whose it is. */
+struct iso_memory_view {
+	uint32_t region;
+	uint32_t lease; /* that has had it since before the record; ISO_NONE: none, or more than one */
+};
+
 struct iso_fence_view {
 	uint32_t kind; /* enum iso_fence_kind */
 	const char *unit; /* path of a port of the domain, or of the memdev */
@@ -269,6 +275,14 @@ bool iso_bad_get(const struct iso_engine *e, uint32_t i, struct iso_bad_view *re
  */
 uint32_t iso_region_avoid(const struct iso_engine *e, uint32_t r, uint64_t align,
 			  struct iso_hpa_range *ret);
+
+/*
+ * Finds the memory that a record names, by `has_hpa`, or `has_serial` and `has_dpa`;
+ * only its place, `bytes` and `record_ns` are looked at. Changes nothing. Return: false,
+ * with nothing written, when it lies in no region, in more than one, or that is not known.
+ */
+bool iso_memory_find(const struct iso_engine *e, const struct iso_poison *memory,
+		     struct iso_memory_view *ret);
 
 /* One more than the highest index of an incident that is still in memory. */
 uint32_t iso_incident_count(const struct iso_engine *e);
