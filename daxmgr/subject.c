@@ -142,12 +142,70 @@ static void follow_memory(const struct iso_engine *engine, const struct store_ev
 		subject->domain = region.domain;
 }
 
+/* Of several with that name the one that somebody has: the others are being taken away. */
+static uint32_t find_instance(const struct iso_engine *engine, uint32_t region_kernel_id,
+			      uint32_t kernel_id)
+{
+	uint32_t i, count = iso_instance_count(engine), found = ISO_NONE;
+	struct iso_instance_view instance;
+
+	for (i = 0; i < count; i++) {
+		if (!iso_instance_get(engine, i, &instance) || !instance.named ||
+		    instance.region_kernel_id != region_kernel_id ||
+		    instance.kernel_id != kernel_id)
+			continue;
+		if (instance.lease != ISO_NONE)
+			return i;
+		found = i;
+	}
+	return found;
+}
+
+/* The name that the kernel has for a region, not ours. */
+static uint32_t domain_of_kernel_region(const struct iso_engine *engine, uint32_t kernel_id)
+{
+	uint32_t i, count = iso_region_count(engine);
+	struct iso_region_view region;
+
+	for (i = 0; i < count; i++)
+		if (iso_region_get(engine, i, &region) && region.kernel_id == kernel_id)
+			return region.domain;
+	return ISO_NONE;
+}
+
+/* daxX.Y and regionN, as uevents name them. */
+static void follow_kernel_name(const struct iso_engine *engine, const struct store_event *record,
+			       struct subject *subject)
+{
+	struct iso_instance_view instance;
+	unsigned int region, of_region;
+	int end = 0;
+
+	if (subject_unit_is_vm(record))
+		return;
+	if (sscanf(record->unit, "dax%u.%u%n", &region, &of_region, &end) == 2 &&
+	    !record->unit[end]) {
+		uint32_t i = find_instance(engine, region, of_region);
+
+		if (i != ISO_NONE && iso_instance_get(engine, i, &instance)) {
+			subject->lease = instance.lease;
+			subject->domain = domain_of_instance(engine, i);
+		} else {
+			subject->domain = domain_of_kernel_region(engine, region);
+		}
+	} else if (sscanf(record->unit, "region%u%n", &region, &end) == 1 && !record->unit[end]) {
+		subject->domain = domain_of_kernel_region(engine, region);
+	}
+}
+
 struct subject subject_of(const struct iso_engine *engine, const struct store_event *record)
 {
 	struct subject subject = {.lease = ISO_NONE, .domain = domain_of_device(engine, record)};
 
 	if (record->lease[0])
 		subject.lease = iso_lease_find(engine, record->lease);
+	if (subject.domain == ISO_NONE)
+		follow_kernel_name(engine, record, &subject);
 	follow_memory(engine, record, &subject);
 	if (subject.domain == ISO_NONE)
 		follow_lease(engine, &subject);

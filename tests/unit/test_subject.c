@@ -152,3 +152,45 @@ Test(subject, device_address)
 	cr_assert_str_empty(record.lease);
 	world_free(w);
 }
+
+static struct store_event of_kernel_name(const char *prefix, uint32_t a, int32_t b)
+{
+	struct store_event record = {.source = "uevent", .kind = "remove"};
+
+	if (b >= 0)
+		snprintf(record.unit, sizeof(record.unit), "%s%u.%d", prefix, a, b);
+	else
+		snprintf(record.unit, sizeof(record.unit), "%s%u", prefix, a);
+	return record;
+}
+
+/* Proves: what the kernel calls instances and regions is found, also when they have just been lost. */
+Test(subject, kernel_names)
+{
+	struct world *w = host();
+	struct iso_instance_view instance;
+	struct store_event record;
+	int i;
+
+	world_start_vm(w, "web", "high", WORLD_PART);
+	iso_instance_get(w->engine, world_lease(w, "web").instances[0], &instance);
+	for (i = 0; i < 2; i++) {
+		record = of_kernel_name("dax", instance.region_kernel_id,
+					(int32_t)instance.kernel_id);
+		records_complete(w->engine, &record);
+		cr_assert_str_eq(record.lease, "web");
+		cr_assert_str_eq(record.domain, "hb0/01.0");
+		cr_assert_eq(record.incident, (uint64_t)i);
+		record = of_kernel_name("region", instance.region_kernel_id, -1);
+		records_complete(w->engine, &record);
+		cr_assert_str_eq(record.domain, "hb0/01.0");
+		cr_assert_str_empty(record.lease);
+		cr_assert_eq(record.incident, (uint64_t)i);
+		kernel_surprise_down(w, 1);
+		world_fault_port(w, 1, ISO_CAUSE_SURPRISE_DOWN);
+	}
+	record = of_kernel_name("region", 777, -1);
+	records_complete(w->engine, &record);
+	cr_assert_str_empty(record.domain);
+	world_free(w);
+}
