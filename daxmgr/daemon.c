@@ -281,6 +281,7 @@ int daemon_new(sd_event *event, const struct config *config, const char *root, s
 	daemon->event = sd_event_ref(event);
 	daemon->config = config;
 	daemon->next_request = 1;
+	daemon->started_ns = clock_boottime_ns();
 	r = start(daemon, root);
 	if (r < 0) {
 		daemon_free(daemon);

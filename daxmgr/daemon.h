@@ -101,6 +101,7 @@ struct daemon {
 	char uevent_problem[ISO_TEXT_BYTES];
 	char guard_problem[ISO_TEXT_BYTES];
 	char memory_problem[ISO_TEXT_BYTES];
+	uint64_t started_ns;
 	uint64_t n_gaps;
 	uint64_t n_gaps_seen; /* by who reads poison lists ... */
 	uint64_t gap_seen_ns; /* ... and when he saw the last; 0: none */

@@ -9,6 +9,9 @@
 #include "records.h"
 #include "sources_internal.h"
 
+/* A host that cannot be looked at shall not keep records from being kept. */
+static const uint64_t look_ns_max = UINT64_C(10000000000);
+
 void sources_gap_keep(struct daemon *daemon, enum source_id id, struct store_event *gap,
 		      uint64_t lost, const char *text)
 {
@@ -36,6 +39,16 @@ void sources_gap(struct daemon *daemon, enum source_id id, uint64_t lost, const 
 	struct store_event gap = {0};
 
 	sources_gap_at(daemon, id, &gap, lost, text);
+}
+
+bool sources_know_host(const struct daemon *daemon, uint64_t now_ns)
+{
+	return daemon->ready || now_ns - daemon->started_ns >= look_ns_max;
+}
+
+bool sources_can_take(const struct daemon *daemon)
+{
+	return sources_know_host(daemon, clock_boottime_ns()) && store_has_room(daemon->store);
 }
 
 char *sources_fields(sd_json_variant *object)

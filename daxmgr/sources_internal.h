@@ -23,6 +23,14 @@ void sources_gap_at(struct daemon *daemon, enum source_id id, struct store_event
 void sources_gap_keep(struct daemon *daemon, enum source_id id, struct store_event *gap,
 		      uint64_t lost, const char *text);
 
+/*
+ * Whether rows can be made of records at `now_ns`, CLOCK_BOOTTIME: whom one is about is known
+ * from the first observation on, and is waited for no longer than ten seconds from the start.
+ */
+bool sources_know_host(const struct daemon *daemon, uint64_t now_ns);
+/* Whether a record that can wait in its source's own log shall be taken in now. */
+bool sources_can_take(const struct daemon *daemon);
+
 /* The object as text for store_event.fields; takes `object`, which may be NULL. Return: NULL without memory. */
 char *sources_fields(sd_json_variant *object);
 

@@ -250,7 +250,7 @@ static bool has_room(void *userdata)
 {
 	struct daemon *daemon = userdata;
 
-	return store_has_room(daemon->store);
+	return sources_can_take(daemon);
 }
 
 static void on_end(void *userdata, int error)

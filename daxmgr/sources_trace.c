@@ -127,7 +127,7 @@ static void on_record(void *userdata, const struct trace_record *record)
 	struct trace_story story;
 	struct store_event stored;
 
-	if (!store_has_room(daemon->store)) {
+	if (!sources_can_take(daemon)) {
 		trace_refuse(daemon->trace);
 		return;
 	}
@@ -152,7 +152,7 @@ static void on_gap(void *userdata, enum trace_gap gap, uint64_t count)
 
 	/* Not yet open: a gap that trace_open() itself has to tell of. */
 	record.page = daemon->trace ? trace_place(daemon->trace, &record.index) : 0;
-	if (record.page && !store_has_room(daemon->store)) {
+	if (record.page && !sources_can_take(daemon)) {
 		trace_refuse(daemon->trace);
 		return;
 	}

@@ -276,6 +276,7 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_event *event
 	if (!e->observed && e->held)
 		inspection_now(e); /* who is whose is known by who maps what */
 	e->observed = true;
+	fault_observed(e);
 	poison_observed(e);
 	e->placement_dirty = true;
 	e->domains_dirty = true;

@@ -5,7 +5,7 @@
  */
 #include "fence.h"
 
-static uint32_t port_at(const struct iso_engine *e, struct iso_pci_address address)
+uint32_t fault_port_at(const struct iso_engine *e, struct iso_pci_address address)
 {
 	uint32_t i;
 
@@ -15,7 +15,7 @@ static uint32_t port_at(const struct iso_engine *e, struct iso_pci_address addre
 	return ISO_NONE;
 }
 
-static uint32_t memdev_at(const struct iso_engine *e, struct iso_pci_address address)
+uint32_t fault_memdev_at(const struct iso_engine *e, struct iso_pci_address address)
 {
 	uint32_t i;
 
@@ -99,9 +99,12 @@ static struct incident *correlate(struct iso_engine *e, enum iso_cause cause, co
 	if (!incident)
 		return incident_open(e, cause, unit, domain, record_ns);
 	incident->n_records++;
-	/* A region's end was seen before that of the unit below it: the unit is what failed. */
+	incident->synthetic &= e->synthetic;
+	/* A region's end was seen before that of the unit below it: the unit is what failed, and first. */
 	if (incident->cause == ISO_CAUSE_REGION_GONE && cause != ISO_CAUSE_REGION_GONE) {
 		incident->cause = cause;
+		if (record_ns < incident->record_ns)
+			incident->record_ns = record_ns;
 		copy_text(incident->unit, sizeof(incident->unit), unit);
 	}
 	emit_note(e, ISO_NOTE_CORRELATED, incident->id, "%s: %s, same incident", unit,
@@ -151,7 +154,8 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 			region_lose(e, i, incident ? incident->id : 0);
 	if (unbinds)
 		mark_unbinding(e);
-	if (takes_capacity && cause != ISO_CAUSE_OPERATOR && cause != ISO_CAUSE_POLICY)
+	if (takes_capacity && cause != ISO_CAUSE_OPERATOR && cause != ISO_CAUSE_POLICY &&
+	    !e->synthetic) /* a drill says nothing of the port */
 		flap_count(e, port, incident);
 	if (incident && e->policy.waits_for_operator)
 		incident_hold(e, incident, root_port);
@@ -197,10 +201,10 @@ static void memdev_lost(struct iso_engine *e, uint32_t memdev, enum iso_cause ca
 	unit_lost(e, cause, e->memdevs[memdev].path, e->memdevs[memdev].port, record_ns);
 }
 
-static void fault_at_address(struct iso_engine *e, const struct iso_fault *fault)
+void fault_at_address(struct iso_engine *e, const struct iso_fault *fault)
 {
-	uint32_t port = port_at(e, fault->address);
-	uint32_t memdev = memdev_at(e, fault->address);
+	uint32_t port = fault_port_at(e, fault->address);
+	uint32_t memdev = fault_memdev_at(e, fault->address);
 
 	if (port != ISO_NONE && fault->cause == ISO_CAUSE_ISOLATED)
 		fault_port_isolated(e, topology_root_port(e, port), fault->record_ns);
@@ -230,6 +234,8 @@ void fault_handle(struct iso_engine *e, const struct iso_fault *fault)
 {
 	uint32_t memdev;
 
+	if (!e->observed)
+		fault_keep_early(e, fault);
 	if (fault->uevent_seqnum && fault->uevent_seqnum <= e->observed_seqnum) {
 		engine_observe(e);
 		return;
@@ -264,6 +270,20 @@ void fault_region_gone(struct iso_engine *e, uint32_t region)
 	region_lose(e, region, incident ? incident->id : 0);
 	if (incident)
 		emit_save_incident(e, incident);
+}
+
+/* What was just found gone below a port is explained by this fault of it. */
+void fault_explain(struct iso_engine *e, uint32_t port, const struct iso_fault *fault)
+{
+	uint32_t root_port = topology_root_port(e, port);
+	uint32_t domain = root_port == ISO_NONE ? ISO_NONE : e->ports[root_port].domain;
+	struct incident *incident = domain == ISO_NONE ? NULL : incident_of_domain(e, domain);
+
+	if (!incident || incident->cause != ISO_CAUSE_REGION_GONE ||
+	    incident->detected_ns != e->now_ns)
+		return;
+	correlate(e, fault->cause, e->ports[port].path, domain, fault->record_ns);
+	emit_save_incident(e, incident);
 }
 
 static bool lease_is_harmed(const struct iso_engine *e, uint32_t l)
@@ -383,7 +403,7 @@ static void settled(struct iso_engine *e, struct memdev *memdev)
 
 void fault_settled(struct iso_engine *e, struct iso_pci_address address)
 {
-	uint32_t port = port_at(e, address);
+	uint32_t port = fault_port_at(e, address);
 	uint32_t i;
 
 	for (i = 0; i < e->n_memdevs; i++) {

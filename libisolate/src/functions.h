@@ -62,6 +62,10 @@ bool blast_region_on(const struct iso_engine *e, const struct region *region, ui
 
 /* fault.c */
 void fault_handle(struct iso_engine *e, const struct iso_fault *fault);
+void fault_at_address(struct iso_engine *e, const struct iso_fault *fault);
+uint32_t fault_port_at(const struct iso_engine *e, struct iso_pci_address address);
+uint32_t fault_memdev_at(const struct iso_engine *e, struct iso_pci_address address);
+void fault_explain(struct iso_engine *e, uint32_t port, const struct iso_fault *fault);
 void fault_settled(struct iso_engine *e, struct iso_pci_address address);
 void fault_memdev_gone(struct iso_engine *e, uint32_t memdev, enum iso_cause cause);
 void fault_region_gone(struct iso_engine *e, uint32_t region);
@@ -71,6 +75,10 @@ bool fault_port_isolated(struct iso_engine *e, uint32_t port, uint64_t record_ns
 void fault_restored(struct iso_engine *e, uint32_t region);
 
 void fault_poisoned(struct iso_engine *e, uint32_t instance, const char *unit, uint64_t record_ns);
+
+/* fault_early.c */
+void fault_keep_early(struct iso_engine *e, const struct iso_fault *fault);
+void fault_observed(struct iso_engine *e);
 
 /* poison.c: from a record that names memory to whom it harms */
 void poison_limit(struct iso_poison *poison);

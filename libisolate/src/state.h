@@ -296,7 +296,7 @@ struct incident {
 	uint64_t capacity_before_bytes, capacity_after_bytes;
 	char held_port[ISO_PATH_BYTES]; /* a restart must not forget it */
 	bool held_flapping; /* by us, because it was lost too often */
-	bool synthetic; /* its first record was injected */
+	bool synthetic; /* all of its records were injected */
 	bool open;
 };
 
@@ -310,7 +310,7 @@ struct verdict {
 enum { OTHERS_PER_LEASE = 3, TEXTS_PER_LEASE = 1 }; /* effects of a step that kills it */
 enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
 
-enum { EARLY_MAX = 1024, LEDGER_SAVES_MAX = 128 };
+enum { EARLY_MAX = 1024, EARLY_FAULTS_MAX = 128, LEDGER_SAVES_MAX = 128 };
 
 enum { FINDINGS_MAX = 512, RECONCILES_MAX = 16 };
 
@@ -387,6 +387,8 @@ struct iso_engine {
 	uint32_t n_not_good; /* of them: bad or cleared */
 	uint32_t n_unsaved;
 	uint32_t n_early, n_early_lost;
+	struct iso_fault early_faults[EARLY_FAULTS_MAX]; /* the same of faults */
+	uint32_t n_early_faults, n_early_faults_lost;
 	bool ledger_forgot; /* something of a memdev that was not there */
 	bool ledger_dirty; /* what regions have to give may be otherwise */
 	uint32_t n_fences; /* that stand */

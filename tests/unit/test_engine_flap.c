@@ -44,6 +44,39 @@ Test(engine_flap, quarantined_and_recovered)
 	world_free(w);
 }
 
+static void inject_loss(struct world *w, uint32_t port)
+{
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_SURPRISE_DOWN;
+	event.fault.address = w->ports[port].address;
+	event.fault.record_ns = w->now_ns;
+	event.fault.synthetic = true;
+	kernel_condemn(w, port);
+	world_step(w, &event);
+}
+
+/* Proves: drills are no flapping; a loss of the hardware in the middle of one makes its incident a real one. */
+Test(engine_flap, injected)
+{
+	struct world *w = flapping_pair(2);
+	uint32_t i;
+
+	for (i = 0; i < 4; i++) {
+		inject_loss(w, 1);
+		cr_assert(world_incident(w, i + 1).synthetic);
+		world_run(w, 10 * WORLD_SECOND);
+		cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+		cr_assert_not(world_incident(w, i + 1).open);
+	}
+	inject_loss(w, 1);
+	world_surprise_down(w, 1);
+	cr_assert(world_incident(w, 5).open);
+	cr_assert_not(world_incident(w, 5).synthetic);
+	world_free(w);
+}
+
 /* Proves: losses that are far enough apart are no flapping; nor are an operator's. */
 Test(engine_flap, far_apart)
 {

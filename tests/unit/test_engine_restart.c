@@ -498,3 +498,67 @@ Test(engine_restart, destroyed_before_it_was_seen)
 	cr_assert_eq(iso_region_find(w->engine, "high"), ISO_NONE);
 	world_free(w);
 }
+
+/* Proves: a fault told before the first look is kept until then, and kills then as its record says. */
+Test(engine_restart, fault_before_the_first_look)
+{
+	struct world *w = world_pair();
+	uint32_t web = world_start_vm(w, "web", "low", WORLD_PART);
+	uint32_t other = world_start_vm(w, "other", "high", WORLD_PART);
+	uint64_t record_ns, i;
+
+	world_restart(w);
+	record_ns = w->now_ns - 1;
+	for (i = 0; i < 500; i++)
+		world_fault_port(w, 0, ISO_CAUSE_FATAL_ERROR);
+	cr_assert_eq(w->n_kills, 0);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[web].kills, 1, "%s%s", w->trace, w->broken);
+	cr_assert_eq(w->processes[other].kills, 0);
+	cr_assert_eq(world_incident(w, 1).cause, ISO_CAUSE_FATAL_ERROR);
+	cr_assert_eq(world_incident(w, 1).record_ns, record_ns);
+	cr_assert_eq(iso_incident_count(w->engine), 1);
+	cr_assert_not(world_noted(w, "found no room"));
+	world_free(w);
+}
+
+/* Proves: what the first look finds gone is of the unit, cause and time of the record that came before. */
+Test(engine_restart, loss_before_the_first_look)
+{
+	struct world *w = world_pair();
+	uint32_t web = world_start_vm(w, "web", "low", WORLD_PART);
+	uint64_t record_ns;
+
+	kernel_surprise_down(w, 0);
+	world_restart(w);
+	record_ns = w->now_ns - 1;
+	world_fault_port(w, 0, ISO_CAUSE_SURPRISE_DOWN);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[web].kills, 1, "%s%s", w->trace, w->broken);
+	cr_assert_eq(world_incident(w, 1).cause, ISO_CAUSE_SURPRISE_DOWN);
+	cr_assert_str_eq(world_incident(w, 1).unit, "hb0/00.0");
+	cr_assert_eq(world_incident(w, 1).record_ns, record_ns);
+	world_free(w);
+}
+
+/* Proves: a record that is told again after a restart harms nobody who came since. */
+Test(engine_restart, old_fault_again)
+{
+	struct world *w = world_pair();
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+	uint32_t web;
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_SURPRISE_DOWN;
+	event.fault.address = w->ports[0].address;
+	event.fault.record_ns = w->now_ns;
+	world_run(w, WORLD_SECOND);
+	web = world_start_vm(w, "web", "low", WORLD_PART);
+	world_restart(w);
+	world_step(w, &event);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[web].kills, 0, "%s%s", w->trace, w->broken);
+	cr_assert_eq(iso_incident_count(w->engine), 0);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
+	world_free(w);
+}
