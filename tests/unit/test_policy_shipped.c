@@ -111,8 +111,9 @@ Test(policy_shipped, uncorrected_burst)
 				    "\"unit\":\"mem1\",\"serial\":17}";
 	struct iso_firing firing, next;
 
-	never_fires("{\"source\":\"trace\",\"kind\":\"cxl_poison\",\"unit\":\"mem1\",\"serial\":17}",
-		    ISO_SEVERITY_ERROR);
+	never_fires(
+		"{\"source\":\"trace\",\"kind\":\"cxl_poison\",\"unit\":\"mem1\",\"serial\":17}",
+		ISO_SEVERITY_ERROR);
 	for (int i = 0; i < 4; i++)
 		cr_assert_eq(tell(media, ISO_SEVERITY_ERROR, &firing), 0);
 	cr_assert_eq(tell(media, ISO_SEVERITY_ERROR, &firing), 1);
@@ -131,8 +132,9 @@ Test(policy_shipped, uncorrected_burst)
 /* Proves: a burst that ends with the fence retires nothing. */
 Test(policy_shipped, burst_that_ends)
 {
-	static const char media[] = "{\"source\":\"trace\",\"kind\":\"cxl_aer_uncorrectable_error\","
-				    "\"unit\":\"mem1\",\"serial\":17}";
+	static const char media[] =
+		"{\"source\":\"trace\",\"kind\":\"cxl_aer_uncorrectable_error\","
+		"\"unit\":\"mem1\",\"serial\":17}";
 	struct iso_firing firing, next;
 
 	for (int i = 0; i < 5; i++)
