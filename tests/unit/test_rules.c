@@ -133,6 +133,22 @@ Test(rules, counted_per_vm)
 	cr_assert_str_eq(firings[1].target.vm, "db2");
 }
 
+/* Proves: a rule about a VM does not count what harms others, nor what harms nobody. */
+Test(rules, of_a_vm)
+{
+	struct iso_rule rule = make_rule(1, 10);
+	struct iso_record record = make_record(NOW);
+	struct iso_firing firing;
+
+	strcpy(rule.vm, "web-*");
+	iso_rules_load(rules, &rule, 1);
+	cr_assert_eq(take(&record, NOW, &firing), 0);
+	record.vms[record.n_vms++] = "mail";
+	cr_assert_eq(take(&record, NOW, &firing), 0);
+	record.vms[record.n_vms++] = "web-1";
+	cr_assert_eq(take(&record, NOW, &firing), 1);
+}
+
 /* Proves: each condition is looked at, and the word says which one it was. */
 Test(rules, matching)
 {
