@@ -35,6 +35,8 @@ struct control_subscriber {
 	bool replaying; /* is given what is stored */
 	bool asked; /* the store is looking */
 	uint64_t last; /* number of the last event that it needs no more */
+	uint64_t seen; /* those up to this one it had before it came, but for what has grown */
+	bool resumes; /* nothing was read for it yet */
 	size_t queued_bytes; /* since the link was last seen empty */
 	uint64_t gap;
 };
@@ -137,9 +139,12 @@ static void on_part(void *userdata, int result, const struct store_result *rows)
 		end_of_link(subscriber);
 		return;
 	}
-	if (subscriber->name[0])
-		subscriber->last = rows->since;
+	if (subscriber->resumes)
+		subscriber->seen = rows->since;
+	subscriber->resumes = false;
 	subscriber->name[0] = '\0';
+	if (subscriber->last < subscriber->seen)
+		subscriber->last = subscriber->seen;
 	/* Of those that it has not seen, the oldest are not kept any more. */
 	if (subscriber->last && rows->newest > subscriber->last &&
 	    (!rows->oldest || rows->oldest > subscriber->last + 1))
@@ -163,6 +168,8 @@ static void ask(struct control_subscriber *subscriber)
 	struct store *store = daemon_store(subscriber->control->daemon);
 	struct store_event_query query = {.filter = subscriber->filter,
 					  .since = subscriber->last,
+					  .resume = subscriber->resumes,
+					  .seen = subscriber->seen,
 					  .limit = PART_EVENTS,
 					  .bytes = QUEUE_BYTES_MAX / 2,
 					  .scan = PART_SCAN};
@@ -220,6 +227,18 @@ void control_record(struct control *control, const struct store_event_row *row)
 	}
 }
 
+/* The number lets one that was shown nothing yet come back without a hole. */
+static int greet(struct control *control, sd_varlink *link, uint64_t *ret_newest)
+{
+	bool known = store_newest_event(daemon_store(control->daemon), ret_newest);
+
+	if (!known)
+		*ret_newest = UINT64_MAX;
+	return sd_varlink_notifybo(
+		link, SD_JSON_BUILD_PAIR_BOOLEAN("subscribed", 1),
+		SD_JSON_BUILD_PAIR_CONDITION(known, "newest", SD_JSON_BUILD_UNSIGNED(*ret_newest)));
+}
+
 static int subscribe(struct control *control, sd_varlink *link,
 		     const struct control_event_parameters *p,
 		     const struct store_event_filter *filter)
@@ -227,12 +246,16 @@ static int subscribe(struct control *control, sd_varlink *link,
 	struct control_subscriber *subscriber = calloc(1, sizeof(*subscriber));
 	bool is_filtered = filter->source[0] || filter->kind[0] || filter->unit[0] ||
 			   filter->domain[0] || filter->severity;
+	uint64_t newest;
 	int r;
 
 	if (!subscriber)
 		return -ENOMEM;
-	r = sd_varlink_notifybo(link, SD_JSON_BUILD_PAIR_BOOLEAN("subscribed", 1));
+	/* Before the number is read: what becomes durable behind it is told. */
+	store_watch_records(daemon_store(control->daemon), true);
+	r = greet(control, link, &newest);
 	if (r < 0) {
+		store_watch_records(daemon_store(control->daemon), control->n_subscribers > 0);
 		free(subscriber);
 		return r;
 	}
@@ -240,14 +263,13 @@ static int subscribe(struct control *control, sd_varlink *link,
 	subscriber->link = sd_varlink_ref(link);
 	subscriber->filter = *filter;
 	subscriber->notes = p->notes < 0 ? !is_filtered : p->notes;
-	subscriber->last = p->since;
-	subscriber->replaying = p->has_since || p->subscriber;
+	subscriber->last = p->since <= newest ? p->since : 0; /* of a database that was put aside */
+	subscriber->replaying = subscriber->resumes = p->has_since || p->subscriber;
 	if (p->subscriber && !p->has_since)
 		memcpy(subscriber->name, p->subscriber, strlen(p->subscriber) + 1);
 	subscriber->next = control->subscribers;
 	control->subscribers = subscriber;
 	control->n_subscribers++;
-	store_watch_records(daemon_store(control->daemon), true);
 	if (subscriber->replaying)
 		ask(subscriber);
 	return 0;
