@@ -10,6 +10,7 @@
 #include "control_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -181,7 +182,26 @@ static void ask(struct control_subscriber *subscriber)
 		watch_for_drain(subscriber->control);
 }
 
-static bool wants_note(const struct control_subscriber *subscriber, const struct store_note *note)
+/* Path of the first root port of the domain of its incident, else of its port; empty: of none. */
+static void domain_of(const struct iso_engine *engine, const struct iso_effect *note,
+		      char ret[ISO_PATH_BYTES])
+{
+	uint32_t i, count = iso_incident_count(engine), domain = ISO_NONE;
+	struct iso_incident_view incident;
+	struct iso_port_view port;
+
+	for (i = 0; note->incident && i < count; i++)
+		if (iso_incident_get(engine, i, &incident) && incident.id == note->incident)
+			domain = incident.domain;
+	if (domain == ISO_NONE && note->port != ISO_NONE && iso_port_get(engine, note->port, &port))
+		domain = port.domain;
+	ret[0] = '\0';
+	if (domain != ISO_NONE && iso_port_get(engine, domain, &port))
+		snprintf(ret, ISO_PATH_BYTES, "%s", port.path);
+}
+
+static bool wants_note(const struct control_subscriber *subscriber, const struct store_note *note,
+		       const char *domain)
 {
 	const struct store_event_filter *filter = &subscriber->filter;
 
@@ -189,22 +209,26 @@ static bool wants_note(const struct control_subscriber *subscriber, const struct
 		return false;
 	if (filter->lease[0] && strcmp(filter->lease, note->lease))
 		return false;
+	if (filter->domain[0] && strcmp(filter->domain, domain))
+		return false;
 	return !filter->incident || filter->incident == note->incident;
 }
 
 void control_note(struct control *control, const struct iso_effect *effect)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *json = NULL;
+	char domain[ISO_PATH_BYTES];
 	struct store_note note;
 
 	control_show_progress(control);
 	if (!control->subscribers)
 		return;
 	note_from_effect(daemon_engine(control->daemon), effect, &note);
+	domain_of(daemon_engine(control->daemon), effect, domain);
 	control_json_note(&note, 0, NULL, clock_realtime_us_at(note.at_ns), &json);
 	for (struct control_subscriber *s = control->subscribers; s; s = s->next) {
 		/* A note is told as it happens: it does not wait behind what is stored. */
-		if (wants_note(s, &note))
+		if (wants_note(s, &note, domain))
 			send_one(s, "note", json, MESSAGE_BYTES, QUEUE_BYTES_MAX);
 	}
 }

@@ -42,6 +42,29 @@ static uint64_t incident_of(const struct iso_engine *engine, uint32_t domain)
 	return 0;
 }
 
+/* Sources give the addresses of what names bad memory only, so that a storm is not looked up. */
+static void fill_lease(const struct iso_engine *engine, struct store_event *record)
+{
+	const struct iso_poison range = {
+		.has_serial = record->has_serial,
+		.serial = record->serial,
+		.has_dpa = record->has_serial && record->has_dpa,
+		.dpa = {record->dpa},
+		.has_hpa = record->has_hpa,
+		.hpa = {record->hpa},
+		.bytes = record->bytes,
+		.record_ns = record->at_ns,
+	};
+	struct iso_lease_view lease;
+	uint32_t i;
+
+	if (record->lease[0] || (!range.has_dpa && !range.has_hpa))
+		return;
+	i = iso_poison_lease(engine, &range);
+	if (i != ISO_NONE && iso_lease_get(engine, i, &lease))
+		snprintf(record->lease, sizeof(record->lease), "%s", lease.terms->name);
+}
+
 void records_complete(const struct iso_engine *engine, struct store_event *record)
 {
 	uint32_t domain = domain_of(engine, record);
@@ -53,6 +76,7 @@ void records_complete(const struct iso_engine *engine, struct store_event *recor
 		record->incident = incident_of(engine, domain);
 	if (record->severity == STORE_INFO && !strcmp(record->kind, "gap"))
 		record->severity = STORE_WARNING;
+	fill_lease(engine, record);
 }
 
 /* How its source is, for `daxmgrctl sources`. */

@@ -9,12 +9,11 @@ struct daemon;
 
 /*
  * Takes a record in, after the engine has seen the fault it may stand for:
- * fills in what its source left empty (domain, incident, severity of a gap), and
- * stores it. Subscribers see it once it is durable. Loop only.
+ * completes it, and stores it. Subscribers see it once it is durable. Loop only.
  */
 void records_take(struct daemon *daemon, const struct store_event *record);
 
-/* Fills in what a source left empty: domain, incident, severity of a gap. */
+/* Fills in what a source left empty: domain, incident, severity of a gap, the lease whose memory it names. */
 void records_complete(const struct iso_engine *engine, struct store_event *record);
 
 #endif

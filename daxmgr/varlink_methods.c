@@ -125,8 +125,8 @@ SD_VARLINK_DEFINE_METHOD(ListIncidents, COMMENT("Only this one, with its timelin
 	IN_MAYBE(source, STRING), IN_MAYBE(kind, STRING), IN_MAYBE(unit, STRING),                  \
 		COMMENT("This one or a worse one"), IN_MAYBE(severity, STRING),                    \
 		COMMENT("Path of the first root port of a domain"), IN_MAYBE(domain, STRING),      \
-		COMMENT("Name of a virtual machine"), IN_MAYBE(lease, STRING),                     \
-		IN_MAYBE(incident, INT)
+		COMMENT("Name of a virtual machine that said it or whose memory it names"),        \
+		IN_MAYBE(lease, STRING), IN_MAYBE(incident, INT)
 
 SD_VARLINK_DEFINE_METHOD(
 	ListEvents, COMMENT("At most so many; absent: 100. Without 'since' the newest"),
@@ -147,7 +147,7 @@ SD_VARLINK_DEFINE_METHOD_FULL(
 	IN_MAYBE(since, INT),
 	COMMENT("Without 'since': begins after what this one acknowledged, at the oldest when it never did"),
 	IN_MAYBE(subscriber, STRING), EVENT_FILTER,
-	COMMENT("Notes, too; absent: when none but 'lease' and 'incident' are given"),
+	COMMENT("Notes, too, those of 'lease', 'incident' and 'domain'; absent: when none but 'lease' and 'incident' are given"),
 	IN_MAYBE(notes, BOOL),
 	COMMENT("One message has one of these. The first has only 'subscribed' and 'newest'"),
 	OUT_MAYBE(subscribed, BOOL),

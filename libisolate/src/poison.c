@@ -120,6 +120,40 @@ static bool span_hit(struct iso_engine *e, uint32_t r, struct region_span span, 
 	return known || found;
 }
 
+/* Who has something of this span, and had it then. */
+static uint32_t lease_on(const struct iso_engine *e, uint32_t r, struct region_span span,
+			 uint64_t record_ns)
+{
+	uint32_t i;
+
+	for (i = e->regions[r].first_instance; i != ISO_NONE; i = e->instances[i].next) {
+		const struct instance *instance = &e->instances[i];
+
+		if (instance->lease != ISO_NONE && record_ns >= instance->begun_ns &&
+		    place_covers(e, instance, span))
+			return instance->lease;
+	}
+	return ISO_NONE;
+}
+
+uint32_t iso_poison_lease(const struct iso_engine *e, const struct iso_poison *poison)
+{
+	struct bad_range keys[ISO_WAYS_MAX];
+	struct iso_poison range = *poison;
+	uint32_t n, k, r, lease = ISO_NONE;
+	struct region_span span;
+
+	range.bytes = range.bytes ? range.bytes : line_bytes;
+	range.bytes = range.bytes < address_end ? range.bytes : address_end;
+	n = place_keys(e, &range, keys);
+	for (k = 0; k < n; k++)
+		for (r = 0; r < e->n_regions && lease == ISO_NONE; r++)
+			if (e->regions[r].state == ISO_REGION_LIVE &&
+			    place_bad(e, &keys[k], r, &span) == PLACE_HERE)
+				lease = lease_on(e, r, span, poison->record_ns);
+	return lease;
+}
+
 /* It names a memdev and no address that could be resolved: all of it is in doubt. */
 static void close_memdev(struct iso_engine *e, uint64_t serial)
 {

@@ -328,3 +328,55 @@ Test(control_monitor, what_grew_while_it_was_away_comes_again)
 	sd_varlink_close_unref(link);
 	teardown(&f);
 }
+
+/* Notes of a port, of an incident of another domain, of nothing. */
+static int on_notes(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct daemon *daemon = userdata;
+	const struct iso_engine *engine = daemon->world->engine;
+	struct iso_effect note = {.kind = ISO_EFFECT_NOTE,
+				  .note = ISO_NOTE_REGION,
+				  .region = ISO_NONE,
+				  .lease = ISO_NONE,
+				  .port = iso_port_find(engine, "hb0/01.0"),
+				  .instance = ISO_NONE,
+				  .text = "here"};
+
+	(void)source;
+	(void)info;
+	control_note(daemon->control, &note);
+	note.port = iso_port_find(engine, "hb0/00.0");
+	control_note(daemon->control, &note);
+	note.port = ISO_NONE;
+	control_note(daemon->control, &note);
+	return 0;
+}
+
+static void add_notes(struct daemon *daemon)
+{
+	sd_event_add_signal(daemon->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_notes,
+			    daemon);
+}
+
+/* Proves: who asks for a domain gets its notes only. */
+Test(control_monitor, notes_of_a_domain)
+{
+	struct heard one, all;
+	sd_varlink *links[2];
+	struct fixture f;
+
+	serve_more = add_notes;
+	setup(&f);
+	links[0] = subscribe(&f, "{\"domain\":\"hb0/01.0\",\"notes\":true}", &one);
+	links[1] = subscribe(&f, "{}", &all);
+	listen_until(links[0], &one, 0);
+	listen_until(links[1], &all, 0);
+	kill(f.server, SIGHUP);
+	listen_until(links[1], &all, 1);
+	listen_until(links[0], &one, 1);
+	cr_assert_eq(all.notes, 3, "%lu", all.notes);
+	cr_assert_eq(one.notes, 1, "%lu", one.notes);
+	sd_varlink_close_unref(links[0]);
+	sd_varlink_close_unref(links[1]);
+	teardown(&f);
+}

@@ -60,6 +60,14 @@ static struct iso_bad_view bad(struct world *w, uint32_t i)
 	return view;
 }
 
+/* Whose memory a record names that is so old. */
+static uint32_t whose(struct world *w, struct iso_hpa hpa, uint64_t record_ns)
+{
+	const struct iso_poison range = {.has_hpa = true, .hpa = hpa, .record_ns = record_ns};
+
+	return iso_poison_lease(w->engine, &range);
+}
+
 /* Of a lease that comes back when it is killed. */
 static uint64_t acquire(struct world *w, const char *name, const char *region, uint64_t bytes,
 			uint32_t action)
@@ -85,6 +93,8 @@ Test(engine_poison, leased)
 	uint32_t i;
 
 	line = world_poison(w, 0, hpa.v - world_region(w, "low").range.start.v, WORLD_TELLS_ALL);
+	cr_assert_eq(whose(w, hpa, w->now_ns), iso_lease_find(w->engine, "victim"),
+		     "killed, and it says so");
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(w->processes[victim].kills, 1);
 	cr_assert_eq(w->processes[beside].kills + w->processes[other].kills, 0);
@@ -139,6 +149,9 @@ Test(engine_poison, older_than_the_tenant)
 	world_run(w, WORLD_SECOND);
 	world_start_vm(w, "web", "low", WORLD_PART);
 	hpa = first_piece(w, "web").start;
+	cr_assert_eq(whose(w, hpa, before_ns), ISO_NONE);
+	cr_assert_eq(whose(w, hpa, w->now_ns), iso_lease_find(w->engine, "web"));
+	cr_assert_eq(whose(w, (struct iso_hpa){hpa.v - 1}, w->now_ns), ISO_NONE);
 	tell(w, hpa, 4096, before_ns);
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(w->n_kills, 0);

@@ -263,6 +263,12 @@ uint32_t iso_bad_count(const struct iso_engine *e);
 /* Reads bad range `i`. Return: whether there is one. */
 bool iso_bad_get(const struct iso_engine *e, uint32_t i, struct iso_bad_view *ret);
 /*
+ * Whose memory a range is that a record names: the first lease that has something
+ * of it and had it at `record_ns`. Answers without changing anything, also of
+ * ranges that are not bad. Return: its index; ISO_NONE: nobody's, or not known.
+ */
+uint32_t iso_poison_lease(const struct iso_engine *e, const struct iso_poison *poison);
+/*
  * What carving in region `r` has to go around, in whole units of `align`, which
  * do not overlap, lowest first. `ret` has room for ISO_AVOID_MAX. Return: how many;
  * more than ISO_AVOID_MAX: too many, and nothing may be carved.
