@@ -421,6 +421,7 @@ struct store_event_query {
 	uint64_t seen; /* of those up to this one only what has grown since then; 0: all */
 	bool newest; /* the newest of them, else the oldest */
 	bool formats; /* with the text of the format of each */
+	bool settles; /* rows that are there now grow no more: what follows gets larger numbers */
 	uint32_t limit;
 	uint32_t bytes; /* about; 0: STORE_ANSWER_BYTES */
 	uint32_t scan; /* looks at this many rows at most; 0: at all */

@@ -281,6 +281,8 @@ int store_query_event_rows(struct store *store, const struct store_event_query *
 	struct store_range range;
 	int code;
 
+	if (query->settles)
+		store_forget_recent(store);
 	rows->since = query->since;
 	code = read_newest(store, &rows->newest);
 	if (code == SQLITE_OK)

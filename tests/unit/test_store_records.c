@@ -715,3 +715,24 @@ Test(store_records, a_row_that_is_far_behind_grows_no_more)
 	cr_assert_eq(ask(&f, "SELECT sum(count) FROM events WHERE likeness = 7"), 3);
 	fixture_teardown(&f);
 }
+
+/* Proves: after such a question what was there keeps its count. */
+Test(store_records, what_was_asked_to_settle_grows_no_more)
+{
+	struct store_event event = record("cxl_dram", 1, 7);
+	struct store_fixture f;
+	struct rows rows;
+
+	fixture_setup(&f);
+	open_and_start(&f);
+	store_save_event(f.store, &event);
+	store_save_event(f.store, &event);
+	rows = query(&f, (struct store_event_query){.newest = true, .settles = true});
+	cr_assert_eq(rows.first.count, 2);
+	store_save_event(f.store, &event);
+	settle(&f);
+	rows = query(&f, (struct store_event_query){0});
+	cr_assert_eq(rows.n, 2);
+	cr_assert_eq(rows.first.count, 2);
+	fixture_teardown(&f);
+}
