@@ -203,6 +203,20 @@ static void show_event(const struct wishes *w, sd_json_variant *event)
 	}
 }
 
+/* Before anything is shown, too, it is known behind which event to go on after a restart of the daemon. */
+static void take_newest(struct wishes *w, uint64_t newest)
+{
+	if (w->has_since && w->since <= newest)
+		return;
+	if (w->has_since)
+		fprintf(stderr,
+			"-- the newest event is %" PRIu64 ", and not %" PRIu64
+			" or later: numbers began anew with another database\n",
+			newest, w->since);
+	w->since = w->has_since ? 0 : newest;
+	w->has_since = true;
+}
+
 static void on_message(void *userdata, sd_json_variant *message, bool last)
 {
 	struct wishes *w = userdata;
@@ -211,6 +225,8 @@ static void on_message(void *userdata, sd_json_variant *message, bool last)
 	char text[FORMAT_TIME_BYTES];
 
 	(void)last;
+	if (format_has(message, "newest"))
+		take_newest(w, format_number(message, "newest"));
 	/* After a restart of the daemon it goes on behind this one. */
 	if (event && format_number(event, "id") > w->since) {
 		w->since = format_number(event, "id");

@@ -8,12 +8,11 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "config.h"
 #include "policy_file.h"
 #include "record.h"
 #include "units.h"
 #include "verb.h"
-
-#define LOCAL_DIRECTORY "/etc/daxmgr/policy.d"
 
 /* ---- check: what the daemon would say, without one ---- */
 
@@ -30,17 +29,34 @@ static int print_check_json(const struct context *context, const struct policy_s
 	return CLIENT_OK;
 }
 
+/* The rules of this host, where its configuration says that they are. Return: as policy_set_read(). */
+static int read_own(struct policy_set *ret)
+{
+	_cleanup_free_ char *messages = NULL;
+	struct config config;
+	int r;
+
+	*ret = (struct policy_set){0};
+	r = config_load("", &config, &messages);
+	if (r >= 0) {
+		r = policy_set_read(POLICY_VENDOR_DIRECTORY, config.policy_directory, ret);
+	} else {
+		ret->n_errors = 1;
+		ret->messages = messages;
+		messages = NULL;
+	}
+	config_free(&config);
+	return r;
+}
+
 int verb_policy_check(struct context *context, int argc, char *argv[])
 {
 	struct policy_set set;
-	const char *directory;
 	int r, status = CLIENT_OK;
 
 	if (verb_option(context, argc, argv, NULL) != -1 || !verb_arguments(argc, argv, 0, 1))
 		return CLIENT_USAGE;
-	directory = optind < argc ? argv[optind] : NULL;
-	r = policy_set_read(directory ? NULL : POLICY_VENDOR_DIRECTORY,
-			    directory ? directory : LOCAL_DIRECTORY, &set);
+	r = optind < argc ? policy_set_read(NULL, argv[optind], &set) : read_own(&set);
 	if (sd_json_format_enabled(context->json))
 		status = print_check_json(context, &set);
 	else if (r == 0)

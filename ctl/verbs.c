@@ -13,7 +13,7 @@
 	"  --unit NAME      that name this device\n"                                               \
 	"  --severity NAME  info, warning, error, fatal: this one or a worse one\n"                \
 	"  --domain PATH    of this isolation domain\n"                                            \
-	"  --vm NAME        about the memory of this VM\n"                                         \
+	"  --vm NAME        about this VM or bad memory of it\n"                                   \
 	"  --incident ID    of this incident\n"
 
 const struct verb verbs[] = {

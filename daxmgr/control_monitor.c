@@ -10,6 +10,7 @@
 #include "control_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -35,6 +36,8 @@ struct control_subscriber {
 	bool replaying; /* is given what is stored */
 	bool asked; /* the store is looking */
 	uint64_t last; /* number of the last event that it needs no more */
+	uint64_t seen; /* those up to this one it had before it came, but for what has grown */
+	bool resumes; /* nothing was read for it yet */
 	size_t queued_bytes; /* since the link was last seen empty */
 	uint64_t gap;
 };
@@ -137,9 +140,12 @@ static void on_part(void *userdata, int result, const struct store_result *rows)
 		end_of_link(subscriber);
 		return;
 	}
-	if (subscriber->name[0])
-		subscriber->last = rows->since;
+	if (subscriber->resumes)
+		subscriber->seen = rows->since;
+	subscriber->resumes = false;
 	subscriber->name[0] = '\0';
+	if (subscriber->last < subscriber->seen)
+		subscriber->last = subscriber->seen;
 	/* Of those that it has not seen, the oldest are not kept any more. */
 	if (subscriber->last && rows->newest > subscriber->last &&
 	    (!rows->oldest || rows->oldest > subscriber->last + 1))
@@ -163,6 +169,8 @@ static void ask(struct control_subscriber *subscriber)
 	struct store *store = daemon_store(subscriber->control->daemon);
 	struct store_event_query query = {.filter = subscriber->filter,
 					  .since = subscriber->last,
+					  .resume = subscriber->resumes,
+					  .seen = subscriber->seen,
 					  .limit = PART_EVENTS,
 					  .bytes = QUEUE_BYTES_MAX / 2,
 					  .scan = PART_SCAN};
@@ -174,7 +182,26 @@ static void ask(struct control_subscriber *subscriber)
 		watch_for_drain(subscriber->control);
 }
 
-static bool wants_note(const struct control_subscriber *subscriber, const struct store_note *note)
+/* Path of the first root port of the domain of its incident, else of its port; empty: of none. */
+static void domain_of(const struct iso_engine *engine, const struct iso_effect *note,
+		      char ret[ISO_PATH_BYTES])
+{
+	uint32_t i, count = iso_incident_count(engine), domain = ISO_NONE;
+	struct iso_incident_view incident;
+	struct iso_port_view port;
+
+	for (i = 0; note->incident && i < count; i++)
+		if (iso_incident_get(engine, i, &incident) && incident.id == note->incident)
+			domain = incident.domain;
+	if (domain == ISO_NONE && note->port != ISO_NONE && iso_port_get(engine, note->port, &port))
+		domain = port.domain;
+	ret[0] = '\0';
+	if (domain != ISO_NONE && iso_port_get(engine, domain, &port))
+		snprintf(ret, ISO_PATH_BYTES, "%s", port.path);
+}
+
+static bool wants_note(const struct control_subscriber *subscriber, const struct store_note *note,
+		       const char *domain)
 {
 	const struct store_event_filter *filter = &subscriber->filter;
 
@@ -182,22 +209,26 @@ static bool wants_note(const struct control_subscriber *subscriber, const struct
 		return false;
 	if (filter->lease[0] && strcmp(filter->lease, note->lease))
 		return false;
+	if (filter->domain[0] && strcmp(filter->domain, domain))
+		return false;
 	return !filter->incident || filter->incident == note->incident;
 }
 
 void control_note(struct control *control, const struct iso_effect *effect)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *json = NULL;
+	char domain[ISO_PATH_BYTES];
 	struct store_note note;
 
 	control_show_progress(control);
 	if (!control->subscribers)
 		return;
 	note_from_effect(daemon_engine(control->daemon), effect, &note);
+	domain_of(daemon_engine(control->daemon), effect, domain);
 	control_json_note(&note, 0, NULL, clock_realtime_us_at(note.at_ns), &json);
 	for (struct control_subscriber *s = control->subscribers; s; s = s->next) {
 		/* A note is told as it happens: it does not wait behind what is stored. */
-		if (wants_note(s, &note))
+		if (wants_note(s, &note, domain))
 			send_one(s, "note", json, MESSAGE_BYTES, QUEUE_BYTES_MAX);
 	}
 }
@@ -220,6 +251,18 @@ void control_record(struct control *control, const struct store_event_row *row)
 	}
 }
 
+/* The number lets one that was shown nothing yet come back without a hole. */
+static int greet(struct control *control, sd_varlink *link, uint64_t *ret_newest)
+{
+	bool known = store_newest_event(daemon_store(control->daemon), ret_newest);
+
+	if (!known)
+		*ret_newest = UINT64_MAX;
+	return sd_varlink_notifybo(
+		link, SD_JSON_BUILD_PAIR_BOOLEAN("subscribed", 1),
+		SD_JSON_BUILD_PAIR_CONDITION(known, "newest", SD_JSON_BUILD_UNSIGNED(*ret_newest)));
+}
+
 static int subscribe(struct control *control, sd_varlink *link,
 		     const struct control_event_parameters *p,
 		     const struct store_event_filter *filter)
@@ -227,12 +270,16 @@ static int subscribe(struct control *control, sd_varlink *link,
 	struct control_subscriber *subscriber = calloc(1, sizeof(*subscriber));
 	bool is_filtered = filter->source[0] || filter->kind[0] || filter->unit[0] ||
 			   filter->domain[0] || filter->severity;
+	uint64_t newest;
 	int r;
 
 	if (!subscriber)
 		return -ENOMEM;
-	r = sd_varlink_notifybo(link, SD_JSON_BUILD_PAIR_BOOLEAN("subscribed", 1));
+	/* Before the number is read: what becomes durable behind it is told. */
+	store_watch_records(daemon_store(control->daemon), true);
+	r = greet(control, link, &newest);
 	if (r < 0) {
+		store_watch_records(daemon_store(control->daemon), control->n_subscribers > 0);
 		free(subscriber);
 		return r;
 	}
@@ -240,14 +287,13 @@ static int subscribe(struct control *control, sd_varlink *link,
 	subscriber->link = sd_varlink_ref(link);
 	subscriber->filter = *filter;
 	subscriber->notes = p->notes < 0 ? !is_filtered : p->notes;
-	subscriber->last = p->since;
-	subscriber->replaying = p->has_since || p->subscriber;
+	subscriber->last = p->since <= newest ? p->since : 0; /* of a database that was put aside */
+	subscriber->replaying = subscriber->resumes = p->has_since || p->subscriber;
 	if (p->subscriber && !p->has_since)
 		memcpy(subscriber->name, p->subscriber, strlen(p->subscriber) + 1);
 	subscriber->next = control->subscribers;
 	control->subscribers = subscriber;
 	control->n_subscribers++;
-	store_watch_records(daemon_store(control->daemon), true);
 	if (subscriber->replaying)
 		ask(subscriber);
 	return 0;

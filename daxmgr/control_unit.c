@@ -202,6 +202,15 @@ struct port_parameters {
 	bool evict;
 };
 
+/* Only Recover() takes memory devices, and those that were retired and are away, too. */
+static bool is_known(const struct iso_engine *engine, uint32_t kind, const char *text)
+{
+	if (iso_port_find(engine, text) != ISO_NONE)
+		return true;
+	return kind == ISO_EVENT_RECOVER && (iso_memdev_find(engine, text) != ISO_NONE ||
+					     iso_fence_of_memdev(engine, text) != ISO_NONE);
+}
+
 static int run_on_port(struct control *control, sd_varlink *link, uint32_t kind, const char *method,
 		       const struct port_parameters *p)
 {
@@ -209,9 +218,7 @@ static int run_on_port(struct control *control, sd_varlink *link, uint32_t kind,
 	struct control_request *request;
 
 	if (strlen(p->port) >= sizeof(event.port.port) ||
-	    (iso_port_find(daemon_engine(control->daemon), p->port) == ISO_NONE &&
-	     (kind != ISO_EVENT_RECOVER ||
-	      iso_memdev_find(daemon_engine(control->daemon), p->port) == ISO_NONE)))
+	    !is_known(daemon_engine(control->daemon), kind, p->port))
 		return no_such_unit(link, "port", p->port);
 	request = control_request_new(control, link, control_answer_outcome, p->port);
 	if (!request)

@@ -19,6 +19,8 @@
 #include "memory.h"
 #include "notify.h"
 
+enum { RELOAD_AGAIN_US = 100000 };
+
 struct options {
 	const char *config_root; /* prefix of /etc and /usr/lib */
 	bool check_config;
@@ -99,15 +101,43 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
+/* What is read already may be of before: it is read once more after that. */
+static int on_reload(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct daemon *daemon = userdata;
+	int r = policy_reload(daemon->policy, NULL, NULL);
+
+	(void)usec;
+	if (r == -EBUSY) {
+		sd_event_source_set_time_relative(source, RELOAD_AGAIN_US);
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	if (r < 0)
+		log_line(LOG_ERR, "policy: the rules are not read anew: %s", strerror(-r));
+	return 0;
+}
+
 /* The rules of policy are read anew; all other configuration needs a restart, which no VM notices. */
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-	struct daemon *daemon = userdata;
+	sd_event_source *reload = userdata;
 
 	(void)source;
 	(void)info;
-	policy_reload(daemon->policy, NULL, NULL);
-	return 0;
+	sd_event_source_set_time_relative(reload, 0);
+	return sd_event_source_set_enabled(reload, SD_EVENT_ONESHOT);
+}
+
+static int add_reload(sd_event *event, struct daemon *daemon, sd_event_source **ret)
+{
+	int r = sd_event_add_time(event, ret, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_reload, daemon);
+
+	if (r >= 0)
+		r = sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_hangup,
+					*ret);
+	return r;
 }
 
 /* A socket or state directory for others than root would let them ask for a kill. */
@@ -159,7 +189,7 @@ static int lock_socket(const char *socket_path)
 static int run(const struct config *config)
 {
 	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
-	_cleanup_(sd_event_source_unrefp) sd_event_source *ready = NULL;
+	_cleanup_(sd_event_source_unrefp) sd_event_source *ready = NULL, *reload = NULL;
 	struct daemon *daemon;
 	int r, not_locked;
 
@@ -178,7 +208,12 @@ static int run(const struct config *config)
 		log_line(LOG_ERR, "cannot start: %s", strerror(-r));
 		return r;
 	}
-	sd_event_add_signal(event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_hangup, daemon);
+	r = add_reload(event, daemon, &reload);
+	if (r < 0) {
+		log_line(LOG_ERR, "cannot start: %s", strerror(-r));
+		daemon_free(daemon);
+		return r;
+	}
 	if (not_locked < 0) {
 		snprintf(daemon->memory_problem, sizeof(daemon->memory_problem),
 			 "not locked: %s; a kill may have to wait for a page",

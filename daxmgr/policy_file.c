@@ -85,6 +85,33 @@ static void check(struct reader *reader, const struct iso_rule *rule, uint64_t l
 		complain(reader, line, what, reason);
 }
 
+static bool has_key(char *const *keys, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(keys[i], key))
+			return true;
+	return false;
+}
+
+/* One that is left out is not `notify`: a deadline or a later action would come with nothing before it. */
+static void check_actions(struct reader *reader, const struct iso_rule *rule, char *const *keys,
+			  size_t n, uint64_t line)
+{
+	char key[32] = "Action", what[2 * ISO_NAME_BYTES];
+
+	for (uint32_t at = 0; at < rule->n_stages; at++) {
+		if (at)
+			snprintf(key, sizeof(key), "Action%u", at + 1);
+		if (has_key(keys, n, key))
+			continue;
+		snprintf(what, sizeof(what), "[Rule %s]", rule->name);
+		complain(reader, line, what,
+			 at ? "an action before another, or of a deadline, is missing"
+			    : "Action= is missing");
+		return;
+	}
+}
+
 static void read_rule(struct reader *reader, struct iso_rule *rule, const char *section)
 {
 	unsigned int n_before = reader->n_errors;
@@ -100,10 +127,12 @@ static void read_rule(struct reader *reader, struct iso_rule *rule, const char *
 		else
 			line = read_key(reader, rule, section, keys[i]);
 	}
-	if (n)
-		econf_freeArray(keys);
+	if (reader->n_errors == n_before)
+		check_actions(reader, rule, keys, n, line);
 	if (reader->n_errors == n_before)
 		check(reader, rule, line);
+	if (n)
+		econf_freeArray(keys);
 }
 
 static void read_section(struct reader *reader, const char *section)

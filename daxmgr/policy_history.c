@@ -126,7 +126,10 @@ static void on_rows(void *userdata, int result, const struct store_result *rows)
 	end(history);
 }
 
-/* All that was queued before this question is in the answer: later records have larger numbers. */
+/*
+ * All that was queued before this question is in the answer. Later records, which were
+ * counted as they came, have larger numbers: no row before the answer grows by them.
+ */
 static void on_newest(void *userdata, int result, const struct store_result *rows)
 {
 	struct policy_history *history = userdata;
@@ -141,7 +144,7 @@ static void on_newest(void *userdata, int result, const struct store_result *row
 
 void policy_history_begin(struct policy_history *history)
 {
-	const struct store_event_query newest = {.newest = true, .limit = 1};
+	const struct store_event_query newest = {.newest = true, .settles = true, .limit = 1};
 
 	if (!history)
 		return;

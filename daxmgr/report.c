@@ -68,6 +68,38 @@ static void workers_problem(struct daemon *daemon, char *text, size_t room)
 			 hung->wchan[0] ? hung->wchan : "where is not known");
 }
 
+/* A retired memdev that is there is shown with its domain. */
+static bool find_retired_away(const struct iso_engine *engine, char *text, size_t room)
+{
+	struct iso_fence_view fence;
+	char serial[24];
+	uint32_t i;
+
+	for (i = 0; i < iso_fence_count(engine); i++) {
+		if (!iso_fence_get(engine, i, &fence) || fence.lifted ||
+		    fence.kind != ISO_FENCE_MEMDEV)
+			continue;
+		snprintf(serial, sizeof(serial), "%#llx", (unsigned long long)fence.serial);
+		if (iso_memdev_find(engine, serial) != ISO_NONE)
+			continue;
+		snprintf(text, room,
+			 "memdev %s, which is not there, stays retired by rule %.48s; "
+			 "`daxmgrctl recover %s` ends that",
+			 serial, fence.rule, serial);
+		return true;
+	}
+	return false;
+}
+
+static void policy_component(struct daemon *daemon, struct daemon_component *ret)
+{
+	char text[ISO_TEXT_BYTES];
+
+	component(ret, "policy", daemon->policy ? policy_problem(daemon->policy) : "", "degraded");
+	if (!ret->text[0] && find_retired_away(daemon->engine, text, sizeof(text)))
+		component(ret, "policy", text, "missing");
+}
+
 size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, size_t room)
 {
 	struct daemon_component all[7];
@@ -84,8 +116,7 @@ size_t daemon_components(struct daemon *daemon, struct daemon_component *ret, si
 	component(&all[4], "memory", daemon->memory_problem, "degraded");
 	workers_problem(daemon, problem, sizeof(problem));
 	component(&all[5], "workers", problem, "degraded");
-	component(&all[6], "policy", daemon->policy ? policy_problem(daemon->policy) : "",
-		  "degraded");
+	policy_component(daemon, &all[6]);
 	room = room < n ? room : n;
 	memcpy(ret, all, room * sizeof(all[0]));
 	return room;

@@ -74,7 +74,7 @@ static const char *const sql[STORE_STATEMENTS] = {
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
 		" ?21, ?22, ?23, ?24, ?25)",
 	[STORE_STATEMENT_EVENT_MORE] =
-		"UPDATE events SET count = count + ?2, last_at_ns = ?3, last_raw = ?4,"
+		"UPDATE events SET count = count + ?2, last_at_ns = ?3, last_raw = ?4, grown = ?6,"
 		" lost = CASE WHEN ?5 IS NULL THEN lost ELSE coalesce(lost, 0) + ?5 END WHERE id = ?1",
 	[STORE_STATEMENT_FORMAT] =
 		"INSERT INTO formats(number, boot_id, system, name, text) VALUES(?1, ?2, ?3, ?4, ?5)"

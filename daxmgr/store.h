@@ -252,6 +252,12 @@ void store_set_record_handlers(struct store *store, const struct store_record_ha
 /* Whether somebody wants on_record(); without, records are not kept for it. NULL is fine. */
 void store_watch_records(struct store *store, bool watch);
 
+/*
+ * Number of the newest event that is durable, 0: none; on_record() tells all that follow once
+ * they are watched. Return: false when it is not known, because the database cannot be read.
+ */
+bool store_newest_event(struct store *store, uint64_t *ret);
+
 /* Bad ranges. Of another boot: times are 0, and what is known by a region only is left out. */
 int store_load_poison(struct store *store,
 		      int (*each)(void *userdata, const struct iso_restore_poison *poison),
@@ -379,7 +385,7 @@ struct store_result {
 	const struct store_event_row *events;
 	size_t n_events;
 	/* Of store_query_events(), all numbers of events: */
-	uint64_t since; /* where it began */
+	uint64_t since; /* where it began; of `resume` what to ask on with as `seen` */
 	uint64_t oldest; /* of all that are kept; 0: none */
 	uint64_t scanned; /* looked at up to this one: `since` for what follows */
 	uint64_t newest; /* ever given */
@@ -410,9 +416,12 @@ bool store_event_matches(const struct store_event_filter *filter, const struct s
 
 struct store_event_query {
 	struct store_event_filter filter;
-	uint64_t since; /* those with larger numbers */
+	uint64_t since; /* those with larger numbers, ... */
+	bool resume; /* ... and before them those that have grown since that one was the newest */
+	uint64_t seen; /* of those up to this one only what has grown since then; 0: all */
 	bool newest; /* the newest of them, else the oldest */
 	bool formats; /* with the text of the format of each */
+	bool settles; /* rows that are there now grow no more: what follows gets larger numbers */
 	uint32_t limit;
 	uint32_t bytes; /* about; 0: STORE_ANSWER_BYTES */
 	uint32_t scan; /* looks at this many rows at most; 0: at all */

@@ -54,6 +54,7 @@ struct store_block {
 	size_t room, used;
 	uint64_t n_entries, n_records;
 	uint64_t n_bad; /* entries, once written */
+	uint64_t newest; /* number of a row, once written */
 	struct store_mark marks[STORE_LOGS];
 	bool has_mark[STORE_LOGS];
 	uint32_t like[STORE_BLOCK_LIKE]; /* offset + 1 of an entry */

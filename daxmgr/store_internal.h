@@ -19,6 +19,7 @@ enum {
 	STORE_RECORDS_BYTES_MAX =
 		4 << 20, /* of records that wait for the disk, or for the loop after it */
 	STORE_RECENT_MAX = 1024, /* rows that more records may be added to */
+	STORE_GROW_ROWS = 4096, /* only the newest rows grow */
 	STORE_SOURCES_MAX = 16, /* whose refused records are counted apart */
 	STORE_SUBSCRIBERS_MAX = 256, /* whose acknowledgements are kept */
 };
@@ -173,6 +174,7 @@ struct store {
 	uint64_t n_untried; /* ... since the last try of one, ... */
 	uint64_t n_untidied; /* ... and since it was looked for anything that is too old */
 	struct store_recent *recent; /* STORE_RECENT_MAX places */
+	uint64_t newest_row; /* of events, written last by this connection: what `recent` has is not newer */
 
 	/* The loop's. */
 	sd_event_source *source;
@@ -192,6 +194,8 @@ struct store {
 	bool records_queued; /* there are blocks in the queue */
 	uint64_t n_urgent; /* of the queue: what somebody waits for, or a restart needs */
 	struct store_list finished;
+	uint64_t newest; /* number of an event that is durable */
+	bool knows_newest;
 	size_t records_bytes; /* of all blocks, wherever they are */
 	struct store_block *spare; /* one to take next; NULL: none */
 	struct store_missed missed_records[STORE_SOURCES_MAX];
@@ -270,6 +274,8 @@ void *store_rows_grow(void **array, size_t n, size_t size);
 /* store_query_events.c. Return: SQLite result codes; SQLITE_RANGE: of an event that never was. */
 int store_query_event_rows(struct store *store, const struct store_event_query *query,
 			   struct store_rows *rows);
+/* Of a database that was opened, for store_newest_event(). Return: 0 or negative errno. */
+int store_find_newest(struct store *store);
 int store_write_acknowledged(struct store *store, const struct store_event_query *query);
 void store_event_row_clear(struct store_event_row *row);
 

@@ -98,6 +98,8 @@ int store_database_open(struct store *store)
 		r = store_schema_apply(store->db);
 	if (r == 0 && sqlite3_db_readonly(store->db, "main"))
 		r = -EROFS; /* nothing had to be written so far */
+	if (r == 0)
+		r = store_find_newest(store);
 	if (r < 0)
 		store_database_close(store);
 	return r;
@@ -171,6 +173,8 @@ static int try_to_read(struct store *store, const struct way_to_read *way)
 		r = store_schema_is_new(store->db);
 	if (r == 0)
 		r = store_load_check(store);
+	if (r == 0)
+		r = store_find_newest(store);
 	if (r < 0)
 		store_database_close(store);
 	return r;

@@ -14,7 +14,13 @@
 	" WHERE e.id > ?1 AND e.id <= ?2 AND (?3 = '' OR e.source = ?3) AND (?4 = '' OR e.kind = ?4)" \
 	" AND (?5 = '' OR e.unit = ?5) AND (?6 = '' OR e.domain = ?6) AND (?7 = '' OR e.lease = ?7)"  \
 	" AND (?8 = 0 OR e.incident = ?8) AND (?9 = 0 OR CASE e.severity WHEN 'warning' THEN 1"       \
-	" WHEN 'error' THEN 2 WHEN 'fatal' THEN 3 ELSE 0 END >= ?9)"
+	" WHEN 'error' THEN 2 WHEN 'fatal' THEN 3 ELSE 0 END >= ?9)"                                  \
+	" AND (e.id > ?12 OR e.grown >= ?12)"
+
+/* Rows that are looked at: behind one up to another, and which of them were seen already. */
+struct store_range {
+	uint64_t behind, until, seen;
+};
 
 enum {
 	COLUMN_ID,
@@ -174,13 +180,27 @@ static int read_newest(struct store *store, uint64_t *ret)
 			   ret);
 }
 
-static void bind_query(sqlite3_stmt *s, const struct store_event_query *query, uint64_t since,
-		       uint64_t until)
+int store_find_newest(struct store *store)
+{
+	uint64_t newest;
+	int code = read_newest(store, &newest);
+
+	if (code != SQLITE_OK)
+		return store_errno(code);
+	pthread_mutex_lock(&store->mutex);
+	store->newest = newest;
+	store->knows_newest = true;
+	pthread_mutex_unlock(&store->mutex);
+	return 0;
+}
+
+static void bind_query(sqlite3_stmt *s, const struct store_event_query *query,
+		       const struct store_range *range)
 {
 	const struct store_event_filter *filter = &query->filter;
 
-	sqlite3_bind_int64(s, 1, (int64_t)since);
-	sqlite3_bind_int64(s, 2, (int64_t)until);
+	sqlite3_bind_int64(s, 1, (int64_t)range->behind);
+	sqlite3_bind_int64(s, 2, (int64_t)range->until);
 	sqlite3_bind_text(s, 3, filter->source, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 4, filter->kind, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 5, filter->unit, -1, SQLITE_STATIC);
@@ -190,9 +210,9 @@ static void bind_query(sqlite3_stmt *s, const struct store_event_query *query, u
 	sqlite3_bind_int64(s, 9, filter->severity);
 	sqlite3_bind_int64(s, 10, query->limit);
 	sqlite3_bind_int(s, 11, query->formats);
+	sqlite3_bind_int64(s, 12, (int64_t)range->seen);
 }
 
-/* A number of an event that can be: what is beyond is answered with nothing. */
 static uint64_t at_most(uint64_t value, uint64_t most)
 {
 	return value < most ? value : most;
@@ -208,8 +228,8 @@ static void turn(struct store_rows *rows)
 	}
 }
 
-static int select_rows(struct store *store, const struct store_event_query *query, uint64_t until,
-		       struct store_rows *rows)
+static int select_rows(struct store *store, const struct store_event_query *query,
+		       const struct store_range *range, struct store_rows *rows)
 {
 	sqlite3_stmt *statement;
 	size_t bytes = 0, bytes_max = query->bytes ? query->bytes : STORE_ANSWER_BYTES;
@@ -219,7 +239,7 @@ static int select_rows(struct store *store, const struct store_event_query *quer
 				  -1, &statement, NULL);
 	if (code != SQLITE_OK)
 		return code;
-	bind_query(statement, query, rows->since, until);
+	bind_query(statement, query, range);
 	code = SQLITE_ROW;
 	while (code == SQLITE_ROW && bytes < bytes_max) {
 		code = sqlite3_step(statement);
@@ -227,23 +247,42 @@ static int select_rows(struct store *store, const struct store_event_query *quer
 			code = SQLITE_NOMEM;
 	}
 	sqlite3_finalize(statement);
-	rows->scanned = until;
+	rows->scanned = range->until;
 	/* It ended for another reason than that there is nothing more. */
 	if (rows->n_events && (code == SQLITE_ROW || rows->n_events == query->limit))
 		rows->scanned = rows->events[rows->n_events - 1].id;
 	if (query->newest) {
-		rows->scanned = until;
+		rows->scanned = range->until;
 		turn(rows);
 	}
 	return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+static struct store_range range_of(const struct store_event_query *query,
+				   const struct store_rows *rows)
+{
+	struct store_range range = {.behind = rows->since,
+				    .seen = query->seen <= rows->newest ? query->seen : 0};
+	uint64_t from;
+
+	if (query->resume) {
+		range.seen = rows->since;
+		range.behind -= at_most(rows->since, STORE_GROW_ROWS);
+	}
+	/* What is not there any more needs no looking at. */
+	from = rows->oldest > range.behind ? rows->oldest - 1 : range.behind;
+	range.until = query->scan ? at_most(from + query->scan, rows->newest) : rows->newest;
+	return range;
+}
+
 int store_query_event_rows(struct store *store, const struct store_event_query *query,
 			   struct store_rows *rows)
 {
-	uint64_t until;
+	struct store_range range;
 	int code;
 
+	if (query->settles)
+		store_forget_recent(store);
 	rows->since = query->since;
 	code = read_newest(store, &rows->newest);
 	if (code == SQLITE_OK)
@@ -253,11 +292,11 @@ int store_query_event_rows(struct store *store, const struct store_event_query *
 				   query->subscriber, &rows->since);
 	if (code != SQLITE_OK)
 		return code;
-	rows->since = at_most(rows->since, rows->newest);
-	/* What is not there any more needs no looking at. */
-	until = rows->oldest > rows->since ? rows->oldest - 1 : rows->since;
-	until = query->scan ? at_most(until + query->scan, rows->newest) : rows->newest;
-	return select_rows(store, query, until, rows);
+	/* A number that never was is of a database that was put aside: nothing in this one was seen. */
+	if (rows->since > rows->newest)
+		rows->since = 0;
+	range = range_of(query, rows);
+	return select_rows(store, query, &range, rows);
 }
 
 int store_write_acknowledged(struct store *store, const struct store_event_query *query)

@@ -231,6 +231,17 @@ void store_watch_records(struct store *store, bool watch)
 	pthread_mutex_unlock(&store->mutex);
 }
 
+bool store_newest_event(struct store *store, uint64_t *ret)
+{
+	bool known;
+
+	pthread_mutex_lock(&store->mutex);
+	known = store->knows_newest;
+	*ret = store->newest;
+	pthread_mutex_unlock(&store->mutex);
+	return known;
+}
+
 /* What the database refused of a block that is durable otherwise. */
 static void miss_bad(struct store *store, struct store_block *block)
 {
@@ -254,6 +265,8 @@ void store_block_written(struct store *store, struct store_block *block, int res
 		return;
 	}
 	store->counters.committed += block->n_records;
+	if (block->newest > store->newest)
+		store->newest = block->newest;
 	for (int log = 0; log < STORE_LOGS; log++)
 		if (block->has_mark[log]) {
 			store->marks[log] = block->marks[log];

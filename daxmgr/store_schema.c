@@ -238,6 +238,9 @@ static const char *const migrations[] = {
 	") STRICT;"
 	"ALTER TABLE lease_instances ADD COLUMN begun_ns INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE leases ADD COLUMN poison TEXT NOT NULL DEFAULT 'default';",
+
+	/* Which row was the newest when more was last added to this one; NULL: nothing was. */
+	"ALTER TABLE events ADD COLUMN grown INTEGER;",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

@@ -2,8 +2,8 @@
 /*
  * Records as rows, on the store's thread within a transaction. Those that are
  * like one of a row that is not a minute old are added to it: which rows these
- * are is remembered for a bounded number; where it is forgotten there is one row
- * more, and the sum of all counts is the same.
+ * are is remembered for a bounded number of the newest; where it is forgotten there
+ * is one row more, and the sum of all counts is the same.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -36,6 +36,12 @@ static struct store_recent *recent_of(struct store *store, uint64_t key)
 			oldest = recent;
 	}
 	return oldest;
+}
+
+/* A subscriber that comes back has to find what has grown without looking at all there is. */
+static bool is_near(const struct store *store, const struct store_recent *recent)
+{
+	return store->newest_row - recent->id < STORE_GROW_ROWS;
 }
 
 static bool takes(const struct store_recent *recent, const struct store_entry *entry)
@@ -106,6 +112,7 @@ static int insert(struct store *store, struct store_entry *entry)
 	if (code != SQLITE_OK)
 		return code;
 	entry->id = (uint64_t)sqlite3_last_insert_rowid(store->db);
+	store->newest_row = entry->id;
 	entry->row_at_ns = entry->at_ns;
 	entry->row_count = entry->count;
 	return SQLITE_OK;
@@ -124,6 +131,7 @@ static int add_to_row(struct store *store, struct store_recent *recent, struct s
 	bind_bytes(&b, entry, several ? entry->last_raw : entry->raw,
 		   several ? entry->last_raw_bytes : entry->raw_bytes);
 	bind_optional(&b, entry->has_lost, entry->lost);
+	store_bind_number(&b, store->newest_row);
 	code = store_bind_run(&b);
 	if (code != SQLITE_OK)
 		return code;
@@ -141,7 +149,7 @@ static int write_entry(struct store *store, struct store_entry *entry)
 	struct store_recent *recent = recent_of(store, entry->key);
 	int code = SQLITE_NOTFOUND;
 
-	if (recent && takes(recent, entry))
+	if (recent && takes(recent, entry) && is_near(store, recent))
 		code = add_to_row(store, recent, entry);
 	if (code != SQLITE_NOTFOUND)
 		return code;
@@ -168,10 +176,13 @@ int store_write_block(struct store *store, struct store_block *block)
 	int code = SQLITE_OK;
 
 	block->n_bad = 0;
+	block->newest = 0;
 	while (code == SQLITE_OK && (entry = store_block_next(block, entry))) {
 		code = write_entry(store, entry);
 		/* That one is nothing for a database: it must not hold up the others for ever. */
 		entry->bad = code != SQLITE_OK && !store_is_trouble(code);
+		if (code == SQLITE_OK && entry->id > block->newest)
+			block->newest = entry->id;
 		block->n_bad += entry->bad;
 		if (entry->bad)
 			code = SQLITE_OK;

@@ -126,15 +126,15 @@ SD_VARLINK_DEFINE_METHOD(ListIncidents, COMMENT("Only this one, with its timelin
 	IN_MAYBE(source, STRING), IN_MAYBE(kind, STRING), IN_MAYBE(unit, STRING),                  \
 		COMMENT("This one or a worse one"), IN_MAYBE(severity, STRING),                    \
 		COMMENT("Path of the first root port of a domain"), IN_MAYBE(domain, STRING),      \
-		COMMENT("Name of a virtual machine"), IN_MAYBE(lease, STRING),                     \
-		IN_MAYBE(incident, INT)
+		COMMENT("Name of a virtual machine that said it or whose memory it names"),        \
+		IN_MAYBE(lease, STRING), IN_MAYBE(incident, INT)
 
-SD_VARLINK_DEFINE_METHOD(ListEvents,
-			 COMMENT("At most so many; absent: 100. Without 'since' the newest"),
-			 IN_MAYBE(limit, INT), COMMENT("Only events with a greater id"),
-			 IN_MAYBE(since, INT), EVENT_FILTER, OUT_LIST_OF(events, Event),
-			 COMMENT("All up to this number were looked at: 'since' for what follows"),
-			 OUT(next, INT));
+SD_VARLINK_DEFINE_METHOD(
+	ListEvents, COMMENT("At most so many; absent: 100. Without 'since' the newest"),
+	IN_MAYBE(limit, INT),
+	COMMENT("Only events with a greater id; all, when there was never one with that id"),
+	IN_MAYBE(since, INT), EVENT_FILTER, OUT_LIST_OF(events, Event),
+	COMMENT("All up to this number were looked at: 'since' for what follows"), OUT(next, INT));
 
 SD_VARLINK_DEFINE_METHOD(ReplayEvents, COMMENT("At most so many; absent and most: 32"),
 			 IN_MAYBE(limit, INT), COMMENT("Only events with a greater id"),
@@ -144,14 +144,16 @@ SD_VARLINK_DEFINE_METHOD(ReplayEvents, COMMENT("At most so many; absent and most
 
 SD_VARLINK_DEFINE_METHOD_FULL(
 	Monitor, SD_VARLINK_REQUIRES_MORE,
-	COMMENT("First what is stored with a greater id, then without a hole what comes"),
+	COMMENT("First what is stored with a greater id or has grown since that one was the newest, then without a hole what comes"),
 	IN_MAYBE(since, INT),
 	COMMENT("Without 'since': begins after what this one acknowledged, at the oldest when it never did"),
 	IN_MAYBE(subscriber, STRING), EVENT_FILTER,
-	COMMENT("Notes, too; absent: when none but 'lease' and 'incident' are given"),
+	COMMENT("Notes, too, those of 'lease', 'incident' and 'domain'; absent: when none but 'lease' and 'incident' are given"),
 	IN_MAYBE(notes, BOOL),
-	COMMENT("One message has one of these. The first has only 'subscribed'"),
-	OUT_MAYBE(subscribed, BOOL), OUT_MAYBE_OF(note, Note),
+	COMMENT("One message has one of these. The first has only 'subscribed' and 'newest'"),
+	OUT_MAYBE(subscribed, BOOL),
+	COMMENT("Number of the newest event: 'since' for who comes back and was shown none; less than the 'since' given: numbers began anew with another database, and all it has follows. Absent: the database cannot be read"),
+	OUT_MAYBE(newest, INT), OUT_MAYBE_OF(note, Note),
 	COMMENT("It is durable. The same id again: its count has grown"),
 	OUT_MAYBE_OF(event, Event),
 	COMMENT("So many messages were left out, because the client did not read or they are not kept any more: list what you need again"),

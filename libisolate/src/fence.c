@@ -6,6 +6,9 @@
  */
 #include "fence.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static struct fence *find(struct iso_engine *e, const struct iso_restore_fence *fence)
 {
 	uint32_t i;
@@ -146,24 +149,43 @@ void fence_lift_domain(struct iso_engine *e, uint32_t port)
 			lift(e, &e->fences[i]);
 }
 
+uint32_t iso_fence_of_memdev(const struct iso_engine *e, const char *text)
+{
+	uint32_t m = iso_memdev_find(e, text), i;
+	char *end;
+	uint64_t serial = strtoull(text, &end, 0);
+	bool has_serial = *text && !*end;
+
+	if (m != ISO_NONE) {
+		serial = e->memdevs[m].serial;
+		has_serial = true;
+	}
+	for (i = 0; i < e->fences_room; i++) {
+		const struct fence *fence = &e->fences[i];
+
+		if (fence->used && fence->kind == ISO_FENCE_MEMDEV &&
+		    (has_serial ? fence->serial == serial : !strcmp(fence->unit, text)))
+			return i;
+	}
+	return ISO_NONE;
+}
+
 /*
- * The same of a memdev that was retired; its port never went away. Return: whether
- * the event names a memdev and so was answered.
+ * The same of a memdev that was retired; its port never went away, but it may have
+ * itself. Return: whether the event names a memdev and so was answered.
  */
 bool fence_recover_memdev(struct iso_engine *e, const struct iso_event *event)
 {
-	struct iso_restore_fence wanted = {.kind = ISO_FENCE_MEMDEV};
-	uint32_t m = iso_memdev_find(e, event->port.port);
-	struct fence *fence;
+	uint32_t i = iso_fence_of_memdev(e, event->port.port);
 
-	if (m == ISO_NONE || iso_port_find(e, event->port.port) != ISO_NONE)
+	if (i == ISO_NONE && iso_memdev_find(e, event->port.port) == ISO_NONE)
 		return false;
-	wanted.serial = e->memdevs[m].serial;
-	fence = find(e, &wanted);
-	if (fence)
-		lift(e, fence);
-	emit_reply(e, event->port.request, fence ? ISO_REPLY_DONE : ISO_REPLY_ALREADY, ISO_NONE,
-		   ISO_NONE, NULL);
+	if (iso_port_find(e, event->port.port) != ISO_NONE)
+		return false;
+	if (i != ISO_NONE)
+		lift(e, &e->fences[i]);
+	emit_reply(e, event->port.request, i != ISO_NONE ? ISO_REPLY_DONE : ISO_REPLY_ALREADY,
+		   ISO_NONE, ISO_NONE, NULL);
 	return true;
 }
 

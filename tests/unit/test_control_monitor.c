@@ -61,7 +61,7 @@ static void add_records(struct daemon *daemon)
 }
 
 struct heard {
-	uint64_t n, first, last, gap, notes;
+	uint64_t n, first, last, gap, notes, newest, count;
 	bool subscribed, in_order;
 	char error[64];
 };
@@ -78,6 +78,8 @@ static int on_heard(sd_varlink *link, sd_json_variant *message, const char *erro
 	if (error)
 		snprintf(heard->error, sizeof(heard->error), "%s", error);
 	heard->subscribed |= sd_json_variant_by_key(message, "subscribed") != NULL;
+	if (heard->subscribed && sd_json_variant_by_key(message, "newest"))
+		heard->newest = sd_json_variant_unsigned(sd_json_variant_by_key(message, "newest"));
 	heard->notes += sd_json_variant_by_key(message, "note") != NULL;
 	heard->gap += sd_json_variant_unsigned(sd_json_variant_by_key(message, "gap"));
 	if (!event)
@@ -88,6 +90,7 @@ static int on_heard(sd_varlink *link, sd_json_variant *message, const char *erro
 	else if (id <= heard->last)
 		heard->in_order = false;
 	heard->last = id;
+	heard->count = sd_json_variant_unsigned(sd_json_variant_by_key(event, "count"));
 	heard->n++;
 	return 0;
 }
@@ -139,6 +142,7 @@ Test(control_monitor, from_the_stored_to_the_live_without_a_hole)
 	cr_assert_eq(count_all(&f), OLD + 1, "what is old is durable");
 	other = subscribe(&f, "{}", &live);
 	listen_until(other, &live, 0);
+	cr_assert_eq(live.newest, OLD + 1, "who was shown none can come back");
 	link = subscribe(&f, "{\"since\":0}", &all);
 	kill(f.server, SIGHUP); /* they come while it reads what is stored */
 	listen_until(link, &all, OLD + NEW + 1);
@@ -193,12 +197,14 @@ Test(control_monitor, filters_and_what_is_wrong_with_them)
 		     "InvalidParameter");
 	expect_error(&f, CLIENT_METHOD("Acknowledge"), "{\"subscriber\":\"x\",\"id\":100000}",
 		     "InvalidParameter");
-	/* Beyond all there is: from then on. */
+	/* Beyond all there is, of another database: all of this one, and the number that says so. */
 	link = subscribe(&f, "{\"since\":100000}", &heard);
-	listen_until(link, &heard, 0);
 	kill(f.server, SIGHUP);
-	listen_until(link, &heard, NEW);
-	cr_assert_geq(heard.n + heard.gap, NEW);
+	listen_until(link, &heard, OLD + NEW + 1);
+	cr_assert_eq(heard.n + heard.gap, OLD + NEW + 1, "%lu and %lu", heard.n, heard.gap);
+	cr_assert_eq(heard.newest, OLD + 1);
+	cr_assert_eq(heard.first, 1);
+	cr_assert(heard.in_order);
 	sd_varlink_close_unref(link);
 	teardown(&f);
 }
@@ -273,5 +279,104 @@ Test(control_monitor, replay_says_what_it_cannot_decode)
 	first = sd_json_variant_by_index(get(reply, "events"), 0);
 	cr_assert_str_eq(text(first, "outcome"), "no-format");
 	cr_assert_str_eq(text(first, "decision"), "none");
+	teardown(&f);
+}
+
+/* What is stored grows after the first look at it. */
+static int on_growth(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct store_event event = {
+		.source = "trace", .kind = "alike", .text = "again", .at_ns = 1, .likeness = 5};
+	struct daemon *daemon = userdata;
+
+	(void)source;
+	(void)info;
+	for (int i = 0; i < 10; i++)
+		store_save_event(daemon->store, &event);
+	return 0;
+}
+
+static void add_growth(struct daemon *daemon)
+{
+	sd_event_add_signal(daemon->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_growth,
+			    daemon);
+	on_growth(NULL, NULL, daemon);
+}
+
+/* Proves: a row that grew while a subscriber was away comes again before what is new. */
+Test(control_monitor, what_grew_while_it_was_away_comes_again)
+{
+	struct heard heard;
+	struct fixture f;
+	sd_varlink *link;
+
+	serve_more = add_growth;
+	setup(&f);
+	cr_assert_eq(count_all(&f), 2);
+	link = subscribe(&f, "{\"since\":2}", &heard);
+	cr_assert_geq(sd_varlink_flush(link), 0);
+	kill(f.server, SIGHUP);
+	listen_until(link, &heard, 1);
+	cr_assert_eq(heard.n, 1);
+	cr_assert_eq(heard.count, 20, "%lu", heard.count);
+	sd_varlink_close_unref(link);
+	link = subscribe(&f, "{\"since\":2}", &heard);
+	listen_until(link, &heard, 1);
+	cr_assert_eq(heard.n, 1);
+	cr_assert_eq(heard.first, 2);
+	cr_assert_eq(heard.count, 20, "%lu", heard.count);
+	sd_varlink_close_unref(link);
+	teardown(&f);
+}
+
+/* Notes of a port, of an incident of another domain, of nothing. */
+static int on_notes(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct daemon *daemon = userdata;
+	const struct iso_engine *engine = daemon->world->engine;
+	struct iso_effect note = {.kind = ISO_EFFECT_NOTE,
+				  .note = ISO_NOTE_REGION,
+				  .region = ISO_NONE,
+				  .lease = ISO_NONE,
+				  .port = iso_port_find(engine, "hb0/01.0"),
+				  .instance = ISO_NONE,
+				  .text = "here"};
+
+	(void)source;
+	(void)info;
+	control_note(daemon->control, &note);
+	note.port = iso_port_find(engine, "hb0/00.0");
+	control_note(daemon->control, &note);
+	note.port = ISO_NONE;
+	control_note(daemon->control, &note);
+	return 0;
+}
+
+static void add_notes(struct daemon *daemon)
+{
+	sd_event_add_signal(daemon->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_notes,
+			    daemon);
+}
+
+/* Proves: who asks for a domain gets its notes only. */
+Test(control_monitor, notes_of_a_domain)
+{
+	struct heard one, all;
+	sd_varlink *links[2];
+	struct fixture f;
+
+	serve_more = add_notes;
+	setup(&f);
+	links[0] = subscribe(&f, "{\"domain\":\"hb0/01.0\",\"notes\":true}", &one);
+	links[1] = subscribe(&f, "{}", &all);
+	listen_until(links[0], &one, 0);
+	listen_until(links[1], &all, 0);
+	kill(f.server, SIGHUP);
+	listen_until(links[1], &all, 1);
+	listen_until(links[0], &one, 1);
+	cr_assert_eq(all.notes, 3, "%lu", all.notes);
+	cr_assert_eq(one.notes, 1, "%lu", one.notes);
+	sd_varlink_close_unref(links[0]);
+	sd_varlink_close_unref(links[1]);
 	teardown(&f);
 }

@@ -85,6 +85,37 @@ Test(engine_policy, retire)
 	world_free(w);
 }
 
+static uint64_t recover(struct world *w, const char *text)
+{
+	struct iso_event event = {.kind = ISO_EVENT_RECOVER, .port.request = ++w->request};
+
+	strcpy(event.port.port, text);
+	world_step(w, &event);
+	return w->request;
+}
+
+/* Proves: a retired memdev that was pulled before a restart is found by its serial number. */
+Test(engine_policy, retired_and_away)
+{
+	struct world *w = world_pair();
+
+	world_policy(w, ISO_ACTION_RETIRE, NULL, 1, ISO_NONE);
+	world_unplug(w, 1);
+	world_run(w, 10 * WORLD_SECOND);
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(iso_memdev_find(w->engine, "0x11"), ISO_NONE);
+	cr_assert_neq(iso_fence_of_memdev(w->engine, "0x11"), ISO_NONE);
+	cr_assert_eq(iso_fence_of_memdev(w->engine, "0x10"), ISO_NONE);
+	cr_assert_eq(iso_fence_of_memdev(w->engine, "nonsense"), ISO_NONE);
+	cr_assert_eq(world_reply(w, recover(w, "0x11")), ISO_REPLY_DONE);
+	cr_assert_eq(iso_fence_of_memdev(w->engine, "0x11"), ISO_NONE);
+	cr_assert_eq(world_reply(w, recover(w, "0x10")), ISO_REPLY_ALREADY);
+	world_restart(w); /* that it was taken back, too */
+	cr_assert_eq(iso_fence_of_memdev(w->engine, "0x11"), ISO_NONE);
+	world_free(w);
+}
+
 /* Proves: the VMs of a unit are killed, its neighbour's are not, and they come back at once: nothing was lost. */
 Test(engine_policy, kill_of_a_unit)
 {

@@ -117,6 +117,10 @@ Test(policy_file, refused)
 	refuses("[Rule a]\nKind=aer_event\n", "[Rule a]: a rule has from 1 to 4 actions");
 	refuses("[Rule a]\nAction=notify\nAction2=fence\n", "needs a deadline");
 	refuses("[Rule a]\nAction2=fence\nAction5=kill\n", "no such key");
+	refuses("[Rule a]\nDeadline=5s\nAction2=kill\n", ":3: [Rule a]: Action= is missing");
+	refuses("[Rule a]\nDeadline=5s\n", "Action= is missing");
+	refuses("[Rule a]\nAction=notify\nDeadline=5s\nDeadline2=5s\nAction3=kill\n",
+		"an action before another");
 	refuses("[Rule a]\nAction=kill\nPer=host\n", "whole host");
 	refuses("[Rule no name]\nAction=notify\n", "the name of a rule");
 	refuses("[Other]\nAction=notify\n", "is called [Rule NAME]");

@@ -283,6 +283,7 @@ Test(store, a_database_of_the_first_version_is_taken_over)
 			"ALTER TABLE events DROP COLUMN format;"
 			"ALTER TABLE events DROP COLUMN fields;"
 			"ALTER TABLE events DROP COLUMN last_raw;"
+			"ALTER TABLE events DROP COLUMN grown;"
 			"DROP TABLE fences; DROP TABLE firings; DROP TABLE ports;"
 			"DROP TABLE formats; DROP TABLE marks; DROP TABLE subscribers;"
 			"DROP TABLE bad_ranges;"

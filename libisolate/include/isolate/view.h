@@ -315,6 +315,12 @@ bool iso_arm_try(const struct iso_engine *e, uint32_t port, uint32_t wish, uint3
 uint32_t iso_fence_count(const struct iso_engine *e);
 /* Reads fence `i`, also one that was lifted in the last step. Return: whether there is one. */
 bool iso_fence_get(const struct iso_engine *e, uint32_t i, struct iso_fence_view *ret);
+/*
+ * Finds what keeps new tenants from a memdev, which need not be there: by its serial
+ * number, path, PCI address or name, of an absent one by serial number or the path it
+ * had. Return: index of the fence, or ISO_NONE.
+ */
+uint32_t iso_fence_of_memdev(const struct iso_engine *e, const char *text);
 
 /* Finds a region by name. Return: its index, or ISO_NONE. */
 uint32_t iso_region_find(const struct iso_engine *e, const char *name);
