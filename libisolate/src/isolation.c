@@ -309,7 +309,7 @@ void isolation_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot
 	uint32_t i;
 
 	for (i = 0; i < e->n_ports; i++)
-		e->ports[i].isolation.committed = e->ports[i].isolation.system_ram = false;
+		e->ports[i].isolation.committed = false;
 	for (i = 0; i < snapshot->n_regions; i++)
 		take_in_region(e, snapshot, i);
 }

@@ -87,7 +87,7 @@ static void take_in_ports(struct iso_engine *e, const struct iso_snapshot *s, st
 	uint32_t i, n = s->n_ports < PORTS_MAX ? s->n_ports : PORTS_MAX;
 
 	for (i = 0; i < e->n_ports; i++)
-		e->ports[i].present = false;
+		e->ports[i].present = e->ports[i].isolation.system_ram = false;
 	for (i = 0; i < PORTS_MAX; i++)
 		t->ports[i] = ISO_NONE;
 	for (i = 0; i < n; i++) {
@@ -101,6 +101,7 @@ static void take_in_ports(struct iso_engine *e, const struct iso_snapshot *s, st
 		e->ports[at].kind = seen->kind;
 		e->ports[at].host_bridge = t->host_bridges[seen->host_bridge];
 		e->ports[at].present = true;
+		e->ports[at].isolation.system_ram = seen->system_ram;
 		if (seen->kind == ISO_PORT_ROOT && e->ports[at].host_bridge != ISO_NONE)
 			e->host_bridges[e->ports[at].host_bridge].n_root_ports++;
 	}

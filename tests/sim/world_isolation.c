@@ -147,6 +147,8 @@ static int arm(struct world *w, uint32_t port, const struct iso_port_view *view)
 		return -EBUSY;
 	if (control != is->control && is_used(w, port))
 		world_break(w, "isolation is toggled while memory behind the port is used");
+	if (control != is->control && w->ports[port].system_ram)
+		world_break(w, "isolation is toggled under System RAM");
 	is->control = control;
 	return 0;
 }

@@ -364,3 +364,25 @@ Test(engine_isolation, regions_above_do_not_wait_for_one_that_waits_for_a_person
 	cr_assert_eq(w->isolation[0].status, 0, "%s", w->trace);
 	world_free(w);
 }
+
+/* Proves: memory that the kernel uses is not armed under, also where no region object tells of it. */
+Test(engine_isolation, not_armed_under_system_ram)
+{
+	struct world *w = begin(true);
+	struct iso_arming arming;
+
+	w->ports[1].system_ram = true;
+	world_define_one(w, "low", 0x10);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->isolation[0].control & ISO_ISOLATION_ENABLE, "the other one is: %s", w->trace);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	cr_assert(iso_arming(w->engine, 1, ISO_NONE, &arming));
+	cr_assert_eq(arming.obstacles, ISO_OBSTACLE_SYSTEM_RAM);
+	cr_assert_not(arming.quiesced);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_YES, ISO_NONE)), ISO_REPLY_REFUSED);
+	w->ports[1].system_ram = false;
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	world_free(w);
+}
