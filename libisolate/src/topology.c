@@ -63,8 +63,11 @@ uint32_t topology_port_named(struct iso_engine *e, const char *path)
 		return ISO_NONE;
 	}
 	forget_port(e, i);
-	e->ports[i] =
-		(struct port){.parent = ISO_NONE, .domain = ISO_NONE, .isolation.range = ISO_NONE};
+	e->ports[i] = (struct port){
+		.parent = ISO_NONE,
+		.domain = ISO_NONE,
+		.isolation = {.range = ISO_NONE, .foreign = ISO_NONE},
+	};
 	copy_text(e->ports[i].path, ISO_PATH_BYTES, path);
 	return i;
 }
@@ -251,7 +254,6 @@ void topology_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 	take_in_ports(e, snapshot, &t);
 	take_in_memdevs(e, snapshot, &t, was_present);
 	take_in_windows(e, snapshot, &t);
-	isolation_take_in(e, snapshot);
 	topology_domains(e);
 	for (i = 0; i < e->n_memdevs; i++)
 		if (e->observed && was_present[i] && !e->memdevs[i].present)
