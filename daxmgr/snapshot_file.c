@@ -121,7 +121,7 @@ static bool snapshot_ports_valid(const struct iso_snapshot *s)
 		/* A parent stands before its children: so no chain can be a ring. */
 		if (!snapshot_text_valid(p->path, ISO_PATH_BYTES) ||
 		    p->kind > ISO_PORT_SWITCH_DOWNSTREAM || p->host_bridge >= s->n_host_bridges ||
-		    !snapshot_index_valid(p->parent, i))
+		    !snapshot_index_valid(p->parent, i) || !snapshot_bool_valid(&p->system_ram))
 			return false;
 	}
 	return true;

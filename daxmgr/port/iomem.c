@@ -30,31 +30,59 @@ static bool iomem_number(const char **text, uint64_t *ret)
 	return n > 0;
 }
 
-/* "    490000000-49fffffff : dax0.1" */
+/* "    490000000-49fffffff : NAME". Return: whether it is one; what is behind the colon is `*ret_name`. */
+static bool iomem_line(const char *line, uint64_t *ret_first, uint64_t *ret_last,
+		       const char **ret_name)
+{
+	line += strspn(line, " ");
+	if (!iomem_number(&line, ret_first) || *line++ != '-' || !iomem_number(&line, ret_last) ||
+	    strncmp(line, " : ", 3))
+		return false;
+	*ret_name = line + 3;
+	return true;
+}
+
+/* Without the privilege to see addresses all of them are 0. */
+static bool iomem_span(uint64_t first, uint64_t last, struct iso_hpa_range *ret)
+{
+	if (last <= first || last == UINT64_MAX)
+		return false;
+	*ret = (struct iso_hpa_range){{first}, last + 1 - first};
+	return true;
+}
+
 bool iomem_parse(const char *line, struct iomem_range *ret)
 {
 	struct iomem_range found = {0};
+	const char *name;
 	unsigned int region, id;
-	char name[DAX_NAME_BYTES];
-	uint64_t last;
+	char expected[DAX_NAME_BYTES];
+	uint64_t first, last;
 	size_t length;
 
-	line += strspn(line, " ");
-	if (!iomem_number(&line, &found.range.start.v) || *line++ != '-' ||
-	    !iomem_number(&line, &last) || strncmp(line, " : dax", 6) ||
-	    sscanf(line + 3, "dax%u.%u", &region, &id) != 2)
+	if (!iomem_line(line, &first, &last, &name) || sscanf(name, "dax%u.%u", &region, &id) != 2)
 		return false;
-	dax_name(region, id, name); /* as the kernel writes it: no sign, no zeros in front */
-	length = strlen(name);
-	if (strncmp(line + 3, name, length) || (line[3 + length] && line[3 + length] != '\n'))
-		return false;
-	/* Without the privilege to see addresses all of them are 0. */
-	if (last <= found.range.start.v || last == UINT64_MAX)
+	dax_name(region, id, expected); /* as the kernel writes it: no sign, no zeros in front */
+	length = strlen(expected);
+	if (strncmp(name, expected, length) || (name[length] && name[length] != '\n') ||
+	    !iomem_span(first, last, &found.range))
 		return false;
 	found.region_kernel_id = region;
 	found.kernel_id = id;
-	found.range.bytes = last + 1 - found.range.start.v;
 	*ret = found;
+	return true;
+}
+
+bool iomem_parse_ram(const char *line, struct iso_hpa_range *ret)
+{
+	static const char ram[] = "System RAM"; /* also "System RAM (kmem)" */
+	uint64_t first, last;
+	const char *name;
+
+	if (!iomem_line(line, &first, &last, &name) || strncmp(name, ram, strlen(ram)))
+		return false;
+	if (!iomem_span(first, last, ret))
+		*ret = (struct iso_hpa_range){{0}, UINT64_MAX};
 	return true;
 }
 
@@ -67,22 +95,53 @@ static int iomem_compare(const void *left, const void *right)
 	return a->range.start.v < b->range.start.v ? -1 : a->range.start.v > b->range.start.v;
 }
 
+/* Room for one more of `n` elements: grows whenever the count is a power of two. */
+static int iomem_grow(void **elements, uint32_t n, size_t bytes)
+{
+	size_t room = n ? 2 * (size_t)n : 16;
+	void *grown;
+
+	if (n & (n - 1))
+		return 0;
+	if (room > IOMEM_RANGES_MAX)
+		return -EOVERFLOW;
+	grown = reallocarray(*elements, room, bytes);
+	if (!grown)
+		return -ENOMEM;
+	*elements = grown;
+	return 0;
+}
+
 static int iomem_append(struct iomem *iomem, const struct iomem_range *range)
 {
-	/* Grows by halves of powers of two: whenever the count is one. */
-	if (!(iomem->n & (iomem->n - 1))) {
-		size_t room = iomem->n ? 2 * (size_t)iomem->n : 16;
-		struct iomem_range *grown;
+	void *ranges = iomem->ranges;
+	int error = iomem_grow(&ranges, iomem->n, sizeof(*range));
 
-		if (room > IOMEM_RANGES_MAX)
-			return -EOVERFLOW;
-		grown = reallocarray(iomem->ranges, room, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		iomem->ranges = grown;
-	}
-	iomem->ranges[iomem->n++] = *range;
-	return 0;
+	iomem->ranges = ranges;
+	if (!error)
+		iomem->ranges[iomem->n++] = *range;
+	return error;
+}
+
+static int iomem_append_ram(struct iomem *iomem, struct iso_hpa_range range)
+{
+	void *ram = iomem->ram;
+	int error = iomem_grow(&ram, iomem->n_ram, sizeof(range));
+
+	iomem->ram = ram;
+	if (!error)
+		iomem->ram[iomem->n_ram++] = range;
+	return error;
+}
+
+static int iomem_take(struct iomem *iomem, const char *line)
+{
+	struct iomem_range range;
+	struct iso_hpa_range ram;
+
+	if (iomem_parse(line, &range))
+		return iomem_append(iomem, &range);
+	return iomem_parse_ram(line, &ram) ? iomem_append_ram(iomem, ram) : 0;
 }
 
 int iomem_read(const char *root, struct iomem *ret)
@@ -90,7 +149,6 @@ int iomem_read(const char *root, struct iomem *ret)
 	_cleanup_(iomem_free) struct iomem iomem = IOMEM_NULL;
 	_cleanup_fclose_ FILE *file = NULL;
 	_cleanup_free_ char *line = NULL;
-	struct iomem_range range;
 	char path[PATH_MAX];
 	size_t room = 0;
 	int error = 0;
@@ -101,8 +159,7 @@ int iomem_read(const char *root, struct iomem *ret)
 	if (!file)
 		return errno == ENOENT ? 0 : -errno;
 	while (!error && getline(&line, &room, file) > 0)
-		if (iomem_parse(line, &range))
-			error = iomem_append(&iomem, &range);
+		error = iomem_take(&iomem, line);
 	if (!error && ferror(file))
 		error = -EIO;
 	if (error)
@@ -117,6 +174,7 @@ int iomem_read(const char *root, struct iomem *ret)
 void iomem_free(struct iomem *iomem)
 {
 	free(iomem->ranges);
+	free(iomem->ram);
 	*iomem = IOMEM_NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where dax devices lie, from /proc/iomem: it names every range of a bound one.
+ * Where dax devices and System RAM lie, from /proc/iomem: it names every range of a bound device.
  * Their own mappingN attributes would, too, but who reads one while somebody
  * shrinks the device waits for ever, and so does the other (see dax.c).
  */
@@ -17,13 +17,21 @@ struct iomem_range {
 
 struct iomem {
 	uint32_t n;
+	uint32_t n_ram;
 	struct iomem_range *ranges; /* by region, then by address */
+	struct iso_hpa_range *ram; /* System RAM, in the order of the file */
 };
 
 #define IOMEM_NULL ((struct iomem){0})
 
 /* One line of it. Return: whether it is a range of a dax device whose addresses are shown. */
 bool iomem_parse(const char *line, struct iomem_range *ret);
+
+/*
+ * The same for System RAM, whoever made it so. Where addresses are not shown `ret`
+ * is all that there are: it may lie anywhere. Return: whether the line names some.
+ */
+bool iomem_parse_ram(const char *line, struct iso_hpa_range *ret);
 
 /* Reads all. Nothing is told when there is no such file: `ret` is empty then. Return: 0 or -errno. */
 int iomem_read(const char *root, struct iomem *ret);

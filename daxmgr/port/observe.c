@@ -38,6 +38,7 @@ int observe_run(struct port *port)
 		error = observe_dax(port, o);
 	if (error)
 		return error;
+	observe_ram(o);
 	o->counts.host_bridges = o->host_bridges;
 	o->counts.ports = o->ports;
 	o->counts.memdevs = o->memdevs;

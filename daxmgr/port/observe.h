@@ -31,7 +31,7 @@ struct observation {
 	struct iso_observed_instance instances[SNAPSHOT_INSTANCES_MAX];
 	uint8_t cedt[OBSERVE_CEDT_BYTES]; /* how windows spread addresses */
 	size_t cedt_bytes; /* 0: it cannot be read */
-	struct iomem iomem; /* where dax devices lie */
+	struct iomem iomem; /* where dax devices and System RAM lie */
 	struct iso_snapshot counts; /* n_*; the pointers are set at the end */
 };
 
@@ -46,6 +46,9 @@ int observe_cxl(struct port *port, struct observation *o);
 
 /* dax devices of CXL regions, from sysfs; wants observe_cxl() first. */
 int observe_dax(struct port *port, struct observation *o);
+
+/* Marks the root ports that System RAM lies behind, or may; wants all of the above first. */
+void observe_ram(struct observation *o);
 
 /*
  * Stable path of a PCI function: host bridge and device.function chain, from

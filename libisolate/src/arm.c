@@ -125,7 +125,7 @@ static bool is_quiesced(const struct iso_engine *e, uint32_t p, uint32_t *ret_re
 		}
 	}
 	*ret_region = ISO_NONE;
-	return !e->ports[p].isolation.committed;
+	return !e->ports[p].isolation.committed && !e->ports[p].isolation.system_ram;
 }
 
 bool iso_arming(const struct iso_engine *e, uint32_t p, uint32_t range, struct iso_arming *ret)

@@ -312,8 +312,7 @@ static void judge_isolation(const struct iso_engine *e, uint32_t p, struct verdi
 	char reason[ISO_TEXT_BYTES];
 
 	isolation_judge_text(e, p, reason, sizeof(reason));
-	judge(v, e->ports[p].isolation.given_up ? ISO_DOMAIN_QUARANTINED : ISO_DOMAIN_RECOVERING,
-	      reason);
+	judge(v, isolation_judge(e, p), reason);
 }
 
 static void judge_fence(const struct fence *fence, struct verdict *v)

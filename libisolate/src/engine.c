@@ -268,6 +268,7 @@ static void take_in_snapshot(struct iso_engine *e, const struct iso_event *event
 	topology_take_in(e, snapshot);
 	incident_locate(e);
 	region_take_in(e, snapshot);
+	isolation_take_in(e, snapshot);
 	instance_take_in(e, snapshot);
 	for (l = 0; !e->observed && l < e->n_leases; l++)
 		lease_dirty(e, l);

@@ -168,6 +168,7 @@ void isolation_undone(struct iso_engine *e, uint32_t port);
 void isolation_retry(struct iso_engine *e, uint32_t port);
 void isolation_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
 void isolation_restore(struct iso_engine *e, const struct iso_restore_port *restore);
+enum iso_domain_state isolation_judge(const struct iso_engine *e, uint32_t port);
 void isolation_judge_text(const struct iso_engine *e, uint32_t port, char *to, size_t room);
 bool isolation_holds_port(struct iso_engine *e, uint32_t port);
 bool isolation_holds_region(struct iso_engine *e, const struct region *region);
@@ -244,6 +245,8 @@ void region_lose(struct iso_engine *e, uint32_t r, uint64_t incident);
 void region_lose_instances(struct iso_engine *e, uint32_t r, uint64_t incident);
 void region_drop_leaving(struct iso_engine *e);
 void region_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot);
+/* False only where it is certain that the kernel region is nobody's whom we manage. */
+bool region_may_be_managed(const struct iso_engine *e, const struct iso_observed_region *seen);
 void region_completed(struct iso_engine *e, const struct operation *operation,
 		      const struct iso_completion *completion);
 const struct iso_observed_region *region_observed(const struct iso_engine *e,

@@ -41,6 +41,7 @@ void isolation_begin(struct iso_engine *e, uint32_t p)
 	is->failures = is->arm_failures = 0;
 	is->retry_at_ns = 0;
 	is->given_up = false;
+	is->told_foreign = false;
 	is->reason[0] = '\0';
 	e->regions_dirty = true;
 	e->domains_dirty = true;
@@ -113,13 +114,59 @@ static bool stands_on(const struct iso_engine *e, uint32_t p)
 	return false;
 }
 
+/*
+ * Memory that is not managed: who uses it was not killed, and may have pinned
+ * it. The kernel would take it away with the link, which is a panic then.
+ */
+static bool foreign_stands_on(const struct isolation *is)
+{
+	return is->foreign != ISO_NONE || is->system_ram;
+}
+
+static void say_foreign(const struct isolation *is, char *to, size_t room)
+{
+	if (is->foreign == ISO_NONE)
+		snprintf(to, room,
+			 "System RAM lies behind it, or may: take it offline, the rest follows");
+	else
+		snprintf(
+			to, room,
+			"region%u, which is not managed, stands on it: remove it, the rest follows",
+			is->foreign);
+}
+
+/* Return: whether a person has to take away what stands there; that is said once. */
+static bool waits_for_foreign(struct iso_engine *e, uint32_t p)
+{
+	struct isolation *is = &e->ports[p].isolation;
+
+	if (e->seen_ns < is->since_ns) { /* it may have come since */
+		engine_observe(e);
+		return true;
+	}
+	if (!foreign_stands_on(is)) {
+		if (is->told_foreign)
+			is->reason[0] = '\0';
+		is->told_foreign = false;
+		return false;
+	}
+	say_foreign(is, is->reason, sizeof(is->reason));
+	if (!is->told_foreign)
+		emit_note(e, ISO_NOTE_ISOLATION, incident_on(e, p),
+			  "root port %.60s stays isolated: %s", e->ports[p].path, is->reason)
+			->port = p;
+	is->told_foreign = true;
+	return true;
+}
+
 bool isolation_start(struct iso_engine *e, uint32_t p, uint32_t kind)
 {
 	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
 
 	/* The order that all of this is about. */
 	assert(kind != ISO_EFFECT_CLEAR_ISOLATION || e->ports[p].isolation.link_down);
-	assert(kind == ISO_EFFECT_ARM_PORT || !stands_on(e, p));
+	assert(kind == ISO_EFFECT_ARM_PORT ||
+	       (!stands_on(e, p) && !foreign_stands_on(&e->ports[p].isolation)));
 	e->ports[p].operation = operation_start(e, kind, object, e->ports[p].domain, 0);
 	return e->ports[p].operation != 0;
 }
@@ -172,6 +219,8 @@ static void advance_isolated(struct iso_engine *e, uint32_t p)
 		end_isolation(e, p);
 		return;
 	}
+	if (waits_for_foreign(e, p))
+		return;
 	if (is->retry_at_ns > e->now_ns) {
 		engine_arm(e, is->retry_at_ns);
 		return;
@@ -287,7 +336,7 @@ static void take_in_region(struct iso_engine *e, const struct iso_snapshot *s, u
 {
 	const struct iso_observed_region *region = &s->regions[index];
 	uint32_t i, m, p, n = region->ways < ISO_WAYS_MAX ? region->ways : ISO_WAYS_MAX;
-	bool system_ram = false;
+	bool system_ram = false, foreign = region->committed && !region_may_be_managed(e, region);
 
 	for (i = 0; i < s->n_instances; i++)
 		system_ram |= s->instances[i].region_kernel_id == region->kernel_id &&
@@ -300,6 +349,8 @@ static void take_in_region(struct iso_engine *e, const struct iso_snapshot *s, u
 		if (p == ISO_NONE)
 			continue;
 		e->ports[p].isolation.committed |= region->committed;
+		if (foreign)
+			e->ports[p].isolation.foreign = region->kernel_id;
 		e->ports[p].isolation.system_ram |= system_ram;
 	}
 }
@@ -308,8 +359,10 @@ void isolation_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot
 {
 	uint32_t i;
 
-	for (i = 0; i < e->n_ports; i++)
-		e->ports[i].isolation.committed = e->ports[i].isolation.system_ram = false;
+	for (i = 0; i < e->n_ports; i++) {
+		e->ports[i].isolation.committed = false;
+		e->ports[i].isolation.foreign = ISO_NONE;
+	}
 	for (i = 0; i < snapshot->n_regions; i++)
 		take_in_region(e, snapshot, i);
 }
@@ -328,6 +381,16 @@ void isolation_restore(struct iso_engine *e, const struct iso_restore_port *rest
 	topology_domains(e);
 }
 
+enum iso_domain_state isolation_judge(const struct iso_engine *e, uint32_t p)
+{
+	const struct isolation *is = &e->ports[p].isolation;
+
+	if (is->given_up)
+		return ISO_DOMAIN_QUARANTINED;
+	return !is->synthetic && foreign_stands_on(is) && !stands_on(e, p) ? ISO_DOMAIN_WAITING
+									   : ISO_DOMAIN_RECOVERING;
+}
+
 void isolation_judge_text(const struct iso_engine *e, uint32_t p, char *to, size_t room)
 {
 	const struct port *port = &e->ports[p];
@@ -340,6 +403,9 @@ void isolation_judge_text(const struct iso_engine *e, uint32_t p, char *to, size
 	else if (stands_on(e, p))
 		snprintf(to, room, "root port %.60s is isolated: what stands on it is taken down",
 			 port->path);
+	else if (!is->synthetic && foreign_stands_on(is))
+		snprintf(to, room, "root port %.40s stays isolated: %.120s", port->path,
+			 is->reason);
 	else if (!is->link_down)
 		snprintf(to, room,
 			 "root port %.60s is isolated: waits for its link to go down%s%.80s",
@@ -361,7 +427,8 @@ bool isolation_holds_port(struct iso_engine *e, uint32_t port)
 /* Until a person comes: those above in the decoder order do not wait so long. */
 static bool waits_for_person(const struct port *port)
 {
-	return port->isolation.since_ns && (port->isolation.given_up || port->held);
+	return port->isolation.since_ns &&
+	       (port->isolation.given_up || port->held || foreign_stands_on(&port->isolation));
 }
 
 /* What the kernel left of a lost region stays meanwhile: it may be refilled after. */

@@ -152,7 +152,7 @@ NAME_TABLE(iso_obstacle_text, ISO_OBSTACLES, "its registers were not looked at y
 	   "it does not offer isolation",
 	   "the kernel is locked down: its registers cannot be mapped",
 	   "its registers cannot be read", "it is isolated now",
-	   "memory behind it is System RAM: the kernel would lose its own",
+	   "memory behind it is System RAM, or may be: the kernel would lose its own",
 	   "somebody who never asked for it uses memory behind it",
 	   "a VM on it pins its memory: its loss would panic the host",
 	   "the CPU has no recoverable machine checks: reading isolated memory would panic the host",

@@ -195,6 +195,23 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 	}
 }
 
+/* It was not looked at yet, or not at rest: the next observation tells which kernel region it is. */
+static bool in_doubt(const struct region *region)
+{
+	return region->n_operations || region->observation_stale || region->unobserved;
+}
+
+bool region_may_be_managed(const struct iso_engine *e, const struct iso_observed_region *seen)
+{
+	uint32_t r;
+
+	for (r = 0; r < e->n_regions; r++)
+		if (e->regions[r].used && in_doubt(&e->regions[r]) &&
+		    match_targets(&e->regions[r], seen) != MATCH_NO)
+			return true;
+	return is_managed(e, seen->kernel_id);
+}
+
 /* Other people's regions take room in the windows. */
 static void take_in_foreign(struct iso_engine *e, const struct iso_snapshot *s)
 {

@@ -36,8 +36,10 @@ struct isolation {
 	bool link_down; /* seen since it isolated */
 	bool synthetic; /* it has not: that was injected */
 	bool given_up;
-	bool system_ram; /* behind it, as last observed */
+	bool system_ram; /* behind it, as last observed; or it cannot be told whose it is */
 	bool committed; /* some region behind it, as last observed */
+	uint32_t foreign; /* N of a committed regionN behind it that is not managed, or ISO_NONE */
+	bool told_foreign;
 	bool told_waiting;
 	char reason[ISO_TEXT_BYTES];
 };

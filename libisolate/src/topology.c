@@ -63,8 +63,11 @@ uint32_t topology_port_named(struct iso_engine *e, const char *path)
 		return ISO_NONE;
 	}
 	forget_port(e, i);
-	e->ports[i] =
-		(struct port){.parent = ISO_NONE, .domain = ISO_NONE, .isolation.range = ISO_NONE};
+	e->ports[i] = (struct port){
+		.parent = ISO_NONE,
+		.domain = ISO_NONE,
+		.isolation = {.range = ISO_NONE, .foreign = ISO_NONE},
+	};
 	copy_text(e->ports[i].path, ISO_PATH_BYTES, path);
 	return i;
 }
@@ -87,7 +90,7 @@ static void take_in_ports(struct iso_engine *e, const struct iso_snapshot *s, st
 	uint32_t i, n = s->n_ports < PORTS_MAX ? s->n_ports : PORTS_MAX;
 
 	for (i = 0; i < e->n_ports; i++)
-		e->ports[i].present = false;
+		e->ports[i].present = e->ports[i].isolation.system_ram = false;
 	for (i = 0; i < PORTS_MAX; i++)
 		t->ports[i] = ISO_NONE;
 	for (i = 0; i < n; i++) {
@@ -101,6 +104,7 @@ static void take_in_ports(struct iso_engine *e, const struct iso_snapshot *s, st
 		e->ports[at].kind = seen->kind;
 		e->ports[at].host_bridge = t->host_bridges[seen->host_bridge];
 		e->ports[at].present = true;
+		e->ports[at].isolation.system_ram = seen->system_ram;
 		if (seen->kind == ISO_PORT_ROOT && e->ports[at].host_bridge != ISO_NONE)
 			e->host_bridges[e->ports[at].host_bridge].n_root_ports++;
 	}
@@ -250,7 +254,6 @@ void topology_take_in(struct iso_engine *e, const struct iso_snapshot *snapshot)
 	take_in_ports(e, snapshot, &t);
 	take_in_memdevs(e, snapshot, &t, was_present);
 	take_in_windows(e, snapshot, &t);
-	isolation_take_in(e, snapshot);
 	topology_domains(e);
 	for (i = 0; i < e->n_memdevs; i++)
 		if (e->observed && was_present[i] && !e->memdevs[i].present)

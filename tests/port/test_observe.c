@@ -152,6 +152,104 @@ Test(observe, addresses)
 	cr_assert_not(observe_pci_address("pci0000:0c", &a, NULL));
 }
 
+/* Two host bridges with two root ports each, a memdev behind every one, one window over both. */
+static void two_bridges(void)
+{
+	o->counts.n_host_bridges = 2;
+	o->counts.n_ports = o->counts.n_memdevs = 4;
+	for (uint32_t i = 0; i < 4; i++) {
+		o->ports[i] = (struct iso_observed_port){
+			.kind = ISO_PORT_ROOT, .host_bridge = i / 2, .parent = ISO_NONE};
+		o->memdevs[i] = (struct iso_observed_memdev){.serial = 0x10 + i, .port = i};
+	}
+	o->counts.n_windows = 1;
+	o->windows[0] = (struct iso_observed_window){
+		.range = {{0x100000000}, 0x40000000}, .ways = 1, .host_bridges = {0}};
+}
+
+static void region(uint64_t start, uint64_t bytes, uint64_t serial)
+{
+	o->regions[o->counts.n_regions++] = (struct iso_observed_region){
+		.range = {{start}, bytes},
+		.ways = 1,
+		.targets = {{.serial = serial, .present = true}},
+		.committed = true,
+	};
+}
+
+/* One bit for each of the ports. */
+static uint32_t ports_with_ram(const char *lines)
+{
+	uint32_t found = 0;
+
+	fake_file(&f, "/proc/iomem", lines);
+	cr_assert_eq(iomem_read(f.root, &o->iomem), 0);
+	for (uint32_t i = 0; i < o->counts.n_ports; i++)
+		o->ports[i].system_ram = false;
+	observe_ram(o);
+	iomem_free(&o->iomem);
+	for (uint32_t i = 0; i < o->counts.n_ports; i++)
+		found |= (uint32_t)o->ports[i].system_ram << i;
+	return found;
+}
+
+#define OUTSIDE "00001000-0009fbff : System RAM\n"
+#define WINDOW  OUTSIDE "100000000-13fffffff : CXL Window 0\n"
+
+/* Proves: firmware's own memory is seen where the kernel made no region of it, and no port of another bridge is blamed. */
+Test(observe, system_ram_without_a_region)
+{
+	two_bridges();
+	cr_assert_eq(ports_with_ram(OUTSIDE), 0);
+	cr_assert_eq(ports_with_ram(WINDOW "  100000000-10fffffff : dax0.0\n"), 0);
+	cr_assert_eq(ports_with_ram(WINDOW "  100000000-10fffffff : System RAM\n"), 3);
+	cr_assert_eq(ports_with_ram(OUTSIDE "fe0000000-fefffffff : System RAM\n"), 0);
+	cr_assert_eq(ports_with_ram("40000000-10fffffff : System RAM\n"), 3,
+		     "one range with what lies below");
+	o->windows[0].host_bridges[0] = ISO_NONE;
+	cr_assert_eq(ports_with_ram(WINDOW "  100000000-10fffffff : System RAM\n"), 15,
+		     "nobody knows where the window leads to");
+}
+
+/* Proves: a region says whose it is, and then the others of its window are not held up. */
+Test(observe, system_ram_of_a_region)
+{
+	two_bridges();
+	region(0x110000000, 0x10000000, 0x11);
+	cr_assert_eq(ports_with_ram(WINDOW "  110000000-11fffffff : region0\n"
+					   "    110000000-117ffffff : System RAM (kmem)\n"),
+		     2);
+	cr_assert_eq(ports_with_ram(WINDOW "  110000000-11fffffff : System RAM\n"), 2,
+		     "firmware's, without a dax device");
+	cr_assert_eq(ports_with_ram(WINDOW "  110000000-120000fff : System RAM\n"), 3,
+		     "a part of it is nobody's");
+	o->regions[0].committed = false;
+	cr_assert_eq(ports_with_ram(WINDOW "  110000000-11fffffff : System RAM\n"), 3);
+	o->regions[0].committed = true;
+	o->regions[0].targets[0].present = false;
+	cr_assert_eq(ports_with_ram(WINDOW "  110000000-11fffffff : System RAM\n"), 3);
+}
+
+/* Proves: a port below a switch counts for its root port, and a serial that two share for both. */
+Test(observe, system_ram_behind_a_switch)
+{
+	two_bridges();
+	region(0x110000000, 0x10000000, 0x13);
+	o->ports[3].kind = ISO_PORT_SWITCH_UPSTREAM;
+	o->ports[3].parent = 2;
+	cr_assert_eq(ports_with_ram(WINDOW "  110000000-11fffffff : System RAM\n"), 4);
+	o->memdevs[0].serial = 0x13;
+	cr_assert_eq(ports_with_ram(WINDOW "  110000000-11fffffff : System RAM\n"), 5);
+}
+
+/* Proves: where addresses are hidden it cannot be told, and is not taken for none. */
+Test(observe, system_ram_without_addresses)
+{
+	two_bridges();
+	region(0x110000000, 0x10000000, 0x11);
+	cr_assert_eq(ports_with_ram("00000000-00000000 : System RAM\n"), 3);
+}
+
 /* A tree recorded on a stock 7.2 kernel in the lab, in the middle of an incident. */
 Test(observe, a_recorded_host_with_a_region_that_lost_a_leg)
 {

@@ -58,6 +58,21 @@ Test(place, lines)
 	cr_assert_eq(range.range.bytes, 0x400000);
 }
 
+/* Proves: System RAM is found by name, whatever made it so, and is anywhere where addresses are hidden. */
+Test(place, lines_of_system_ram)
+{
+	struct iso_hpa_range range;
+
+	cr_assert_not(iomem_parse_ram("150000000-1503fffff : dax0.1", &range));
+	cr_assert_not(iomem_parse_ram("150000000-1503fffff : Kernel System RAM", &range));
+	cr_assert(iomem_parse_ram("  150000000-1503fffff : System RAM (kmem)\n", &range));
+	cr_assert_eq(range.start.v, UINT64_C(0x150000000));
+	cr_assert_eq(range.bytes, 0x400000);
+	cr_assert(iomem_parse_ram("00000000-00000000 : System RAM\n", &range));
+	cr_assert_eq(range.start.v, 0);
+	cr_assert_eq(range.bytes, UINT64_MAX);
+}
+
 /* Proves: ranges that follow each other are one piece, and more than there is room for are told as such. */
 Test(place, pieces)
 {

@@ -12,8 +12,8 @@
 
 static struct iso_observed_host_bridge bridges[2] = {{"hb12"}, {"hb93"}};
 static struct iso_observed_port ports[2] = {
-	{"hb12/00.0", {0, 12, 0, 0, 1}, ISO_PORT_ROOT, 0, ISO_NONE},
-	{"hb12/00.0/00.0", {0, 13, 0, 0, 1}, ISO_PORT_SWITCH_UPSTREAM, 0, 0},
+	{"hb12/00.0", {0, 12, 0, 0, 1}, ISO_PORT_ROOT, 0, ISO_NONE, true},
+	{"hb12/00.0/00.0", {0, 13, 0, 0, 1}, ISO_PORT_SWITCH_UPSTREAM, 0, 0, false},
 };
 static struct iso_observed_memdev memdevs[1] = {
 	{.path = "hb12/00.0/00.0", .name = "mem0", .serial = 0x10, .port = 1, .bound = true},
@@ -70,6 +70,7 @@ Test(snapshot_file, what_is_written_is_read)
 	close(fd);
 	cr_assert_eq(file.snapshot.n_ports, 2);
 	cr_assert_str_eq(file.snapshot.ports[1].path, "hb12/00.0/00.0");
+	cr_assert(file.snapshot.ports[0].system_ram && !file.snapshot.ports[1].system_ram);
 	cr_assert_eq(file.snapshot.memdevs[0].serial, 0x10);
 	cr_assert_eq(file.snapshot.instances[0].driver, ISO_DAX_KMEM);
 	cr_assert_eq(file.snapshot.uevent_seqnum, 4711);
@@ -179,6 +180,9 @@ Test(snapshot_file, text_without_an_end_and_booleans_that_are_none)
 	memset(&memdevs[0].bound, 2, 1);
 	cr_assert_eq(refused(&s), -EBADMSG);
 	memset(&memdevs[0].bound, 1, 1);
+	memset(&ports[1].system_ram, 2, 1);
+	cr_assert_eq(refused(&s), -EBADMSG);
+	memset(&ports[1].system_ram, 0, 1);
 	memset(&regions[0].targets[3].present, 0x80, 1);
 	cr_assert_eq(refused(&s), -EBADMSG);
 }

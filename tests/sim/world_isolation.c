@@ -98,25 +98,38 @@ bool world_isolate(struct world *w, uint32_t port)
 	return true;
 }
 
+static bool stands_on(const struct world *w, const struct world_object *object, uint32_t port)
+{
+	uint32_t i, m;
+
+	for (i = 0; object->used && object->committed && i < object->ways; i++)
+		for (m = 0; m < w->n_memdevs; m++)
+			if (object->targets[i].present &&
+			    w->seen_memdevs[m].serial == object->targets[i].serial &&
+			    root_of(w, w->seen_memdevs[m].port) == port)
+				return true;
+	return false;
+}
+
 static bool is_used(const struct world *w, uint32_t port)
 {
-	uint32_t o, i, m;
+	uint32_t o;
 
 	for (o = 0; o < WORLD_OBJECTS; o++)
-		for (i = 0; w->objects[o].used && w->objects[o].committed && i < w->objects[o].ways;
-		     i++)
-			for (m = 0; m < w->n_memdevs; m++)
-				if (w->objects[o].targets[i].present &&
-				    w->seen_memdevs[m].serial == w->objects[o].targets[i].serial &&
-				    root_of(w, w->seen_memdevs[m].port) == port)
-					return true;
+		if (stands_on(w, &w->objects[o], port))
+			return true;
 	return false;
 }
 
 static void force_link_down(struct world *w, uint32_t port)
 {
-	uint32_t m;
+	uint32_t o, m;
 
+	for (o = 0; o < WORLD_OBJECTS; o++)
+		if (w->objects[o].foreign && stands_on(w, &w->objects[o], port))
+			world_break(w, "a link is taken down under memory that is not managed");
+	if (w->ports[port].system_ram)
+		world_break(w, "a link is taken down under System RAM");
 	for (m = 0; m < w->n_memdevs; m++)
 		if (w->memdevs[m].plugged && root_of(w, w->seen_memdevs[m].port) == port) {
 			kernel_unplug(w, m);
@@ -147,6 +160,8 @@ static int arm(struct world *w, uint32_t port, const struct iso_port_view *view)
 		return -EBUSY;
 	if (control != is->control && is_used(w, port))
 		world_break(w, "isolation is toggled while memory behind the port is used");
+	if (control != is->control && w->ports[port].system_ram)
+		world_break(w, "isolation is toggled under System RAM");
 	is->control = control;
 	return 0;
 }

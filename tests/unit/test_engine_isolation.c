@@ -364,3 +364,104 @@ Test(engine_isolation, regions_above_do_not_wait_for_one_that_waits_for_a_person
 	cr_assert_eq(w->isolation[0].status, 0, "%s", w->trace);
 	world_free(w);
 }
+
+/* Proves: memory that the kernel uses is not armed under, also where no region object tells of it. */
+Test(engine_isolation, not_armed_under_system_ram)
+{
+	struct world *w = begin(true);
+	struct iso_arming arming;
+
+	w->ports[1].system_ram = true;
+	world_define_one(w, "low", 0x10);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->isolation[0].control & ISO_ISOLATION_ENABLE, "the other one is: %s", w->trace);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	cr_assert(iso_arming(w->engine, 1, ISO_NONE, &arming));
+	cr_assert_eq(arming.obstacles, ISO_OBSTACLE_SYSTEM_RAM);
+	cr_assert_not(arming.quiesced);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_YES, ISO_NONE)), ISO_REPLY_REFUSED);
+	w->ports[1].system_ram = false;
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Firmware has armed the second port; nothing of ours stands on it, and the policy only watches. */
+static struct world *watching(void)
+{
+	struct iso_limits limits = {8, 32, 32, 8, 24, 48, 48, 96, 16, 32};
+	struct iso_policy policy;
+	struct world *w;
+
+	iso_policy_default(&policy);
+	policy.inspect_ns = 0;
+	w = world_new_with(&limits, &policy);
+	world_simple_bridge(w, 2, 0x10);
+	world_offer_isolation(w, 0, false);
+	world_offer_isolation(w, 1, false);
+	w->isolation[1].control = ISO_ISOLATION_ENABLE;
+	world_define_one(w, "low", 0x10);
+	return w;
+}
+
+static void expect_wait(struct world *w, const char *words)
+{
+	struct iso_port_view view;
+
+	cr_assert(world_isolate(w, 1));
+	world_run(w, 300 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 0, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_CLEAR_ISOLATION], 0, "%s", w->trace);
+	cr_assert(world_noted(w, words), "%s", w->trace);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_WAITING, "%s", world_reason(w, 1));
+	cr_assert(strstr(world_reason(w, 1), words), "%s", world_reason(w, 1));
+	cr_assert(iso_port_get(w->engine, iso_port_find(w->engine, w->ports[1].path), &view));
+	cr_assert(strstr(view.isolation_reason, words), "%s", view.isolation_reason);
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 0, "%s", w->trace);
+}
+
+static void expect_end(struct world *w)
+{
+	struct iso_port_view view;
+
+	world_changed(w);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_FORCE_LINK_DOWN], 1, "%s", w->trace);
+	cr_assert_eq(w->isolation[1].status, 0, "%s", w->trace);
+	cr_assert(iso_port_get(w->engine, iso_port_find(w->engine, w->ports[1].path), &view));
+	cr_assert_str_eq(view.isolation_reason, "");
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_HEALTHY, "%s", world_reason(w, 1));
+}
+
+/* Proves: who uses a region that is not managed was not killed, so its link is left to a person. */
+Test(engine_isolation, no_link_is_taken_down_under_a_region_that_is_not_managed)
+{
+	struct world *w = watching();
+	uint32_t o = kernel_foreign_region(w, 0, 1);
+
+	w->objects[o].ways = 1;
+	w->objects[o].committed = true;
+	w->objects[o].targets[0].serial = 0x11;
+	w->objects[o].targets[0].present = true;
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "%s", w->trace);
+	expect_wait(w, "not managed");
+	w->objects[o].used = false;
+	expect_end(w);
+	world_free(w);
+}
+
+Test(engine_isolation, no_link_is_taken_down_under_system_ram)
+{
+	struct world *w = watching();
+
+	w->ports[1].system_ram = true;
+	world_run(w, WORLD_SECOND);
+	expect_wait(w, "System RAM");
+	w->ports[1].system_ram = false;
+	expect_end(w);
+	world_free(w);
+}

@@ -26,6 +26,7 @@ struct iso_observed_port {
 	uint32_t kind;        /* enum iso_port_kind */
 	uint32_t host_bridge; /* index */
 	uint32_t parent;      /* index of the port above, ISO_NONE for a root port */
+	bool system_ram;      /* of a root port: System RAM lies behind it, or may */
 };
 
 struct iso_observed_memdev {

@@ -134,7 +134,7 @@ enum iso_obstacle {
 	ISO_OBSTACLE_LOCKDOWN = 1u << 2,
 	ISO_OBSTACLE_ACCESS = 1u << 3, /* its registers cannot be read */
 	ISO_OBSTACLE_ISOLATED = 1u << 4, /* it is isolated now */
-	ISO_OBSTACLE_SYSTEM_RAM = 1u << 5, /* memory behind it is System RAM */
+	ISO_OBSTACLE_SYSTEM_RAM = 1u << 5, /* memory behind it is System RAM, or may be */
 	ISO_OBSTACLE_CONSENT = 1u << 6, /* somebody who never asked for it uses memory behind it */
 	ISO_OBSTACLE_PINNING = 1u << 7, /* a VM on it pins its memory, and the host may not panic */
 	ISO_OBSTACLE_CPU = 1u << 8, /* the CPU does not survive reading what is isolated */
