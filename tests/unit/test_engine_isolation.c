@@ -251,7 +251,8 @@ Test(engine_isolation, refused_with_each_reason)
 {
 	static const uint32_t reasons[] = {ISO_OBSTACLE_LOCKDOWN,      ISO_OBSTACLE_CPU,
 					   ISO_OBSTACLE_CPU_UNKNOWN,   ISO_OBSTACLE_PANIC_ON_OOPS,
-					   ISO_OBSTACLE_PANIC_ON_WARN, ISO_OBSTACLE_MACHINE_CHECK};
+					   ISO_OBSTACLE_PANIC_ON_WARN, ISO_OBSTACLE_MACHINE_CHECK,
+					   ISO_OBSTACLE_MEMORY_FAILURE};
 	struct world *w = begin(true);
 	struct iso_arming arming;
 
