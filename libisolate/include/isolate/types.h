@@ -118,6 +118,8 @@ enum iso_isolation_source {
 
 /* Bits of the words in struct iso_isolation, for what the engine decides by. */
 enum {
+	ISO_ISOLATION_TIMEOUT = 1u << 4, /* capability and control: what takes too long is ended */
+	ISO_ISOLATION_ERR_COR = 1u << 25, /* capability and control: it is signalled */
 	ISO_ISOLATION_ENABLE = 1u << 16, /* capability and control: memory isolation */
 	ISO_ISOLATION_LINK_DOWN = 1u
 				  << 17, /* capability and control: the port takes its link down */
