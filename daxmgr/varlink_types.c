@@ -53,7 +53,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	MAYBE(capability, INT), MAYBE(control, INT), MAYBE(status, INT),
 	COMMENT("Nothing uses memory behind it: it can be armed at once"), FIELD(quiesced, BOOL),
 	COMMENT("A region that uses it"), MAYBE(usedBy, STRING),
-	COMMENT("What forbids to arm it, as words: unknown, not-offered, lockdown, access, isolated, system-ram, consent, pinning, cpu, cpu-unknown, panic-on-oops, panic-on-warn, machine-check, range, timeout, host-unknown"),
+	COMMENT("What forbids to arm it, as words: unknown, not-offered, lockdown, access, isolated, system-ram, consent, pinning, cpu, cpu-unknown, panic-on-oops, panic-on-warn, machine-check, range, timeout, host-unknown, memory-failure"),
 	LIST(obstacles, STRING), COMMENT("The same for people"), LIST(reasons, STRING),
 	COMMENT("What went wrong last"), MAYBE(reason, STRING));
 

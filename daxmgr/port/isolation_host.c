@@ -49,6 +49,15 @@ static bool machine_checks_panic(struct port *port)
 	       tolerant == 0;
 }
 
+/* Without the setting the kernel has no memory_failure() that could panic. */
+static bool memory_failures_panic(struct port *port)
+{
+	uint64_t recovers;
+
+	return sysfs_read_u64(port->root, &recovers, "/proc/sys/vm/memory_failure_recovery") == 0 &&
+	       recovers == 0;
+}
+
 int isolation_host(struct port *port, bool cpu_is_known_to_recover, uint32_t *ret_obstacles)
 {
 	uint32_t obstacles = cpu_is_known_to_recover ? 0 : cpu_obstacle(port);
@@ -60,6 +69,8 @@ int isolation_host(struct port *port, bool cpu_is_known_to_recover, uint32_t *re
 		obstacles |= ISO_OBSTACLE_PANIC_ON_WARN;
 	if (machine_checks_panic(port))
 		obstacles |= ISO_OBSTACLE_MACHINE_CHECK;
+	if (memory_failures_panic(port))
+		obstacles |= ISO_OBSTACLE_MEMORY_FAILURE;
 	if (sysfs_read(port->root, lockdown, sizeof(lockdown), "/sys/kernel/security/lockdown") ==
 		    0 &&
 	    !strstr(lockdown, "[none]"))

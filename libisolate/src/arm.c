@@ -11,6 +11,10 @@
 /* A port that does not take it is left as it is: capacity must not wait for ever. */
 enum { ARM_ATTEMPTS = 3 };
 
+/* What of the control word makes an armed port; without a timeout nothing would ever isolate it. */
+static const uint32_t ARMED = ISO_ISOLATION_TIMEOUT | ISO_ISOLATION_ENABLE |
+			      ISO_ISOLATION_LINK_DOWN | ISO_ISOLATION_ERR_COR;
+
 bool arm_wanted(const struct iso_engine *e, const struct port *port)
 {
 	if (port->kind != ISO_PORT_ROOT || port->isolation.wish == ISO_ARM_NO)
@@ -23,7 +27,7 @@ uint32_t arm_range(const struct iso_engine *e, const struct port *port)
 	return port->isolation.range == ISO_NONE ? e->policy.arm_range : port->isolation.range;
 }
 
-/* The range is only looked at where there is a choice. */
+/* All that is offered has to be on: firmware may have left it at a part. The range is only looked at where there is a choice. */
 bool arm_is_as_wanted(const struct iso_engine *e, const struct port *port)
 {
 	const struct iso_isolation *seen = &port->isolation.seen;
@@ -31,8 +35,7 @@ bool arm_is_as_wanted(const struct iso_engine *e, const struct port *port)
 
 	if (!arm_wanted(e, port))
 		return !enabled || port->isolation.wish != ISO_ARM_NO;
-	return enabled &&
-	       !((seen->capability ^ seen->control) & (uint32_t)ISO_ISOLATION_LINK_DOWN) &&
+	return enabled && !(seen->capability & ~seen->control & ARMED) &&
 	       (seen->ranges <= 1 || (seen->control & 0xf) == arm_range(e, port));
 }
 

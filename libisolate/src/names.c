@@ -147,7 +147,7 @@ NAME_TABLE(iso_isolation_source_name, ISO_ISOLATION_SOURCES, "unknown", "not-off
 NAME_TABLE(iso_arm_wish_name, ISO_ARM_WISHES, "default", "armed", "disarmed")
 NAME_TABLE(iso_obstacle_name, ISO_OBSTACLES, "unknown", "not-offered", "lockdown", "access",
 	   "isolated", "system-ram", "consent", "pinning", "cpu", "cpu-unknown", "panic-on-oops",
-	   "panic-on-warn", "machine-check", "range", "timeout", "host-unknown")
+	   "panic-on-warn", "machine-check", "range", "timeout", "host-unknown", "memory-failure")
 NAME_TABLE(iso_obstacle_text, ISO_OBSTACLES, "its registers were not looked at yet",
 	   "it does not offer isolation",
 	   "the kernel is locked down: its registers cannot be mapped",
@@ -160,7 +160,8 @@ NAME_TABLE(iso_obstacle_text, ISO_OBSTACLES, "its registers were not looked at y
 	   "kernel.panic_on_oops is set", "kernel.panic_on_warn is set",
 	   "machine checks are set to panic the host", "it does not offer that timeout",
 	   "that timeout may last longer than the CPU waits, which is a panic",
-	   "the host's settings were not looked at yet")
+	   "the host's settings were not looked at yet",
+	   "vm.memory_failure_recovery is 0: memory that fails panics the host")
 
 const char *iso_pin_name(uint32_t pins)
 {

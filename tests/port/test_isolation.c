@@ -204,3 +204,24 @@ Test(isolation, attributes_and_a_status_to_be_cleared)
 	cr_assert_eq(get(file, REGISTERS + ISOLATION_CONTROL), 7);
 	close(file);
 }
+
+static uint32_t host(void)
+{
+	uint32_t obstacles = 0;
+
+	cr_assert_eq(isolation_host(&f.port, true, &obstacles), 0);
+	return obstacles;
+}
+
+/* Proves: each setting that makes a panic of a failed read is an obstacle of its own. */
+Test(isolation, settings_of_the_host)
+{
+	cr_assert_eq(host(), 0, "none of them is there");
+	fake_file(&f, "/proc/sys/vm/memory_failure_recovery", "1");
+	fake_file(&f, "/proc/sys/kernel/panic_on_oops", "0");
+	cr_assert_eq(host(), 0);
+	fake_file(&f, "/proc/sys/vm/memory_failure_recovery", "0");
+	cr_assert_eq(host(), ISO_OBSTACLE_MEMORY_FAILURE);
+	fake_file(&f, "/proc/sys/kernel/panic_on_oops", "1");
+	cr_assert_eq(host(), ISO_OBSTACLE_MEMORY_FAILURE | (uint32_t)ISO_OBSTACLE_PANIC_ON_OOPS);
+}

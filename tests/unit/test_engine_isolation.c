@@ -251,7 +251,8 @@ Test(engine_isolation, refused_with_each_reason)
 {
 	static const uint32_t reasons[] = {ISO_OBSTACLE_LOCKDOWN,      ISO_OBSTACLE_CPU,
 					   ISO_OBSTACLE_CPU_UNKNOWN,   ISO_OBSTACLE_PANIC_ON_OOPS,
-					   ISO_OBSTACLE_PANIC_ON_WARN, ISO_OBSTACLE_MACHINE_CHECK};
+					   ISO_OBSTACLE_PANIC_ON_WARN, ISO_OBSTACLE_MACHINE_CHECK,
+					   ISO_OBSTACLE_MEMORY_FAILURE};
 	struct world *w = begin(true);
 	struct iso_arming arming;
 
@@ -463,5 +464,20 @@ Test(engine_isolation, no_link_is_taken_down_under_system_ram)
 	expect_wait(w, "System RAM");
 	w->ports[1].system_ram = false;
 	expect_end(w);
+	world_free(w);
+}
+
+/* Proves: isolation that no timeout can begin is not what was asked for, whoever enabled it. */
+Test(engine_isolation, what_firmware_armed_by_half_is_armed_wholly)
+{
+	struct world *w = begin(true);
+
+	w->isolation[0].capability |= ISO_ISOLATION_TIMEOUT | ISO_ISOLATION_ERR_COR;
+	w->isolation[0].control = ISO_ISOLATION_ENABLE | ISO_ISOLATION_LINK_DOWN;
+	world_define_one(w, "low", 0x10);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->isolation[0].control, w->isolation[0].capability, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_ARM_PORT], 2, "and the one that offers no more");
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
 	world_free(w);
 }

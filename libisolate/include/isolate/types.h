@@ -119,6 +119,8 @@ enum iso_isolation_source {
 
 /* Bits of the words in struct iso_isolation, for what the engine decides by. */
 enum {
+	ISO_ISOLATION_TIMEOUT = 1u << 4, /* capability and control: what takes too long is ended */
+	ISO_ISOLATION_ERR_COR = 1u << 25, /* capability and control: it is signalled */
 	ISO_ISOLATION_ENABLE = 1u << 16, /* capability and control: memory isolation */
 	ISO_ISOLATION_LINK_DOWN = 1u
 				  << 17, /* capability and control: the port takes its link down */
@@ -145,9 +147,10 @@ enum iso_obstacle {
 	ISO_OBSTACLE_RANGE = 1u << 13, /* it does not offer that timeout */
 	ISO_OBSTACLE_TIMEOUT = 1u << 14, /* that timeout may last longer than the CPU waits */
 	ISO_OBSTACLE_HOST_UNKNOWN = 1u << 15, /* the host's settings were not looked at yet */
+	ISO_OBSTACLE_MEMORY_FAILURE = 1u << 16, /* the kernel does not recover from failed memory */
 };
 
-enum { ISO_OBSTACLES = 16 };
+enum { ISO_OBSTACLES = 17 };
 
 /* What is known of one root port's isolation registers; words as the hardware has them. */
 struct iso_isolation {
