@@ -39,6 +39,7 @@ static int read_own(struct policy_set *ret)
 	*ret = (struct policy_set){0};
 	r = config_load("", &config, &messages);
 	if (r >= 0) {
+		fputs(messages ? messages : "", stderr); /* a key that is misspelt is none */
 		r = policy_set_read(POLICY_VENDOR_DIRECTORY, config.policy_directory, ret);
 	} else {
 		ret->n_errors = 1;
