@@ -113,7 +113,7 @@ static void build_isolation(const struct iso_engine *engine, const struct iso_ef
 	if (!iso_port_get(engine, effect->port, &port))
 		return;
 	ret->isolation.port = port.address;
-	ret->isolation.arm = port.arm_wanted;
+	ret->isolation.arm = port.arming;
 	ret->isolation.range = port.arm_range;
 }
 

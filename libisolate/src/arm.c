@@ -110,6 +110,31 @@ static uint32_t obstacles_to(const struct iso_engine *e, uint32_t p, uint32_t ra
 	return obstacles | is->seen.obstacles | tenant_obstacles(e, p);
 }
 
+/* What makes a panic of an isolation, or loses what nobody gave away, for as long as somebody does not end it. */
+static const uint32_t DANGERS =
+	ISO_OBSTACLE_SYSTEM_RAM | ISO_OBSTACLE_CONSENT | ISO_OBSTACLE_PINNING | ISO_OBSTACLE_CPU |
+	ISO_OBSTACLE_CPU_UNKNOWN | ISO_OBSTACLE_PANIC_ON_OOPS | ISO_OBSTACLE_PANIC_ON_WARN |
+	ISO_OBSTACLE_MACHINE_CHECK | ISO_OBSTACLE_MEMORY_FAILURE | ISO_OBSTACLE_TIMEOUT;
+
+/* Why a port should not be armed as it is, whoever has armed it. 0: it is not, or may be. */
+static uint32_t dangers(const struct iso_engine *e, uint32_t p)
+{
+	const struct iso_isolation *seen = &e->ports[p].isolation.seen;
+
+	if (!(seen->control & ISO_ISOLATION_ENABLE))
+		return 0;
+	return obstacles_to(e, p, seen->control & 0xf) & DANGERS;
+}
+
+/* It is to be armed, and cannot be without a danger: then it is not left armed either. In other modes that is told only. */
+static bool must_be_disarmed(const struct iso_engine *e, uint32_t p)
+{
+	const struct port *port = &e->ports[p];
+
+	return arm_wanted(e, port) && dangers(e, p) &&
+	       (obstacles_to(e, p, arm_range(e, port)) & DANGERS);
+}
+
 /* Return: whether nothing uses memory behind it, as far as was seen and begun. */
 static bool is_quiesced(const struct iso_engine *e, uint32_t p, uint32_t *ret_region)
 {
@@ -163,18 +188,27 @@ static bool may_become_known(struct iso_engine *e, struct isolation *is)
 	return true;
 }
 
-/* Whether what is to be made behind the port waits until it is armed. */
+/* Whether the port is to be armed, and nothing forbids it. */
+static bool can_be_armed(const struct iso_engine *e, uint32_t p)
+{
+	const struct port *port = &e->ports[p];
+
+	return arm_wanted(e, port) && !arm_is_as_wanted(e, port) &&
+	       !obstacles_to(e, p, arm_range(e, port));
+}
+
+/* Whether what is to be made behind the port waits until it is armed, or is not any more. */
 bool arm_comes_first(struct iso_engine *e, uint32_t p)
 {
 	struct port *port = &e->ports[p];
 	struct isolation *is = &port->isolation;
 	uint32_t region;
 
-	if (!arm_wanted(e, port) || arm_is_as_wanted(e, port) || !port->present)
+	if (!arm_wanted(e, port) || !port->present)
 		return false;
-	if (may_become_known(e, is))
+	if (!arm_is_as_wanted(e, port) && may_become_known(e, is))
 		return true;
-	if (is->arm_failures >= ARM_ATTEMPTS || obstacles_to(e, p, arm_range(e, port)))
+	if (is->arm_failures >= ARM_ATTEMPTS || !(can_be_armed(e, p) || must_be_disarmed(e, p)))
 		return false;
 	if (is->cleared_ns > e->seen_ns) { /* what was behind it then may be gone */
 		engine_observe(e);
@@ -213,20 +247,27 @@ static void tell_waiting(struct iso_engine *e, uint32_t p, uint32_t region)
 		->port = p;
 }
 
+/* What is in the way of what is to be done. */
+static uint32_t obstacles_to_wish(const struct iso_engine *e, uint32_t p)
+{
+	const struct port *port = &e->ports[p];
+
+	if (arm_wanted(e, port))
+		return obstacles_to(e, p, arm_range(e, port));
+	return arm_is_as_wanted(e, port) ? 0 : access_obstacle(port->isolation.seen.source);
+}
+
 void arm_advance(struct iso_engine *e, uint32_t p)
 {
 	struct port *port = &e->ports[p];
 	struct isolation *is = &port->isolation;
-	bool wanted = arm_wanted(e, port);
-	uint32_t obstacles, region;
+	bool disarms = must_be_disarmed(e, p);
+	uint32_t obstacles = obstacles_to_wish(e, p), region;
 
-	if (!wanted && arm_is_as_wanted(e, port))
+	tell_obstacles(e, p, obstacles | dangers(e, p));
+	if (!disarms && (arm_is_as_wanted(e, port) || obstacles))
 		return;
-	obstacles = wanted ? obstacles_to(e, p, arm_range(e, port))
-			   : access_obstacle(is->seen.source);
-	tell_obstacles(e, p, obstacles);
-	if (arm_is_as_wanted(e, port) || obstacles || is->arm_failures >= ARM_ATTEMPTS ||
-	    is->cleared_ns > e->seen_ns)
+	if (is->arm_failures >= ARM_ATTEMPTS || is->cleared_ns > e->seen_ns)
 		return;
 	if (is->retry_at_ns > e->now_ns) {
 		engine_arm(e, is->retry_at_ns);
@@ -236,7 +277,18 @@ void arm_advance(struct iso_engine *e, uint32_t p)
 		tell_waiting(e, p, region);
 		return;
 	}
+	is->arming = arm_wanted(e, port) && !disarms;
 	isolation_start(e, p, ISO_EFFECT_ARM_PORT);
+}
+
+/* What is wanted may be another matter by now. */
+static bool is_as_written(const struct iso_engine *e, uint32_t p)
+{
+	const struct isolation *is = &e->ports[p].isolation;
+
+	if (!is->arming)
+		return !(is->seen.control & ISO_ISOLATION_ENABLE);
+	return !arm_wanted(e, &e->ports[p]) || arm_is_as_wanted(e, &e->ports[p]);
 }
 
 void arm_completed(struct iso_engine *e, uint32_t p, const struct iso_completion *completion)
@@ -249,7 +301,7 @@ void arm_completed(struct iso_engine *e, uint32_t p, const struct iso_completion
 	}
 	is->told_waiting = false;
 	is->reason[0] = '\0';
-	if (!arm_is_as_wanted(e, &e->ports[p])) { /* written, and not taken */
+	if (!is_as_written(e, p)) {
 		static const struct iso_completion ignored = {
 			.message = "its control register does not hold what was written",
 		};

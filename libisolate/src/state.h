@@ -41,6 +41,7 @@ struct isolation {
 	uint32_t foreign; /* N of a committed regionN behind it that is not managed, or ISO_NONE */
 	bool told_foreign;
 	bool told_waiting;
+	bool arming; /* what an ARM_PORT under way writes: armed, or not */
 	char reason[ISO_TEXT_BYTES];
 };
 

@@ -61,6 +61,7 @@ bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *
 		.link_was_down = port->isolation.link_down,
 		.armed = port->isolation.seen.control & ISO_ISOLATION_ENABLE,
 		.arm_wanted = arm_wanted(e, port),
+		.arming = port->isolation.arming,
 		.arm_wish = port->isolation.wish,
 		.arm_range = arm_range(e, port),
 		.range_wish = port->isolation.range,

@@ -154,7 +154,7 @@ static int clear(struct world *w, uint32_t port)
 static int arm(struct world *w, uint32_t port, const struct iso_port_view *view)
 {
 	struct world_isolation *is = &w->isolation[port];
-	uint32_t control = view->arm_wanted ? is->capability : 0;
+	uint32_t control = view->arming ? is->capability : 0;
 
 	if (is->status) /* meanwhile: the worker looks before it writes */
 		return -EBUSY;

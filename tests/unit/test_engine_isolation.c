@@ -481,3 +481,60 @@ Test(engine_isolation, what_firmware_armed_by_half_is_armed_wholly)
 	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE);
 	world_free(w);
 }
+
+static void set_obstacles(struct world *w, uint32_t port, uint32_t obstacles)
+{
+	w->isolation[port].obstacles = obstacles;
+	world_tell_isolation(w, port);
+}
+
+/* Proves: an armed port that has come to be a danger is told of at once, and disarmed as soon as that is no danger itself. */
+Test(engine_isolation, disarmed_when_it_has_become_a_danger)
+{
+	struct world *w = running(true);
+
+	set_obstacles(w, 1, ISO_OBSTACLE_PANIC_ON_OOPS);
+	world_run(w, WORLD_SECOND);
+	cr_assert(world_noted(w, "is armed, and should not be"), "%s", w->trace);
+	cr_assert(w->isolation[1].control & ISO_ISOLATION_ENABLE, "it is used: %s", w->trace);
+	world_port_request(w, ISO_EVENT_ISOLATE, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_ARM_PORT], 3, "%s", w->trace);
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_port_request(w, ISO_EVENT_ISOLATE, 1);
+	world_run(w, 2 * WORLD_SECOND);
+	set_obstacles(w, 1, 0);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: what firmware armed is disarmed before anything is made behind it, if it would be a danger. */
+Test(engine_isolation, a_danger_of_firmware_s_is_disarmed_before_regions_are_made)
+{
+	struct world *w = begin(true);
+
+	w->isolation[1].control = w->isolation[1].capability;
+	w->isolation[1].obstacles = ISO_OBSTACLE_CPU;
+	world_define_one(w, "high", 0x11);
+	world_run(w, WORLD_SECOND);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: where the policy only watches, nothing is written, and it is said all the same. */
+Test(engine_isolation, a_danger_is_told_where_nothing_is_armed)
+{
+	struct world *w = watching();
+
+	w->ports[1].system_ram = true;
+	world_run(w, WORLD_SECOND);
+	cr_assert(world_noted(w, "is armed, and should not be"), "%s", w->trace);
+	cr_assert_not(world_noted(w, "is not armed"), "the other one: %s", w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_ARM_PORT], 0);
+	world_free(w);
+}

@@ -95,6 +95,7 @@ struct iso_port_view {
 	bool link_was_down;   /* seen since then */
 	bool armed;           /* isolation is enabled */
 	bool arm_wanted;      /* by the policy or by an operator */
+	bool arming;          /* of an ARM_PORT under way: it is to be armed, else disarmed */
 	uint32_t arm_wish;    /* enum iso_arm_wish: an operator's own */
 	uint32_t arm_range;   /* the timeout code it shall have */
 	uint32_t range_wish;  /* an operator's own, ISO_NONE: none */
