@@ -166,6 +166,14 @@ static int parse_row(const struct store_event *event, struct inject *ret,
 		SD_JSON_BUILD_PAIR_STRING("text", event->text),
 		SD_JSON_BUILD_PAIR_CONDITION(event->has_serial, "serial",
 					     SD_JSON_BUILD_UNSIGNED(event->serial)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->has_hpa, "hpa",
+					     SD_JSON_BUILD_UNSIGNED(event->hpa)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->has_dpa, "dpa",
+					     SD_JSON_BUILD_UNSIGNED(event->dpa)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->bytes != 0, "bytes",
+					     SD_JSON_BUILD_UNSIGNED(event->bytes)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->lease[0] != '\0', "lease",
+					     SD_JSON_BUILD_STRING(event->lease)),
 		SD_JSON_BUILD_PAIR_VARIANT("fields", fields));
 	return r < 0 ? r : inject_parse(record, ret, reason);
 }

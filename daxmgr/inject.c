@@ -10,6 +10,7 @@
 
 #include "source/trace_fields.h"
 #include "source/trace_formats.h"
+#include "source/trace_poison.h"
 #include "source/trace_story.h"
 #include "source/uevent_decode.h"
 #include "units.h"
@@ -121,6 +122,25 @@ static const char *take_cxl(const struct trace_cxl *cxl, struct store_event *eve
 	return cxl->memdev.text;
 }
 
+/* The memory that a record names, by the same rule as one of the ring; what the operator says of the place stands. */
+static void take_memory(const struct trace_record *trace, struct store_event *event)
+{
+	struct iso_poison poison;
+
+	if (!trace_poison(trace, &poison))
+		return;
+	if (poison.has_dpa && event->has_dpa && event->dpa == trace->cxl.dpa.value)
+		event->dpa = poison.dpa.v; /* without the flags in its low bits */
+	if (!event->has_hpa && poison.has_hpa) {
+		event->hpa = poison.hpa.v;
+		event->has_hpa = true;
+	}
+	if (!event->bytes)
+		event->bytes = poison.bytes;
+	if (!poison.cleared && event->severity < STORE_ERROR)
+		event->severity = STORE_ERROR;
+}
+
 /* What a trace record is about, where the operator did not say otherwise. */
 static void take_trace(const struct trace_record *trace, struct inject *inject)
 {
@@ -142,6 +162,7 @@ static void take_trace(const struct trace_record *trace, struct inject *inject)
 	case TRACE_KINDS:
 		break;
 	}
+	take_memory(trace, &inject->event);
 	if (unit && !inject->event.unit[0])
 		snprintf(inject->event.unit, sizeof(inject->event.unit), "%s", unit);
 	inject->has_fault = trace_fault(trace, &inject->fault);

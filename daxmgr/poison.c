@@ -51,6 +51,7 @@ static uint32_t evidence_of_list(sd_json_variant *fields)
 static uint32_t evidence_of(const struct store_event *record)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *fields = NULL;
+	int64_t descriptor;
 
 	if (record->fields)
 		(void)sd_json_parse(record->fields, 0, &fields, NULL, NULL);
@@ -60,9 +61,11 @@ static uint32_t evidence_of(const struct store_event *record)
 	if (!strcmp(record->kind, "memory_failure_event") ||
 	    !strcmp(record->kind, "memory-failure") || !strcmp(record->kind, "process-fault"))
 		return ISO_POISON_MEMORY_FAILURE;
-	if (record->severity < STORE_ERROR &&
-	    !(field_of(fields, "descriptor") > 0 &&
-	      (field_of(fields, "descriptor") & DESCRIPTOR_UNCORRECTABLE)))
+	descriptor = field_of(fields, "descriptor");
+	if (descriptor >=
+	    0) /* it alone decides, as with records of the ring: a threshold may be an error, too */
+		return descriptor & DESCRIPTOR_UNCORRECTABLE ? ISO_POISON_MEDIA : 0;
+	if (record->severity < STORE_ERROR)
 		return 0;
 	return !strcmp(record->kind, "mce_record") ? ISO_POISON_MACHINE_CHECK : ISO_POISON_MEDIA;
 }

@@ -50,6 +50,40 @@ Test(inject, surprise_down)
 	inject_clear(&inject);
 }
 
+/* Proves: pages and machine checks name the memory that they name in the ring, whatever is said of their severity. */
+Test(inject, page_and_machine_check)
+{
+	cr_assert_eq(
+		parse("{\"source\":\"trace\",\"kind\":\"memory_failure_event\",\"fields\":{\"pfn\":1376257}}"),
+		0, "%s", reason);
+	cr_assert(inject.event.has_hpa);
+	cr_assert_eq(inject.event.hpa, 0x150001000);
+	cr_assert_eq(inject.event.bytes, 4096);
+	cr_assert_eq(inject.event.severity, STORE_ERROR);
+	inject_clear(&inject);
+	cr_assert_eq(
+		parse("{\"source\":\"trace\",\"kind\":\"mce_record\",\"fields\":{"
+		      "\"status\":\"0xbd80000000000134\",\"addr\":\"0x12345678\",\"misc\":\"0x8c\"}}"),
+		0, "%s", reason);
+	cr_assert(inject.event.has_hpa);
+	cr_assert_eq(inject.event.hpa, 0x12345000);
+	cr_assert_eq(inject.event.severity, STORE_ERROR);
+	inject_clear(&inject);
+	cr_assert_eq(
+		parse("{\"source\":\"trace\",\"kind\":\"mce_record\",\"fields\":{"
+		      "\"status\":\"0x9d80000000000134\",\"addr\":\"0x12345678\",\"misc\":\"0x8c\"}}"),
+		0, "%s", reason);
+	cr_assert_not(inject.event.has_hpa, "corrected");
+	cr_assert_eq(inject.event.severity, STORE_INFO);
+	inject_clear(&inject);
+	cr_assert_eq(parse("{\"source\":\"trace\",\"kind\":\"cxl_general_media\",\"fields\":{"
+			   "\"serial\":16,\"dpa\":4099,\"descriptor\":1}}"),
+		     0, "%s", reason);
+	cr_assert_eq(inject.event.dpa, 4096);
+	cr_assert_eq(inject.event.severity, STORE_ERROR);
+	inject_clear(&inject);
+}
+
 /* Proves: a media event says where it is; an address that is not known is none. */
 Test(inject, media)
 {

@@ -137,8 +137,10 @@ Test(poison_records, kept)
 	cr_assert_not(poison_of_record(&record, &poison), "it was corrected");
 	record.fields = "{\"descriptor\":1}";
 	cr_assert(poison_of_record(&record, &poison));
-	record.fields = NULL;
 	record.severity = STORE_ERROR;
+	record.fields = "{\"descriptor\":2}";
+	cr_assert_not(poison_of_record(&record, &poison), "a threshold may be an error, too");
+	record.fields = NULL;
 	cr_assert(poison_of_record(&record, &poison));
 	cr_assert_eq(poison.evidence, ISO_POISON_MEDIA);
 	record.has_dpa = false;
