@@ -111,6 +111,8 @@ void ledger_region_made(struct iso_engine *e, uint32_t r);
 void ledger_resettle(struct iso_engine *e, uint32_t r);
 void ledger_restore(struct iso_engine *e, const struct iso_restore_poison *restore);
 void ledger_newcomer(struct iso_engine *e, struct memdev *memdev);
+void ledger_close(struct iso_engine *e, uint32_t m, const char *why);
+bool ledger_reopen(struct iso_engine *e, struct memdev *memdev, uint64_t began_ns);
 void ledger_flush(struct iso_engine *e);
 
 /* ledger_place.c: where bad ranges lie, and what is left beside them */

@@ -16,8 +16,22 @@ static void changed(struct iso_engine *e, uint32_t b)
 	e->ledger_dirty = true;
 }
 
+static const char no_place[] = "it has more bad ranges than there is room for";
+
+/* What found none is told again by its memdev's list. */
+static void room_made(struct iso_engine *e)
+{
+	uint32_t m;
+
+	for (m = 0; m < e->n_memdevs; m++)
+		if (e->memdevs[m].closed_ns && e->memdevs[m].closed == no_place)
+			e->memdevs[m].poison_due = true;
+}
+
 static void set_state(struct iso_engine *e, uint32_t b, enum iso_bad_state state)
 {
+	if (state == ISO_BAD_VERIFIED && e->bad[b].state != ISO_BAD_VERIFIED)
+		room_made(e);
 	e->n_not_good += (state != ISO_BAD_VERIFIED);
 	e->n_not_good -= (e->bad[b].state != ISO_BAD_VERIFIED);
 	e->bad[b].state = state;
@@ -71,32 +85,50 @@ static uint32_t slot(struct iso_engine *e)
 	return oldest;
 }
 
-static const char no_place[] = "it has more bad ranges than there is room for";
+static bool has_room(const struct iso_engine *e)
+{
+	uint32_t b;
+
+	for (b = 0; b < e->n_bad && e->bad[b].used && e->bad[b].state != ISO_BAD_VERIFIED; b++)
+		;
+	return b < e->limits.bad_ranges;
+}
+
+static void close_for(struct iso_engine *e, struct memdev *memdev, const char *why)
+{
+	memdev->closed_ns = e->now_ns ? e->now_ns : 1;
+	memdev->closed = why;
+	e->ledger_dirty = true;
+}
 
 /* What cannot be written down must not be forgotten: nobody is placed there. */
-static void close_memdev(struct iso_engine *e, uint32_t m)
+void ledger_close(struct iso_engine *e, uint32_t m, const char *why)
 {
-	struct memdev *memdev = m != ISO_NONE ? &e->memdevs[m] : NULL;
-
-	if (!memdev) { /* it is away, and nobody has seen it yet */
+	if (m == ISO_NONE) { /* it is away, and nobody has seen it yet */
 		e->ledger_forgot = true;
 		return;
 	}
-	if (!memdev->closed_ns)
-		emit_note(e, ISO_NOTE_POISON, 0,
-			  "%s: no room for more bad ranges: it takes nobody more", memdev->path);
-	memdev->closed_ns = e->now_ns ? e->now_ns : 1;
-	memdev->closed = no_place;
-	e->ledger_dirty = true;
+	if (!e->memdevs[m].closed_ns)
+		emit_note(e, ISO_NOTE_POISON, 0, "%s takes nobody more: %s", e->memdevs[m].path,
+			  why);
+	close_for(e, &e->memdevs[m], why);
 }
 
 /* It may be the one of which nothing could be written down. */
 void ledger_newcomer(struct iso_engine *e, struct memdev *memdev)
 {
-	if (!e->ledger_forgot)
-		return;
-	memdev->closed_ns = e->now_ns ? e->now_ns : 1;
-	memdev->closed = no_place;
+	if (e->ledger_forgot)
+		close_for(e, memdev, no_place);
+}
+
+/* Whoever read all of the list since then has told anew what it was closed for, and that was written down. */
+bool ledger_reopen(struct iso_engine *e, struct memdev *memdev, uint64_t began_ns)
+{
+	if (!memdev->closed_ns || memdev->closed_ns >= began_ns || !has_room(e))
+		return false;
+	memdev->closed_ns = 0;
+	e->ledger_dirty = true;
+	return true;
 }
 
 static void no_room(struct iso_engine *e, const struct bad_range *key)
@@ -104,11 +136,11 @@ static void no_room(struct iso_engine *e, const struct bad_range *key)
 	uint32_t i;
 
 	if (key->has_dpa) {
-		close_memdev(e, topology_memdev_by_serial(e, key->serial));
+		ledger_close(e, topology_memdev_by_serial(e, key->serial), no_place);
 		return;
 	}
 	for (i = 0; i < e->regions[key->region].definition.ways; i++)
-		close_memdev(e, e->regions[key->region].legs[i]);
+		ledger_close(e, e->regions[key->region].legs[i], no_place);
 }
 
 static bool is_synthetic(const struct bad_range *bad)

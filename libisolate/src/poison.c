@@ -120,24 +120,6 @@ static bool span_hit(struct iso_engine *e, uint32_t r, struct region_span span, 
 	return known || found;
 }
 
-/* It names a memdev and no address that could be resolved: all of it is in doubt. */
-static void close_memdev(struct iso_engine *e, uint64_t serial)
-{
-	uint32_t m = topology_memdev_by_serial(e, serial);
-
-	if (m == ISO_NONE) {
-		e->ledger_forgot = true;
-		return;
-	}
-	if (!e->memdevs[m].closed_ns)
-		emit_note(e, ISO_NOTE_POISON, 0,
-			  "%s: memory of it is bad, it is not known where: it takes nobody more",
-			  e->memdevs[m].path);
-	e->memdevs[m].closed_ns = e->now_ns ? e->now_ns : 1;
-	e->memdevs[m].closed = "memory of its memdev is bad, and it is not known where";
-	e->ledger_dirty = true;
-}
-
 static void tell_new(struct iso_engine *e, uint32_t b, uint32_t r)
 {
 	const struct bad_range *bad = &e->bad[b];
@@ -195,11 +177,14 @@ static bool in_window(const struct iso_engine *e, struct iso_hpa hpa)
 
 static void take_bad(struct iso_engine *e, const struct iso_poison *poison)
 {
+	/* It names a memdev and no address that could be resolved: all of it is in doubt. */
+	static const char not_known_where[] =
+		"memory of its memdev is bad, and it is not known where";
 	struct bad_range keys[ISO_WAYS_MAX];
 	uint32_t n = place_keys(e, poison, keys), k;
 
 	if (!n && poison->has_serial)
-		close_memdev(e, poison->serial);
+		ledger_close(e, topology_memdev_by_serial(e, poison->serial), not_known_where);
 	else if (!n && in_window(e, poison->hpa))
 		poison_list_gap(e); /* of a region that is just coming or going: its memdevs know */
 	for (k = 0; k < n; k++) {

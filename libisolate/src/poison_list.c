@@ -120,11 +120,9 @@ void poison_list_read(struct iso_engine *e, uint64_t serial, uint64_t began_ns, 
 	memdev->poison_read_ns = began_ns;
 	memdev->poison_problem[0] = '\0';
 	checked(e, memdev, began_ns);
-	if (!memdev->closed_ns || memdev->closed_ns > began_ns)
-		return;
-	memdev->closed_ns = 0;
-	e->ledger_dirty = true;
-	emit_note(e, ISO_NOTE_POISON, 0, "%s: all that is bad on it is known again", memdev->path);
+	if (ledger_reopen(e, memdev, began_ns))
+		emit_note(e, ISO_NOTE_POISON, 0, "%s: all that is bad on it is known again",
+			  memdev->path);
 }
 
 static void not_read(struct iso_engine *e, struct memdev *memdev,

@@ -174,7 +174,9 @@ Test(engine_poison_places, full_ledger)
 		lines[i] = world_poison(w, 0, i * 4096, WORLD_TELLS_ALL);
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(iso_bad_count(w->engine), w->limits.bad_ranges);
-	cr_assert(world_noted(w, "it takes nobody more"), "%s", w->trace);
+	cr_assert(
+		world_noted(w, " takes nobody more: it has more bad ranges than there is room for"),
+		"%s", w->trace);
 	cr_assert_eq(world_region(w, "low").free_bytes, 0);
 	cr_assert_gt(world_region(w, "high").free_bytes, 0);
 	for (i = 0; i < 16; i++)
@@ -182,6 +184,32 @@ Test(engine_poison_places, full_ledger)
 	world_run(w, WORLD_MS);
 	world_read_lists(w);
 	world_run(w, WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: a list whose own records found no room does not open what they closed; one that finds room does. */
+Test(engine_poison_places, full_ledger_stays_closed)
+{
+	struct world *w = world_pair();
+	struct iso_event read = {.kind = ISO_EVENT_POISON_LIST_READ};
+	uint32_t i;
+
+	for (i = 0; i < 16; i++)
+		world_poison(w, 0, i * 4096, WORLD_TELLS_ALL);
+	world_run(w, WORLD_MS);
+	read.list_read.serial = 0x10;
+	read.list_read.complete = true;
+	read.list_read.record_ns = w->engine->memdevs[0].closed_ns; /* began as the record came */
+	world_step(w, &read);
+	cr_assert_eq(world_region(w, "low").free_bytes, 0, "%s", w->trace);
+	world_run(w, WORLD_SECOND);
+	read.list_read.record_ns = w->now_ns;
+	world_step(w, &read);
+	cr_assert_eq(world_region(w, "low").free_bytes, 0, "%s", w->trace);
+	world_clear_all_poison(w);
+	world_run(w, WORLD_SECOND);
+	world_read_lists(w);
 	cr_assert_eq(world_region(w, "low").free_bytes, WORLD_UNIT, "%s", w->trace);
 	world_free(w);
 }
