@@ -37,6 +37,18 @@ def hung_in_firmware(guest, stalled, mark: int, printed: int) -> bool:
     return begun(guest, stalled.name, mark) > guest.serial(stalled.name)[printed:].count("START")
 
 
+def started_itself_again(guest, vm: str, mark: int, printed: int) -> bool:
+    """
+    Whether a VM's CPU was reset in a process that goes on, its memory left as the VM had it: its payload never resets, and
+    what the manager does to a VM is to end its process. Memory that anybody cleared begins with zeros.
+    """
+    said = guest.serial(vm)[printed:]
+    attached = re.compile(rf"(?:^|\s){re.escape(vm)}: \S+ -> attached$")
+    given = sum(r.fields.get("DAXMGR_NOTE") == "lease" and bool(attached.search(r.message)) for r in guest.journal.since(mark))
+    again = said.rpartition("START")[2]
+    return said.count("START") > given > 0 and "CORRUPT" not in said and "ZERO bad 0x00000000 " in again
+
+
 def has_hosts_registers(registers: str) -> bool:
     """Whether paging is on in a VM: neither firmware nor payload ever turn it on, the host's kernel has it on."""
     found = CR0.search(registers)
@@ -50,6 +62,14 @@ def reason(guest, stalled: list, mark: int, printed: dict) -> str:
             return f"the emulator gave {vm.name} the registers of the host's kernel, {place(vm.registers)}"
         if hung_in_firmware(guest, vm, mark, printed.get(vm.name, 0)):
             return f"the firmware of {vm.name} hung in the emulator {place(vm.registers)}"
+    return ""
+
+
+def reset_reason(guest, vms, mark: int, printed: dict) -> str:
+    """The same of VMs that need not stand still."""
+    for vm in vms:
+        if started_itself_again(guest, vm, mark, printed.get(vm, 0)):
+            return f"the emulator reset {vm}'s CPU, in a process and memory that went on"
     return ""
 
 

@@ -182,6 +182,7 @@ class Play:
             for vm in found:
                 (self.path / f"{vm.name}-stalled.txt").write_text(vm.text(), encoding="utf-8")
                 self.progress.line(f"        {vm.line()}")
+            self._blame(emulator.reset_reason(self.guest, self.serial_bytes, self.serial_mark, self.serial_bytes))
             self._blame(emulator.reason(self.guest, found, self.serial_mark, self.serial_bytes))
         except (LabError, OSError) as error:
             return [f"what the VMs are at: {error}"]

@@ -59,6 +59,18 @@ class Emulator(unittest.TestCase):
         self.assertEqual(self.reason(stalled("", state="absent"), 1), "")
         self.assertEqual(self.reason(stalled(FIRMWARE, "vm-b"), 1), "")
 
+    def test_a_vm_that_starts_again_in_its_process(self):
+        def reason(said: str) -> str:
+            guest = FakeGuest(0)
+            guest.serial = lambda _vm: said
+            return emulator.reset_reason(guest, ["vm-a"], 0, {})
+        twice = "START\nZERO ok 4096\nBEAT 1\n" * 2
+        self.assertIn("the emulator reset vm-a's CPU", reason(twice + "START\nZERO bad 0x00000000 0xda000000\n"))
+        self.assertEqual(reason("START\nZERO ok 4096\nBEAT 1\n" + "START\nZERO bad 0x00000000 0xda000000\n"), "", "handed over so")
+        self.assertEqual(reason(twice + "START\nZERO bad 0x00001000 0xda000000\n"), "", "somebody cleared its begin")
+        self.assertEqual(reason(twice + "START\nZERO ok 4096\n"), "")
+        self.assertEqual(reason(twice + "CORRUPT 0x1000 0x1 0x0\nSTART\nZERO bad 0x00000000 0xda000000\n"), "")
+
     def test_a_vm_with_the_hosts_registers(self):
         self.assertIn("gave vm-a the registers of the host's kernel, at c09dc83c", self.reason(stalled(HOST)))
         self.assertEqual(self.reason(stalled(PAYLOAD)), "")
