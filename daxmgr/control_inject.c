@@ -101,10 +101,10 @@ static bool unlocked(struct control *control, sd_varlink *link,
 		if (!has_word(named, outcome->victims[i]) && length < sizeof(names))
 			length += (size_t)snprintf(names + length, sizeof(names) - length, " %s",
 						   outcome->victims[i]);
-	if (!names[0] && !outcome->n_omitted)
+	if (!names[0])
 		return true;
 	control_error(link, VARLINK_ERROR("Refused"), "it would kill VMs that were not named:%s",
-		      names[0] ? names : " more than can be listed");
+		      names);
 	return false;
 }
 

@@ -481,7 +481,7 @@ bool daemon_may_inject(struct daemon *daemon)
 
 int daemon_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret)
 {
-	return inject_try(daemon, inject, ret);
+	return inject_try(daemon->engine, policy_rules(daemon->policy), inject, ret);
 }
 
 void daemon_inject(struct daemon *daemon, const struct inject *inject)

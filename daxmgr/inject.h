@@ -7,6 +7,7 @@
 #ifndef DAXMGR_INJECT_H
 #define DAXMGR_INJECT_H
 
+#include <isolate/rules.h>
 #include <systemd/sd-json.h>
 
 #include "source/trace_decode.h"
@@ -55,13 +56,14 @@ bool inject_event(const struct iso_engine *engine, const struct inject *inject,
 struct inject_outcome {
 	char *lines[INJECT_LINES_MAX]; /* decisions, "fault: hb0/00.0: surprise-down" */
 	uint32_t n_lines;
-	uint32_t n_omitted; /* that found no room */
-	char (*victims)[ISO_NAME_BYTES]; /* VMs that are killed */
+	uint32_t n_omitted; /* lines that found no room */
+	char (*victims)[ISO_NAME_BYTES]; /* VMs that are killed, or may be by what follows */
 	uint32_t n_victims;
 };
 
 /* Tries it on copies of engine and rules; changes nothing. Return: 0 or -ENOMEM. */
-int inject_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret);
+int inject_try(const struct iso_engine *engine, const struct iso_rules *rules,
+	       const struct inject *inject, struct inject_outcome *ret);
 void inject_outcome_clear(struct inject_outcome *outcome);
 
 /* Does it: from here on it is a record like any other. */

@@ -19,13 +19,17 @@ struct trial {
 	struct iso_engine *engine;
 	struct iso_rules *rules;
 	struct inject_outcome *outcome;
+	bool later; /* what is tried comes only if what was done before does not help */
+	int error; /* a victim could not be written down: nothing is known then */
 };
 
-static void add_line(struct inject_outcome *outcome, const char *kind, const char *text)
+static void add_line(const struct trial *trial, const char *kind, const char *text)
 {
+	struct inject_outcome *outcome = trial->outcome;
 	char *line = NULL;
 
-	if (outcome->n_lines == INJECT_LINES_MAX || asprintf(&line, "%s: %s", kind, text) < 0) {
+	if (outcome->n_lines == INJECT_LINES_MAX ||
+	    asprintf(&line, "%s%s: %s", trial->later ? "later, maybe: " : "", kind, text) < 0) {
 		outcome->n_omitted++;
 		return;
 	}
@@ -42,7 +46,7 @@ static void add_victim(struct trial *trial, uint32_t lease)
 		return;
 	victims = reallocarray(outcome->victims, outcome->n_victims + 1, sizeof(*victims));
 	if (!victims) {
-		outcome->n_omitted++;
+		trial->error = -ENOMEM;
 		return;
 	}
 	outcome->victims = victims;
@@ -60,7 +64,7 @@ static void step(struct trial *trial, struct iso_event *event)
 		add_victim(trial, effects.kills[i].lease);
 	for (i = 0; i < effects.n_others; i++)
 		if (effects.others[i].kind == ISO_EFFECT_NOTE)
-			add_line(trial->outcome, iso_note_name(effects.others[i].note),
+			add_line(trial, iso_note_name(effects.others[i].note),
 				 effects.others[i].text);
 }
 
@@ -103,24 +107,50 @@ bool inject_event(const struct iso_engine *engine, const struct inject *inject,
 	return true;
 }
 
+/* All that a rule may come to: its later actions follow where an earlier one fails, takes too long or does not help. */
+static void try_firing(struct trial *trial, const struct iso_firing *first)
+{
+	const struct iso_rule *rule = iso_rules_get(trial->rules, first->rule);
+	struct iso_firing firing = *first;
+	struct iso_event event;
+
+	for (; firing.stage < rule->n_stages; firing.stage++) {
+		firing.action = rule->stages[firing.stage].action;
+		trial->later = firing.stage > first->stage;
+		policy_event(trial->rules, &firing, &event);
+		step(trial, &event);
+	}
+	trial->later = false;
+}
+
 static void try_rules(struct trial *trial, const struct store_event *record)
 {
 	struct iso_firing firings[FIRINGS_MAX];
 	struct policy_view view;
-	struct iso_event event;
 	uint32_t i, n;
 
 	policy_view_make(trial->engine, record, (struct iso_rules_wish){true, true}, &view);
 	n = iso_rules_record(trial->rules, &view.record, (int64_t)record->at_ns, firings,
 			     FIRINGS_MAX);
-	for (i = 0; i < n; i++) {
-		policy_event(trial->rules, &firings[i], &event);
-		step(trial, &event);
-	}
+	for (i = 0; i < n; i++)
+		try_firing(trial, &firings[i]);
 	policy_view_clear(&view);
 }
 
-int inject_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret)
+/* Where tenants make way for what has to be made again below them, they are victims, too. */
+static void try_eviction(struct trial *trial)
+{
+	uint32_t l;
+
+	trial->later = true;
+	for (l = 0; l < iso_lease_count(trial->engine); l++)
+		if (iso_lease_makes_way(trial->engine, l))
+			add_victim(trial, l);
+	trial->later = false;
+}
+
+int inject_try(const struct iso_engine *engine, const struct iso_rules *rules,
+	       const struct inject *inject, struct inject_outcome *ret)
 {
 	struct iso_limits limits;
 	size_t bytes, rules_bytes = iso_rules_bytes();
@@ -137,10 +167,10 @@ int inject_try(struct daemon *daemon, const struct inject *inject, struct inject
 	rules_memory = aligned_alloc(64, rules_bytes);
 	if (!engine_memory || !rules_memory)
 		return -ENOMEM;
-	trial.engine = iso_engine_copy(engine_memory, bytes, daemon->engine);
+	trial.engine = iso_engine_copy(engine_memory, bytes, engine);
 	if (!trial.engine)
 		return -ENOMEM;
-	trial.rules = memcpy(rules_memory, policy_rules(daemon->policy), rules_bytes);
+	trial.rules = memcpy(rules_memory, rules, rules_bytes);
 	if (inject_event(trial.engine, inject, &event))
 		step(&trial, &event);
 	record.at_ns = clock_boottime_ns();
@@ -149,7 +179,8 @@ int inject_try(struct daemon *daemon, const struct inject *inject, struct inject
 	if (poison_of_record(&record, &event.poison))
 		step(&trial, &event);
 	try_rules(&trial, &record);
-	return 0;
+	try_eviction(&trial);
+	return trial.error;
 }
 
 void inject_outcome_clear(struct inject_outcome *outcome)

@@ -175,7 +175,8 @@ static void act(struct policy *policy, const struct iso_firing *firing)
 	bool is_unit = firing->action == ISO_ACTION_START_UNIT;
 
 	tell_engine(policy, firing, !is_unit);
-	remember(policy, firing);
+	if (!firing->target.synthetic) /* a drill is over when the daemon is */
+		remember(policy, firing);
 	if (is_unit)
 		start_unit(policy, firing);
 }

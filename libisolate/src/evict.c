@@ -62,6 +62,14 @@ static void evict_tenants(struct iso_engine *e, uint32_t above, uint32_t r)
 		emit_save_incident(e, incident);
 }
 
+static bool stands_above(const struct iso_engine *e, uint32_t above, uint32_t r)
+{
+	const struct region *region = &e->regions[above];
+
+	return above != r && region->used && region->state == ISO_REGION_LIVE &&
+	       order_shares_decoders(e, &e->regions[r], region) && order_blocks(e, above, r);
+}
+
 /* After the regions were looked at: what waits for tenants says so in its wait. */
 void evict_advance(struct iso_engine *e)
 {
@@ -74,10 +82,36 @@ void evict_advance(struct iso_engine *e)
 		    region->wait != ISO_WAIT_DECODER_ORDER || !(e->policy.evict || region->evict))
 			continue;
 		for (i = 0; i < e->n_regions; i++)
-			if (i != r && e->regions[i].used &&
-			    e->regions[i].state == ISO_REGION_LIVE &&
-			    order_shares_decoders(e, region, &e->regions[i]) &&
-			    order_blocks(e, i, r) && has_tenants(e, &e->regions[i]))
+			if (stands_above(e, i, r) && has_tenants(e, &e->regions[i]))
 				evict_tenants(e, i, r);
 	}
+}
+
+static bool is_in(const struct iso_engine *e, const struct lease *lease, uint32_t r)
+{
+	uint32_t i;
+
+	for (i = 0; i < lease->n_instances; i++)
+		if (e->instances[lease->instances[i]].region == r)
+			return true;
+	return false;
+}
+
+bool iso_lease_makes_way(const struct iso_engine *e, uint32_t l)
+{
+	uint32_t r, i;
+
+	if (l >= e->n_leases || !e->leases[l].used || !can_be_evicted(&e->leases[l]))
+		return false;
+	for (r = 0; r < e->n_regions; r++) {
+		const struct region *region = &e->regions[r];
+
+		if (!region->used || !region->desired || region->state == ISO_REGION_LIVE ||
+		    !(e->policy.evict || region->evict))
+			continue;
+		for (i = 0; i < e->n_regions; i++)
+			if (stands_above(e, i, r) && is_in(e, &e->leases[l], i))
+				return true;
+	}
+	return false;
 }

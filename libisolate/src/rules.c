@@ -140,12 +140,14 @@ static void free_count(struct iso_rules *rules, struct count *count)
 	count->used = count->acting = false;
 }
 
-static uint32_t find_count(const struct iso_rules *rules, uint32_t rule, const char *key)
+static uint32_t find_count(const struct iso_rules *rules, uint32_t rule, const char *key,
+			   bool synthetic)
 {
 	uint32_t i;
 
 	for (i = 0; i < ISO_RULE_COUNTS_MAX; i++)
 		if (rules->counts[i].used && rules->counts[i].rule == rule &&
+		    rules->counts[i].synthetic == synthetic &&
 		    !strncmp(rules->counts[i].key, key, ISO_PATH_BYTES - 1))
 			return i;
 	return ISO_NONE;
@@ -171,9 +173,9 @@ static uint32_t free_place(struct iso_rules *rules, int64_t now_ns)
 }
 
 static struct count *count_for(struct iso_rules *rules, uint32_t rule, const char *key,
-			       int64_t now_ns)
+			       bool synthetic, int64_t now_ns)
 {
-	uint32_t i = find_count(rules, rule, key), turn;
+	uint32_t i = find_count(rules, rule, key, synthetic), turn;
 	struct count *count;
 
 	if (i != ISO_NONE)
@@ -185,6 +187,7 @@ static struct count *count_for(struct iso_rules *rules, uint32_t rule, const cha
 	turn = count->turn;
 	*count = (struct count){
 		.used = true,
+		.synthetic = synthetic,
 		.rule = rule,
 		.turn = turn,
 		.newest = ISO_NONE,
@@ -329,7 +332,7 @@ static struct count *tally(struct iso_rules *rules, uint32_t r, const struct iso
 
 	if (at_ns <= now_ns - (int64_t)rule->window_ns)
 		return NULL;
-	count = count_for(rules, r, key, now_ns);
+	count = count_for(rules, r, key, record->synthetic, now_ns);
 	if (!count) {
 		rules->n_missed++;
 		return NULL;
@@ -384,6 +387,8 @@ void iso_rules_restore(struct iso_rules *rules, const struct iso_record *record,
 	uint32_t r, k, field;
 	const char *key;
 
+	if (record->synthetic) /* the drill is over */
+		return;
 	for (r = 0; r < rules->n; r++)
 		if (rules_match(&rules->set[r], record, &field) == ISO_RULE_FIRES)
 			for (k = 0; (key = rules_key(&rules->set[r], record, k)); k++)
@@ -399,7 +404,7 @@ void iso_rules_restore_fired(struct iso_rules *rules, const struct iso_fired *fi
 		;
 	if (r == rules->n || iso_rule_digest(&rules->set[r]) != fired->digest)
 		return;
-	count = count_for(rules, r, fired->key, now_ns);
+	count = count_for(rules, r, fired->key, false, now_ns);
 	if (!count)
 		return;
 	if (!rules->set[r].hold_off_ns) { /* what it had counted was used up */
@@ -475,7 +480,7 @@ static void explain_counted(const struct iso_rules *rules, uint32_t r, const cha
 			    struct iso_explanation *ret)
 {
 	const struct iso_rule *rule = &rules->set[r];
-	uint32_t i = find_count(rules, r, key);
+	uint32_t i = find_count(rules, r, key, record->synthetic);
 	const struct count *count = i == ISO_NONE ? NULL : &rules->counts[i];
 	uint32_t more = record->count ? record->count : 1;
 

@@ -27,6 +27,7 @@ struct count {
 	uint32_t stage;
 	uint32_t turn; /* tells an action from an earlier one in the same place */
 	bool used;
+	bool synthetic; /* of injected records only: a drill neither uses up nor holds off what hardware calls for */
 	bool held_off; /* its storm has fired and is not over */
 	bool acting;
 	bool done; /* the action under way has ended well */

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "inject.h"
@@ -221,6 +222,72 @@ Test(inject, isolation_of_no_root_port)
 	iso_pci_address_format(w->seen_memdevs[0].address, address);
 	snprintf(text, sizeof(text), ISOLATED("%s"), address);
 	cr_assert_not(try(w, text, &effects));
+	world_free(w);
+}
+
+/* Who would die of a record, with spaces between, on this host with one rule or none; who may later is told with "later". */
+static const char *victims(struct world *w, const struct iso_rule *rule, const char *record)
+{
+	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
+	static char names[256];
+	struct inject_outcome outcome;
+	bool later = false;
+	uint32_t i;
+
+	iso_rules_load(rules, rule, rule != NULL);
+	cr_assert_eq(parse(record), 0, "%s", reason);
+	cr_assert_eq(inject_try(w->engine, rules, &inject, &outcome), 0);
+	names[0] = '\0';
+	for (i = 0; i < outcome.n_victims; i++)
+		strcat(strcat(names, i ? " " : ""), outcome.victims[i]);
+	for (i = 0; i < outcome.n_lines; i++)
+		later |= !strncmp(outcome.lines[i], "later, maybe: ", 14);
+	cr_assert_eq(iso_rules_next_deadline(rules), INT64_MAX,
+		     "the rules themselves know nothing of it");
+	inject_outcome_clear(&outcome);
+	inject_clear(&inject);
+	free(rules);
+	return later ? strcat(names, " later") : names;
+}
+
+/* Proves: whom a rule's second action would kill, should its first one not help, is among those who have to be named. */
+Test(inject, later_actions_name_their_victims)
+{
+	static const char record[] = "{\"source\":\"trace\",\"kind\":\"cxl_dram\",\"serial\":17}";
+	struct iso_rule rule = {
+		.name = "step-by-step",
+		.kind = "cxl_dram",
+		.threshold = 1,
+		.window_ns = WORLD_SECOND,
+		.n_stages = 2,
+		.stages = {{.action = ISO_ACTION_FENCE, .deadline_ns = WORLD_SECOND},
+			   {.action = ISO_ACTION_KILL}},
+	};
+	struct world *w = two_vms();
+
+	cr_assert_null(iso_rule_check(&rule), "%s", iso_rule_check(&rule));
+	cr_assert_str_eq(victims(w, NULL, record), "");
+	cr_assert_str_eq(victims(w, &rule, record), "b later");
+	rule.n_stages = 1;
+	rule.stages[0].deadline_ns = 0;
+	cr_assert_str_eq(victims(w, &rule, record), "");
+	world_free(w);
+}
+
+/* Proves: who is ended so that a lost region can be made again below him is among those who have to be named. */
+Test(inject, evicted_victims)
+{
+	struct world *w = two_vms();
+	char record[192];
+
+	snprintf(record, sizeof(record), ISOLATED("%s"), w->ports[0].path);
+	cr_assert_str_eq(victims(w, NULL, record), "a", "b is waited for");
+	w->policy.evict = true;
+	world_restart(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert_str_eq(victims(w, NULL, record), "a b");
+	snprintf(record, sizeof(record), ISOLATED("%s"), w->ports[1].path);
+	cr_assert_str_eq(victims(w, NULL, record), "b", "nobody is above it");
 	world_free(w);
 }
 

@@ -114,6 +114,29 @@ Test(rules, counted_apart)
 	cr_assert_str_eq(iso_rules_key(rules, firing.id), "hb0/00.0");
 }
 
+/* Proves: what was injected neither counts with what hardware tells nor holds it off, and a start forgets it. */
+Test(rules, injected_apart)
+{
+	struct iso_rule rule = make_rule(2, 10);
+	struct iso_record record = make_record(NOW), injected = record;
+	struct iso_firing firing;
+
+	injected.synthetic = true;
+	iso_rules_load(rules, &rule, 1);
+	cr_assert_eq(take(&record, NOW, &firing), 0);
+	cr_assert_eq(take(&injected, NOW, &firing), 0, "one of each");
+	cr_assert_eq(take(&injected, NOW, &firing), 1, "a drill");
+	cr_assert(firing.target.synthetic);
+	cr_assert_eq(take(&injected, NOW, &firing), 0, "held off");
+	cr_assert_eq(take(&record, NOW, &firing), 1, "the hardware's second is not");
+	cr_assert_not(firing.target.synthetic);
+	iso_rules_init(rules);
+	iso_rules_load(rules, &rule, 1);
+	iso_rules_restore(rules, &injected, NOW);
+	cr_assert_eq(take(&injected, NOW, &firing), 0);
+	cr_assert_eq(take(&injected, NOW, &firing), 1);
+}
+
 /* Proves: of several VMs each is counted, those only that the pattern fits. */
 Test(rules, counted_per_vm)
 {

@@ -6,7 +6,8 @@
  * same firings. Times are CLOCK_BOOTTIME nanoseconds of this boot; what is
  * older than the boot has a negative one.
  *
- * A rule counts apart for each unit, domain or VM its records name. When as
+ * A rule counts apart for each unit, domain or VM its records name, and what
+ * was injected apart from what hardware told. When as
  * many as its threshold lie within its window it fires its first action; what
  * else comes of the same storm is counted and fires nothing until nothing has
  * matched for as long as the hold-off. An action that fails, or has not ended
@@ -196,7 +197,7 @@ bool iso_rules_want(const struct iso_rules *rules, const char *source, const cha
  */
 uint32_t iso_rules_record(struct iso_rules *rules, const struct iso_record *record, int64_t now_ns,
 			  struct iso_firing *ret, uint32_t room);
-/* The same at a start: a record that was seen before is counted and fires nothing. */
+/* The same at a start: a record that was seen before is counted, if hardware told it, and fires nothing. */
 void iso_rules_restore(struct iso_rules *rules, const struct iso_record *record, int64_t now_ns);
 /* A firing of before a start: its storm fires no more. Of a rule that is not as it was: ignored. */
 void iso_rules_restore_fired(struct iso_rules *rules, const struct iso_fired *fired,

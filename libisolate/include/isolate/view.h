@@ -373,6 +373,9 @@ struct iso_what_if {
 bool iso_what_if(const struct iso_engine *e, uint32_t port, uint32_t memdev,
 		 struct iso_what_if *what);
 
+/* Whether a lease's VM is to be ended, by policy or a person's word, for what is lost now and lies below its memory. */
+bool iso_lease_makes_way(const struct iso_engine *e, uint32_t lease);
+
 /* Name of an iso_domain_state, for people and JSON: lower case, dashes; never NULL, as of all below. */
 const char *iso_domain_state_name(uint32_t state);
 /* Name of an iso_region_state. */
