@@ -124,29 +124,70 @@ static void tell_engine(struct policy *policy, const struct iso_firing *firing, 
 	}
 }
 
-static void start_unit(struct policy *policy, const struct iso_firing *firing)
+/* A unit that is started once what fired is on the disk: what a crash forgets would fire, and start it, once more. */
+struct start {
+	struct policy *policy;
+	struct job_request request;
+	uint64_t limit_ns;
+	char rule[ISO_NAME_BYTES];
+};
+
+static void submit(struct policy *policy, struct start *start)
 {
-	const struct iso_rule *rule = iso_rules_get(policy->rules, firing->rule);
-	const struct iso_rule_stage *stage = &rule->stages[firing->stage];
-	struct job_request request = {.kind = JOB_START_UNIT, .id = firing->id};
-	uint64_t limit_ns = stage->deadline_ns && stage->deadline_ns < UNIT_SECONDS * SECOND
-				    ? stage->deadline_ns
-				    : UNIT_SECONDS * SECOND;
 	int r = -EBUSY;
 
-	snprintf(request.unit, sizeof(request.unit), "%s", stage->start_unit);
-	request.deadline_ns = clock_boottime_ns() + limit_ns;
+	start->request.deadline_ns = clock_boottime_ns() + start->limit_ns;
 	if (policy->n_units < POLICY_UNITS_WAITING)
 		r = worker_pool_submit(policy->daemon->workers,
 				       LANE_UNITS + policy->next_lane++ % POLICY_UNITS_MAX,
-				       &request);
+				       &start->request);
 	if (r >= 0) {
 		policy->n_units++;
 		return;
 	}
-	log_line(LOG_ERR, "policy: rule %s: %s is not started: %s", rule->name, stage->start_unit,
-		 strerror(-r));
-	settle(policy, firing->id, false);
+	log_line(LOG_ERR, "policy: rule %s: %s is not started: %s", start->rule,
+		 start->request.unit, strerror(-r));
+	settle(policy, start->request.id, false);
+}
+
+/* A disk that cannot be written does not hold up what may be there to tell of it. */
+static void on_written(void *userdata, int result, const struct store_result *rows)
+{
+	struct start *start = userdata;
+	struct policy *policy = start->policy;
+
+	(void)rows;
+	policy->n_open--;
+	if (policy->closed && !policy->n_open)
+		free(policy);
+	else if (!policy->closed && result != -ESHUTDOWN)
+		submit(policy, start);
+	free(start);
+}
+
+static void start_unit(struct policy *policy, const struct iso_firing *firing)
+{
+	static const struct store_event_query written = {.newest = true, .limit = 1};
+	const struct iso_rule *rule = iso_rules_get(policy->rules, firing->rule);
+	const struct iso_rule_stage *stage = &rule->stages[firing->stage];
+	struct start *start = calloc(1, sizeof(*start));
+
+	if (!start) {
+		settle(policy, firing->id, false);
+		return;
+	}
+	*start = (struct start){
+		.policy = policy,
+		.request = {.kind = JOB_START_UNIT, .id = firing->id},
+		.limit_ns = stage->deadline_ns && stage->deadline_ns < UNIT_SECONDS * SECOND
+				    ? stage->deadline_ns
+				    : UNIT_SECONDS * SECOND,
+	};
+	snprintf(start->rule, sizeof(start->rule), "%s", rule->name);
+	snprintf(start->request.unit, sizeof(start->request.unit), "%s", stage->start_unit);
+	policy->n_open++;
+	if (store_query_events(policy->daemon->store, &written, on_written, start) < 0)
+		on_written(start, 0, NULL);
 }
 
 void policy_unit_done(struct policy *policy, const struct job_reply *reply)

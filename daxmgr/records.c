@@ -59,7 +59,7 @@ void records_take(struct daemon *daemon, const struct store_event *record)
 	poison_take(daemon, &completed);
 	count(daemon, &completed);
 	health_source_take(daemon, &completed);
+	store_save_event(daemon->store, &completed); /* before what it leads to */
 	if (daemon->policy)
 		policy_record(daemon->policy, &completed);
-	store_save_event(daemon->store, &completed);
 }
