@@ -3,6 +3,7 @@
  * From records of the kernel to events of the engine. What calls for
  * containment goes to the engine first; only then is the record written down.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,8 @@ static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 		.at_ns = read_ns,
 		.severity = uevent_severity(uevent, news),
 		.fields = fields,
+		.raw = uevent->message,
+		.raw_bytes = uevent->bytes,
 	};
 
 	snprintf(stored.kind, sizeof(stored.kind), "%s", uevent->action);
@@ -142,9 +145,17 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 	keep_uevent(daemon, uevent, &news, read_ns);
 }
 
-static void on_uevent_gap(void *userdata)
+static void on_uevent_gap(void *userdata, enum uevent_gap gap, uint64_t lost)
 {
-	sources_gap(userdata, SOURCE_UEVENT, 0, "the kernel dropped uevents (number unknown)");
+	char text[ISO_TEXT_BYTES];
+
+	if (gap == UEVENT_UNREADABLE)
+		snprintf(text, sizeof(text), "a uevent could not be read");
+	else if (lost)
+		snprintf(text, sizeof(text), "the kernel dropped %" PRIu64 " uevents", lost);
+	else
+		snprintf(text, sizeof(text), "the kernel dropped uevents (number unknown)");
+	sources_gap(userdata, SOURCE_UEVENT, lost, text);
 }
 
 void sources_on_mark(void *userdata, enum store_log log, const struct store_mark *mark)

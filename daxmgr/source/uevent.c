@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@ struct uevent_reader {
 	uevent_gap_handler on_gap;
 	void *userdata;
 	struct uevent_report report;
+	uint32_t dropped; /* as the kernel counts it, modulo 2^32 */
+	bool dropping; /* since the queue was last empty */
 	char message[MESSAGE_BYTES];
 };
 
@@ -36,10 +39,33 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-static void gap(struct uevent_reader *reader)
+static void gap(struct uevent_reader *reader, enum uevent_gap kind, uint64_t lost)
 {
 	reader->report.gaps++;
-	reader->on_gap(reader->userdata);
+	reader->on_gap(reader->userdata, kind, lost);
+}
+
+/* How many since the last question. The kernel counts each (netlink_overrun()), and tells with ENOBUFS of the first only. */
+static uint32_t newly_dropped(struct uevent_reader *reader)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0}, before = reader->dropped;
+	socklen_t bytes = sizeof(info);
+
+	if (getsockopt(reader->fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) < 0 ||
+	    bytes <= SK_MEMINFO_DROPS * sizeof(info[0]))
+		return 0;
+	reader->dropped = info[SK_MEMINFO_DROPS];
+	return reader->dropped - before;
+}
+
+/* The queue is empty, and drops are told with an error again. */
+static void drained(struct uevent_reader *reader)
+{
+	uint32_t lost = reader->dropping ? newly_dropped(reader) : 0;
+
+	reader->dropping = false;
+	if (lost)
+		gap(reader, UEVENT_DROPPED, lost);
 }
 
 /* Anybody with the right capability may send to the group: only the kernel is believed. */
@@ -70,7 +96,7 @@ static void handle_message(struct uevent_reader *reader, struct msghdr *header, 
 	if ((header->msg_flags & MSG_TRUNC) ||
 	    uevent_decode(reader->message, bytes, &uevent) != UEVENT_DECODED) {
 		reader->report.malformed++;
-		gap(reader);
+		gap(reader, UEVENT_UNREADABLE, 1);
 		return;
 	}
 	reader->report.received++;
@@ -104,10 +130,14 @@ static bool receive(struct uevent_reader *reader)
 		return true;
 	}
 	if (errno == ENOBUFS) {
-		gap(reader);
+		reader->dropping = true;
+		gap(reader, UEVENT_DROPPED, newly_dropped(reader));
 		return true;
 	}
-	return errno == EINTR;
+	if (errno == EINTR)
+		return true;
+	drained(reader);
+	return false;
 }
 
 static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata)

@@ -16,8 +16,14 @@ struct uevent_reader;
 /* Valid during the call only. `read_ns` is CLOCK_BOOTTIME. */
 typedef void (*uevent_handler)(void *userdata, const struct uevent *uevent, uint64_t read_ns);
 
-/* The kernel dropped uevents, or one could not be read: observe. */
-typedef void (*uevent_gap_handler)(void *userdata);
+/* What there was and is not known: observe. */
+enum uevent_gap {
+	UEVENT_DROPPED, /* the kernel had no room for them */
+	UEVENT_UNREADABLE,
+};
+
+/* `lost`: how many; 0: the kernel does not tell. */
+typedef void (*uevent_gap_handler)(void *userdata, enum uevent_gap gap, uint64_t lost);
 
 struct uevent_report {
 	uint64_t received;

@@ -81,6 +81,8 @@ enum uevent_outcome uevent_decode(const char *message, size_t bytes, struct ueve
 		read_property(text, &uevent);
 	if (!uevent.action || !uevent.devpath || !uevent.subsystem)
 		return UEVENT_MALFORMED;
+	uevent.message = message;
+	uevent.bytes = bytes;
 	*ret = uevent;
 	return UEVENT_DECODED;
 }

@@ -19,6 +19,8 @@ enum uevent_outcome {
 
 /* Texts point into the message; NULL: not in it. */
 struct uevent {
+	const char *message; /* all of it, with what is not decoded */
+	size_t bytes;
 	const char *action;
 	const char *devpath; /* below /sys */
 	const char *subsystem;

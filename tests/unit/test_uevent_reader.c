@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Proves on a real netlink socket that only the kernel is believed and that
- * dropped uevents are told. In a network namespace of its own, where nobody
+ * dropped uevents are told, with their number. In a network namespace of its own, where nobody
  * else hears what is sent here; skipped where that is not allowed.
  */
 #include "source/uevent.h"
@@ -23,6 +23,7 @@ static const char forged[] = "remove@/devices/x/mem2\0ACTION=remove\0DEVPATH=/de
 static sd_event *loop;
 static struct uevent_reader *reader;
 static unsigned int n_uevents, n_gaps;
+static uint64_t n_lost;
 static char last_subsystem[32];
 
 static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read_ns)
@@ -33,10 +34,12 @@ static void on_uevent(void *userdata, const struct uevent *uevent, uint64_t read
 	snprintf(last_subsystem, sizeof(last_subsystem), "%s", uevent->subsystem);
 }
 
-static void on_gap(void *userdata)
+static void on_gap(void *userdata, enum uevent_gap gap, uint64_t lost)
 {
 	(void)userdata;
+	cr_assert_eq(gap, UEVENT_DROPPED);
 	n_gaps++;
+	n_lost += lost;
 }
 
 static void start(void)
@@ -92,6 +95,7 @@ Test(uevent_reader, what_was_dropped_is_told)
 {
 	static char large[60000];
 	struct uevent_report report;
+	uint64_t n_sent = 0;
 
 	memcpy(large, forged, sizeof(forged));
 	uevent_get_report(reader, &report);
@@ -101,10 +105,15 @@ Test(uevent_reader, what_was_dropped_is_told)
 
 		if (r < 0 && r != -ENOBUFS)
 			cr_skip_test("cannot send to the group: %s", strerror(-r));
+		n_sent++;
 	}
 	run_until_quiet();
 	uevent_get_report(reader, &report);
 	cr_assert_geq(n_gaps, 1);
+	cr_assert_gt(report.foreign, 0);
+	cr_assert_eq(report.foreign + n_lost, n_sent, "%llu came, %llu were lost, of %llu",
+		     (unsigned long long)report.foreign, (unsigned long long)n_lost,
+		     (unsigned long long)n_sent);
 	cr_assert_eq(report.gaps, n_gaps);
 	cr_assert_eq(n_uevents, 0);
 }
