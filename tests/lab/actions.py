@@ -14,6 +14,11 @@ from .scenario import FAULTS
 VARIABLE = re.compile(r"\$\{([A-Za-z][A-Za-z0-9_.-]*)\}")
 
 
+def numbers(args: dict) -> dict:
+    """What was captured is a text."""
+    return {key: int(value, 0) if isinstance(value, str) else value for key, value in args.items()}
+
+
 class Actions:
     def __init__(self, guest, scenario, steps_dir):
         self.guest = guest
@@ -114,11 +119,10 @@ class Actions:
         self.guest.host.inject_poison(args["memdev"], args["start"], args["length"])
 
     def _media_event(self, args, _step):
-        self.guest.host.media_event(args["memdev"], args["kind"], args["fields"])
+        self.guest.host.media_event(args["memdev"], args["kind"], numbers(args["fields"]))
 
     def _machine_check(self, args, _step):
-        numbers = {key: int(value, 0) if isinstance(value, str) else value for key, value in args.items()}
-        self.guest.host.machine_check(**numbers)
+        self.guest.host.machine_check(**numbers(args))
 
     # VMs
 
