@@ -106,7 +106,7 @@ static void keep_device_loss(struct daemon *daemon, const struct trace_record *r
 		.serial = story->serial,
 		.has_serial = story->has_serial,
 		.lost = story->lost,
-		.has_lost = true,
+		.has_lost = story->lost != 0,
 	};
 
 	gap.index = record->page ? trace_also(daemon->trace) : 0;

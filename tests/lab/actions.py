@@ -119,7 +119,7 @@ class Actions:
         self.guest.host.inject_poison(args["memdev"], args["start"], args["length"])
 
     def _media_event(self, args, _step):
-        self.guest.host.media_event(args["memdev"], args["kind"], numbers(args["fields"]))
+        self.guest.host.media_event(args["memdev"], args["kind"], numbers(args["fields"]), args["count"])
 
     def _machine_check(self, args, _step):
         self.guest.host.machine_check(**numbers(args))

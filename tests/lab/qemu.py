@@ -356,9 +356,17 @@ class Host:
         self.qmp.execute("cxl-inject-poison", {"path": f"/machine/peripheral/{memdev}",
                                                "start": start, "length": length})
 
-    def media_event(self, memdev: str, kind: str, fields: dict):
+    def media_event(self, memdev: str, kind: str, fields: dict, count: int = 1):
+        """Several at once: the host reads none of them before the last one is there."""
         command, defaults = MEDIA_EVENTS[kind]
-        self.qmp.execute(command, {"path": f"/machine/peripheral/{memdev}", **defaults, **fields})
+        if count > 1:
+            self.qmp.execute("stop")
+        try:
+            for _ in range(count):
+                self.qmp.execute(command, {"path": f"/machine/peripheral/{memdev}", **defaults, **fields})
+        finally:
+            if count > 1:
+                self.qmp.execute("cont")
 
     def machine_check(self, cpu: int, bank: int, status: int, mcg_status: int, address: int, misc: int):
         self._monitor_silent(f"mce -b {cpu} {bank} {status:#x} {mcg_status:#x} {address:#x} {misc:#x}")

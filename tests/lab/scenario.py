@@ -328,7 +328,8 @@ class _Reader:
     def action_media_event(self, step):
         table = Table(f"{step.where}: media_event", step.raw("media_event"))
         args = {"memdev": table.get("memdev", str),
-                "kind": table.choice("kind", tuple(MEDIA_EVENTS)), "fields": table.get("fields", dict, {})}
+                "kind": table.choice("kind", tuple(MEDIA_EVENTS)), "fields": table.get("fields", dict, {}),
+                "count": table.get("count", int, 1)}
         table.finish()
         return args
 
