@@ -313,6 +313,17 @@ void poison_limit(struct iso_poison *poison)
 	poison->has_dpa &= poison->dpa.v < address_end;
 }
 
+/* Two devices say that they are this one: only the kernel's own sum tells whose memory it is. */
+static void drop_ambiguous(const struct iso_engine *e, struct iso_poison *poison)
+{
+	uint32_t m = poison->has_serial ? topology_memdev_by_serial(e, poison->serial) : ISO_NONE;
+
+	if (m == ISO_NONE || !e->memdevs[m].duplicate_serial)
+		return;
+	poison->has_dpa = false;
+	poison->has_serial = !poison->has_hpa;
+}
+
 void poison_handle(struct iso_engine *e, const struct iso_poison *told)
 {
 	struct iso_poison poison = *told;
@@ -322,6 +333,7 @@ void poison_handle(struct iso_engine *e, const struct iso_poison *told)
 		return;
 	}
 	poison_limit(&poison);
+	drop_ambiguous(e, &poison);
 	if (!poison.cleared) {
 		take_bad(e, &poison);
 		return;

@@ -111,7 +111,8 @@ void poison_list_read(struct iso_engine *e, uint64_t serial, uint64_t began_ns, 
 	uint32_t m = topology_memdev_by_serial(e, serial);
 	struct memdev *memdev;
 
-	if (!complete)
+	if (!complete ||
+	    (m != ISO_NONE && e->memdevs[m].duplicate_serial)) /* of which of the two? */
 		return;
 	ledger_verify(e, serial, began_ns); /* also of one that nobody has seen here yet */
 	if (m == ISO_NONE)

@@ -214,6 +214,36 @@ Test(engine_poison_places, full_ledger_stays_closed)
 	world_free(w);
 }
 
+/* Proves: of two devices with one serial neither's own address kills anybody; the kernel's sum does. */
+Test(engine_poison_places, twins)
+{
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+	struct iso_hpa_range piece = first_piece(w, "web");
+	struct iso_event event = {.kind = ISO_EVENT_POISON};
+
+	world_memdev(w, world_port(w, ISO_PORT_ROOT, 0, ISO_NONE), 0x10);
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	event.poison = (struct iso_poison){
+		.has_serial = true,
+		.has_dpa = true,
+		.serial = 0x10,
+		.dpa = {piece.start.v - world_region(w, "low").range.start.v},
+		.bytes = 64,
+		.record_ns = w->now_ns,
+		.evidence = ISO_POISON_MEDIA,
+	};
+	world_step(w, &event);
+	world_run(w, WORLD_MS);
+	cr_assert_eq(w->processes[vm].kills, 0, "%s", w->trace);
+	cr_assert_eq(world_region(w, "low").free_bytes, 0, "but nobody more gets any of it");
+	world_poison(w, 0, event.poison.dpa.v, WORLD_TELLS_ALL);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 1, "%s", w->trace);
+	world_free(w);
+}
+
 /* Proves: more bad places than one carving can go around close the region. */
 Test(engine_poison_places, too_many_to_go_around)
 {
