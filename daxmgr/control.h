@@ -102,6 +102,8 @@ bool daemon_may_inject(struct daemon *daemon);
 /* As inject_try() and inject_run(). */
 int daemon_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret);
 void daemon_inject(struct daemon *daemon, const struct inject *inject);
+/* Whether anything may be decided about it; else it needs no trial. */
+bool daemon_may_decide(struct daemon *daemon, const struct inject *inject);
 
 /* One line of GetStatus() about something the daemon works with. */
 struct daemon_component {

@@ -147,44 +147,13 @@ static int bad_record(sd_varlink *link, int r, const char *reason)
 
 /* ---- where the record is from ---- */
 
-/* As it was decoded then: names of devices may be those of others by now, addresses and serials are not. */
-static int parse_row(const struct store_event *event, struct inject *ret,
-		     char reason[INJECT_REASON_BYTES])
-{
-	_cleanup_(sd_json_variant_unrefp) sd_json_variant *record = NULL, *fields = NULL;
-	int r;
-
-	if (!event->fields || sd_json_parse(event->fields, 0, &fields, NULL, NULL) < 0) {
-		snprintf(reason, INJECT_REASON_BYTES, "nothing was decoded of this record");
-		return -EINVAL;
-	}
-	r = sd_json_buildo(
-		&record, SD_JSON_BUILD_PAIR_STRING("source", event->source),
-		SD_JSON_BUILD_PAIR_STRING("kind", event->kind),
-		SD_JSON_BUILD_PAIR_STRING("unit", event->unit),
-		SD_JSON_BUILD_PAIR_STRING("severity", store_severity_name(event->severity)),
-		SD_JSON_BUILD_PAIR_STRING("text", event->text),
-		SD_JSON_BUILD_PAIR_CONDITION(event->has_serial, "serial",
-					     SD_JSON_BUILD_UNSIGNED(event->serial)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->has_hpa, "hpa",
-					     SD_JSON_BUILD_UNSIGNED(event->hpa)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->has_dpa, "dpa",
-					     SD_JSON_BUILD_UNSIGNED(event->dpa)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->bytes != 0, "bytes",
-					     SD_JSON_BUILD_UNSIGNED(event->bytes)),
-		SD_JSON_BUILD_PAIR_CONDITION(event->lease[0] != '\0', "lease",
-					     SD_JSON_BUILD_STRING(event->lease)),
-		SD_JSON_BUILD_PAIR_VARIANT("fields", fields));
-	return r < 0 ? r : inject_parse(record, ret, reason);
-}
-
 static void inject_row(struct control_request *request, const struct store_event_row *row)
 {
 	char reason[INJECT_REASON_BYTES] = "";
 	struct inject inject;
 	int r;
 
-	r = parse_row(&row->event, &inject, reason);
+	r = inject_parse_row(&row->event, &inject, reason);
 	if (r < 0)
 		bad_record(request->link, r, reason);
 	else

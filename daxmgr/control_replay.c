@@ -1,170 +1,95 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ReplayEvents(): stored raw records through today's decoder, with the formats
- * they were stored with, and what would be decided. Nothing is acted upon.
+ * ReplayEvents(): stored raw records through today's decoders, and what would
+ * be decided about them on the host as it is now: by the same trial as of a
+ * record that is injected, on copies of engine and rules. Nothing is acted upon.
  */
 #include "control_internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
-#include "source/trace_fields.h"
-#include "source/trace_formats.h"
-#include "source/trace_story.h"
+#include "replay.h"
 #include "varlink_interface.h"
 
-/* Of one call: a format takes some 100 us to read, and a kill may be waiting. */
-enum { LIMIT_MAX = 32, VICTIMS_MAX = 64 };
+/* Of one call: a trial copies the engine, and a kill may be waiting. */
+enum { LIMIT_MAX = 32, TRIALS_MAX = 1 };
 
-/* What today's code makes of one record. */
+/* What would come of one record. */
 struct verdict {
-	const char *outcome; /* static */
+	struct replayed replayed;
+	struct inject_outcome outcome;
 	const char *decision; /* static */
 	char why[ISO_TEXT_BYTES];
-	char text[ISO_TEXT_BYTES]; /* the record's, as it would be stored now */
-	uint32_t victims[VICTIMS_MAX];
-	uint32_t n_victims;
 };
 
-/* The format that was read last: most records in a row have the same. */
-struct formats_cache {
-	struct trace_formats formats;
-	uint64_t number;
-	int result;
-	char fields[TRACE_FIELDS_BYTES]; /* of the last record */
-};
-
-static int read_format(struct formats_cache *cache, const struct store_event_row *row)
+static void verdict_clear(struct verdict *verdict)
 {
-	if (cache->number == row->event.format)
-		return cache->result;
-	memset(&cache->formats, 0, sizeof(cache->formats));
-	cache->number = row->event.format;
-	cache->result = trace_formats_add(&cache->formats, row->format_system, row->format_text,
-					  strlen(row->format_text));
-	return cache->result;
+	replay_clear(&verdict->replayed);
+	inject_outcome_clear(&verdict->outcome);
 }
 
-static void decide_fault(const struct iso_engine *engine, const struct iso_fault *fault,
-			 struct verdict *ret)
-{
-	struct iso_what_if what = {.leases = ret->victims, .leases_room = VICTIMS_MAX};
-	uint32_t port, memdev = ISO_NONE;
-	char address[16];
+/* ---- deciding ---- */
 
-	iso_pci_address_format(fault->address, address);
-	port = iso_port_find(engine, address);
-	if (port == ISO_NONE)
-		memdev = iso_memdev_find(engine, address);
-	ret->decision = "contain";
-	if (!iso_what_if(engine, port, memdev, &what)) {
-		snprintf(ret->why, sizeof(ret->why), "%s at %s, which is nothing managed now",
-			 iso_cause_name(fault->cause), address);
-		return;
-	}
-	ret->n_victims = what.n_leases < VICTIMS_MAX ? what.n_leases : VICTIMS_MAX;
-	snprintf(ret->why, sizeof(ret->why), "%s at %s: %u regions, %u VMs",
-		 iso_cause_name(fault->cause), address, what.n_regions, what.n_leases);
+static void join_lines(const struct inject_outcome *outcome, char ret[ISO_TEXT_BYTES])
+{
+	size_t length = 0;
+
+	ret[0] = '\0';
+	for (uint32_t i = 0; i < outcome->n_lines && length < ISO_TEXT_BYTES; i++)
+		length += (size_t)snprintf(ret + length, ISO_TEXT_BYTES - length, "%s%s",
+					   i ? "; " : "", outcome->lines[i]);
 }
 
-/* Whose memory bad addresses are in now. */
-static void decide_poison(const struct iso_engine *engine, const struct trace_story *story,
-			  struct verdict *ret)
+static int decide(struct daemon *daemon, struct verdict *verdict)
 {
-	uint64_t last = story->hpa + (story->bytes ? story->bytes - 1 : 0);
-	struct iso_instance_view instance;
+	const struct inject *record = &verdict->replayed.record;
+	int r = daemon_try(daemon, record, &verdict->outcome);
 
-	for (uint32_t i = 0; i < iso_instance_count(engine); i++) {
-		if (!iso_instance_get(engine, i, &instance) || !instance.named || instance.lost ||
-		    instance.lease == ISO_NONE || !instance.bytes)
-			continue;
-		if (last < instance.start.v || story->hpa >= instance.start.v + instance.bytes)
-			continue;
-		ret->decision = "poison";
-		if (ret->n_victims < VICTIMS_MAX)
-			ret->victims[ret->n_victims++] = instance.lease;
-		snprintf(ret->why, sizeof(ret->why), "0x%" PRIx64 " is in dax%u.%u now", story->hpa,
-			 instance.region_kernel_id, instance.kernel_id);
-	}
+	if (r < 0 || (!verdict->outcome.n_lines && !verdict->outcome.n_victims))
+		return r;
+	verdict->decision = record->has_fault            ? "contain"
+			    : verdict->outcome.is_poison ? "poison"
+							 : "rule";
+	join_lines(&verdict->outcome, verdict->why);
+	return 0;
 }
 
-static void decide(const struct iso_engine *engine, struct formats_cache *cache,
-		   const struct trace_record *record, struct verdict *ret)
-{
-	struct trace_story story;
-	struct iso_fault fault;
-
-	trace_describe(&cache->formats, record, &story);
-	memcpy(ret->text, story.text, sizeof(ret->text));
-	trace_fields_json(&cache->formats, record, cache->fields, sizeof(cache->fields));
-	if (trace_fault(record, &fault))
-		decide_fault(engine, &fault, ret);
-	else if (story.is_poison && !story.cleared && story.has_hpa)
-		decide_poison(engine, &story, ret);
-}
-
-static void decode(const struct iso_engine *engine, struct formats_cache *cache,
-		   const struct store_event_row *row, struct verdict *ret)
-{
-	struct trace_record record = {0};
-	enum trace_outcome outcome;
-
-	cache->fields[0] = '\0';
-	if (!row->event.raw_bytes || !row->format_text || !row->format_system) {
-		ret->outcome = row->event.raw_bytes ? "no-format" : "no-raw";
-		return;
-	}
-	if (read_format(cache, row) < 0) {
-		ret->outcome = "unreadable-format";
-		return;
-	}
-	outcome = trace_decode(&cache->formats, row->event.raw, row->event.raw_bytes, &record);
-	ret->outcome = outcome == TRACE_DECODED   ? "decoded"
-		       : outcome == TRACE_PARTIAL ? "partial"
-						  : "unreadable";
-	record.at_ns = row->event.at_ns;
-	if (outcome == TRACE_DECODED || outcome == TRACE_PARTIAL)
-		decide(engine, cache, &record, ret);
-}
+/* ---- telling ---- */
 
 /* What is decoded otherwise than when it was stored. */
-static int append_news(const struct formats_cache *cache, const struct verdict *verdict,
-		       const struct store_event *stored, sd_json_variant **object)
+static int append_news(const struct verdict *verdict, const struct store_event *stored,
+		       sd_json_variant **object)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *then = NULL, *now = NULL;
+	const struct store_event *event = &verdict->replayed.record.event;
 	char text[ISO_TEXT_BYTES];
 	bool differs;
 
 	if (stored->fields && sd_json_parse(stored->fields, 0, &then, NULL, NULL) < 0)
 		then = NULL;
-	if (!cache->fields[0] || sd_json_parse(cache->fields, 0, &now, NULL, NULL) < 0)
-		return 0;
-	differs = !then || !sd_json_variant_equal(then, now);
-	control_text(text, sizeof(text), verdict->text);
+	if (!event->fields || sd_json_parse(event->fields, 0, &now, NULL, NULL) < 0)
+		now = NULL;
+	differs = now && (!then || !sd_json_variant_equal(then, now));
+	control_text(text, sizeof(text), event->text);
 	return sd_json_variant_merge_objectbo(
 		object,
-		SD_JSON_BUILD_PAIR_CONDITION(!!strcmp(verdict->text, stored->text), "text",
+		SD_JSON_BUILD_PAIR_CONDITION(!!strcmp(event->text, stored->text), "text",
 					     SD_JSON_BUILD_STRING(text)),
 		SD_JSON_BUILD_PAIR_CONDITION(differs, "fields", SD_JSON_BUILD_VARIANT(now)));
 }
 
-static int build_victims(const struct iso_engine *engine, const struct verdict *verdict,
-			 sd_json_variant **ret)
+static int build_victims(const struct inject_outcome *outcome, sd_json_variant **ret)
 {
 	_cleanup_(control_list_clear) struct control_list list = {0};
-	struct iso_lease_view lease;
 
-	for (uint32_t i = 0; i < verdict->n_victims; i++) {
+	for (uint32_t i = 0; i < outcome->n_victims; i++) {
 		sd_json_variant *name;
-		int r;
+		int r = sd_json_variant_new_string(&name, outcome->victims[i]);
 
-		if (!iso_lease_get(engine, verdict->victims[i], &lease))
-			continue;
-		r = sd_json_variant_new_string(&name, lease.terms->name);
 		if (r >= 0)
 			r = control_list_add(&list, name);
 		if (r < 0)
@@ -173,28 +98,26 @@ static int build_victims(const struct iso_engine *engine, const struct verdict *
 	return control_list_end(&list, ret);
 }
 
-static int build_replayed(const struct iso_engine *engine, struct formats_cache *cache,
-			  const struct store_event_row *row, sd_json_variant **ret)
+static int build_verdict(const struct verdict *verdict, const struct store_event_row *row,
+			 bool decoded, sd_json_variant **ret)
 {
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *event = NULL, *victims = NULL;
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *object = NULL;
-	struct verdict verdict = {.decision = "none"};
-	int r;
+	char why[ISO_TEXT_BYTES];
+	int r = control_json_event(row, &event);
 
-	decode(engine, cache, row, &verdict);
-	r = control_json_event(row, &event);
 	if (r >= 0)
-		r = build_victims(engine, &verdict, &victims);
+		r = build_victims(&verdict->outcome, &victims);
 	if (r < 0)
 		return r;
+	control_text(why, sizeof(why), verdict->why);
 	r = sd_json_buildo(&object, SD_JSON_BUILD_PAIR_VARIANT("event", event),
-			   SD_JSON_BUILD_PAIR_STRING("outcome", verdict.outcome),
-			   SD_JSON_BUILD_PAIR_STRING("decision", verdict.decision),
-			   SD_JSON_BUILD_PAIR_CONDITION(!!verdict.why[0], "why",
-							SD_JSON_BUILD_STRING(verdict.why)),
+			   SD_JSON_BUILD_PAIR_STRING("outcome", verdict->replayed.outcome),
+			   SD_JSON_BUILD_PAIR_STRING("decision", verdict->decision),
+			   SD_JSON_BUILD_PAIR_CONDITION(!!why[0], "why", SD_JSON_BUILD_STRING(why)),
 			   SD_JSON_BUILD_PAIR_VARIANT("victims", victims));
-	if (r >= 0)
-		r = append_news(cache, &verdict, &row->event, &object);
+	if (r >= 0 && decoded)
+		r = append_news(verdict, &row->event, &object);
 	if (r < 0)
 		return r;
 	*ret = object;
@@ -202,29 +125,48 @@ static int build_replayed(const struct iso_engine *engine, struct formats_cache 
 	return 0;
 }
 
+static int replay(struct daemon *daemon, const struct store_event_row *row, uint32_t *trials,
+		  sd_json_variant **ret)
+{
+	struct verdict verdict = {.decision = "none"};
+	bool decoded = replay_decode(row, &verdict.replayed);
+	int r = 0;
+
+	if (decoded && daemon_may_decide(daemon, &verdict.replayed.record)) {
+		(*trials)++;
+		r = decide(daemon, &verdict);
+	}
+	if (r >= 0)
+		r = build_verdict(&verdict, row, decoded, ret);
+	verdict_clear(&verdict);
+	return r;
+}
+
 static int reply_replayed(struct control_request *request, const struct store_result *rows)
 {
 	_cleanup_(control_list_clear) struct control_list list = {0};
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *events = NULL;
-	struct formats_cache *cache = calloc(1, sizeof(*cache));
-	int r = cache ? 0 : -ENOMEM;
+	uint64_t next = rows->scanned;
+	uint32_t trials = 0;
+	size_t i;
+	int r = 0;
 
-	for (size_t i = 0; r >= 0 && i < rows->n_events; i++) {
+	for (i = 0; r >= 0 && i < rows->n_events && trials < TRIALS_MAX; i++) {
 		sd_json_variant *item;
 
-		r = build_replayed(daemon_engine(request->control->daemon), cache, &rows->events[i],
-				   &item);
+		r = replay(request->control->daemon, &rows->events[i], &trials, &item);
 		if (r >= 0)
 			r = control_list_add(&list, item);
 	}
-	free(cache);
+	if (i && i < rows->n_events)
+		next = rows->events[i - 1].id;
 	if (r >= 0)
 		r = control_list_end(&list, &events);
 	if (r < 0)
 		return r;
 	return sd_varlink_replybo(request->link, SD_JSON_BUILD_PAIR_VARIANT("events", events),
-				  SD_JSON_BUILD_PAIR_UNSIGNED("next", rows->scanned),
-				  SD_JSON_BUILD_PAIR_BOOLEAN("more", rows->scanned < rows->newest));
+				  SD_JSON_BUILD_PAIR_UNSIGNED("next", next),
+				  SD_JSON_BUILD_PAIR_BOOLEAN("more", next < rows->newest));
 }
 
 static void on_rows(void *userdata, int result, const struct store_result *rows)

@@ -13,6 +13,7 @@
 #include "log.h"
 #include "memory.h"
 #include "notify.h"
+#include "poison.h"
 
 #define STOPS_PATH "/run/daxmgr/stopped"
 
@@ -477,6 +478,17 @@ int daemon_reload_policy(struct daemon *daemon, policy_reloaded_t done, void *us
 bool daemon_may_inject(struct daemon *daemon)
 {
 	return daemon->config->inject;
+}
+
+bool daemon_may_decide(struct daemon *daemon, const struct inject *inject)
+{
+	const struct store_event *record = &inject->event;
+	struct iso_rules_wish wish;
+	struct iso_poison poison;
+
+	return inject->has_fault || poison_of_record(record, &poison) ||
+	       iso_rules_want(policy_rules(daemon->policy), record->source, record->kind,
+			      record->severity, &wish);
 }
 
 int daemon_try(struct daemon *daemon, const struct inject *inject, struct inject_outcome *ret)

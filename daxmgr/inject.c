@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "source/trace_fields.h"
 #include "source/trace_formats.h"
 #include "source/trace_poison.h"
@@ -355,6 +356,36 @@ int inject_parse(sd_json_variant *record, struct inject *ret, char reason[INJECT
 	return r;
 }
 
+int inject_parse_row(const struct store_event *event, struct inject *ret,
+		     char reason[INJECT_REASON_BYTES])
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *record = NULL, *fields = NULL;
+	int r;
+
+	if (!event->fields || sd_json_parse(event->fields, 0, &fields, NULL, NULL) < 0) {
+		snprintf(reason, INJECT_REASON_BYTES, "nothing was decoded of this record");
+		return -EINVAL;
+	}
+	r = sd_json_buildo(
+		&record, SD_JSON_BUILD_PAIR_STRING("source", event->source),
+		SD_JSON_BUILD_PAIR_STRING("kind", event->kind),
+		SD_JSON_BUILD_PAIR_STRING("unit", event->unit),
+		SD_JSON_BUILD_PAIR_STRING("severity", store_severity_name(event->severity)),
+		SD_JSON_BUILD_PAIR_STRING("text", event->text),
+		SD_JSON_BUILD_PAIR_CONDITION(event->has_serial, "serial",
+					     SD_JSON_BUILD_UNSIGNED(event->serial)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->has_hpa, "hpa",
+					     SD_JSON_BUILD_UNSIGNED(event->hpa)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->has_dpa, "dpa",
+					     SD_JSON_BUILD_UNSIGNED(event->dpa)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->bytes != 0, "bytes",
+					     SD_JSON_BUILD_UNSIGNED(event->bytes)),
+		SD_JSON_BUILD_PAIR_CONDITION(event->lease[0] != '\0', "lease",
+					     SD_JSON_BUILD_STRING(event->lease)),
+		SD_JSON_BUILD_PAIR_VARIANT("fields", fields));
+	return r < 0 ? r : inject_parse(record, ret, reason);
+}
+
 /* ---- raw records ---- */
 
 /* All that the ring's own record would say. Return: 0 or -ENOMEM. */
@@ -392,6 +423,7 @@ static int decode_raw(const char *system, const char *format, size_t bytes, stru
 	outcome = trace_decode(inject->formats, inject->raw, bytes, &trace);
 	if (outcome != TRACE_DECODED && outcome != TRACE_PARTIAL)
 		return refuse(reason, "the raw record is not of that format");
+	inject->partial = outcome == TRACE_PARTIAL;
 	return describe_raw(&trace, inject);
 }
 

@@ -22,6 +22,7 @@ struct inject {
 	struct store_event event; /* .fields and .raw lie in here */
 	struct iso_fault fault;
 	bool has_fault; /* it calls for containment */
+	bool partial; /* a field lies outside the raw record */
 	char *fields;
 	void *raw;
 	sd_json_variant *json; /* what texts are borrowed from */
@@ -42,6 +43,13 @@ int inject_parse(sd_json_variant *record, struct inject *ret, char reason[INJECT
 int inject_parse_raw(const char *system, const char *format, const void *raw, size_t bytes,
 		     struct inject *ret, char reason[INJECT_REASON_BYTES]);
 
+/*
+ * A stored record as it was decoded then: names of devices may be those of
+ * others by now, addresses and serials are not. Return: as inject_parse().
+ */
+int inject_parse_row(const struct store_event *event, struct inject *ret,
+		     char reason[INJECT_REASON_BYTES]);
+
 void inject_clear(struct inject *inject);
 
 /*
@@ -59,6 +67,7 @@ struct inject_outcome {
 	uint32_t n_omitted; /* lines that found no room */
 	char (*victims)[ISO_NAME_BYTES]; /* VMs that are killed, or may be by what follows */
 	uint32_t n_victims;
+	bool is_poison; /* the record names bad memory */
 };
 
 /* Tries it on copies of engine and rules; changes nothing. Return: 0 or -ENOMEM. */

@@ -99,7 +99,7 @@ bool inject_event(const struct iso_engine *engine, const struct inject *inject,
 		return false;
 	*ret = (struct iso_event){.kind = ISO_EVENT_FAULT, .fault = inject->fault};
 	ret->fault.record_ns = clock_boottime_ns();
-	ret->fault.synthetic = true;
+	ret->fault.synthetic = inject->event.synthetic;
 	if (inject->fault.cause == ISO_CAUSE_ISOLATED)
 		return find_root_port(engine, inject->event.unit, &ret->fault);
 	if (!strcmp(inject->event.source, "uevent"))
@@ -176,7 +176,8 @@ int inject_try(const struct iso_engine *engine, const struct iso_rules *rules,
 	record.at_ns = clock_boottime_ns();
 	records_complete(trial.engine, &record);
 	event = (struct iso_event){.kind = ISO_EVENT_POISON};
-	if (poison_of_record(&record, &event.poison))
+	ret->is_poison = poison_of_record(&record, &event.poison);
+	if (ret->is_poison)
 		step(&trial, &event);
 	try_rules(&trial, &record);
 	try_eviction(&trial);

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "records.h"
 #include "sources_internal.h"
+#include "uevent_record.h"
 
 static void observe(struct daemon *daemon)
 {
@@ -38,63 +39,14 @@ void sources_keep_gap(struct daemon *daemon, const char *source, const char *tex
 	sources_gap_keep(daemon, source_find(source), &gap, 0, text);
 }
 
-/* What the kernel's own recovery failed at, and devices that leave, cost somebody something. */
-static uint32_t uevent_severity(const struct uevent *uevent, const struct uevent_news *news)
-{
-	if (news->meaning == UEVENT_SETTLED && !news->recovered)
-		return STORE_ERROR;
-	if (news->meaning == UEVENT_MEMDEV_GONE || news->meaning == UEVENT_INSTANCE_GONE)
-		return STORE_ERROR;
-	return uevent->error_event ? STORE_WARNING : STORE_INFO;
-}
-
-static char *uevent_fields(const struct uevent *uevent)
-{
-	sd_json_variant *object = NULL;
-	const struct {
-		const char *name, *text;
-	} texts[] = {
-		{"action", uevent->action},          {"devpath", uevent->devpath},
-		{"subsystem", uevent->subsystem},    {"devtype", uevent->devtype},
-		{"driver", uevent->driver},          {"devname", uevent->devname},
-		{"errorEvent", uevent->error_event}, {"pciSlotName", uevent->pci_slot_name},
-	};
-	char text[ISO_TEXT_BYTES];
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (!texts[i].text)
-			continue;
-		snprintf(text, sizeof(text), "%.*s", ISO_TEXT_BYTES - 1, texts[i].text);
-		for (char *c = text; *c; c++)
-			if (*c < ' ' || *c > '~')
-				*c = '?';
-		sd_json_variant_set_field_string(&object, texts[i].name, text);
-	}
-	if (uevent->has_seqnum)
-		sd_json_variant_set_field_unsigned(&object, "seqnum", uevent->seqnum);
-	if (uevent->has_device_online)
-		sd_json_variant_set_field_boolean(&object, "deviceOnline", uevent->device_online);
-	return sources_fields(object);
-}
-
 static void keep_uevent(struct daemon *daemon, const struct uevent *uevent,
 			const struct uevent_news *news, uint64_t read_ns)
 {
-	_cleanup_free_ char *fields = uevent_fields(uevent);
-	struct store_event stored = {
-		.source = "uevent",
-		.at_ns = read_ns,
-		.severity = uevent_severity(uevent, news),
-		.fields = fields,
-		.raw = uevent->message,
-		.raw_bytes = uevent->bytes,
-	};
+	_cleanup_free_ char *fields = NULL;
+	struct store_event stored;
 
-	snprintf(stored.kind, sizeof(stored.kind), "%s", uevent->action);
-	snprintf(stored.unit, sizeof(stored.unit), "%s", news->name ? news->name : "");
-	snprintf(stored.text, sizeof(stored.text), "%s %s%s%s", uevent->subsystem,
-		 uevent->devtype ? uevent->devtype : "", uevent->error_event ? " " : "",
-		 uevent->error_event ? uevent->error_event : "");
+	uevent_record(uevent, news, &stored, &fields);
+	stored.at_ns = read_ns;
 	records_take(daemon, &stored);
 }
 

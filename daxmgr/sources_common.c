@@ -51,16 +51,6 @@ bool sources_can_take(const struct daemon *daemon)
 	return sources_know_host(daemon, clock_boottime_ns()) && store_has_room(daemon->store);
 }
 
-char *sources_fields(sd_json_variant *object)
-{
-	char *text = NULL;
-
-	if (object && sd_json_variant_format(object, 0, &text) < 0)
-		text = NULL;
-	sd_json_variant_unref(object);
-	return text;
-}
-
 void sources_open_others(struct daemon *daemon)
 {
 	health_source_open(daemon);

@@ -211,7 +211,7 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	Replayed, COMMENT("As it is stored"), SD_VARLINK_DEFINE_FIELD_BY_TYPE(event, Event, 0),
 	COMMENT("decoded, partial, unreadable, unreadable-format, no-format, no-raw"),
 	FIELD(outcome, STRING),
-	COMMENT("none, contain (a unit was lost), poison (it names memory of a virtual machine)"),
+	COMMENT("none, contain (a unit was lost), poison (it names bad memory), rule (only a rule of policy acts)"),
 	FIELD(decision, STRING), MAYBE(why, STRING),
 	COMMENT("Where they are not as they were stored: its text and fields as decoded today"),
 	MAYBE(text, STRING), MAYBE(fields, OBJECT),

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Stored raw records, each through today's decoder of its source, and what would be decided about them now. */
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay.h"
+#include "world.h"
+
+static struct replayed replayed;
+
+static bool decode(const char *source, const char *kind, const void *raw, size_t bytes)
+{
+	struct store_event_row row = {.event = {.raw = raw, .raw_bytes = bytes}};
+
+	strcpy(row.event.source, source);
+	strcpy(row.event.kind, kind);
+	return replay_decode(&row, &replayed);
+}
+
+static void expect(const char *outcome, const char *kind, bool is_fault)
+{
+	cr_assert_str_eq(replayed.outcome, outcome);
+	cr_assert_str_eq(replayed.record.event.kind, kind);
+	cr_assert_eq(replayed.record.has_fault, is_fault);
+	replay_clear(&replayed);
+}
+
+/* As another kernel might lay it out: other order, another field, other widths. */
+static const char other_format[] =
+	"name: aer_event\nID: 901\nformat:\n"
+	"\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n"
+	"\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n"
+	"\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n"
+	"\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n"
+	"\tfield:u64 colour;\toffset:8;\tsize:8;\tsigned:0;\n"
+	"\tfield:u32 severity;\toffset:16;\tsize:4;\tsigned:0;\n"
+	"\tfield:u64 status;\toffset:24;\tsize:8;\tsigned:0;\n"
+	"\tfield:__data_loc char[] dev_name;\toffset:32;\tsize:4;\tsigned:0;\n\n"
+	"print fmt: \"%s\", __get_str(dev_name)\n";
+static const char other_raw[] = "\x85\3\0\0\1\0\0\0"
+				"\7\0\0\0\0\0\0\0"
+				"\1\0\0\0\0\0\0\0"
+				"\x20\0\0\0\0\0\0\0"
+				"\x24\0\x0d\0"
+				"0000:0c:00.0";
+
+static struct store_event_row other_row(void)
+{
+	struct store_event_row row = {
+		.event = {.source = "trace",
+			  .kind = "aer_event",
+			  .lease = "then",
+			  .raw = other_raw,
+			  .raw_bytes = sizeof(other_raw)},
+		.format_system = "ras",
+		.format_text = other_format,
+	};
+
+	return row;
+}
+
+/* Proves: a record of another kernel is decoded by the format that was stored with it; without it, or by nonsense, it is not. */
+Test(replay, by_the_format_it_was_stored_with)
+{
+	struct store_event_row row = other_row();
+
+	cr_assert(replay_decode(&row, &replayed));
+	cr_assert_eq(replayed.record.fault.cause, ISO_CAUSE_SURPRISE_DOWN);
+	cr_assert_eq(replayed.record.fault.address.bus, 0x0c);
+	cr_assert_str_eq(replayed.record.event.unit, "0000:0c:00.0");
+	cr_assert(strstr(replayed.record.event.fields, "\"colour\":7"), "%s",
+		  replayed.record.event.fields);
+	cr_assert_str_eq(replayed.record.event.lease, "", "whose it is shows now");
+	cr_assert_not(replayed.record.event.synthetic);
+	expect("decoded", "aer_event", true);
+
+	row.event.raw_bytes = 20;
+	cr_assert(replay_decode(&row, &replayed));
+	expect("partial", "aer_event", false);
+	row.event.raw_bytes = 1;
+	cr_assert_not(replay_decode(&row, &replayed));
+	expect("unreadable", "aer_event", false);
+	row.format_text = "name: what\n";
+	cr_assert_not(replay_decode(&row, &replayed));
+	expect("unreadable-format", "aer_event", false);
+	row.format_text = NULL;
+	cr_assert_not(replay_decode(&row, &replayed));
+	expect("no-format", "aer_event", false);
+}
+
+/* Proves: uevents go through the decoder of uevents. */
+Test(replay, uevent)
+{
+	static const char raw[] = "remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0ACTION=remove\0"
+				  "DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0"
+				  "SUBSYSTEM=cxl\0DEVTYPE=cxl_memdev\0SEQNUM=1";
+
+	cr_assert(decode("uevent", "remove", raw, sizeof(raw)));
+	cr_assert_str_eq(replayed.record.event.unit, "mem2");
+	cr_assert_eq(replayed.record.event.severity, STORE_ERROR);
+	expect("decoded", "remove", true);
+	cr_assert_not(decode("uevent", "remove", raw, 10));
+	expect("unreadable", "remove", false);
+}
+
+/* Proves: lines of the kernel's log, of monitors and of dead kernels go through theirs, and what means something else now shows. */
+Test(replay, lines)
+{
+	static const char link[] = "3,700,12345678,-;pcieport 0000:0c:00.0: pciehp: Slot(1): Link Down\n"
+				   " SUBSYSTEM=pci\n DEVICE=+pci:0000:0c:00.0\n";
+	static const char failure[] = "{\"event\":\"MEMORY_FAILURE\",\"data\":{\"recipient\":\"hypervisor\","
+				      "\"action\":\"ignore\",\"flags\":{\"action-required\":false,"
+				      "\"recursive\":false}},\"timestamp\":{\"seconds\":1,\"microseconds\":2}}";
+	static const char panic[] = "Panic#1 Part1\n<0>[   12.345680] Kernel panic - not syncing: Fatal exception\n";
+
+	cr_assert(decode("kernel-log", "link-down", link, sizeof(link) - 1));
+	expect("decoded", "link-down", true);
+	cr_assert(decode("kernel-log", "warning", link, sizeof(link) - 1));
+	cr_assert_str_eq(replayed.record.event.text, "link-down", "it is told");
+	expect("decoded", "link-down", true);
+	cr_assert_not(decode("kernel-log", "link-down", "x", 1));
+	expect("unreadable", "link-down", false);
+	cr_assert(decode("qmp", "memory-failure", failure, sizeof(failure) - 1));
+	expect("decoded", "memory-failure", false);
+	cr_assert_not(decode("qmp", "memory-failure", "}{", 2));
+	expect("unreadable", "memory-failure", false);
+	cr_assert(decode("last-boot", "panic", panic, sizeof(panic) - 1));
+	expect("decoded", "panic", false);
+	cr_assert_not(decode("last-boot", "panic", "all is well", 11));
+	expect("unreadable", "panic", false);
+}
+
+/* Proves: readings have no raw record, and are tried as they are stored. */
+Test(replay, readings)
+{
+	struct store_event_row row = {.event = {.source = "isolation", .kind = "isolated",
+						.unit = "hb0/00.0", .fields = "{}"}};
+
+	cr_assert(replay_decode(&row, &replayed));
+	cr_assert_eq(replayed.record.fault.cause, ISO_CAUSE_ISOLATED);
+	expect("no-raw", "isolated", true);
+	cr_assert(decode("aer-counters", "correctable", NULL, 0));
+	expect("no-raw", "correctable", false);
+	cr_assert_not(decode("future", "kind", "raw", 3));
+	expect("no-format", "kind", false);
+}
+
+/* Proves: what a stored record would do now is what the same record does when it comes, and to whom. */
+Test(replay, decides_as_the_engine_does)
+{
+	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
+	struct store_event_row row = {.event = {.source = "trace", .kind = "cxl_dram", .serial = 0x10,
+						.has_serial = true, .has_dpa = true, .bytes = 64,
+						.severity = STORE_ERROR, .fields = "{}"}};
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+	struct iso_instance_view instance;
+	struct inject_outcome outcome;
+
+	iso_instance_get(w->engine, world_lease(w, "web").instances[0], &instance);
+	row.event.dpa = instance.pieces[0].start.v - world_region(w, "low").range.start.v;
+	cr_assert(replay_decode(&row, &replayed));
+	cr_assert_eq(inject_try(w->engine, rules, &replayed.record, &outcome), 0);
+	cr_assert_eq(outcome.n_victims, 1, "no address of the host's is needed");
+	cr_assert_str_eq(outcome.victims[0], "web");
+	inject_outcome_clear(&outcome);
+	replay_clear(&replayed);
+	cr_assert_eq(w->processes[vm].kills, 0);
+	cr_assert_eq(iso_bad_count(w->engine), 0);
+
+	row.event.dpa += WORLD_PART;
+	cr_assert(replay_decode(&row, &replayed));
+	cr_assert_eq(inject_try(w->engine, rules, &replayed.record, &outcome), 0);
+	cr_assert_eq(outcome.n_victims, 0, "free memory");
+	inject_outcome_clear(&outcome);
+	replay_clear(&replayed);
+	world_poison(w, 0, row.event.dpa - WORLD_PART, WORLD_TELLS_DPA);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 1);
+	world_free(w);
+	free(rules);
+}
