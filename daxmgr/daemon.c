@@ -268,6 +268,8 @@ static int start(struct daemon *daemon, const char *root)
 		return r;
 	control_set_align(daemon->control, daemon->config->align);
 	control_set_host_may_panic(daemon->control, daemon->config->host_may_panic);
+	/* Before anything is made again. */
+	health_source_start(daemon);
 	daemon_step(daemon, &go);
 	return 0;
 }

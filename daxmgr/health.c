@@ -11,23 +11,27 @@
 
 struct rule {
 	const char *source; /* NULL: any */
-	const char *kind;   /* NULL: any; a '*' at its end: what begins so */
-	uint32_t scope;     /* enum health_scope */
-	uint32_t severity;  /* at least */
+	const char *kind; /* a '*' at its end: what begins so; behind ':' the begin of the text */
+	uint32_t scope; /* enum health_scope */
+	uint32_t severity; /* at least */
 	uint64_t failing_ns, degraded_ns; /* after the record; degraded includes failing */
 	const char *words;
 };
 
 /*
  * The first that fits counts. What leaves the kernel's locks in doubt is
- * "failing" for a minute: long enough for a lockup or a hung task to say so
- * again, short enough for a host that goes on.
+ * "failing" for as long as it takes to say so again: a lockup within a minute, a
+ * stall of RCU within two, a hung task within four, two periods of khungtaskd.
  */
 static const struct rule rules[] = {
 	{"kernel-log", "oops", HEALTH_HOST, 0, MINUTE, HOUR, "kernel oops"},
 	{"kernel-log", "hard-lockup", HEALTH_HOST, 0, MINUTE, HOUR, "hard lockup"},
 	{"kernel-log", "soft-lockup", HEALTH_HOST, 0, MINUTE, 10 * MINUTE, "soft lockup"},
-	{"kernel-log", "rcu-stall", HEALTH_HOST, 0, MINUTE, 10 * MINUTE, "RCU stall"},
+	{"kernel-log", "rcu-stall", HEALTH_HOST, 0, 5 * MINUTE, 10 * MINUTE, "RCU stall"},
+	{"kernel-log", "stack:hung-task in ", HEALTH_HOST, 0, 5 * MINUTE, 10 * MINUTE,
+	 "kernel hangs in cxl or dax"},
+	{"kernel-log", "stack:rcu-stall in ", HEALTH_HOST, 0, 5 * MINUTE, 10 * MINUTE,
+	 "kernel hangs in cxl or dax"},
 	{"kernel-log", "stack", HEALTH_HOST, 0, MINUTE, 10 * MINUTE,
 	 "kernel fails or hangs in cxl or dax"},
 	{"kernel-log", "hung-task", HEALTH_HOST, 0, 0, 10 * MINUTE, "hung task"},
@@ -58,11 +62,15 @@ static const struct rule rules[] = {
 
 enum { RULES = sizeof(rules) / sizeof(rules[0]) };
 
-static bool kind_fits(const char *pattern, const char *kind)
+static bool kind_fits(const char *pattern, const struct store_event *record)
 {
-	size_t n = strlen(pattern);
+	const char *kind = record->kind;
+	size_t n = strcspn(pattern, "*:");
 
-	return n && pattern[n - 1] == '*' ? !strncmp(pattern, kind, n - 1) : !strcmp(pattern, kind);
+	if (strncmp(pattern, kind, n) != 0 || (pattern[n] != '*' && kind[n]))
+		return false;
+	return pattern[n] != ':' ||
+	       !strncmp(pattern + n + 1, record->text, strlen(pattern + n + 1));
 }
 
 static unsigned int find_rule(const struct store_event *record)
@@ -71,7 +79,7 @@ static unsigned int find_rule(const struct store_event *record)
 
 	for (i = 0; i < RULES; i++)
 		if ((!rules[i].source || !strcmp(rules[i].source, record->source)) &&
-		    kind_fits(rules[i].kind, record->kind) && record->severity >= rules[i].severity)
+		    kind_fits(rules[i].kind, record) && record->severity >= rules[i].severity)
 			break;
 	return i;
 }

@@ -10,7 +10,10 @@
 
 #include "clock.h"
 #include "health.h"
+#include "log.h"
 #include "sources_internal.h"
+
+#define HEALTH_NS_MAX (24 * 3600 * UINT64_C(1000000000)) /* no record is a reason for longer */
 
 struct host_health {
 	struct health facts;
@@ -55,6 +58,24 @@ void health_source_take(struct daemon *daemon, const struct store_event *record)
 		tell_engine(daemon);
 }
 
+static int take_stored(void *userdata, const struct store_event *record)
+{
+	struct daemon *daemon = userdata;
+
+	health_take(&daemon->health->facts, record);
+	return 0;
+}
+
+/* What earlier runs heard in this boot is as true as before. */
+static void load(struct daemon *daemon)
+{
+	uint64_t now_ns = clock_boottime_ns();
+
+	if (store_load_recent(daemon->store, now_ns > HEALTH_NS_MAX ? now_ns - HEALTH_NS_MAX : 0,
+			      take_stored, daemon) < 0)
+		log_line(LOG_WARNING, "health: what was heard before cannot be read");
+}
+
 void health_source_open(struct daemon *daemon)
 {
 	daemon->health = calloc(1, sizeof(*daemon->health));
@@ -66,6 +87,13 @@ void health_source_open(struct daemon *daemon)
 		return;
 	}
 	sd_event_source_set_enabled(daemon->health->timer, SD_EVENT_OFF);
+	load(daemon);
+}
+
+void health_source_start(struct daemon *daemon)
+{
+	if (daemon->health)
+		tell_engine(daemon);
 }
 
 void health_source_close(struct daemon *daemon)

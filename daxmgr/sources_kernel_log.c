@@ -21,6 +21,7 @@
 #include "records.h"
 #include "source/kernel_log.h"
 #include "sources_internal.h"
+#include "vms.h"
 
 #define KERNEL_LOG_PATH "/dev/kmsg"
 #define POSITION_PATH   "/run/daxmgr/kernel-log"
@@ -38,10 +39,13 @@ struct kernel_log_source {
 	uint64_t saved;     /* what the file says */
 };
 
-/* What the store has, or what was read beyond it and meant nothing. Return: false when there is neither. */
-static bool load_position(struct daemon *daemon, uint64_t *ret)
+/*
+ * What the store has, or what was read beyond it and meant nothing, and how far
+ * the log's clock is apart (source/kernel_log_clock.h). Return: false when there is neither.
+ */
+static bool load_position(struct daemon *daemon, uint64_t *ret, int64_t *ret_apart_ns)
 {
-	char text[32] = "";
+	char text[64] = "";
 	_cleanup_close_ int fd = open(POSITION_PATH, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct store_mark mark;
 	uint64_t position;
@@ -50,7 +54,7 @@ static bool load_position(struct daemon *daemon, uint64_t *ret)
 	if (has)
 		*ret = mark.page;
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
-	    sscanf(text, "%" SCNu64, &position) != 1)
+	    sscanf(text, "%" SCNu64 " %" SCNd64, &position, ret_apart_ns) < 1)
 		return has;
 	if (!has || position > *ret)
 		*ret = position;
@@ -61,7 +65,7 @@ static bool load_position(struct daemon *daemon, uint64_t *ret)
 static void save_position(struct kernel_log_source *source)
 {
 	struct kernel_log_report report;
-	char text[32];
+	char text[64];
 	int fd, n;
 
 	kernel_log_get_report(source->log, &report);
@@ -74,7 +78,8 @@ static void save_position(struct kernel_log_source *source)
 		  0600);
 	if (fd < 0)
 		return;
-	n = snprintf(text, sizeof(text), "%" PRIu64 "\n", report.last_sequence);
+	n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRId64 "\n", report.last_sequence,
+		     report.apart_ns);
 	if (write(fd, text, (size_t)n) == n && rename(POSITION_PATH ".new", POSITION_PATH) == 0)
 		source->saved = report.last_sequence;
 	close(fd);
@@ -113,17 +118,27 @@ static uint32_t severity_of(const struct kernel_log_news *news)
 	}
 }
 
-/* The VM that this process is. Return: false when it is none. */
+/* The VM that this process is, or a thread of: faults carry the thread's number. Return: false when it is none. */
 static bool find_vm(const struct iso_engine *engine, int32_t pid, char lease[ISO_NAME_BYTES])
 {
 	struct iso_lease_view view;
 
 	for (uint32_t i = 0, n = iso_lease_count(engine); pid && i < n; i++)
-		if (iso_lease_get(engine, i, &view) && view.pid == pid) {
+		if (iso_lease_get(engine, i, &view) && view.pid &&
+		    (view.pid == pid || vms_is_thread(view.pid, pid))) {
 			snprintf(lease, ISO_NAME_BYTES, "%s", view.terms->name);
 			return true;
 		}
 	return false;
+}
+
+/* QEMU's own name, and that of its threads where they have names: one that has exited is still told of. */
+static bool is_qemu(const char *process)
+{
+	size_t n = strlen(process);
+
+	return !strncmp(process, "qemu", 4) ||
+	       (!strncmp(process, "CPU ", 4) && n > 4 && !strcmp(process + n - 4, "/KVM"));
 }
 
 /* A stranger's segmentation fault is nobody's business; one for bad memory is, and so is QEMU's. */
@@ -133,7 +148,7 @@ static bool is_of_interest(const struct kernel_log_line *line, bool is_vm)
 	    line->news->kind != KERNEL_LOG_OUT_OF_MEMORY)
 		return true;
 	return is_vm || line->news->has_pfn || strstr(line->record->text, "memory corruption") ||
-	       !strncmp(line->news->process, "qemu", 4);
+	       is_qemu(line->news->process);
 }
 
 static char *build_fields(const struct kernel_log_line *line)
@@ -177,7 +192,7 @@ static void describe(const struct kernel_log_line *line, bool is_vm, struct stor
 			 is_vm ? "fatal fault of VM process: " : "", ISO_TEXT_BYTES - 40,
 			 line->record->text);
 	ret->severity = severity_of(news);
-	ret->at_ns = line->record->at_ns < line->read_ns ? line->record->at_ns : line->read_ns;
+	ret->at_ns = line->read_ns > line->late_ns ? line->read_ns - line->late_ns : 0;
 	ret->raw = line->raw;
 	ret->raw_bytes = line->raw_bytes;
 	ret->log_sequence = line->record->sequence;
@@ -218,10 +233,6 @@ static void on_line(void *userdata, const struct kernel_log_line *line)
 		return;
 	}
 	describe(line, is_vm, &stored);
-	if (line->again) {
-		health_source_take(daemon, &stored);
-		return;
-	}
 	fields = build_fields(line);
 	stored.fields = fields;
 	daemon->kernel_log->told = line->record->sequence;
@@ -285,6 +296,7 @@ void kernel_log_source_open(struct daemon *daemon)
 {
 	const struct kernel_log_handlers handlers = {on_line, on_gap, has_room, on_end, daemon};
 	char problem[ISO_TEXT_BYTES];
+	int64_t apart_ns = 0;
 	uint64_t after;
 	bool has_after;
 	int r;
@@ -294,10 +306,10 @@ void kernel_log_source_open(struct daemon *daemon)
 	daemon->kernel_log = calloc(1, sizeof(*daemon->kernel_log));
 	if (!daemon->kernel_log)
 		return;
-	has_after = load_position(daemon, &after);
+	has_after = load_position(daemon, &after, &apart_ns);
 	r = kernel_log_open(daemon->event, PRIORITY_KERNEL_LOG, KERNEL_LOG_PATH,
-			    has_after ? &after : NULL, &handlers, &daemon->kernel_log->log,
-			    problem);
+			    has_after ? &after : NULL, apart_ns, &handlers,
+			    &daemon->kernel_log->log, problem);
 	if (r < 0) {
 		source_not(&daemon->sources, SOURCE_KERNEL_LOG, source_condition_of(r), "%s",
 			   problem);

@@ -94,6 +94,16 @@ static struct told *get_told(struct polled_sources *polled, enum source_id id, c
 	return told;
 }
 
+/* Names of memory devices change from start to start, serial numbers do not. */
+static void name_device(bool has_serial, uint64_t serial, const char *name,
+			char ret[READING_UNIT_BYTES])
+{
+	if (has_serial)
+		snprintf(ret, READING_UNIT_BYTES, "0x%" PRIx64, serial);
+	else
+		snprintf(ret, READING_UNIT_BYTES, "%.*s", READING_UNIT_BYTES - 1, name);
+}
+
 /* ---- what earlier runs told ---- */
 
 static uint64_t number_of(sd_json_variant *fields, const char *key)
@@ -115,6 +125,8 @@ static int on_told(void *userdata, const struct store_told *row)
 	_cleanup_(sd_json_variant_unrefp) sd_json_variant *fields = NULL;
 	enum source_id id = source_find(row->source);
 	struct daemon *daemon = userdata;
+	char device[READING_UNIT_BYTES];
+	const char *unit = row->unit;
 	struct told *told;
 
 	if (id == SOURCE_ISOLATION)
@@ -123,7 +135,11 @@ static int on_told(void *userdata, const struct store_told *row)
 		return 0;
 	if (sd_json_parse(row->fields, 0, &fields, NULL, NULL) < 0)
 		return 0;
-	told = get_told(daemon->polled, id, id == SOURCE_LAST_BOOT ? "" : row->unit,
+	if (id == SOURCE_DEVICE_HEALTH) {
+		name_device(row->has_serial, row->serial, row->unit, device);
+		unit = device;
+	}
+	told = get_told(daemon->polled, id, id == SOURCE_LAST_BOOT ? "" : unit,
 			id == SOURCE_DEVICE_HEALTH ? "" : text_of(fields, "name"));
 	if (!told)
 		return -ENOBUFS;
@@ -246,8 +262,12 @@ static uint32_t health_words(const struct reading *readings, uint32_t n, char te
 	return severity;
 }
 
+/*
+ * A record of other words than before; that it is still so is news for health
+ * alone, which may not have heard them.
+ */
 static void tell_health(struct daemon *daemon, const struct reading *readings, uint32_t n,
-			const char *text, uint32_t severity)
+			const char *text, uint32_t severity, bool same)
 {
 	struct store_event stored = {.at_ns = clock_boottime_ns(), .severity = severity};
 	_cleanup_free_ char *fields = NULL;
@@ -259,6 +279,10 @@ static void tell_health(struct daemon *daemon, const struct reading *readings, u
 	snprintf(stored.text, sizeof(stored.text), "%s", text);
 	stored.serial = readings->serial;
 	stored.has_serial = readings->has_serial;
+	if (same) {
+		health_source_take(daemon, &stored);
+		return;
+	}
 	for (uint32_t i = 0; i < n; i++)
 		sd_json_variant_set_field_unsigned(&object, readings[i].name, readings[i].value);
 	fields = sources_fields(object);
@@ -272,19 +296,22 @@ static void take_health(struct daemon *daemon, const struct reading_file *file)
 
 	for (i = 0; i < file->n; i += n) {
 		const struct reading *of = &file->readings[i];
-		struct told *told = get_told(daemon->polled, SOURCE_DEVICE_HEALTH, of->unit, "");
-		char text[ISO_TEXT_BYTES];
+		char text[ISO_TEXT_BYTES], device[READING_UNIT_BYTES];
+		struct told *told;
 		uint32_t severity;
+		bool same;
 
+		name_device(of->has_serial, of->serial, of->unit, device);
+		told = get_told(daemon->polled, SOURCE_DEVICE_HEALTH, device, "");
 		for (n = 1; i + n < file->n && !strcmp(of[n].unit, of->unit); n++)
 			;
 		severity = health_words(of, n, text);
-		if (!told || !strcmp(told->text, text))
-			continue;
 		/* A device that is well is not told of before it was anything else. */
-		if (told->text[0] || severity != STORE_INFO)
-			tell_health(daemon, of, n, text, severity);
-		snprintf(told->text, sizeof(told->text), "%s", text);
+		same = !told || !strcmp(told->text, text) ||
+		       (!told->text[0] && severity == STORE_INFO);
+		tell_health(daemon, of, n, text, severity, same);
+		if (told)
+			snprintf(told->text, sizeof(told->text), "%s", text);
 	}
 }
 

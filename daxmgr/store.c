@@ -45,14 +45,11 @@ static const char *const sql[STORE_STATEMENTS] = {
 		" ON CONFLICT(id) DO UPDATE SET cause=?2, unit=?3, domain=coalesce(?4, domain), open=?5,"
 		" detected_ns=?9, contained_ns=?10, recovered_ns=?11, killed=?12, exited=?13, records=?14,"
 		" capacity_before_bytes=?15, capacity_after_bytes=?16, held_port=?17, hold_cause=?18",
-	/*
-	 * The kernel's log has a clock of its own (source/kernel_log.c), so that times
-	 * agree only so far; what was written down last bounds the search.
-	 */
+	/* What was written down last bounds the search. */
 	[STORE_STATEMENT_INCIDENT_EARLIER] =
 		"UPDATE events SET incident = ?1 WHERE id > (SELECT max(id) - 256 FROM events)"
 		" AND incident IS NULL AND domain = ?2 AND boot_id = ?3 AND source = 'kernel-log'"
-		" AND severity IN ('error', 'fatal') AND abs(at_ns - ?4) < 1000000000 + ?4 / 5000",
+		" AND severity IN ('error', 'fatal') AND abs(at_ns - ?4) < 1000000000",
 	/* When it was found first stays, as long as the place is of the same range. */
 	[STORE_STATEMENT_POISON] =
 		"INSERT INTO bad_ranges(slot, state, serial, dpa, region, region_offset, bytes, evidence,"

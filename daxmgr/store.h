@@ -270,12 +270,22 @@ struct store_told {
 	char kind[STORE_KIND_BYTES];
 	char text[ISO_TEXT_BYTES];
 	const char *fields; /* JSON object; valid during the call */
-	bool same_boot;
+	uint64_t serial;
+	bool has_serial, same_boot;
 };
 
 /* The newest records of the sources that are asked, oldest first, of all boots; before store_start(). */
 int store_load_told(struct store *store, int (*each)(void *userdata, const struct store_told *told),
 		    void *userdata);
+
+/*
+ * The newest records of this boot from `since_ns` on (CLOCK_BOOTTIME), and what
+ * devices said of themselves at any time of it, oldest first: whose and how bad
+ * they are; at_ns is that of the last like it. What was injected is none. Before
+ * store_start(). Return: 0, negative errno, or what `each` returned.
+ */
+int store_load_recent(struct store *store, uint64_t since_ns,
+		      int (*each)(void *userdata, const struct store_event *event), void *userdata);
 
 /* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,

@@ -512,3 +512,8 @@ void vms_settle(struct vms *vms)
 	if (r < 0)
 		log_line(LOG_WARNING, "what is stopped cannot be written down: %s", strerror(-r));
 }
+
+bool vms_is_thread(pid_t process, pid_t thread)
+{
+	return process > 0 && thread > 0 && (tgkill(process, thread, 0) == 0 || errno == EPERM);
+}

@@ -112,4 +112,10 @@ int vms_open_process(pid_t pid, uint64_t process_start);
 /* Pid behind a pidfd. Return: 0 or -ESRCH when it has been reaped, other negative errno. */
 int vms_pidfd_pid(int pidfd, pid_t *ret);
 
+/*
+ * Says whether `thread` is one of `process`; what has exited is none. One system
+ * call, which waits for nothing and sends nothing.
+ */
+bool vms_is_thread(pid_t process, pid_t thread);
+
 #endif

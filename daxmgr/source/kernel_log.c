@@ -25,10 +25,8 @@ struct kernel_log {
 	struct kernel_log_handlers handlers;
 	struct kernel_log_context context;
 	struct kernel_log_report report;
-	int64_t apart; /* least time from a line's own clock to when it was read */
-	uint64_t apart_ns; /* when that was reckoned */
+	struct kernel_log_clock clock;
 	uint64_t late_ns; /* of the line that is read now */
-	bool has_apart;
 	bool live; /* what was there at the begin is read */
 	uint64_t next; /* number that is expected; only when has_next */
 	bool has_next;
@@ -37,28 +35,7 @@ struct kernel_log {
 	struct kernel_log_news news;
 };
 
-/*
- * The log has a clock of its own, which drifts against CLOCK_BOOTTIME by less
- * than 1 in 10,000: how long a line waited is known against other lines only.
- */
-static uint64_t lateness(struct kernel_log *log)
-{
-	int64_t apart = (int64_t)(log->report.last_read_ns - log->record.at_ns);
-
-	if (!log->live)
-		return 0;
-	if (!log->has_apart)
-		log->apart = apart;
-	else
-		log->apart += (int64_t)(log->report.last_read_ns - log->apart_ns) / 10000;
-	log->has_apart = true;
-	log->apart_ns = log->report.last_read_ns;
-	if (apart < log->apart)
-		log->apart = apart;
-	return (uint64_t)(apart - log->apart);
-}
-
-static void tell(struct kernel_log *log, size_t bytes, bool again)
+static void tell(struct kernel_log *log, size_t bytes)
 {
 	struct kernel_log_line line = {
 		.record = &log->record,
@@ -68,16 +45,15 @@ static void tell(struct kernel_log *log, size_t bytes, bool again)
 		.read_ns = log->report.last_read_ns,
 		.live = log->live,
 		.late_ns = log->late_ns,
-		.again = again,
 	};
 
-	log->report.meant += !again;
+	log->report.meant++;
 	log->handlers.on_line(log->handlers.userdata, &line);
 }
 
 static void take(struct kernel_log *log, size_t bytes)
 {
-	uint64_t sequence;
+	uint64_t now_ns = clock_read_ns(CLOCK_MONOTONIC), sequence;
 
 	log->report.last_read_ns = clock_boottime_ns();
 	log->report.read++;
@@ -86,13 +62,12 @@ static void take(struct kernel_log *log, size_t bytes)
 		log->handlers.on_gap(log->handlers.userdata, 1, log->next, true);
 		return;
 	}
-	log->late_ns = lateness(log);
+	log->late_ns = kernel_log_clock_take(&log->clock, log->record.at_ns, now_ns, log->live);
+	log->report.apart_ns = log->clock.apart_ns;
 	sequence = log->record.sequence;
 	if (log->has_next && sequence < log->next) {
-		/* The stack that may follow it is of it all the same. */
-		if (kernel_log_meaning(&log->record, &log->context, &log->news) !=
-		    KERNEL_LOG_NOTHING)
-			tell(log, bytes, true);
+		/* Told by an earlier run; the stack that may follow it is of it all the same. */
+		kernel_log_meaning(&log->record, &log->context, &log->news);
 		return;
 	}
 	if (log->has_next && sequence > log->next) {
@@ -103,7 +78,7 @@ static void take(struct kernel_log *log, size_t bytes)
 	log->has_next = true;
 	log->report.last_sequence = sequence;
 	if (kernel_log_meaning(&log->record, &log->context, &log->news) != KERNEL_LOG_NOTHING)
-		tell(log, bytes, false);
+		tell(log, bytes);
 }
 
 /* Return: false when there is nothing more to read now. */
@@ -171,8 +146,8 @@ static int attach(struct kernel_log *log, sd_event *loop, int64_t priority)
 }
 
 int kernel_log_open(sd_event *loop, int64_t priority, const char *path, const uint64_t *after,
-		    const struct kernel_log_handlers *handlers, struct kernel_log **ret,
-		    char problem[ISO_TEXT_BYTES])
+		    int64_t apart_ns, const struct kernel_log_handlers *handlers,
+		    struct kernel_log **ret, char problem[ISO_TEXT_BYTES])
 {
 	struct kernel_log *log = calloc(1, sizeof(*log));
 	int r = -ENOMEM;
@@ -181,6 +156,8 @@ int kernel_log_open(sd_event *loop, int64_t priority, const char *path, const ui
 		log->handlers = *handlers;
 		log->has_next = after != NULL;
 		log->next = after ? *after + 1 : 0;
+		log->clock.apart_ns = apart_ns;
+		log->report.apart_ns = apart_ns;
 		log->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 		r = log->fd < 0 ? -errno : attach(log, loop, priority);
 	}

@@ -7,6 +7,7 @@
 #ifndef DAXMGR_SOURCE_KERNEL_LOG_H
 #define DAXMGR_SOURCE_KERNEL_LOG_H
 
+#include "kernel_log_clock.h"
 #include "kernel_log_decode.h"
 
 #include <systemd/sd-event.h>
@@ -20,8 +21,7 @@ struct kernel_log_line {
 	const char *raw; /* as read */
 	size_t raw_bytes;
 	uint64_t read_ns; /* CLOCK_BOOTTIME */
-	uint64_t late_ns; /* how much longer it waited here than the quickest of late; 0 for the first live one */
-	bool again; /* told by an earlier run: it is durable */
+	uint64_t late_ns; /* how long before it was logged, as well as that is known (kernel_log_clock.h) */
 	bool live; /* not one of those that were there when the reader was opened */
 };
 
@@ -47,17 +47,19 @@ struct kernel_log_report {
 	uint64_t lost;
 	uint64_t last_sequence; /* all up to it were read */
 	uint64_t last_read_ns;
+	int64_t apart_ns; /* as in kernel_log_clock.h */
 };
 
 /*
  * Attaches `path` to the loop. `after` is the number of the last record that
  * needs not be told again; NULL: everything the log still holds is told. What
- * is missing between the two is a gap. `problem` says what failed. Return: 0,
- * or negative errno.
+ * is missing between the two is a gap. `apart_ns` is what an earlier reader of
+ * this boot reported, 0 without one. `problem` says what failed. Return: 0, or
+ * negative errno.
  */
 int kernel_log_open(sd_event *loop, int64_t priority, const char *path, const uint64_t *after,
-		    const struct kernel_log_handlers *handlers, struct kernel_log **ret,
-		    char problem[ISO_TEXT_BYTES]);
+		    int64_t apart_ns, const struct kernel_log_handlers *handlers,
+		    struct kernel_log **ret, char problem[ISO_TEXT_BYTES]);
 
 /* Accepts NULL. Return: NULL. */
 struct kernel_log *kernel_log_close(struct kernel_log *log);

@@ -74,6 +74,7 @@ static const char *take_header(const char *at, const char *end, struct kernel_lo
 	record->level = priority & 7;
 	record->facility = (uint32_t)(priority >> 3);
 	record->at_ns = us * 1000;
+	record->fragment = at + 1 < end && (at[1] == 'c' || at[1] == '+');
 	at = memchr(at, ';', (size_t)(end - at));
 	return at ? at + 1 : NULL;
 }
@@ -115,24 +116,16 @@ struct phrase {
 };
 
 /*
- * The first that fits counts: the special ones stand before the general ones.
- * All are looked for where the kernel puts them, at the begin of the line: what
- * stands further behind may be the name of a process or of a cgroup.
+ * What a line of the kernel begins with. The first that fits counts: the special
+ * ones stand before the general ones.
  */
 static const struct phrase phrases[] = {
 	{"Kernel panic - not syncing", KERNEL_LOG_PANIC},
 	{"watchdog: BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP},
 	{"BUG: soft lockup", KERNEL_LOG_SOFT_LOCKUP},
-	{"watchdog: Watchdog detected hard LOCKUP", KERNEL_LOG_HARD_LOCKUP},
-	{"NMI watchdog: Watchdog detected hard LOCKUP", KERNEL_LOG_HARD_LOCKUP},
-	{"Watchdog detected hard LOCKUP", KERNEL_LOG_HARD_LOCKUP},
 	{"BUG: workqueue lockup", KERNEL_LOG_SOFT_LOCKUP},
 	{"BUG: unable to handle", KERNEL_LOG_OOPS},
 	{"BUG: kernel NULL pointer dereference", KERNEL_LOG_OOPS},
-	{"Oops: ", KERNEL_LOG_OOPS},
-	{"kernel BUG at ", KERNEL_LOG_OOPS},
-	{"general protection fault", KERNEL_LOG_OOPS},
-	{"invalid opcode: ", KERNEL_LOG_OOPS},
 	{"BUG: ", KERNEL_LOG_BUG},
 	{"WARNING: ", KERNEL_LOG_WARNING},
 	{"DMAR: [", KERNEL_LOG_IOMMU_FAULT},
@@ -142,58 +135,197 @@ static const struct phrase phrases[] = {
 	{"mce: Uncorrected hardware memory error", KERNEL_LOG_MACHINE_CHECK},
 };
 
-/* Of a device: behind "pcieport 0000:0c:00.0: ", and only in records that say DEVICE=, as no process can. */
+/* The same after "DRIVER ADDRESS: " of a device that the record itself is of. */
 static const struct phrase device_phrases[] = {
-	{"pciehp: Slot(", KERNEL_LOG_LINK_DOWN}, /* looked at once more */
+	{"AMD-Vi: Event logged", KERNEL_LOG_IOMMU_FAULT},
 	{"DPC: containment event", KERNEL_LOG_DPC},
 	{"DPC: unmasked uncorrectable error detected", KERNEL_LOG_DPC},
 	{"AER: ", KERNEL_LOG_AER},
 	{"PCIe Bus Error: severity=", KERNEL_LOG_AER},
 	{"CXL Bus Error: severity=", KERNEL_LOG_AER},
-	{"AMD-Vi: Event logged", KERNEL_LOG_IOMMU_FAULT},
 };
 
-static enum kernel_log_kind find_phrase(const char *text, const struct phrase *list, size_t n)
+static enum kernel_log_kind find_phrase(const struct phrase *in, size_t n, const char *text)
 {
 	for (size_t i = 0; i < n; i++)
-		if (begins(text, list[i].text))
-			return list[i].kind;
+		if (begins(text, in[i].text))
+			return in[i].kind;
 	return KERNEL_LOG_NOTHING;
 }
 
-#define FIND_PHRASE(text, list) find_phrase(text, list, sizeof(list) / sizeof((list)[0]))
+/* "+pci:0000:0c:00.0" is the kernel's own and nobody's text. Return: the address or name, or "". */
+static const char *device_of(const struct kernel_log_record *record)
+{
+	const char *colon = strchr(record->device, ':');
+
+	return record->device[0] == '+' && colon ? colon + 1 : "";
+}
+
+/* What a driver says of its PCI device after "DRIVER ADDRESS: ". Return: NULL when it is no such line. */
+static const char *said_of_device(const struct kernel_log_record *record)
+{
+	const char *address = device_of(record), *at = strchr(record->text, ' ');
+	size_t n = strlen(address);
+
+	if (!begins(record->device, "+pci:") || !n || !at || strncmp(at + 1, address, n) != 0)
+		return NULL;
+	at += 1 + n;
+	return begins(at, ": ") ? at + 2 : NULL;
+}
+
+/* "pciehp: Slot(2): Link Down", of the port itself. */
+static enum kernel_log_kind slot_kind(const struct kernel_log_record *record, const char *said)
+{
+	static const char before[] = "pciehp: Slot(";
+
+	if (!begins(record->text, "pcieport ") || !begins(said, before))
+		return KERNEL_LOG_NOTHING;
+	said += sizeof(before) - 1;
+	said += strcspn(said, ")");
+	if (begins(said, "): Link Down"))
+		return KERNEL_LOG_LINK_DOWN;
+	return begins(said, "): Card not present") ? KERNEL_LOG_CARD_GONE : KERNEL_LOG_NOTHING;
+}
+
+static enum kernel_log_kind device_kind(const struct kernel_log_record *record)
+{
+	const char *said = said_of_device(record);
+	enum kernel_log_kind kind;
+
+	if (!said)
+		return KERNEL_LOG_NOTHING;
+	kind = slot_kind(record, said);
+	if (kind != KERNEL_LOG_NOTHING)
+		return kind;
+	kind = find_phrase(device_phrases, sizeof(device_phrases) / sizeof(device_phrases[0]),
+			   said);
+	/* Drivers tell at start that they may use it: that is no error. */
+	return kind == KERNEL_LOG_AER && record->level > 4 ? KERNEL_LOG_NOTHING : kind;
+}
+
+/* "[12]", "(12)", " (12)", "/12:". */
+static bool is_number_of_process(const char *at)
+{
+	const char *end = at + strlen(at);
+	uint64_t pid;
+	char close;
+
+	at += begins(at, " (");
+	close = *at == '[' ? ']' : *at == '(' ? ')' : *at == '/' ? ':' : '\0';
+	if (!close)
+		return false;
+	at = take_number(at + 1, end, &pid);
+	return at && *at == close;
+}
+
+/*
+ * Whether the line begins with the name of a process, which is of its own
+ * choice: such a line says nothing of the kernel, whatever it looks like.
+ */
+static bool is_of_process(const char *text)
+{
+	enum { COMM_MAX = 15 };
+
+	/* A file's name before that of the process, where the kernel is told to print these. */
+	if (strstr(text, ": potentially unexpected fatal signal "))
+		return true;
+	for (size_t n = 0; n <= COMM_MAX; n++) {
+		if (is_number_of_process(text + n) || begins(text + n, " invoked oom-killer: ") ||
+		    begins(text + n, ": page allocation failure: ") ||
+		    begins(text + n, ": vmalloc error: "))
+			return true;
+		if (!text[n])
+			break;
+	}
+	return false;
+}
+
+/* "0002 [#1] PREEMPT SMP": what follows the number is not what follows a name. */
+static bool is_oops_end(const char *at)
+{
+	const char *end = at + strlen(at);
+	uint64_t count;
+
+	if (strspn(at, "0123456789abcdef") != 4 || !begins(at + 4, " [#"))
+		return false;
+	at = take_number(at + strlen("0002 [#"), end, &count);
+	if (!at || *at++ != ']')
+		return false;
+	return !*at || (at[0] == ' ' && at[1] >= 'A' && at[1] <= 'Z');
+}
+
+/* "Oops: Oops: 0002 [#1] PREEMPT", "Oops: general protection fault, …: 0000 [#1]", and without the first word. */
+static bool is_oops_header(const char *text)
+{
+	static const char *const first[] = {"Oops: ", "general protection fault",
+					    "invalid opcode: "};
+	bool is = false;
+
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+		is = is || begins(text, first[i]);
+	if (!is)
+		return false;
+	for (const char *at = text; (at = strstr(at, ": ")); at += 2)
+		if (is_oops_end(at + 2))
+			return true;
+	return false;
+}
+
+/* "kernel BUG at mm/memory.c:1!" */
+static bool is_bug_header(const char *text)
+{
+	static const char before[] = "kernel BUG at ";
+	size_t n = strlen(text);
+
+	return begins(text, before) && !strchr(text + sizeof(before) - 1, ' ') &&
+	       text[n - 1] == '!';
+}
+
+/* "watchdog: Watchdog detected hard LOCKUP on cpu 3"; later kernels say first who detected it. */
+static bool is_hard_lockup(const char *text)
+{
+	static const char own[] = "watchdog: ", by[] = "CPU";
+	const char *after;
+	uint64_t cpu;
+
+	text += begins(text, "NMI ") ? strlen("NMI ") : 0;
+	if (!begins(text, own))
+		return false;
+	text += sizeof(own) - 1;
+	if (begins(text, by)) {
+		text += sizeof(by) - 1;
+		after = take_number(text, text + strlen(text), &cpu);
+		if (!after || !begins(after, ": "))
+			return false;
+		text = after + 2;
+	}
+	return begins(text, "Watchdog detected hard LOCKUP on cpu ");
+}
 
 /* "rcu: INFO: rcu_preempt self-detected stall on CPU" */
 static bool is_rcu_stall(const char *text)
 {
-	return begins(text, "rcu: INFO: rcu_") &&
-	       (strstr(text, " self-detected stall") || strstr(text, " detected stalls on CPUs") ||
-		strstr(text, " detected expedited stalls"));
+	static const char before[] = "rcu: INFO: ";
+
+	if (!begins(text, before))
+		return false;
+	text += sizeof(before) - 1;
+	text += strcspn(text, " ");
+	return begins(text, " self-detected stall on CPU") ||
+	       begins(text, " detected stalls on CPUs") ||
+	       begins(text, " detected expedited stalls on CPUs");
 }
 
-/* The line begins with the name of a process, which may be chosen to look like one of the kernel's own. */
-static bool is_led_by_process(const char *text)
+/* What the kernel says of itself stands where it prints it, at the begin of a line. */
+static enum kernel_log_kind host_kind(const char *text)
 {
-	return strstr(text, " invoked oom-killer: ") || strstr(text, ": page allocation failure") ||
-	       strstr(text, ": vmalloc error") || strstr(text, ": drop_caches: ") ||
-	       strstr(text, ": potentially unexpected fatal signal");
-}
-
-/* "0000:0c:00.0" of "+pci:0000:0c:00.0". Return: "" without. */
-static const char *device_name(const struct kernel_log_record *record)
-{
-	const char *colon = record->device[0] == '+' ? strchr(record->device, ':') : NULL;
-
-	return colon ? colon + 1 : "";
-}
-
-/* What a device's driver says, behind both their names. Return: NULL for what is of no device. */
-static const char *device_sentence(const struct kernel_log_record *record)
-{
-	const char *name = device_name(record), *at = strchr(record->text, ' ');
-	size_t n = strlen(name);
-
-	return n && at && begins(at + 1, name) && begins(at + 1 + n, ": ") ? at + 1 + n + 2 : NULL;
+	if (is_oops_header(text) || is_bug_header(text))
+		return KERNEL_LOG_OOPS;
+	if (is_hard_lockup(text))
+		return KERNEL_LOG_HARD_LOCKUP;
+	if (is_rcu_stall(text))
+		return KERNEL_LOG_RCU_STALL;
+	return find_phrase(phrases, sizeof(phrases) / sizeof(phrases[0]), text);
 }
 
 /* A name, ':' or '[', and a number. Return: what follows, or NULL and `ret` as it was. */
@@ -232,10 +364,10 @@ static bool is_hung_task(const char *text, struct kernel_log_news *ret)
 	static const char before[] = "INFO: task ";
 	const char *after;
 
-	if (!begins(text, before) || !strstr(text, " blocked for more than "))
+	if (!begins(text, before))
 		return false;
 	after = take_process(text + sizeof(before) - 1, ':', ret);
-	return after && begins(after, " blocked");
+	return after && begins(after, " blocked for more than ");
 }
 
 /* "Memory failure: 0xPFN: …": what became of it, or who is told. */
@@ -264,10 +396,14 @@ static bool is_process_fault(const char *text, struct kernel_log_news *ret)
 	static const char killing[] = "MCE: Killing ", traps[] = "traps: ";
 	const char *after;
 
-	if (begins(text, killing))
-		return take_process(text + sizeof(killing) - 1, ':', ret) != NULL;
-	if (begins(text, traps))
-		return take_process(text + sizeof(traps) - 1, '[', ret) != NULL;
+	if (begins(text, killing)) {
+		after = take_process(text + sizeof(killing) - 1, ':', ret);
+		return after && begins(after, " due to ");
+	}
+	if (begins(text, traps)) {
+		after = take_process(text + sizeof(traps) - 1, '[', ret);
+		return after && strstr(after, " ip:");
+	}
 	if (!strstr(text, ": segfault at "))
 		return false;
 	after = take_process(text, '[', ret);
@@ -277,11 +413,16 @@ static bool is_process_fault(const char *text, struct kernel_log_news *ret)
 /* "Out of memory: Killed process PID (NAME) …", with "Memory cgroup " before it or without. */
 static bool is_out_of_memory(const char *text, struct kernel_log_news *ret)
 {
-	static const char killed[] = ": Killed process ";
-	const char *at = strstr(text, killed), *end = text + strlen(text), *close;
+	static const char killed[] = ": Killed process ", asking[] = " (oom_kill_allocating_task)";
+	const char *at = text, *end = text + strlen(text), *close;
 	uint64_t pid;
 
-	if (!at || !(begins(text, "Out of memory") || begins(text, "Memory cgroup out of memory")))
+	at += begins(at, "Memory cgroup o") ? strlen("Memory cgroup ") : 0;
+	if (!begins(at, "Out of memory") && !begins(at, "out of memory"))
+		return false;
+	at += strlen("Out of memory");
+	at += begins(at, asking) ? sizeof(asking) - 1 : 0;
+	if (!begins(at, killed))
 		return false;
 	at = take_number(at + sizeof(killed) - 1, end, &pid);
 	if (!at || pid > INT32_MAX || !begins(at, " ("))
@@ -353,27 +494,6 @@ static bool is_of_cxl(const struct kernel_log_record *record)
 	       begins(record->device, "+cxl:") || begins(record->device, "+dax:");
 }
 
-static enum kernel_log_kind slot_kind(const char *text)
-{
-	if (strstr(text, "): Link Down"))
-		return KERNEL_LOG_LINK_DOWN;
-	return strstr(text, "): Card not present") ? KERNEL_LOG_CARD_GONE : KERNEL_LOG_NOTHING;
-}
-
-static enum kernel_log_kind device_kind(const struct kernel_log_record *record)
-{
-	const char *sentence = device_sentence(record);
-	enum kernel_log_kind kind;
-
-	if (!sentence)
-		return KERNEL_LOG_NOTHING;
-	kind = FIND_PHRASE(sentence, device_phrases);
-	if (kind == KERNEL_LOG_LINK_DOWN)
-		return slot_kind(sentence);
-	/* Drivers tell at start that they may use it: that is no error. */
-	return kind == KERNEL_LOG_AER && record->level > 4 ? KERNEL_LOG_NOTHING : kind;
-}
-
 static enum kernel_log_kind classify(const struct kernel_log_record *record,
 				     struct kernel_log_context *context,
 				     struct kernel_log_news *ret)
@@ -390,13 +510,12 @@ static enum kernel_log_kind classify(const struct kernel_log_record *record,
 		return KERNEL_LOG_PROCESS_FAULT;
 	if (is_out_of_memory(text, ret))
 		return KERNEL_LOG_OUT_OF_MEMORY;
-	if (is_led_by_process(text))
+	kind = device_kind(record);
+	if (kind != KERNEL_LOG_NOTHING)
+		return kind;
+	if (is_of_process(text))
 		return KERNEL_LOG_NOTHING;
-	if (is_rcu_stall(text))
-		return KERNEL_LOG_RCU_STALL;
-	kind = FIND_PHRASE(text, phrases);
-	if (kind == KERNEL_LOG_NOTHING)
-		kind = device_kind(record);
+	kind = host_kind(text);
 	if (kind != KERNEL_LOG_NOTHING)
 		return kind;
 	if (is_stack_of_last(record, context, ret))
@@ -409,12 +528,13 @@ enum kernel_log_kind kernel_log_meaning(const struct kernel_log_record *record,
 					struct kernel_log_news *ret)
 {
 	*ret = (struct kernel_log_news){0};
-	if (record->facility != 0)
+	/* The rest of a line, cut off by others, begins with whatever stood there: a name of a control group. */
+	if (record->facility != 0 || record->fragment)
 		return ret->kind;
 	ret->kind = classify(record, context, ret);
 	if (ret->kind == KERNEL_LOG_NOTHING)
 		return ret->kind;
-	snprintf(ret->device, sizeof(ret->device), "%s", device_name(record));
+	snprintf(ret->device, sizeof(ret->device), "%s", device_of(record));
 	ret->fatal = strstr(record->text, "(Fatal)") || strstr(record->text, "severity=Fatal") ||
 		     strstr(record->text, "Uncorrected (Fatal)");
 	if (has_stack(ret->kind))

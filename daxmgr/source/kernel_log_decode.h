@@ -55,6 +55,7 @@ struct kernel_log_record {
 	uint32_t level; /* 0 emergency … 7 debug */
 	uint32_t facility; /* 0: the kernel itself; others were written by processes */
 	bool cut; /* the line did not fit */
+	bool fragment; /* it goes on with a line that another one interrupted */
 	char text[KERNEL_LOG_TEXT_BYTES];
 	char device[KERNEL_LOG_DEVICE_BYTES]; /* DEVICE= of the record, e.g. "+pci:0000:0c:00.0"; may be empty */
 };
@@ -87,8 +88,11 @@ enum kernel_log_outcome kernel_log_decode(const char *record, size_t bytes,
 
 /*
  * Says what a record means here. Only what the kernel itself wrote means
- * anything: processes may write to the log, too. `context` is the reader's and
- * is changed. Return: kind, also in `ret`, which is always filled.
+ * anything: processes may write to the log, too, and choose names that the
+ * kernel prints (of processes, files, control groups). What is of a device must
+ * be a record of that device (DEVICE=), all else must begin as the kernel begins
+ * it. `context` is the reader's and is changed. Return: kind, also in `ret`,
+ * which is always filled.
  */
 enum kernel_log_kind kernel_log_meaning(const struct kernel_log_record *record,
 					struct kernel_log_context *context,

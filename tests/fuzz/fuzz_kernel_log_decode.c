@@ -35,7 +35,8 @@ static void check_one(const char *bytes, size_t n, struct kernel_log_context *co
 		check_text(news.device, sizeof(news.device));
 		check_text(news.process, sizeof(news.process));
 		check_text(news.function, sizeof(news.function));
-		assert(record.facility == 0 || news.kind == KERNEL_LOG_NOTHING);
+		assert((record.facility == 0 && !record.fragment) ||
+		       news.kind == KERNEL_LOG_NOTHING);
 		assert((news.kind != KERNEL_LOG_STACK) == (news.of == KERNEL_LOG_NOTHING));
 		if (kernel_log_fault(&news, 1, &fault))
 			assert(fault.unit_kind == ISO_UNIT_PORT_ADDRESS && fault.record_ns == 1);

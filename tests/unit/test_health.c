@@ -74,6 +74,26 @@ Test(health, a_hung_task_alone_does_not_fail_the_host_but_one_in_cxl_does)
 		     "the worst first: %s", verdict.reasons);
 }
 
+/* khungtaskd speaks every two minutes, a stall of RCU is told of again after one. */
+Test(health, what_hangs_is_failing_until_it_would_have_said_so_again)
+{
+	struct store_event stall = record("kernel-log", "rcu-stall", STORE_ERROR);
+	struct store_event stack = record("kernel-log", "stack", STORE_WARNING);
+
+	strcpy(stack.text, "warning in cxl_decoder_detach");
+	health_take(&health, &stack);
+	cr_assert_eq(judge(HEALTH_HOST, "", T0 + 59 * SECOND), HEALTH_FAILING);
+	cr_assert_eq(judge(HEALTH_HOST, "", T0 + 60 * SECOND), HEALTH_DEGRADED);
+	strcpy(stack.text, "hung-task in cxl_decoder_detach");
+	health_take(&health, &stack);
+	cr_assert_eq(judge(HEALTH_HOST, "", T0 + 299 * SECOND), HEALTH_FAILING);
+	cr_assert_eq(judge(HEALTH_HOST, "", T0 + 300 * SECOND), HEALTH_DEGRADED);
+	health = (struct health){0};
+	health_take(&health, &stall);
+	cr_assert_eq(judge(HEALTH_HOST, "", T0 + 299 * SECOND), HEALTH_FAILING);
+	cr_assert_eq(judge(HEALTH_HOST, "", T0 + 300 * SECOND), HEALTH_DEGRADED);
+}
+
 Test(health, units_are_judged_apart)
 {
 	struct store_event aer = record("trace", "aer_event", STORE_FATAL);

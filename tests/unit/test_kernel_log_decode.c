@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the kernel adds to a line of a device. */
+#define OF(address) "\n SUBSYSTEM=pci\n DEVICE=+pci:" address "\n"
+
 static struct kernel_log_record record;
 static struct kernel_log_news news;
 static struct kernel_log_context context;
@@ -104,6 +107,10 @@ Test(kernel_log_decode, each_line_has_its_kind)
 		{"1,1,1,-;BUG: unable to handle page fault for address: ffff8", KERNEL_LOG_OOPS},
 		{"1,1,1,-;BUG: kernel NULL pointer dereference, address: 0", KERNEL_LOG_OOPS},
 		{"4,1,1,-;Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI", KERNEL_LOG_OOPS},
+		{"4,1,1,-;Oops: general protection fault, probably for non-canonical address "
+		 "0xdead000000000100: 0000 [#1] SMP NOPTI",
+		 KERNEL_LOG_OOPS},
+		{"4,1,1,-;invalid opcode: 0000 [#1] SMP", KERNEL_LOG_OOPS},
 		{"2,1,1,-;kernel BUG at mm/memory.c:1!", KERNEL_LOG_OOPS},
 		{"1,1,1,-;BUG: Bad page state in process qemu pfn:1", KERNEL_LOG_BUG},
 		{"4,1,1,-;WARNING: CPU: 0 PID: 9 at mm/memremap.c:2 x+0x1/0x2", KERNEL_LOG_WARNING},
@@ -114,7 +121,12 @@ Test(kernel_log_decode, each_line_has_its_kind)
 		 KERNEL_LOG_HARD_LOCKUP},
 		{"0,1,1,-;NMI watchdog: Watchdog detected hard LOCKUP on cpu 3",
 		 KERNEL_LOG_HARD_LOCKUP},
+		{"0,1,1,-;watchdog: CPU1: Watchdog detected hard LOCKUP on cpu 3",
+		 KERNEL_LOG_HARD_LOCKUP},
 		{"3,1,1,-;rcu: INFO: rcu_preempt self-detected stall on CPU", KERNEL_LOG_RCU_STALL},
+		{"3,1,1,-;rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-.... "
+		 "} 21002 jiffies s: 9 root: 0x2/.",
+		 KERNEL_LOG_RCU_STALL},
 		{"3,1,1,-;rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
 		 KERNEL_LOG_RCU_STALL},
 		{"3,1,1,-;DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x0",
@@ -162,35 +174,6 @@ Test(kernel_log_decode, a_process_that_writes_into_the_log_is_not_believed)
 	cr_assert_eq(meaning("8,1,1,-;Kernel panic - not syncing: no"), KERNEL_LOG_NOTHING);
 }
 
-/* Names of processes and of cgroups stand in lines of the kernel's own, and anybody may choose them. */
-Test(kernel_log_decode, a_name_that_looks_like_a_sentence_is_not_believed)
-{
-	static const char *const lines[] = {
-		"6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Down",
-		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/user.slice/x 0000:0c:00.0: "
-		"pciehp: Slot(1): Link Down,task_memcg=/x,task=a,pid=1,uid=1000",
-		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/a hard LOCKUP,task=a,pid=1",
-		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/AER: self-detected stall",
-		"6,1,1,-;Memory cgroup stats for /x DPC: containment event:",
-		"4,1,1,-;Oops: invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
-		"4,1,1,-;Oops: [#1] invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
-		"4,1,1,-;kernel BUG at a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL)",
-		"4,1,1,-;BUG: Bad page: page allocation failure: order:4, mode:0x40dc0",
-		"4,1,1,-;cxl_mem invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
-		/* Of a device, but not what it says itself. */
-		"3,1,1,-;vfio-pci 0000:01:00.0: x 0000:0c:00.0: pciehp: Slot(1): Link Down\n"
-		" DEVICE=+pci:0000:01:00.0",
-	};
-	struct iso_fault fault;
-
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		context = (struct kernel_log_context){0};
-		cr_assert_eq(meaning(lines[i]), KERNEL_LOG_NOTHING, "%s: %s", lines[i],
-			     kernel_log_kind_name(news.kind));
-		cr_assert_not(kernel_log_fault(&news, 1, &fault));
-	}
-}
-
 Test(kernel_log_decode, a_lost_link_is_a_fault_of_its_port)
 {
 	struct iso_fault fault;
@@ -216,6 +199,77 @@ Test(kernel_log_decode, a_lost_link_is_a_fault_of_its_port)
 	cr_assert_eq(fault.record_ns, 78);
 }
 
+/* Who may make control groups, processes and files chooses what the kernel prints of them. */
+Test(kernel_log_decode, names_that_the_kernel_prints_are_not_believed)
+{
+	static const char *const lines[] = {
+		/* Nothing but the device's own record is of the device. */
+		"6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Down",
+		"6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Down" OF("0000:0c:01.0"),
+		"6,1,1,-;usb 1-1: Product: 0000:0c:00.0: pciehp: Slot(2): Link Down\n"
+		" SUBSYSTEM=usb\n DEVICE=+usb:0000:0c:00.0\n",
+		"6,1,1,-;x 0000:0c:00.0: pciehp: Slot(2): Link Down" OF("0000:0c:00.0"),
+		"3,1,1,-;vfio-pci 0000:01:00.0: x 0000:0c:00.0: pciehp: Slot(1): Link Down" OF(
+			"0000:01:00.0"),
+		"3,1,1,-;pcieport 0000:0c:00.0: DPC: containment event, status:0x1f01 source:0x0",
+		"3,1,1,-;pcieport 0000:0c:00.0: AER: Uncorrectable (Fatal) error message received",
+		/* Control groups */
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+		"oom_memcg=/u/x 0000:0c:00.0: pciehp: Slot(1): Link Down,task_memcg=/u,task=a,pid=9",
+		"6,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/u/hard LOCKUP,task=a,pid=9",
+		"6,1,1,-;Memory cgroup stats for /u/self-detected stall on CPU:",
+		"6,1,1,-;cgroup: fork rejected by pids controller in /u/detected stalls on CPUs",
+		/* The same, when another line came between */
+		"4,1,1,c;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Down",
+		"4,1,1,c;Kernel panic - not syncing: no",
+		"4,1,1,c;Oops: Oops: 0002 [#1]",
+		/* Processes and files */
+		"4,1,1,-;Oops:  invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;Oops: [#1] invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;BUG: x invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;WARNING: x: page allocation failure: order:0, mode:0xcc0(GFP_KERNEL)",
+		"4,1,1,-;kernel BUG at ! invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;DMAR: [x invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;cxl_x invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"4,1,1,-;Oops: 0000 [#1]: attempt to access beyond end of device",
+		"4,1,1,-;Oops: 0000 [#1] (12): Using mlock ulimits for SHM_HUGETLB is obsolete",
+		"6,1,1,-;Kernel panic - not syncing: x: a: potentially unexpected fatal signal 11.",
+		"6,1,1,-;Oops: [12] bad frame in x: 0000 [#1] frame:0 ip:0 sp:0 orax:0 in a[1]",
+		"6,1,1,-;kernel BUG at (12): drop_caches: 3!",
+		"6,1,1,-;NMI watchdog: (12) wants Watchdog detected hard LOCKUP on cpu 1",
+		"6,1,1,-;rcu: INFO: rcu_[12] bad frame in self-detected stall on CPU",
+		"6,1,1,-;MCE: Killing :5 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"6,1,1,-;traps: a[5] invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0",
+		"6,1,1,-;Out of memory(12) bad frame in : Killed process 5 (a)",
+		"6,1,1,-;INFO: task a:5 invoked oom-killer: x blocked for more than 120 seconds.",
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct iso_fault fault;
+
+		context = (struct kernel_log_context){0};
+		cr_expect_eq(meaning(lines[i]), KERNEL_LOG_NOTHING, "%s: %s", lines[i],
+			     kernel_log_kind_name(news.kind));
+		cr_expect_not(kernel_log_fault(&news, 1, &fault), "%s", lines[i]);
+	}
+}
+
+/* A process cannot name itself so that a line of the kernel is overlooked. */
+Test(kernel_log_decode, what_the_kernel_says_of_a_process_stays_what_it_is)
+{
+	cr_assert_eq(meaning("0,1,1,-;watchdog: BUG: soft lockup - CPU#1 stuck for 26s! "
+			     "[: segfault at :12]"),
+		     KERNEL_LOG_SOFT_LOCKUP);
+	cr_assert_eq(meaning("3,1,1,-;INFO: task [1]:812 blocked for more than 120 seconds."),
+		     KERNEL_LOG_HUNG_TASK);
+	cr_assert_eq(news.pid, 812);
+	cr_assert_eq(meaning("6,1,1,-;a[5]: segfault [812]: segfault at 7f ip 00 sp 00 error 6"),
+		     KERNEL_LOG_PROCESS_FAULT);
+	cr_assert_eq(news.pid, 812);
+	cr_assert_eq(meaning("1,1,1,-;BUG: Bad page state in process [1](2) pfn:1"),
+		     KERNEL_LOG_BUG);
+}
+
 Test(kernel_log_decode, processes_are_named_with_their_number)
 {
 	cr_assert_eq(
@@ -234,6 +288,9 @@ Test(kernel_log_decode, processes_are_named_with_their_number)
 		KERNEL_LOG_PROCESS_FAULT);
 	cr_assert_str_eq(news.process, "qemu-system-x86");
 	cr_assert_eq(news.pid, 1234);
+	cr_assert_eq(meaning("6,1,1,-;traps: CPU 0/KVM[8] general protection fault ip:1 sp:2"),
+		     KERNEL_LOG_PROCESS_FAULT);
+	cr_assert_eq(news.pid, 8);
 	cr_assert_eq(meaning("6,1,1,-;traps: qemu[7] trap invalid opcode ip:1 sp:2 error:0"),
 		     KERNEL_LOG_PROCESS_FAULT);
 	cr_assert_eq(news.pid, 7);
@@ -250,6 +307,10 @@ Test(kernel_log_decode, processes_are_named_with_their_number)
 		     KERNEL_LOG_OUT_OF_MEMORY);
 	cr_assert_str_eq(news.process, "qemu-kvm");
 	cr_assert_eq(news.pid, 57);
+	cr_assert_eq(meaning("3,1,1,-;Memory cgroup out of memory: Killed process 58 (qemu-kvm) "
+			     "total-vm:1kB"),
+		     KERNEL_LOG_OUT_OF_MEMORY);
+	cr_assert_eq(news.pid, 58);
 }
 
 Test(kernel_log_decode, a_failed_page_has_its_number)

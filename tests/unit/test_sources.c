@@ -4,6 +4,7 @@
  * their own, and the table of sources. A FIFO stands in for /dev/kmsg: with
  * one record in it at a time a read gives just that.
  */
+#include "clock.h"
 #include "source/kernel_log.h"
 #include "source/qmp.h"
 #include "source_state.h"
@@ -18,8 +19,8 @@
 #include <unistd.h>
 
 static sd_event *loop;
-static unsigned int n_lines, n_again, n_live, n_gaps, n_ends;
-static uint64_t lost, before;
+static unsigned int n_lines, n_live, n_gaps, n_ends;
+static uint64_t lost, before, last_late_ns;
 static char last[64];
 static bool room = true;
 static int end_error = 1;
@@ -28,8 +29,8 @@ static void on_line(void *userdata, const struct kernel_log_line *line)
 {
 	(void)userdata;
 	n_lines++;
-	n_again += line->again;
 	n_live += line->live;
+	last_late_ns = line->late_ns;
 	snprintf(last, sizeof(last), "%.60s", line->record->text);
 }
 
@@ -65,7 +66,8 @@ static const struct kernel_log_handlers log_handlers = {on_line, on_log_gap, has
 							NULL};
 
 /* A FIFO gives what was written in one piece when nothing else waits. */
-static int open_log(const uint64_t *after, struct kernel_log **log, char path[64])
+static int open_log_apart(const uint64_t *after, int64_t apart_ns, struct kernel_log **log,
+			  char path[64])
 {
 	char problem[ISO_TEXT_BYTES];
 	int fd;
@@ -76,9 +78,14 @@ static int open_log(const uint64_t *after, struct kernel_log **log, char path[64
 	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	cr_assert_geq(fd, 0);
 	cr_assert_geq(sd_event_new(&loop), 0);
-	cr_assert_eq(kernel_log_open(loop, 0, path, after, &log_handlers, log, problem), 0, "%s",
-		     problem);
+	cr_assert_eq(kernel_log_open(loop, 0, path, after, apart_ns, &log_handlers, log, problem),
+		     0, "%s", problem);
 	return fd;
+}
+
+static int open_log(const uint64_t *after, struct kernel_log **log, char path[64])
+{
+	return open_log_apart(after, 0, log, path);
 }
 
 static void say(int fd, const char *line)
@@ -96,13 +103,11 @@ Test(kernel_log, what_was_told_is_known_again_and_what_is_missing_is_counted)
 	int fd = open_log(&after, &log, path);
 
 	say(fd, "1,9,1,-;BUG: unable to handle page fault\n");
-	cr_assert_eq(n_lines, 1);
-	cr_assert_eq(n_again, 1, "its record is durable");
+	cr_assert_eq(n_lines, 0, "its record is durable");
 	cr_assert_eq(n_gaps, 0);
 	say(fd, "6,11,1,-;nothing\n");
 	say(fd, "0,15,1,-;watchdog: BUG: soft lockup - CPU#1 stuck for 26s!\n");
-	cr_assert_eq(n_lines, 2);
-	cr_assert_eq(n_again, 1);
+	cr_assert_eq(n_lines, 1);
 	cr_assert_eq(n_gaps, 1);
 	cr_assert_eq(lost, 3);
 	cr_assert_eq(before, 15);
@@ -112,6 +117,44 @@ Test(kernel_log, what_was_told_is_known_again_and_what_is_missing_is_counted)
 	kernel_log_get_report(log, &report);
 	cr_assert_eq(report.last_sequence, 15);
 	cr_assert_eq(report.malformed, 1);
+	kernel_log_close(log);
+	close(fd);
+	unlink(path);
+	sd_event_unref(loop);
+}
+
+/* Its clock stands nowhere near ours here: what is read at once is of now, and the next reader is told. */
+Test(kernel_log, a_line_that_is_read_at_once_is_of_now)
+{
+	struct kernel_log_report report;
+	struct kernel_log *log = NULL;
+	char path[64];
+	int fd = open_log(NULL, &log, path);
+
+	say(fd, "1,9,1,-;BUG: unable to handle page fault\n");
+	cr_assert_eq(n_live, 0);
+	say(fd, "1,10,1,-;BUG: unable to handle page fault\n");
+	cr_assert_eq(n_live, 1);
+	cr_assert_eq(last_late_ns, 0);
+	kernel_log_get_report(log, &report);
+	cr_assert_gt(report.apart_ns, INT64_C(1000000));
+	kernel_log_close(log);
+	close(fd);
+	unlink(path);
+	sd_event_unref(loop);
+}
+
+Test(kernel_log, a_line_that_waited_is_as_old_as_lines_were_before)
+{
+	struct kernel_log *log = NULL;
+	uint64_t begin_ns = clock_read_ns(CLOCK_MONOTONIC);
+	char path[64];
+	int fd = open_log_apart(NULL, INT64_C(60000000), &log, path);
+
+	say(fd, "1,9,1000,-;BUG: unable to handle page fault\n");
+	cr_assert_eq(n_live, 0);
+	cr_assert_geq(last_late_ns, begin_ns - UINT64_C(61000000));
+	cr_assert_leq(last_late_ns, clock_read_ns(CLOCK_MONOTONIC) - UINT64_C(61000000));
 	kernel_log_close(log);
 	close(fd);
 	unlink(path);
@@ -145,8 +188,9 @@ Test(kernel_log, a_log_that_is_not_there_says_so)
 	struct kernel_log *log = NULL;
 
 	cr_assert_geq(sd_event_new(&loop), 0);
-	cr_assert_eq(kernel_log_open(loop, 0, "/nowhere/kmsg", NULL, &log_handlers, &log, problem),
-		     -ENOENT);
+	cr_assert_eq(
+		kernel_log_open(loop, 0, "/nowhere/kmsg", NULL, 0, &log_handlers, &log, problem),
+		-ENOENT);
 	cr_assert(strstr(problem, "/nowhere/kmsg"));
 	sd_event_unref(loop);
 }

@@ -262,7 +262,7 @@ Test(store_query, lines_just_before_an_incident_join_it)
 		uint64_t at_ns;
 	} lines[] = {
 		{"kernel-log", "hb1/00.0", STORE_ERROR, 59900000000},
-		{"kernel-log", "hb1/00.0", STORE_ERROR, 58000000000},
+		{"kernel-log", "hb1/00.0", STORE_ERROR, 58990000000},
 		{"kernel-log", "hb1/00.0", STORE_WARNING, 59900000000},
 		{"kernel-log", "hb2/00.0", STORE_ERROR, 59900000000},
 		{"uevent", "hb1/00.0", STORE_ERROR, 59900000000},

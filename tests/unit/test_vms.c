@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -545,4 +546,41 @@ Test(vms, one_that_has_exited_is_not_kept_for_ever)
 	cr_assert(manager_heard(manager, "FDSTOREREMOVE=1\nFDNAME=vm-x"));
 	close(dead);
 	manager_close(manager);
+}
+
+static void *tell_number(void *userdata)
+{
+	volatile pid_t *told = userdata;
+
+	told[0] = gettid();
+	while (told[1] == 0)
+		usleep(1000);
+	return NULL;
+}
+
+/* Proves: a thread is of its process, and of no other. */
+Test(vms, a_thread_is_of_its_process)
+{
+	volatile pid_t told[2] = {0};
+	pthread_t thread;
+	pid_t child;
+
+	cr_assert_eq(pthread_create(&thread, NULL, tell_number, (void *)told), 0);
+	while (told[0] == 0)
+		usleep(1000);
+	child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	cr_assert_gt(child, 0);
+	cr_assert(vms_is_thread(getpid(), told[0]));
+	cr_assert(vms_is_thread(getpid(), getpid()));
+	cr_assert_not(vms_is_thread(child, told[0]));
+	cr_assert_not(vms_is_thread(getpid(), child));
+	cr_assert_not(vms_is_thread(0, told[0]));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	told[1] = 1;
+	pthread_join(thread, NULL);
 }
