@@ -149,6 +149,8 @@ bool health_take(struct health *health, const struct store_event *record)
 	struct health_reason *reason;
 	char unit[ISO_PATH_BYTES];
 
+	if (record->synthetic) /* a drill says nothing of how the host is, and closes no gate of it */
+		return false;
 	if (!strcmp(record->source, "device-health") && unit_of(record, HEALTH_MEMDEV, unit))
 		forget_health_of(health, unit);
 	if (rule == RULES || !unit_of(record, rules[rule].scope, unit))

@@ -83,8 +83,8 @@ static bool decode_kernel_log(const struct store_event_row *row, struct replayed
 		return false;
 	/* Lines of a stack are known by what stands before them, which is a row of its own. */
 	if (!strcmp(row->event.kind, kernel_log_kind_name(KERNEL_LOG_STACK)))
-		context = (struct kernel_log_context){.of = KERNEL_LOG_WARNING,
-						      .at_ns = line.at_ns};
+		context =
+			(struct kernel_log_context){.of = KERNEL_LOG_WARNING, .at_ns = line.at_ns};
 	kernel_log_meaning(&line, &context, &news);
 	ret->record.has_fault = kernel_log_fault(&news, 0, &ret->record.fault);
 	return is_of_kind(kernel_log_kind_name(news.kind), ret);
@@ -112,8 +112,10 @@ static decoder decoder_of(const char *source)
 		const char *source;
 		decoder decode;
 	} decoders[] = {
-		{"trace", decode_trace},   {"uevent", decode_uevent},
-		{"qmp", decode_qmp},       {"kernel-log", decode_kernel_log},
+		{"trace", decode_trace},
+		{"uevent", decode_uevent},
+		{"qmp", decode_qmp},
+		{"kernel-log", decode_kernel_log},
 		{"last-boot", decode_last_boot},
 	};
 

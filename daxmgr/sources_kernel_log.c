@@ -235,6 +235,7 @@ static void on_line(void *userdata, const struct kernel_log_line *line)
 	describe(line, is_vm, &stored);
 	fields = build_fields(line);
 	stored.fields = fields;
+	stored.likeness = records_likeness(&stored);
 	daemon->kernel_log->told = line->record->sequence;
 	daemon->kernel_log->has_told = true;
 	records_take(daemon, &stored);

@@ -318,9 +318,13 @@ static void storm(struct daemon *daemon, int n)
 		control_note(daemon->control, &note);
 }
 
+/* The world's time stands still from here on: what is told then is of the storm alone. */
 static int on_storm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
+	struct daemon *daemon = userdata;
+
 	(void)source;
+	sd_event_source_set_enabled(daemon->timer, SD_EVENT_OFF);
 	storm(userdata, info->ssi_signo == SIGUSR1 ? 5000 : 1);
 	return 0;
 }

@@ -69,7 +69,7 @@ static void crowd_new(struct crowd *crowd)
 	struct iso_event event = {.kind = ISO_EVENT_REGION_DEFINE, .now_ns = 1};
 	struct iso_policy policy;
 
-	*crowd = (struct crowd){.port = {"hb0/00.0", {0, 1, 0, 0, 1}, 0, 0, ISO_NONE}};
+	*crowd = (struct crowd){.port = {"hb0/00.0", {0, 1, 0, 0, 1}, 0, 0, ISO_NONE, false}};
 	iso_limits_default(&crowd->limits);
 	iso_policy_default(&policy);
 	crowd->bytes = iso_engine_bytes(&crowd->limits);

@@ -48,6 +48,15 @@ Test(health, an_oops_fails_the_host_for_a_minute_and_degrades_it_for_an_hour)
 	cr_assert_eq(judge(HEALTH_HOST, "", T0 + 3600 * SECOND), HEALTH_OK);
 }
 
+Test(health, what_was_injected_says_nothing)
+{
+	struct store_event oops = record("kernel-log", "oops", STORE_ERROR);
+
+	oops.synthetic = true;
+	cr_assert_not(health_take(&health, &oops));
+	cr_assert_eq(judge(HEALTH_HOST, "", T0), HEALTH_OK);
+}
+
 Test(health, another_one_begins_the_minute_anew_and_an_older_one_does_not)
 {
 	struct store_event oops = record("kernel-log", "oops", STORE_ERROR);

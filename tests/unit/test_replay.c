@@ -93,9 +93,10 @@ Test(replay, by_the_format_it_was_stored_with)
 /* Proves: uevents go through the decoder of uevents. */
 Test(replay, uevent)
 {
-	static const char raw[] = "remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0ACTION=remove\0"
-				  "DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0"
-				  "SUBSYSTEM=cxl\0DEVTYPE=cxl_memdev\0SEQNUM=1";
+	static const char raw[] =
+		"remove@/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0ACTION=remove\0"
+		"DEVPATH=/devices/pci0000:0c/0000:0c:00.0/0000:0d:00.0/mem2\0"
+		"SUBSYSTEM=cxl\0DEVTYPE=cxl_memdev\0SEQNUM=1";
 
 	cr_assert(decode("uevent", "remove", raw, sizeof(raw)));
 	cr_assert_str_eq(replayed.record.event.unit, "mem2");
@@ -108,12 +109,15 @@ Test(replay, uevent)
 /* Proves: lines of the kernel's log, of monitors and of dead kernels go through theirs, and what means something else now shows. */
 Test(replay, lines)
 {
-	static const char link[] = "3,700,12345678,-;pcieport 0000:0c:00.0: pciehp: Slot(1): Link Down\n"
-				   " SUBSYSTEM=pci\n DEVICE=+pci:0000:0c:00.0\n";
-	static const char failure[] = "{\"event\":\"MEMORY_FAILURE\",\"data\":{\"recipient\":\"hypervisor\","
-				      "\"action\":\"ignore\",\"flags\":{\"action-required\":false,"
-				      "\"recursive\":false}},\"timestamp\":{\"seconds\":1,\"microseconds\":2}}";
-	static const char panic[] = "Panic#1 Part1\n<0>[   12.345680] Kernel panic - not syncing: Fatal exception\n";
+	static const char link[] =
+		"3,700,12345678,-;pcieport 0000:0c:00.0: pciehp: Slot(1): Link Down\n"
+		" SUBSYSTEM=pci\n DEVICE=+pci:0000:0c:00.0\n";
+	static const char failure[] =
+		"{\"event\":\"MEMORY_FAILURE\",\"data\":{\"recipient\":\"hypervisor\","
+		"\"action\":\"ignore\",\"flags\":{\"action-required\":false,"
+		"\"recursive\":false}},\"timestamp\":{\"seconds\":1,\"microseconds\":2}}";
+	static const char panic[] =
+		"Panic#1 Part1\n<0>[   12.345680] Kernel panic - not syncing: Fatal exception\n";
 
 	cr_assert(decode("kernel-log", "link-down", link, sizeof(link) - 1));
 	expect("decoded", "link-down", true);
@@ -135,8 +139,10 @@ Test(replay, lines)
 /* Proves: readings have no raw record, and are tried as they are stored. */
 Test(replay, readings)
 {
-	struct store_event_row row = {.event = {.source = "isolation", .kind = "isolated",
-						.unit = "hb0/00.0", .fields = "{}"}};
+	struct store_event_row row = {.event = {.source = "isolation",
+						.kind = "isolated",
+						.unit = "hb0/00.0",
+						.fields = "{}"}};
 
 	cr_assert(replay_decode(&row, &replayed));
 	cr_assert_eq(replayed.record.fault.cause, ISO_CAUSE_ISOLATED);
@@ -151,9 +157,14 @@ Test(replay, readings)
 Test(replay, decides_as_the_engine_does)
 {
 	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
-	struct store_event_row row = {.event = {.source = "trace", .kind = "cxl_dram", .serial = 0x10,
-						.has_serial = true, .has_dpa = true, .bytes = 64,
-						.severity = STORE_ERROR, .fields = "{}"}};
+	struct store_event_row row = {.event = {.source = "trace",
+						.kind = "cxl_dram",
+						.serial = 0x10,
+						.has_serial = true,
+						.has_dpa = true,
+						.bytes = 64,
+						.severity = STORE_ERROR,
+						.fields = "{}"}};
 	struct world *w = world_pair();
 	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
 	struct iso_instance_view instance;
