@@ -135,7 +135,17 @@ static bool must_be_disarmed(const struct iso_engine *e, uint32_t p)
 	       (obstacles_to(e, p, arm_range(e, port)) & DANGERS);
 }
 
-/* Return: whether nothing uses memory behind it, as far as was seen and begun. */
+static bool is_used(const struct region *region)
+{
+	return region->state == ISO_REGION_LIVE || region->state == ISO_REGION_CREATING ||
+	       region->state == ISO_REGION_CLEARING || region->n_instances || region->operation;
+}
+
+/*
+ * Whether nothing uses memory behind it, as far as was seen and begun. Of a
+ * region that was not looked at since it changed nobody knows: it may have been
+ * made since the last look and given up in words only, e.g. by an operator.
+ */
 static bool is_quiesced(const struct iso_engine *e, uint32_t p, uint32_t *ret_region)
 {
 	uint32_t r;
@@ -145,15 +155,26 @@ static bool is_quiesced(const struct iso_engine *e, uint32_t p, uint32_t *ret_re
 
 		if (!region->used || !blast_region_on(e, region, p, ISO_NONE))
 			continue;
-		if (region->state == ISO_REGION_LIVE || region->state == ISO_REGION_CREATING ||
-		    region->state == ISO_REGION_CLEARING || region->n_instances ||
-		    region->operation) {
+		if (is_used(region) || region->unobserved) {
 			*ret_region = r;
 			return false;
 		}
 	}
 	*ret_region = ISO_NONE;
 	return !e->ports[p].isolation.committed && !e->ports[p].isolation.system_ram;
+}
+
+/* Whether only a look tells if something is in use: what was behind it may be gone, or there still. */
+static bool looks_first(struct iso_engine *e, uint32_t p)
+{
+	bool looks = e->ports[p].isolation.cleared_ns > e->seen_ns;
+	uint32_t region;
+
+	if (!looks && !is_quiesced(e, p, &region))
+		looks = region != ISO_NONE && !is_used(&e->regions[region]);
+	if (looks)
+		engine_observe(e);
+	return looks;
 }
 
 bool iso_arming(const struct iso_engine *e, uint32_t p, uint32_t range, struct iso_arming *ret)
@@ -210,11 +231,7 @@ bool arm_comes_first(struct iso_engine *e, uint32_t p)
 		return true;
 	if (is->arm_failures >= ARM_ATTEMPTS || !(can_be_armed(e, p) || must_be_disarmed(e, p)))
 		return false;
-	if (is->cleared_ns > e->seen_ns) { /* what was behind it then may be gone */
-		engine_observe(e);
-		return true;
-	}
-	return is_quiesced(e, p, &region);
+	return looks_first(e, p) || is_quiesced(e, p, &region);
 }
 
 /* Each reason once, when it is new; that it is not offered is nothing to complain of. */
@@ -267,7 +284,7 @@ void arm_advance(struct iso_engine *e, uint32_t p)
 	tell_obstacles(e, p, obstacles | dangers(e, p));
 	if (!disarms && (arm_is_as_wanted(e, port) || obstacles))
 		return;
-	if (is->arm_failures >= ARM_ATTEMPTS || is->cleared_ns > e->seen_ns)
+	if (is->arm_failures >= ARM_ATTEMPTS || looks_first(e, p))
 		return;
 	if (is->retry_at_ns > e->now_ns) {
 		engine_arm(e, is->retry_at_ns);

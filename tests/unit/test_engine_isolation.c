@@ -293,6 +293,26 @@ Test(engine_isolation, disarmed_only_once_nothing_stands_on_it_and_over_a_restar
 	world_free(w);
 }
 
+/*
+ * Proves: what was made since the last look, and is lost only because an operator took one of its
+ * ports away, is in use for the other one until the kernel has let go of it.
+ */
+Test(engine_isolation, not_disarmed_under_what_was_not_looked_at_since_it_was_made)
+{
+	static const uint64_t serials[] = {0x10, 0x11};
+	struct world *w = begin(true);
+
+	world_define(w, "both", 2, serials);
+	while (w->now_ns < 5 * WORLD_SECOND && world_region(w, "both").state != ISO_REGION_LIVE)
+		world_run(w, WORLD_MS / 10);
+	cr_assert_eq(world_region(w, "both").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_port_request(w, ISO_EVENT_ISOLATE, 0);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_NO, ISO_NONE)), ISO_REPLY_DONE);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	world_free(w); /* the world breaks the run when one is toggled under a region */
+}
+
 Test(engine_isolation, two_held_ports_are_both_held_over_a_restart)
 {
 	struct world *w = running(true);
