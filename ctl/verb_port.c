@@ -139,12 +139,16 @@ static int ask(struct context *context, const char *method, const char *port, co
 							SD_JSON_BUILD_STRING(range)),
 			   SD_JSON_BUILD_PAIR_BOOLEAN("dryRun", context->dry_run)) < 0)
 		return verb_out_of_memory();
-	status = verb_call(context, method, parameters, &reply);
-	if (!reply)
+	status = verb_ask(context, method, parameters, &reply);
+	if (status != CLIENT_OK)
 		return status;
-	printf("%s: %s.\n", port, format_text(reply, "text"));
-	show_reasons(reply);
-	return status;
+	if (sd_json_format_enabled(context->json)) {
+		verb_print_json(context, reply);
+	} else {
+		printf("%s: %s.\n", port, format_text(reply, "text"));
+		show_reasons(reply);
+	}
+	return strcmp(format_text(reply, "outcome"), "unknown") ? CLIENT_OK : CLIENT_FAILURE;
 }
 
 int verb_port_arm(struct context *context, int argc, char *argv[])

@@ -94,7 +94,8 @@ static int build_port(const struct iso_engine *engine, uint32_t index,
 		IF(address[0], "address", TEXT(address)), FLAG("present", port->present),
 		SD_JSON_BUILD_PAIR_STRING("source", iso_isolation_source_name(is->source)),
 		FLAG("offered", has && is->capability & ISO_ISOLATION_ENABLE),
-		SD_JSON_BUILD_PAIR_STRV("ranges", (char **)ranges), FLAG("armed", port->armed),
+		SD_JSON_BUILD_PAIR_STRV("ranges", (char **)ranges),
+		IF(port->armed_known, "armed", SD_JSON_BUILD_BOOLEAN(port->armed)),
 		IF(has, "range", TEXT(range_text(is->control & ISOLATION_CONTROL_RANGE))),
 		FLAG("wanted", port->arm_wanted),
 		SD_JSON_BUILD_PAIR_STRING("wish", iso_arm_wish_name(port->arm_wish)),
@@ -201,7 +202,13 @@ static int reply_outcome(sd_varlink *link, const char *outcome, const char *text
 
 static int answer(struct control_request *request, const struct iso_effect *reply)
 {
-	return reply_outcome(request->link, "done", reply->text ? reply->text : "", 0);
+	const struct iso_engine *engine = daemon_engine(request->control->daemon);
+	struct iso_port_view port;
+	bool known = iso_port_get(engine, iso_port_find(engine, request->object), &port) &&
+		     port.armed_known;
+
+	return reply_outcome(request->link, known ? "done" : "unknown",
+			     reply->text ? reply->text : "", 0);
 }
 
 static int show_decision(sd_varlink *link, const struct iso_engine *engine, uint32_t port,
@@ -219,6 +226,8 @@ static int show_decision(sd_varlink *link, const struct iso_engine *engine, uint
 		return reply_outcome(link, "done", "it is so already", 0);
 	case ISO_ARM_NOW:
 		return reply_outcome(link, "done", "it would be done now", 0);
+	case ISO_ARM_UNKNOWN:
+		return reply_outcome(link, "unknown", "it is not known whether it is armed", 0);
 	case ISO_ARM_WAITS:
 		break;
 	}

@@ -197,10 +197,12 @@ SD_VARLINK_DEFINE_METHOD(ArmPort, COMMENT("Path or PCI address of a root port"),
 			 OUT(outcome, STRING), OUT(text, STRING), COMMENT("As in RootPort"),
 			 OUT_LIST(obstacles, STRING), OUT_LIST(reasons, STRING));
 
-SD_VARLINK_DEFINE_METHOD(DisarmPort, COMMENT("Path or PCI address of a root port"),
-			 IN(port, STRING), IN_MAYBE(range, STRING), IN_MAYBE(dryRun, BOOL),
-			 COMMENT("done, or with dryRun: waits"), OUT(outcome, STRING),
-			 OUT(text, STRING), OUT_LIST(obstacles, STRING), OUT_LIST(reasons, STRING));
+SD_VARLINK_DEFINE_METHOD(
+	DisarmPort, COMMENT("Path or PCI address of a root port"), IN(port, STRING),
+	IN_MAYBE(range, STRING), IN_MAYBE(dryRun, BOOL),
+	COMMENT("done; unknown: whether it is armed cannot be read, it is done once it can; with dryRun: waits"),
+	OUT(outcome, STRING), OUT(text, STRING), OUT_LIST(obstacles, STRING),
+	OUT_LIST(reasons, STRING));
 SD_VARLINK_DEFINE_METHOD(ListPoison, OUT_LIST_OF(ranges, BadRange));
 
 SD_VARLINK_DEFINE_METHOD(

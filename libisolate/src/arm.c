@@ -27,18 +27,6 @@ uint32_t arm_range(const struct iso_engine *e, const struct port *port)
 	return port->isolation.range == ISO_NONE ? e->policy.arm_range : port->isolation.range;
 }
 
-/* All that is offered has to be on: firmware may have left it at a part. The range is only looked at where there is a choice. */
-bool arm_is_as_wanted(const struct iso_engine *e, const struct port *port)
-{
-	const struct iso_isolation *seen = &port->isolation.seen;
-	bool enabled = seen->control & ISO_ISOLATION_ENABLE;
-
-	if (!arm_wanted(e, port))
-		return !enabled || port->isolation.wish != ISO_ARM_NO;
-	return enabled && !(seen->capability & ~seen->control & ARMED) &&
-	       (seen->ranges <= 1 || (seen->control & 0xf) == arm_range(e, port));
-}
-
 static uint32_t access_obstacle(uint32_t source)
 {
 	switch ((enum iso_isolation_source)source) {
@@ -57,6 +45,25 @@ static uint32_t access_obstacle(uint32_t source)
 		break;
 	}
 	return 0;
+}
+
+/* Registers that cannot be read say nothing: what is kept of them is no answer. */
+bool arm_is_known(const struct port *port)
+{
+	return !(access_obstacle(port->isolation.seen.source) &
+		 ~(uint32_t)ISO_OBSTACLE_NOT_OFFERED);
+}
+
+/* All that is offered has to be on: firmware may have left it at a part. The range is only looked at where there is a choice. */
+bool arm_is_as_wanted(const struct iso_engine *e, const struct port *port)
+{
+	const struct iso_isolation *seen = &port->isolation.seen;
+	bool enabled = seen->control & ISO_ISOLATION_ENABLE;
+
+	if (!arm_wanted(e, port))
+		return port->isolation.wish != ISO_ARM_NO || (arm_is_known(port) && !enabled);
+	return enabled && !(seen->capability & ~seen->control & ARMED) &&
+	       (seen->ranges <= 1 || (seen->control & 0xf) == arm_range(e, port));
 }
 
 /* Who is behind it: each has to have asked for memory that may fail. */
@@ -121,7 +128,7 @@ static uint32_t dangers(const struct iso_engine *e, uint32_t p)
 {
 	const struct iso_isolation *seen = &e->ports[p].isolation.seen;
 
-	if (!(seen->control & ISO_ISOLATION_ENABLE))
+	if (!arm_is_known(&e->ports[p]) || !(seen->control & ISO_ISOLATION_ENABLE))
 		return 0;
 	return obstacles_to(e, p, seen->control & 0xf) & DANGERS;
 }
@@ -135,7 +142,17 @@ static bool must_be_disarmed(const struct iso_engine *e, uint32_t p)
 	       (obstacles_to(e, p, arm_range(e, port)) & DANGERS);
 }
 
-/* Return: whether nothing uses memory behind it, as far as was seen and begun. */
+static bool is_used(const struct region *region)
+{
+	return region->state == ISO_REGION_LIVE || region->state == ISO_REGION_CREATING ||
+	       region->state == ISO_REGION_CLEARING || region->n_instances || region->operation;
+}
+
+/*
+ * Whether nothing uses memory behind it, as far as was seen and begun. Of a
+ * region that was not looked at since it changed nobody knows: it may have been
+ * made since the last look and given up in words only, e.g. by an operator.
+ */
 static bool is_quiesced(const struct iso_engine *e, uint32_t p, uint32_t *ret_region)
 {
 	uint32_t r;
@@ -145,15 +162,26 @@ static bool is_quiesced(const struct iso_engine *e, uint32_t p, uint32_t *ret_re
 
 		if (!region->used || !blast_region_on(e, region, p, ISO_NONE))
 			continue;
-		if (region->state == ISO_REGION_LIVE || region->state == ISO_REGION_CREATING ||
-		    region->state == ISO_REGION_CLEARING || region->n_instances ||
-		    region->operation) {
+		if (is_used(region) || region->unobserved) {
 			*ret_region = r;
 			return false;
 		}
 	}
 	*ret_region = ISO_NONE;
 	return !e->ports[p].isolation.committed && !e->ports[p].isolation.system_ram;
+}
+
+/* Whether only a look tells if something is in use: what was behind it may be gone, or there still. */
+static bool looks_first(struct iso_engine *e, uint32_t p)
+{
+	bool looks = e->ports[p].isolation.cleared_ns > e->seen_ns;
+	uint32_t region;
+
+	if (!looks && !is_quiesced(e, p, &region))
+		looks = region != ISO_NONE && !is_used(&e->regions[region]);
+	if (looks)
+		engine_observe(e);
+	return looks;
 }
 
 bool iso_arming(const struct iso_engine *e, uint32_t p, uint32_t range, struct iso_arming *ret)
@@ -210,18 +238,15 @@ bool arm_comes_first(struct iso_engine *e, uint32_t p)
 		return true;
 	if (is->arm_failures >= ARM_ATTEMPTS || !(can_be_armed(e, p) || must_be_disarmed(e, p)))
 		return false;
-	if (is->cleared_ns > e->seen_ns) { /* what was behind it then may be gone */
-		engine_observe(e);
-		return true;
-	}
-	return is_quiesced(e, p, &region);
+	return looks_first(e, p) || is_quiesced(e, p, &region);
 }
 
 /* Each reason once, when it is new; that it is not offered is nothing to complain of. */
 static void tell_obstacles(struct iso_engine *e, uint32_t p, uint32_t obstacles)
 {
 	struct isolation *is = &e->ports[p].isolation;
-	bool armed = is->seen.control & ISO_ISOLATION_ENABLE;
+	bool known = arm_is_known(&e->ports[p]);
+	bool armed = known && is->seen.control & ISO_ISOLATION_ENABLE;
 	uint32_t i, news = obstacles & ~is->told;
 
 	is->told = obstacles;
@@ -231,7 +256,9 @@ static void tell_obstacles(struct iso_engine *e, uint32_t p, uint32_t obstacles)
 		if (news >> i & 1)
 			emit_note(e, armed ? ISO_NOTE_GUARD : ISO_NOTE_ISOLATION, 0,
 				  "root port %.60s %s: %s", e->ports[p].path,
-				  armed ? "is armed, and should not be" : "is not armed",
+				  armed   ? "is armed, and should not be"
+				  : known ? "is not armed"
+					  : "may be armed or not",
 				  iso_obstacle_text(i))
 				->port = p;
 }
@@ -267,7 +294,7 @@ void arm_advance(struct iso_engine *e, uint32_t p)
 	tell_obstacles(e, p, obstacles | dangers(e, p));
 	if (!disarms && (arm_is_as_wanted(e, port) || obstacles))
 		return;
-	if (is->arm_failures >= ARM_ATTEMPTS || is->cleared_ns > e->seen_ns)
+	if (is->arm_failures >= ARM_ATTEMPTS || looks_first(e, p))
 		return;
 	if (is->retry_at_ns > e->now_ns) {
 		engine_arm(e, is->retry_at_ns);
@@ -356,9 +383,12 @@ void arm_ask(struct iso_engine *e, const struct iso_event *event)
 	is->told_waiting = false;
 	emit_save_port(e, p);
 	e->regions_dirty = true;
-	snprintf(text, sizeof(text), "%s",
-		 arm_is_as_wanted(e, &e->ports[p]) ? "it is so already"
-		 : is_quiesced(e, p, &region)      ? "it is done now"
-						   : "waits until it is quiesced");
+	snprintf(
+		text, sizeof(text), "%s",
+		arm_is_as_wanted(e, &e->ports[p]) ? "it is so already"
+		: !arm_is_known(&e->ports[p])
+			? "it is not known whether it is armed; it is disarmed once that can be read"
+		: is_quiesced(e, p, &region) ? "it is done now"
+					     : "waits until it is quiesced");
 	emit_reply(e, event->arm.request, ISO_REPLY_DONE, ISO_NONE, ISO_NONE, text);
 }

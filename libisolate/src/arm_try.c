@@ -17,6 +17,7 @@ bool iso_arm_try(const struct iso_engine *e, uint32_t port, uint32_t wish, uint3
 	*ret_obstacles = wish == ISO_ARM_YES ? arming.obstacles : 0;
 	*ret = *ret_obstacles                 ? ISO_ARM_REFUSED
 	       : arm_is_as_wanted(e, &wished) ? ISO_ARM_ALREADY
+	       : !arm_is_known(&wished)       ? ISO_ARM_UNKNOWN
 	       : arming.quiesced              ? ISO_ARM_NOW
 					      : ISO_ARM_WAITS;
 	return true;

@@ -271,6 +271,8 @@ static bool take_effect(struct world *w, const struct iso_effect *effect)
 	if (effect->kind == ISO_EFFECT_REPLY) {
 		if (effect->request < WORLD_REPLIES)
 			w->replies[effect->request] = effect->reply + 1;
+		w->said_to = effect->request;
+		snprintf(w->said, sizeof(w->said), "%s", effect->text ? effect->text : "");
 		if (effect->request && effect->request == w->attaching.request)
 			world_attached(w, effect);
 		return true;

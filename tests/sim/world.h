@@ -285,6 +285,8 @@ struct world {
 	bool amnesia; /* the store loses what is saved from now on */
 
 	uint32_t replies[WORLD_REPLIES]; /* by request: last enum iso_reply + 1 */
+	uint64_t said_to; /* the request that was replied to last, */
+	char said[ISO_TEXT_BYTES]; /* and its words */
 	uint64_t request;
 	uint32_t n_kills, n_effects[ISO_EFFECT_KINDS];
 	uint32_t n_refused; /* regions that the kernel did not make for the order of its decoders */

@@ -191,11 +191,13 @@ static void tell(struct daemon *daemon)
 
 	while (*at) {
 		struct pending *pending = *at;
-		uint32_t reply = daemon->world->replies[pending->request];
+		const struct world *world = daemon->world;
+		uint32_t reply = world->replies[pending->request];
 		struct iso_effect effect = {.kind = ISO_EFFECT_REPLY,
 					    .request = pending->request,
 					    .reply = reply - 1,
-					    .text = ""};
+					    .text = world->said_to == pending->request ? world->said
+										       : ""};
 		bool last = reply && reply - 1 != ISO_REPLY_WAITING;
 
 		if (!reply || reply == pending->last) {

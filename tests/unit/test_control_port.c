@@ -85,3 +85,36 @@ Test(control_port, dry_runs)
 		"not-offered");
 	teardown(&f);
 }
+
+/* The second port's registers are behind a lock. */
+static struct world *locked_world(void)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
+	struct world *world = offering_world();
+
+	event.isolation_seen.address = world->ports[1].address;
+	event.isolation_seen.isolation.source = ISO_ISOLATION_LOCKED;
+	world_step(world, &event);
+	return world;
+}
+
+/* Proves: where it cannot be read whether a port is armed, neither yes nor no is said. */
+Test(control_port, unknown)
+{
+	_cleanup_(sd_json_variant_unrefp) sd_json_variant *reply = NULL, *deed = NULL;
+	struct fixture f;
+
+	serve_world = locked_world;
+	setup(&f);
+	reply = expect_reply(&f, CLIENT_METHOD("ListPorts"), "{}");
+	cr_assert_not_null(sd_json_variant_by_key(port_of(reply, 0), "armed"));
+	cr_assert_null(sd_json_variant_by_key(port_of(reply, 1), "armed"));
+	would(&f, CLIENT_METHOD("DisarmPort"), "hb0/01.0", "unknown",
+	      "it is not known whether it is armed");
+	deed = expect_reply(&f, CLIENT_METHOD("DisarmPort"), "{\"port\":\"hb0/01.0\"}");
+	cr_assert_str_eq(text(deed, "outcome"), "unknown");
+	cr_assert_str_eq(
+		text(deed, "text"),
+		"it is not known whether it is armed; it is disarmed once that can be read");
+	teardown(&f);
+}

@@ -302,3 +302,33 @@ Test(ctl, confirm_ends_the_hold)
 	expect(&run, CLIENT_OK, "");
 	teardown(&f);
 }
+
+static struct world *locked_down_world(void)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
+	struct world *world = plain_world();
+
+	event.isolation_seen.address = world->ports[1].address;
+	event.isolation_seen.isolation.source = ISO_ISOLATION_LOCKED;
+	world_step(world, &event);
+	return world;
+}
+
+/* Proves: a port that cannot be read is not said to be disarmed, and scripts notice. */
+Test(ctl, disarming_what_cannot_be_read_is_an_error)
+{
+	struct fixture f;
+	struct run run;
+
+	serve_world = locked_down_world;
+	setup(&f);
+	RUN(&f, &run, "port disarm", "hb0/00.0", "--yes");
+	expect(&run, CLIENT_OK, "hb0/00.0: it is so already.");
+	RUN(&f, &run, "port disarm", "hb0/01.0", "--dry-run");
+	expect(&run, CLIENT_FAILURE, "hb0/01.0: it is not known whether it is armed.");
+	RUN(&f, &run, "port disarm", "hb0/01.0", "--yes");
+	expect(&run, CLIENT_FAILURE, "it is disarmed once that can be read.");
+	RUN(&f, &run, "port disarm", "hb0/01.0", "--yes", "--json=short");
+	expect(&run, CLIENT_FAILURE, "\"outcome\":\"unknown\"");
+	teardown(&f);
+}

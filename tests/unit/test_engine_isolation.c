@@ -293,6 +293,23 @@ Test(engine_isolation, disarmed_only_once_nothing_stands_on_it_and_over_a_restar
 	world_free(w);
 }
 
+/* Proves: what was made since the last look and is lost to an operator only is in use until the kernel lets go of it. */
+Test(engine_isolation, not_disarmed_under_what_was_not_looked_at_since_it_was_made)
+{
+	static const uint64_t serials[] = {0x10, 0x11};
+	struct world *w = begin(true);
+
+	world_define(w, "both", 2, serials);
+	while (w->now_ns < 5 * WORLD_SECOND && world_region(w, "both").state != ISO_REGION_LIVE)
+		world_run(w, WORLD_MS / 10);
+	cr_assert_eq(world_region(w, "both").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_port_request(w, ISO_EVENT_ISOLATE, 0);
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_NO, ISO_NONE)), ISO_REPLY_DONE);
+	world_run(w, 5 * WORLD_SECOND);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	world_free(w); /* the world breaks the run when one is toggled under a region */
+}
+
 Test(engine_isolation, two_held_ports_are_both_held_over_a_restart)
 {
 	struct world *w = running(true);
@@ -536,5 +553,46 @@ Test(engine_isolation, a_danger_is_told_where_nothing_is_armed)
 	cr_assert(world_noted(w, "is armed, and should not be"), "%s", w->trace);
 	cr_assert_not(world_noted(w, "is not armed"), "the other one: %s", w->trace);
 	cr_assert_eq(w->n_effects[ISO_EFFECT_ARM_PORT], 0);
+	world_free(w);
+}
+
+static void set_source(struct world *w, uint32_t port, uint32_t source)
+{
+	struct iso_event event = {.kind = ISO_EVENT_ISOLATION_SEEN};
+
+	event.isolation_seen.address = w->ports[port].address;
+	event.isolation_seen.isolation.source = source;
+	world_step(w, &event);
+}
+
+/* Proves: registers that cannot be read are not taken for those of a port that is not armed. */
+Test(engine_isolation, what_cannot_be_read_is_not_known)
+{
+	static const uint32_t sources[] = {ISO_ISOLATION_UNKNOWN, ISO_ISOLATION_LOCKED,
+					   ISO_ISOLATION_FAILED};
+	struct world *w = watching();
+	struct iso_port_view view;
+	enum iso_arm_outcome outcome;
+	uint32_t obstacles;
+
+	world_run(w, WORLD_SECOND);
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		set_source(w, 1, sources[i]);
+		cr_assert(iso_port_get(w->engine, 1, &view));
+		cr_assert_not(view.armed_known || view.armed);
+		cr_assert(iso_arm_try(w->engine, 1, ISO_ARM_NO, ISO_NONE, &outcome, &obstacles));
+		cr_assert_eq(outcome, ISO_ARM_UNKNOWN);
+	}
+	cr_assert_eq(world_reply(w, ask(w, 1, ISO_ARM_NO, ISO_NONE)), ISO_REPLY_DONE);
+	world_run(w, WORLD_SECOND);
+	cr_assert(world_noted(w, "may be armed or not: its registers cannot be read"), "%s",
+		  w->trace);
+	cr_assert_eq(w->n_effects[ISO_EFFECT_ARM_PORT], 0);
+	world_tell_isolation(w, 1);
+	world_run(w, WORLD_SECOND);
+	cr_assert_not(w->isolation[1].control & ISO_ISOLATION_ENABLE, "%s", w->trace);
+	set_source(w, 1, ISO_ISOLATION_NONE);
+	cr_assert(iso_arm_try(w->engine, 1, ISO_ARM_NO, ISO_NONE, &outcome, &obstacles));
+	cr_assert_eq(outcome, ISO_ARM_ALREADY, "it cannot be");
 	world_free(w);
 }

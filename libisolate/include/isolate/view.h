@@ -93,7 +93,8 @@ struct iso_port_view {
 	struct iso_isolation isolation; /* of a root port, as last read */
 	uint64_t isolated_ns; /* since when it is isolated; 0: it is not */
 	bool link_was_down;   /* seen since then */
-	bool armed;           /* isolation is enabled */
+	bool armed;           /* isolation is enabled ... */
+	bool armed_known;     /* ... false: its registers cannot be read, and it may be */
 	bool arm_wanted;      /* by the policy or by an operator */
 	bool arming;          /* of an ARM_PORT under way: it is to be armed, else disarmed */
 	uint32_t arm_wish;    /* enum iso_arm_wish: an operator's own */
@@ -304,6 +305,7 @@ enum iso_arm_outcome {
 	ISO_ARM_ALREADY, /* it is so: nothing is written */
 	ISO_ARM_NOW,
 	ISO_ARM_WAITS, /* until it is quiesced */
+	ISO_ARM_UNKNOWN, /* its registers cannot be read: done once they can */
 };
 /*
  * What ARM with this wish (enum iso_arm_wish) and timeout code (ISO_NONE: the
