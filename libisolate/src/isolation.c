@@ -25,6 +25,14 @@ static uint64_t incident_on(struct iso_engine *e, uint32_t p)
 	return incident ? incident->id : 0;
 }
 
+/* The kernel may tell of the link that the port takes down before its status is read. */
+static bool link_is_down(const struct iso_engine *e, const struct isolation *is)
+{
+	return (is->seen.status & ISO_ISOLATION_BY_LINK) ||
+	       ((is->seen.control & ISO_ISOLATION_LINK_DOWN) && is->down_ns &&
+		e->now_ns - is->down_ns <= e->policy.settle_ns);
+}
+
 /* The loss itself was dealt with by fault.c: this begins the way back. */
 void isolation_begin(struct iso_engine *e, uint32_t p)
 {
@@ -34,10 +42,8 @@ void isolation_begin(struct iso_engine *e, uint32_t p)
 		return;
 	is->since_ns = e->now_ns;
 	is->synthetic = e->synthetic;
-	/* The kernel may tell of the link that the port takes down before its status is read. */
-	is->link_down = (is->seen.status & ISO_ISOLATION_BY_LINK) ||
-			((is->seen.control & ISO_ISOLATION_LINK_DOWN) && is->down_ns &&
-			 e->now_ns - is->down_ns <= e->policy.settle_ns);
+	is->link_down = link_is_down(e, is);
+	is->cleared_unheard = false;
 	is->failures = is->arm_failures = 0;
 	is->retry_at_ns = 0;
 	is->given_up = false;
@@ -79,6 +85,23 @@ static uint32_t root_port_at(const struct iso_engine *e, struct iso_pci_address 
 	return ISO_NONE;
 }
 
+/* Its status is gone, though the operation that clears it has not ended: the link's fall was of that isolation. */
+static void status_read(struct isolation *is, uint32_t status)
+{
+	if (!is->since_ns || !(is->seen.status & ~status & ISO_ISOLATION_STATUS))
+		return;
+	is->cleared_unheard = true;
+	is->down_ns = 0;
+}
+
+/* Another isolation, before the end of the clearing of the last was heard of: its own link has to go down. */
+static void isolated_anew(struct iso_engine *e, struct isolation *is)
+{
+	is->cleared_unheard = false;
+	is->since_ns = e->now_ns;
+	is->link_down = link_is_down(e, is);
+}
+
 void isolation_seen(struct iso_engine *e, struct iso_pci_address address,
 		    const struct iso_isolation *seen)
 {
@@ -88,8 +111,11 @@ void isolation_seen(struct iso_engine *e, struct iso_pci_address address,
 	if (p == ISO_NONE || seen->source >= ISO_ISOLATION_SOURCES)
 		return;
 	is = &e->ports[p].isolation;
+	status_read(is, seen->status);
 	is->seen = *seen;
 	if (seen->status & ISO_ISOLATION_STATUS) {
+		if (is->cleared_unheard)
+			isolated_anew(e, is);
 		fault_port_isolated(e, p, e->now_ns);
 		is->synthetic = false; /* a drill may have been before it */
 	}
@@ -193,7 +219,7 @@ static void end_isolation(struct iso_engine *e, uint32_t p)
 	struct isolation *is = &e->ports[p].isolation;
 
 	is->since_ns = 0;
-	is->link_down = false;
+	is->link_down = is->cleared_unheard = false;
 	is->down_ns = 0;
 	is->cleared_ns = e->now_ns;
 	is->failures = 0;
@@ -296,6 +322,7 @@ void isolation_completed(struct iso_engine *e, const struct operation *op,
 	port->operation = 0;
 	port->changed_ns = e->now_ns;
 	if (completion->has_isolation) {
+		status_read(&port->isolation, completion->status);
 		port->isolation.seen.control = completion->control;
 		port->isolation.seen.status = completion->status;
 	}

@@ -155,6 +155,29 @@ static void adopt(struct iso_engine *e, uint32_t r, const struct iso_observed_re
 		ledger_resettle(e, r);
 }
 
+/*
+ * Whether an interrupted creation may have left something under a number that another region is
+ * just giving up: whose it is is known when the end of that was heard of.
+ */
+static bool leftover_in_doubt(const struct iso_engine *e, const struct region *region,
+			      const struct iso_snapshot *s)
+{
+	uint32_t i, r;
+
+	for (i = 0; region->creation_interrupted && i < s->n_regions; i++) {
+		const struct iso_observed_region *seen = &s->regions[i];
+
+		if (seen->committed || any_target(seen) || match_targets(region, seen) == MATCH_NO)
+			continue;
+		for (r = 0; r < e->n_regions; r++)
+			if (e->regions[r].used && &e->regions[r] != region &&
+			    e->regions[r].kernel_id == seen->kernel_id &&
+			    e->regions[r].state == ISO_REGION_CLEARING)
+				return true;
+	}
+	return false;
+}
+
 static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snapshot *s)
 {
 	struct region *region = &e->regions[r];
@@ -173,7 +196,8 @@ static void take_in_one(struct iso_engine *e, uint32_t r, const struct iso_snaps
 			region->kernel_id = ISO_NONE;
 		}
 		/* It is there, but another claims its number: nothing is made before the next look tells. */
-		region->unobserved = seen && region->state == ISO_REGION_ABSENT;
+		region->unobserved = region->state == ISO_REGION_ABSENT &&
+				     (seen || leftover_in_doubt(e, region, s));
 		break;
 	case ISO_REGION_LIVE:
 		if (region_works(region, seen)) {

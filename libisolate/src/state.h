@@ -34,6 +34,7 @@ struct isolation {
 	uint32_t range; /* of the operator; ISO_NONE: the policy's */
 	uint32_t told; /* obstacles as last told */
 	bool link_down; /* seen since it isolated */
+	bool cleared_unheard; /* its status was seen cleared, the clearing has not ended */
 	bool synthetic; /* it has not: that was injected */
 	bool given_up;
 	bool system_ram; /* behind it, as last observed; or it cannot be told whose it is */

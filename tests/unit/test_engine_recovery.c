@@ -547,3 +547,38 @@ Test(engine_recovery, waits_for_operator)
 	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LIVE, "%s", w->trace);
 	world_free(w);
 }
+
+/*
+ * Proves: what a failed creation left is found also under a number that another region is just
+ * giving up, and whose end is heard of late.
+ */
+Test(engine_recovery, leftover_with_the_number_of_one_that_is_cleared)
+{
+	struct world *w = world_new();
+	struct world_plan *plan;
+
+	world_simple_bridge(w, 1, 0x10);
+	world_simple_bridge(w, 1, 0x20);
+	world_define_one(w, "one", 0x10);
+	world_define_one(w, "two", 0x20);
+	world_run(w, 2 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "one").kernel_id, 0);
+	w->objects_vanish = true;
+	kernel_unplug(w, 1);
+	world_changed(w);
+	world_run(w, 2 * WORLD_SECOND);
+	world_plan(w, ISO_EFFECT_CLEAR_REGION)->late_ns = 50 * WORLD_SECOND;
+	world_named(w, ISO_EVENT_REGION_DESTROY, "one");
+	world_run(w, WORLD_SECOND);
+	plan = world_plan(w, ISO_EFFECT_CREATE_REGION);
+	plan->leftover = true;
+	plan->error = -EIO;
+	kernel_plug(w, 1);
+	world_changed(w);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->objects[0].used, "something was left: %s", w->trace);
+	world_run(w, 100 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "two").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_check_rest(w);
+	world_free(w);
+}
