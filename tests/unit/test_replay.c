@@ -193,3 +193,92 @@ Test(replay, decides_as_the_engine_does)
 	world_free(w);
 	free(rules);
 }
+
+/* Proves: a lease that only wants to be told is told, and nobody dies, as of the live record. */
+Test(replay, lease_that_wants_to_be_told)
+{
+	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
+	struct store_event_row row = {.event = {.source = "trace",
+						.kind = "cxl_dram",
+						.serial = 0x10,
+						.has_serial = true,
+						.has_dpa = true,
+						.bytes = 64,
+						.severity = STORE_ERROR,
+						.fields = "{}"}};
+	struct iso_acquire terms = {
+		.name = "told",
+		.n_parts = 1,
+		.restart = true,
+		.poison = ISO_POISON_NOTIFY,
+		.parts = {{.region = "low", .bytes = WORLD_PART}},
+	};
+	struct world *w = world_pair();
+	struct iso_instance_view instance;
+	struct inject_outcome outcome;
+	uint32_t vm, lines = 0;
+
+	world_acquire_terms(w, &terms);
+	world_run(w, WORLD_SECOND);
+	vm = world_attach(w, "told");
+	iso_instance_get(w->engine, world_lease(w, "told").instances[0], &instance);
+	row.event.dpa = instance.pieces[0].start.v - world_region(w, "low").range.start.v;
+	cr_assert(replay_decode(&row, &replayed));
+	cr_assert_eq(inject_try(w->engine, rules, &replayed.record, &outcome), 0);
+	cr_assert_eq(outcome.n_victims, 0);
+	for (uint32_t i = 0; i < outcome.n_lines; i++)
+		lines += !!strstr(outcome.lines[i], "told: its memory");
+	cr_assert_eq(lines, 1);
+	inject_outcome_clear(&outcome);
+	replay_clear(&replayed);
+	cr_assert_eq(world_count_notes(w, "told: its memory"), 0, "it was a trial");
+	world_poison(w, 0, row.event.dpa, WORLD_TELLS_DPA);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 0);
+	cr_assert_eq(world_count_notes(w, "told: its memory"), 1);
+	world_free(w);
+	free(rules);
+}
+
+/* Proves: a rule fires in a trial, and one that wants two records does not, however often one is tried: none is counted. */
+Test(replay, rules_fire_and_count_nothing)
+{
+	struct iso_rule rule = {
+		.name = "count",
+		.kind = "cxl_dram",
+		.window_ns = 1000 * WORLD_SECOND,
+		.n_stages = 1,
+		.stages = {{.action = ISO_ACTION_KILL}},
+	};
+	struct store_event_row row = {.event = {.source = "trace",
+						.kind = "cxl_dram",
+						.serial = 0x10,
+						.has_serial = true,
+						.severity = STORE_WARNING,
+						.fields = "{}"}};
+	size_t bytes = iso_rules_bytes();
+	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, bytes));
+	void *before = malloc(bytes);
+	struct world *w = world_pair();
+	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
+	struct inject_outcome outcome;
+
+	for (uint32_t threshold = 1; threshold <= 2; threshold++) {
+		rule.threshold = threshold;
+		iso_rules_load(rules, &rule, 1);
+		memcpy(before, rules, bytes);
+		for (uint32_t i = 0; i < 3; i++) {
+			cr_assert(replay_decode(&row, &replayed));
+			cr_assert_eq(inject_try(w->engine, rules, &replayed.record, &outcome), 0);
+			cr_assert_eq(outcome.n_victims, threshold == 1);
+			inject_outcome_clear(&outcome);
+			replay_clear(&replayed);
+		}
+		cr_assert_eq(memcmp(before, rules, bytes), 0, "nothing is counted");
+	}
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 0);
+	world_free(w);
+	free(before);
+	free(rules);
+}
