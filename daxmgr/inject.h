@@ -23,6 +23,7 @@ struct inject {
 	struct iso_fault fault;
 	bool has_fault; /* it calls for containment */
 	bool partial; /* a field lies outside the raw record */
+	uint64_t count; /* of alike ones that it stands for; 0 is one */
 	char *fields;
 	void *raw;
 	sd_json_variant *json; /* what texts are borrowed from */

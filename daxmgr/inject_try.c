@@ -123,13 +123,14 @@ static void try_firing(struct trial *trial, const struct iso_firing *first)
 	trial->later = false;
 }
 
-static void try_rules(struct trial *trial, const struct store_event *record)
+static void try_rules(struct trial *trial, const struct store_event *record, uint64_t count)
 {
 	struct iso_firing firings[FIRINGS_MAX];
 	struct policy_view view;
 	uint32_t i, n;
 
 	policy_view_make(trial->engine, record, (struct iso_rules_wish){true, true}, &view);
+	view.record.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 	n = iso_rules_record(trial->rules, &view.record, (int64_t)record->at_ns, firings,
 			     FIRINGS_MAX);
 	for (i = 0; i < n; i++)
@@ -179,7 +180,7 @@ int inject_try(const struct iso_engine *engine, const struct iso_rules *rules,
 	ret->is_poison = poison_of_record(&record, &event.poison);
 	if (ret->is_poison)
 		step(&trial, &event);
-	try_rules(&trial, &record);
+	try_rules(&trial, &record, inject->count);
 	try_eviction(&trial);
 	return trial.error;
 }

@@ -157,6 +157,7 @@ bool replay_decode(const struct store_event_row *row, struct replayed *ret)
 	ret->record.event.incident = 0;
 	ret->record.event.domain[0] = '\0';
 	ret->record.event.synthetic = row->event.synthetic;
+	ret->record.count = row->count;
 	return has;
 }
 

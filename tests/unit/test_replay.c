@@ -276,6 +276,12 @@ Test(replay, rules_fire_and_count_nothing)
 		}
 		cr_assert_eq(memcmp(before, rules, bytes), 0, "nothing is counted");
 	}
+	row.count = 2;
+	cr_assert(replay_decode(&row, &replayed));
+	cr_assert_eq(inject_try(w->engine, rules, &replayed.record, &outcome), 0);
+	cr_assert_eq(outcome.n_victims, 1, "a row stands for as many as it says");
+	inject_outcome_clear(&outcome);
+	replay_clear(&replayed);
 	world_run(w, WORLD_SECOND);
 	cr_assert_eq(w->processes[vm].kills, 0);
 	world_free(w);
