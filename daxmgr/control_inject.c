@@ -35,7 +35,7 @@ static int text_list(char *const *lines, uint32_t n, sd_json_variant **ret)
 	return control_list_end(&list, ret);
 }
 
-static int victim_list(const struct inject_outcome *outcome, sd_json_variant **ret)
+int control_victims(const struct inject_outcome *outcome, sd_json_variant **ret)
 {
 	_cleanup_(control_list_clear) struct control_list list = {0};
 	int r;
@@ -58,7 +58,7 @@ static int reply(sd_varlink *link, const struct inject_outcome *outcome, bool li
 	int r;
 
 	if ((r = text_list(outcome->lines, outcome->n_lines, &decisions)) < 0 ||
-	    (r = victim_list(outcome, &victims)) < 0)
+	    (r = control_victims(outcome, &victims)) < 0)
 		return r;
 	return sd_varlink_replybo(link,
 				  SD_JSON_BUILD_PAIR_STRING("outcome", live ? "done" : "dry-run"),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Shared by control_policy.c and control_inject.c. */
+/* Shared by control_policy.c, control_inject.c and control_replay.c. */
 #ifndef DAXMGR_CONTROL_POLICY_H
 #define DAXMGR_CONTROL_POLICY_H
 
@@ -13,5 +13,8 @@
  */
 int control_with_record(struct control *control, sd_varlink *link, uint64_t id,
 			control_with_record_t with_record, bool flag, char *words);
+
+/* Names of the VMs that would die. Return: 0 or negative errno. */
+int control_victims(const struct inject_outcome *outcome, sd_json_variant **ret);
 
 #endif

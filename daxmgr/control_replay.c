@@ -4,7 +4,7 @@
  * be decided about them on the host as it is now: by the same trial as of a
  * record that is injected, on copies of engine and rules. Nothing is acted upon.
  */
-#include "control_internal.h"
+#include "control_policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -82,22 +82,6 @@ static int append_news(const struct verdict *verdict, const struct store_event *
 		SD_JSON_BUILD_PAIR_CONDITION(differs, "fields", SD_JSON_BUILD_VARIANT(now)));
 }
 
-static int build_victims(const struct inject_outcome *outcome, sd_json_variant **ret)
-{
-	_cleanup_(control_list_clear) struct control_list list = {0};
-
-	for (uint32_t i = 0; i < outcome->n_victims; i++) {
-		sd_json_variant *name;
-		int r = sd_json_variant_new_string(&name, outcome->victims[i]);
-
-		if (r >= 0)
-			r = control_list_add(&list, name);
-		if (r < 0)
-			return r;
-	}
-	return control_list_end(&list, ret);
-}
-
 static int build_verdict(const struct verdict *verdict, const struct store_event_row *row,
 			 bool decoded, sd_json_variant **ret)
 {
@@ -107,7 +91,7 @@ static int build_verdict(const struct verdict *verdict, const struct store_event
 	int r = control_json_event(row, &event);
 
 	if (r >= 0)
-		r = build_victims(&verdict->outcome, &victims);
+		r = control_victims(&verdict->outcome, &victims);
 	if (r < 0)
 		return r;
 	control_text(why, sizeof(why), verdict->why);
