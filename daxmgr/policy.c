@@ -198,6 +198,9 @@ void policy_unit_done(struct policy *policy, const struct job_reply *reply)
 	settle(policy, reply->completion.operation, reply->completion.result == 0);
 }
 
+/* Before the key of what injected records made fire: no unit, domain or VM is named so. */
+static const char injected[] = "injected:";
+
 static void remember(struct policy *policy, const struct iso_firing *firing)
 {
 	const struct iso_rule *rule = iso_rules_get(policy->rules, firing->rule);
@@ -207,7 +210,8 @@ static void remember(struct policy *policy, const struct iso_firing *firing)
 	};
 
 	snprintf(row.rule, sizeof(row.rule), "%s", rule->name);
-	snprintf(row.key, sizeof(row.key), "%s", iso_rules_key(policy->rules, firing->id));
+	snprintf(row.key, sizeof(row.key), "%s%s", firing->target.synthetic ? injected : "",
+		 iso_rules_key(policy->rules, firing->id));
 	store_save_firing(policy->daemon->store, &row);
 }
 
@@ -216,8 +220,7 @@ static void act(struct policy *policy, const struct iso_firing *firing)
 	bool is_unit = firing->action == ISO_ACTION_START_UNIT;
 
 	tell_engine(policy, firing, !is_unit);
-	if (!firing->target.synthetic) /* a drill is over when the daemon is */
-		remember(policy, firing);
+	remember(policy, firing);
 	if (is_unit)
 		start_unit(policy, firing);
 }
@@ -284,12 +287,14 @@ void policy_restore_firing(struct policy *policy, const struct store_firing *fir
 {
 	int64_t boot_us = (int64_t)(clock_read_ns(CLOCK_REALTIME) / 1000) - now_ns() / 1000;
 	struct iso_fired fired = {
+		.synthetic = !strncmp(firing->key, injected, strlen(injected)),
 		.digest = firing->digest,
 		.at_ns = (firing->realtime_us - boot_us) * 1000,
 	};
 
 	memcpy(fired.rule, firing->rule, sizeof(fired.rule));
-	memcpy(fired.key, firing->key, sizeof(fired.key));
+	snprintf(fired.key, sizeof(fired.key), "%s",
+		 firing->key + (fired.synthetic ? strlen(injected) : 0));
 	iso_rules_restore_fired(policy->rules, &fired, now_ns());
 }
 

@@ -387,8 +387,6 @@ void iso_rules_restore(struct iso_rules *rules, const struct iso_record *record,
 	uint32_t r, k, field;
 	const char *key;
 
-	if (record->synthetic) /* the drill is over */
-		return;
 	for (r = 0; r < rules->n; r++)
 		if (rules_match(&rules->set[r], record, &field) == ISO_RULE_FIRES)
 			for (k = 0; (key = rules_key(&rules->set[r], record, k)); k++)
@@ -404,7 +402,7 @@ void iso_rules_restore_fired(struct iso_rules *rules, const struct iso_fired *fi
 		;
 	if (r == rules->n || iso_rule_digest(&rules->set[r]) != fired->digest)
 		return;
-	count = count_for(rules, r, fired->key, false, now_ns);
+	count = count_for(rules, r, fired->key, fired->synthetic, now_ns);
 	if (!count)
 		return;
 	if (!rules->set[r].hold_off_ns) { /* what it had counted was used up */

@@ -114,11 +114,12 @@ Test(rules, counted_apart)
 	cr_assert_str_eq(iso_rules_key(rules, firing.id), "hb0/00.0");
 }
 
-/* Proves: what was injected neither counts with what hardware tells nor holds it off, and a start forgets it. */
+/* Proves: what was injected neither counts with what hardware tells nor holds it off, also over a start. */
 Test(rules, injected_apart)
 {
 	struct iso_rule rule = make_rule(2, 10);
 	struct iso_record record = make_record(NOW), injected = record;
+	struct iso_fired fired = {.synthetic = true, .at_ns = NOW};
 	struct iso_firing firing;
 
 	injected.synthetic = true;
@@ -133,8 +134,18 @@ Test(rules, injected_apart)
 	iso_rules_init(rules);
 	iso_rules_load(rules, &rule, 1);
 	iso_rules_restore(rules, &injected, NOW);
-	cr_assert_eq(take(&injected, NOW, &firing), 0);
+	cr_assert_eq(take(&record, NOW, &firing), 0);
 	cr_assert_eq(take(&injected, NOW, &firing), 1);
+	iso_rules_init(rules);
+	iso_rules_load(rules, &rule, 1);
+	strcpy(fired.rule, rule.name);
+	strcpy(fired.key, record.unit);
+	fired.digest = iso_rule_digest(&rule);
+	iso_rules_restore_fired(rules, &fired, NOW);
+	cr_assert_eq(take(&injected, NOW, &firing), 0);
+	cr_assert_eq(take(&injected, NOW, &firing), 0, "the drill's has fired");
+	cr_assert_eq(take(&record, NOW, &firing), 0);
+	cr_assert_eq(take(&record, NOW, &firing), 1, "the hardware's has not");
 }
 
 /* Proves: of several VMs each is counted, those only that the pattern fits. */

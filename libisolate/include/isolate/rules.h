@@ -153,6 +153,7 @@ struct iso_fired {
 	char rule[ISO_NAME_BYTES];
 	uint64_t digest; /* iso_rule_digest() of the rule as it was then */
 	char key[ISO_PATH_BYTES]; /* the unit, domain or VM */
+	bool synthetic; /* of injected records */
 	int64_t at_ns;
 };
 
@@ -197,7 +198,7 @@ bool iso_rules_want(const struct iso_rules *rules, const char *source, const cha
  */
 uint32_t iso_rules_record(struct iso_rules *rules, const struct iso_record *record, int64_t now_ns,
 			  struct iso_firing *ret, uint32_t room);
-/* The same at a start: a record that was seen before is counted, if hardware told it, and fires nothing. */
+/* The same at a start: a record that was seen before is counted and fires nothing. */
 void iso_rules_restore(struct iso_rules *rules, const struct iso_record *record, int64_t now_ns);
 /* A firing of before a start: its storm fires no more. Of a rule that is not as it was: ignored. */
 void iso_rules_restore_fired(struct iso_rules *rules, const struct iso_fired *fired,
