@@ -106,6 +106,7 @@ class Play:
         self.report = {"scenario": scenario.name, "description": scenario.description,
                        "kernel": self.guest.kernel, "topology": session.topology.describe(),
                        "held": False, "steps": [], "faults": [], "evidence": str(self.path)}
+        self.checker = None
         self.reboots = 0
         self.serial_mark = self.journal_mark  # the place in the journal where serial_bytes were counted
         self.serial_bytes = {}
@@ -163,6 +164,8 @@ class Play:
         frozen = "" if self.report["held"] else self._look_at_frozen_host()
         if frozen:
             return [frozen]
+        if not self.report["held"]:
+            self._blame_machine()
         problems = [] if self.report["held"] else self._look_at_stalled()
         return problems + self.evidence.collect(self.journal_mark, self.scenario.product, self._faults_of_this_boot())
 
@@ -188,8 +191,15 @@ class Play:
             return [f"what the VMs are at: {error}"]
         return []
 
+    def _blame_machine(self):
+        """VMs that had nothing to do with each other and stood still at once got no CPU: this machine was too busy."""
+        for name, begin in self.checker.too_still if self.checker else []:
+            others = self.guest.samples.stood_still_with(name, begin)
+            if others:
+                self._blame(f"this machine was too busy: {', '.join([name, *others])} stood still at once")
+
     def _blame(self, why: str):
-        """What only the emulator is to blame for is played once more."""
+        """What only the emulator or this machine is to blame for is played once more."""
         if why:
             self.report["again"] = why
 

@@ -4,6 +4,9 @@
 from dataclasses import dataclass
 
 
+NEAR_NS = 500_000_000
+
+
 @dataclass
 class Sample:
     boottime_ns: int
@@ -44,6 +47,26 @@ class Samples:
         """The longest time in which the sampler itself, of higher priority than all else, did not run."""
         stamps = sorted(s.boottime_ns for samples in self.by_vm.values() for s in samples if s.boottime_ns >= begin_ns)
         return max((b - a for a, b in zip(stamps, stamps[1:])), default=0)
+
+    def _rises(self, name: str, begin_ns: int) -> list:
+        samples = self.of(name, begin_ns)
+        return [b.boottime_ns for a, b in zip(samples, samples[1:]) if b.counter > a.counter]
+
+    def stood_still_with(self, name: str, begin_ns: int = 0) -> list:
+        """Other VMs that beat just before and just after the longest time in which this one did not, and not within it."""
+        rises = self._rises(name, begin_ns)
+        if len(rises) < 2:
+            return []
+        begin, end = max(zip(rises, rises[1:]), key=lambda pair: pair[1] - pair[0])
+        near = NEAR_NS
+        found = []
+        for other in self.by_vm:
+            theirs = self._rises(other, begin_ns)
+            if other != name and any(begin - near <= t <= begin + near for t in theirs) and \
+                    any(end - near <= t <= end + near for t in theirs) and \
+                    not any(begin + near < t < end - near for t in theirs):
+                found.append(other)
+        return found
 
     def max_gap_ns(self, name: str, begin_ns: int = 0, end_ns: int = 1 << 62):
         """The longest time in which the counter did not rise, or None without two samples."""
