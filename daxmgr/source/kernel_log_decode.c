@@ -182,9 +182,10 @@ static enum kernel_log_kind slot_kind(const struct kernel_log_record *record, co
 		return KERNEL_LOG_NOTHING;
 	said += sizeof(before) - 1;
 	said += strcspn(said, ")");
-	if (begins(said, "): Link Down"))
+	/* To the end: "Link Down/Up ignored" is a link that the kernel itself has reset. */
+	if (!strcmp(said, "): Link Down"))
 		return KERNEL_LOG_LINK_DOWN;
-	return begins(said, "): Card not present") ? KERNEL_LOG_CARD_GONE : KERNEL_LOG_NOTHING;
+	return !strcmp(said, "): Card not present") ? KERNEL_LOG_CARD_GONE : KERNEL_LOG_NOTHING;
 }
 
 static enum kernel_log_kind device_kind(const struct kernel_log_record *record)

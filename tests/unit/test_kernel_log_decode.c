@@ -186,6 +186,10 @@ Test(kernel_log_decode, a_lost_link_is_a_fault_of_its_port)
 	cr_assert_eq(fault.cause, ISO_CAUSE_LINK_DOWN);
 	cr_assert_eq(fault.record_ns, 77);
 	cr_assert_eq(fault.address.bus, 0xde);
+	cr_assert_eq(
+		meaning("6,1,1,-;pcieport 0000:0c:00.0: pciehp: Slot(2): Link Down/Up ignored\n"
+			" SUBSYSTEM=pci\n DEVICE=+pci:0000:0c:00.0\n"),
+		KERNEL_LOG_NOTHING, "the kernel's own reset");
 	cr_assert_eq(meaning("6,1,1,-;pcieport 0000:0c:01.0: pciehp: Slot(3): Card not present\n"
 			     " SUBSYSTEM=pci\n DEVICE=+pci:0000:0c:01.0\n"),
 		     KERNEL_LOG_CARD_GONE);
