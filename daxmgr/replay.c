@@ -61,16 +61,15 @@ static bool decode_uevent(const struct store_event_row *row, struct replayed *re
 	return true;
 }
 
-/* What it says of itself: all but the kind stays as it was stored. */
-static bool is_of_kind(const char *kind, struct replayed *ret)
+/* Where it means something else than when it was stored the old words do not hold. */
+static void set_kind(const char *kind, struct replayed *ret)
 {
 	struct store_event *event = &ret->record.event;
 
 	if (!strcmp(event->kind, kind))
-		return true;
+		return;
 	snprintf(event->kind, sizeof(event->kind), "%s", kind);
 	snprintf(event->text, sizeof(event->text), "%s", kind);
-	return true;
 }
 
 static bool decode_kernel_log(const struct store_event_row *row, struct replayed *ret)
@@ -87,23 +86,28 @@ static bool decode_kernel_log(const struct store_event_row *row, struct replayed
 			(struct kernel_log_context){.of = KERNEL_LOG_WARNING, .at_ns = line.at_ns};
 	kernel_log_meaning(&line, &context, &news);
 	ret->record.has_fault = kernel_log_fault(&news, 0, &ret->record.fault);
-	return is_of_kind(kernel_log_kind_name(news.kind), ret);
+	set_kind(kernel_log_kind_name(news.kind), ret);
+	return true;
 }
 
 static bool decode_qmp(const struct store_event_row *row, struct replayed *ret)
 {
 	struct qmp_event event;
 
-	return qmp_decode(row->event.raw, row->event.raw_bytes, &event) != QMP_MALFORMED &&
-	       is_of_kind(qmp_kind_name(event.kind), ret);
+	if (qmp_decode(row->event.raw, row->event.raw_bytes, &event) == QMP_MALFORMED)
+		return false;
+	set_kind(qmp_kind_name(event.kind), ret);
+	return true;
 }
 
 static bool decode_last_boot(const struct store_event_row *row, struct replayed *ret)
 {
 	struct last_boot_panic panic;
 
-	return last_boot_decode(row->event.raw, row->event.raw_bytes, &panic) &&
-	       is_of_kind(panic.panic ? "panic" : "oops", ret);
+	if (!last_boot_decode(row->event.raw, row->event.raw_bytes, &panic))
+		return false;
+	set_kind(panic.panic ? "panic" : "oops", ret);
+	return true;
 }
 
 static decoder decoder_of(const char *source)

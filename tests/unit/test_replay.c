@@ -153,18 +153,20 @@ Test(replay, readings)
 	expect("no-format", "kind", false);
 }
 
+static const struct store_event_row bad_line = {.event = {.source = "trace",
+							  .kind = "cxl_dram",
+							  .serial = 0x10,
+							  .has_serial = true,
+							  .has_dpa = true,
+							  .bytes = 64,
+							  .severity = STORE_ERROR,
+							  .fields = "{}"}};
+
 /* Proves: what a stored record would do now is what the same record does when it comes, and to whom. */
 Test(replay, decides_as_the_engine_does)
 {
 	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
-	struct store_event_row row = {.event = {.source = "trace",
-						.kind = "cxl_dram",
-						.serial = 0x10,
-						.has_serial = true,
-						.has_dpa = true,
-						.bytes = 64,
-						.severity = STORE_ERROR,
-						.fields = "{}"}};
+	struct store_event_row row = bad_line;
 	struct world *w = world_pair();
 	uint32_t vm = world_start_vm(w, "web", "low", WORLD_PART);
 	struct iso_instance_view instance;
@@ -198,14 +200,7 @@ Test(replay, decides_as_the_engine_does)
 Test(replay, lease_that_wants_to_be_told)
 {
 	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
-	struct store_event_row row = {.event = {.source = "trace",
-						.kind = "cxl_dram",
-						.serial = 0x10,
-						.has_serial = true,
-						.has_dpa = true,
-						.bytes = 64,
-						.severity = STORE_ERROR,
-						.fields = "{}"}};
+	struct store_event_row row = bad_line;
 	struct iso_acquire terms = {
 		.name = "told",
 		.n_parts = 1,
