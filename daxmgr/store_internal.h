@@ -191,7 +191,8 @@ struct store {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	struct store_list queue;
-	bool records_queued; /* there are blocks in the queue */
+	uint64_t queued_since_ns; /* of CLOCK_MONOTONIC: since when there is something in the queue, ... */
+	uint64_t records_since_ns; /* ... and since when blocks; 0: there are none */
 	uint64_t n_urgent; /* of the queue: what somebody waits for, or a restart needs */
 	struct store_list finished;
 	uint64_t newest; /* number of an event that is durable */
@@ -284,6 +285,8 @@ void store_event_row_clear(struct store_event_row *row);
 bool store_is_trouble(int code);
 void *store_thread(void *userdata);
 void store_list_add(struct store_list *list, struct store_item *item);
+/* store_queue.c, below the mutex: behind what is queued; wakes the thread where it is not to wait for more. */
+void store_queue_add(struct store *store, struct store_item *item);
 void store_item_free(struct store_item *item);
 /* store_queue.c: zeroed, or NULL and counted. */
 struct store_item *store_item_new(struct store *store, enum store_item_kind kind, uint64_t token);

@@ -167,19 +167,32 @@ static bool is_needed_at_start(const struct store_item *item)
 	       item->kind == STORE_ITEM_POISON_END || item->kind == STORE_ITEM_ANEW;
 }
 
+void store_queue_add(struct store *store, struct store_item *item)
+{
+	bool records = item->kind == STORE_ITEM_RECORDS && !store->records_since_ns;
+	bool urgent = store_item_urgent(item);
+	uint64_t now_ns = clock_read_ns(CLOCK_MONOTONIC);
+
+	if (!store->queue.first)
+		store->queued_since_ns = now_ns;
+	if (records)
+		store->records_since_ns = now_ns;
+	store->n_urgent += urgent;
+	if (!store->queue.first || records || urgent)
+		pthread_cond_signal(&store->wake);
+	store_list_add(&store->queue, item);
+}
+
 /* Notes, which come in storms, leave room for what matters more. */
 int store_enqueue(struct store *store, struct store_item *item)
 {
-	bool taken, urgent = store_item_urgent(item);
-	uint64_t room = urgent ? STORE_QUEUE_MAX : STORE_QUEUE_MAX / 4 * 3;
+	uint64_t room = store_item_urgent(item) ? STORE_QUEUE_MAX : STORE_QUEUE_MAX / 4 * 3;
+	bool taken;
 
 	pthread_mutex_lock(&store->mutex);
 	taken = store->queue.n + store->counters.queued < room;
 	if (taken) {
-		if (urgent || !store->queue.first)
-			pthread_cond_signal(&store->wake);
-		store_list_add(&store->queue, item);
-		store->n_urgent += urgent;
+		store_queue_add(store, item);
 	} else {
 		store->counters.refused++;
 		store->missed |= is_needed_at_start(item);

@@ -64,10 +64,7 @@ static struct store_block *block_for(struct store *store, size_t need, bool alwa
 		free(item);
 		return NULL;
 	}
-	if (!store->queue.first || !store->records_queued)
-		pthread_cond_signal(&store->wake);
-	store_list_add(&store->queue, item);
-	store->records_queued = true;
+	store_queue_add(store, item);
 	return item->block;
 }
 

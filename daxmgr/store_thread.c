@@ -21,8 +21,8 @@
 
 enum {
 	IDLE_SECONDS = 1,
-	GATHER_MS = 50, /* how long what only tells of the past waits for more, ... */
-	GATHER_RECORDS_MS = 2, /* ... and what subscribers and policy wait for */
+	GATHER_NS = 50000000, /* how long what only tells of the past waits for more, ... */
+	GATHER_RECORDS_NS = 2000000, /* ... and what subscribers and policy wait for */
 	BATCH_MAX = 4096, /* items and records in one transaction */
 };
 
@@ -438,23 +438,22 @@ static bool run_idle(struct store *store)
 	return true;
 }
 
-/* A loss makes hundreds of records: a transaction for each would take the CPUs from those that exit. */
+/*
+ * A loss makes hundreds of records: a transaction for each would take the CPUs from those that exit.
+ * What came while the disk was busy has waited already.
+ */
 static void gather(struct store *store)
 {
-	struct timespec begin, until;
-	bool records;
-	long ms;
+	struct timespec until;
+	uint64_t until_ns;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &begin);
 	while (store->queue.first && !store->n_urgent && !store->stop && r == 0 &&
 	       store->records_bytes < STORE_RECORDS_BYTES_MAX / 4) {
-		records = store->records_queued;
-		ms = records ? GATHER_RECORDS_MS : GATHER_MS;
-		until = begin;
-		until.tv_nsec += ms * 1000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
+		until_ns = store->records_since_ns ? store->records_since_ns + GATHER_RECORDS_NS
+						   : store->queued_since_ns + GATHER_NS;
+		until = (struct timespec){.tv_sec = (time_t)(until_ns / 1000000000),
+					  .tv_nsec = (long)(until_ns % 1000000000)};
 		r = pthread_cond_timedwait(&store->wake, &store->mutex, &until);
 	}
 }
@@ -479,7 +478,7 @@ static bool wait_for_work(struct store *store, struct store_list *list, bool *re
 	*ret_idle = !store->queue.first && !store->stop;
 	list_move(list, &store->queue);
 	store->n_urgent = 0;
-	store->records_queued = false;
+	store->records_since_ns = 0;
 	store->counters.queued = list->n;
 	stop = store->stop;
 	pthread_mutex_unlock(&store->mutex);
