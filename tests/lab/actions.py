@@ -91,8 +91,8 @@ class Actions:
         host = self.guest.host
         if args["traffic"] is not None:
             host.ask_model(args["port"], do="traffic", on=args["traffic"])
-        elif args["link_down"]:
-            host.ask_model(args["port"], do="link-down")
+        elif args["idle"]:
+            host.ask_model(args["port"], do="idle")
         else:
             host.isolate(args["port"], args["busy"], args["lag"])
 

@@ -7,6 +7,7 @@ register is told from the model's own value by a bit that the specification rese
 no software writes.
 """
 
+from functools import partial
 import json
 import mmap
 import os
@@ -14,6 +15,8 @@ import socket
 import sys
 import threading
 import time
+
+from .qtest import link_is_up
 
 BLOCK = 0x10000
 REGISTERS = 0x1000
@@ -39,14 +42,16 @@ POLL_SECONDS = 0.0002
 class Port:
     """The registers of one port, in memory that is shared with who drives them."""
 
-    def __init__(self, memory, base: int, link_down: bool):
+    def __init__(self, memory, base: int, link_is_up=None):
+        """link_is_up: what asks for the link of a port that does not take it down itself; None: it does."""
         # Whole words: struct's standard sizes go byte by byte, and the other side would see, or write, half a word.
         self.words, self.base = memoryview(memory).cast("I"), base
-        self.capability = RANGES_ABCD | TIMEOUT_ENABLE | ISOLATION | ERR_COR | (LINK_DOWN if link_down else 0)
+        self.capability = RANGES_ABCD | TIMEOUT_ENABLE | ISOLATION | ERR_COR | (0 if link_is_up else LINK_DOWN)
         self.control = self.status = 0
         self.busy_until = 0.0
         self.traffic = False
         self.link_was_down = False
+        self.link_is_up = link_is_up
         self.violations, self.history = [], []
         self._put(REGISTERS, 1 | 1 << 16 | 1 << 20 | 2 << 24)
         self._put(REGISTERS + 4, 2 | 1 << 16 | 0x80 << 20)
@@ -88,11 +93,14 @@ class Port:
             if self.status & BUSY:
                 self._break("the status was cleared while RP Busy was set: it stays")
                 word &= ~ISOLATED
-            elif not self.link_was_down:
+            elif not self._link_is_down():
                 self._break("the status was cleared before the link was down")
             else:
                 self._note("cleared")
         self.status &= ~(word & CLEARABLE)
+
+    def _link_is_down(self) -> bool:
+        return not self.link_is_up() if self.link_is_up else self.link_was_down
 
     def poll(self, now: float):
         """Takes what was written since the last look, then lets time pass."""
@@ -124,8 +132,9 @@ class Port:
         self._put(STATUS, self.status | OWN)
         return self.link_was_down
 
-    def link_down(self):
-        self.link_was_down = True
+    def idle(self):
+        """RP Busy ends with the next look."""
+        self.busy_until = 0.0
 
     def describe(self) -> dict:
         return {"armed": bool(self.control & ISOLATION), "isolated": bool(self.status & ISOLATED),
@@ -146,9 +155,10 @@ def make_memory(path: str, ports: int):
 
 
 class Model:
-    def __init__(self, path: str, link_down: list):
-        memory = make_memory(path, len(link_down))
-        self.ports = [Port(memory, index * BLOCK, flag) for index, flag in enumerate(link_down)]
+    def __init__(self, path: str, ports: list):
+        """ports: the link_is_up of each."""
+        memory = make_memory(path, len(ports))
+        self.ports = [Port(memory, index * BLOCK, ask_link) for index, ask_link in enumerate(ports)]
         self.lock = threading.Lock()
 
     def run(self):
@@ -167,8 +177,8 @@ class Model:
                 return {"link_down": port.isolate(time.monotonic(), request.get("busy", 0.05))}
             if request["do"] == "traffic":
                 port.traffic = request["on"]
-            elif request["do"] == "link-down":
-                port.link_down()
+            elif request["do"] == "idle":
+                port.idle()
             return port.describe()
 
 
@@ -196,8 +206,10 @@ def ask(path: str, **request) -> dict:
 
 
 def main(argv: list) -> int:
-    """FILE SOCKET 1|0...: for each port whether it can take its link down."""
-    model = Model(argv[1], [word == "1" for word in argv[3:]])
+    """FILE SOCKET QTEST PORT...: each port "self", or BUS:SLOT of one that does not take its link down itself."""
+    ports = [None if word == "self" else partial(link_is_up, argv[3], *(int(part, 16) for part in word.split(":")))
+             for word in argv[4:]]
+    model = Model(argv[1], ports)
     threading.Thread(target=model.run, daemon=True).start()
     serve(model, argv[2])
     return 0

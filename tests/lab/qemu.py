@@ -3,13 +3,12 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from . import isolation_model, process
+from . import isolation_model, process, qtest
 from .errors import HostEnded, LabError
 from .formats import format_size
 from .qmp import Qmp, QmpError
@@ -211,14 +210,19 @@ class Host:
         """The hardware's part of isolation, which is there before the host is."""
         if not self.topology.isolation:
             return
-        flags = ["1" if item.link_down else "0" for item in self.topology.isolation]
+        ports = ["self" if item.link_down else self._address(item.port) for item in self.topology.isolation]
         self.model = process.spawn([sys.executable, "-m", "tests.lab.isolation_model", self.socket("isolation.bar"),
-                                    self.socket("isolation"), *flags])
+                                    self.socket("isolation"), self.socket("qtest"), *ports])
         deadline = time.monotonic() + 10
         while not Path(self.socket("isolation")).exists():
             if self.model.poll() is not None or time.monotonic() > deadline:
                 raise LabError("the isolation model did not start")
             time.sleep(0.02)
+
+    def _address(self, port: str) -> str:
+        """BUS:SLOT of a root port."""
+        bridge = next(b for b in self.topology.bridges if port in b.ports)
+        return f"{bridge.bus_nr:x}:{bridge.ports.index(port):x}"
 
     def ask_model(self, port: str, **request) -> dict:
         names = [item.port for item in self.topology.isolation]
@@ -289,18 +293,7 @@ class Host:
 
     def set_bits(self, address: int, bits: int):
         """Sets bits of a 32-bit register from outside, as firmware could have before the kernel came."""
-        value = int(self._qtest(f"readl {address:#x}"), 16)
-        self._qtest(f"writel {address:#x} {value | bits:#x}")
-
-    def _qtest(self, request: str) -> str:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(self.socket("qtest"))
-            connection.sendall(request.encode() + b"\n")
-            answer = connection.makefile("r").readline().split()
-        if answer[:1] != ["OK"]:
-            raise LabError(f"{request}: QEMU's test channel says {' '.join(answer) or 'nothing'}")
-        return answer[-1]
+        qtest.set_bits(self.socket("qtest"), address, bits)
 
     def throttle(self, disk: str, rate: int):
         """Limits a disk to so many bytes per second from now on; 0 lets everything through at once."""

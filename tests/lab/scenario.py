@@ -302,11 +302,11 @@ class _Reader:
     def action_isolation(self, step):
         table = Table(f"{step.where}: isolation", step.raw("isolation"))
         args = {"port": table.get("port", str), "isolate": table.get("isolate", bool, False),
-                "traffic": table.get("traffic", bool, None), "link_down": table.get("link_down", bool, False),
+                "traffic": table.get("traffic", bool, None), "idle": table.get("idle", bool, False),
                 "busy": table.seconds("busy", 0.05), "lag": table.seconds("lag", 0)}
         table.finish()
-        if args["isolate"] + args["link_down"] + (args["traffic"] is not None) != 1:
-            raise table.error("says exactly one of isolate, link_down and traffic")
+        if args["isolate"] + args["idle"] + (args["traffic"] is not None) != 1:
+            raise table.error("says exactly one of isolate, idle and traffic")
         return args
 
     def action_aer(self, step):

@@ -10,7 +10,7 @@ from . import isolation_model as im
 class ModelTest(unittest.TestCase):
     def setUp(self):
         self.memory = bytearray(im.BLOCK)
-        self.port = im.Port(self.memory, 0, True)
+        self.port = im.Port(self.memory, 0)
 
     def read(self, offset):
         return struct.unpack_from("<I", self.memory, offset)[0]
@@ -69,7 +69,8 @@ class ModelTest(unittest.TestCase):
         self.assertEqual(self.port.violations, ["isolation was toggled under traffic"])
 
     def test_clearing_before_the_link_was_down_is_a_violation(self):
-        port = im.Port(self.memory, 0, False)
+        link = {"up": True}
+        port = im.Port(self.memory, 0, lambda: link["up"])
         struct.pack_into("<I", self.memory, im.CONTROL, im.ISOLATION | im.LINK_DOWN)
         port.poll(0.0)
         self.assertFalse(port.control & im.LINK_DOWN, "what is not offered stays off")
@@ -78,6 +79,22 @@ class ModelTest(unittest.TestCase):
         struct.pack_into("<I", self.memory, im.STATUS, im.ISOLATED)
         port.poll(1.0)
         self.assertEqual(port.violations, ["the status was cleared before the link was down"])
+        port.isolate(1.0, 0.0)
+        port.poll(2.0)
+        link["up"] = False
+        struct.pack_into("<I", self.memory, im.STATUS, im.ISOLATED)
+        port.poll(2.0)
+        self.assertEqual(port.history[-1], "cleared")
+        self.assertEqual(len(port.violations), 1)
+
+    def test_busy_ends_when_it_is_told_to(self):
+        self.arm()
+        self.port.isolate(0.0, 1e9)
+        self.port.poll(1e6)
+        self.assertTrue(self.port.describe()["busy"])
+        self.port.idle()
+        self.port.poll(1e6)
+        self.assertFalse(self.port.describe()["busy"])
 
 
 if __name__ == "__main__":
