@@ -170,15 +170,22 @@ static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause,
 	unit_lost(e, cause, e->ports[port].path, port, record_ns);
 }
 
-/* What was made since a record was written is not harmed by it. */
-static bool made_since(const struct iso_engine *e, uint32_t port, uint64_t record_ns)
+/*
+ * What a record tells of is over where a region stands whose making began after
+ * it: the loss was seen otherwise, and who is there now came since. A record of
+ * no known time (0) is never over.
+ */
+static bool is_over(struct iso_engine *e, uint32_t port, uint32_t memdev, uint64_t record_ns)
 {
 	uint32_t i;
 
-	for (i = 0; i < e->n_regions; i++)
-		if (e->regions[i].used && e->regions[i].began_ns > record_ns &&
-		    blast_region_on(e, &e->regions[i], port, ISO_NONE))
+	for (i = 0; record_ns && i < e->n_regions; i++)
+		if (e->regions[i].used && e->regions[i].state == ISO_REGION_LIVE &&
+		    e->regions[i].began_ns > record_ns &&
+		    blast_region_on(e, &e->regions[i], port, memdev)) {
+			engine_observe(e);
 			return true;
+		}
 	return false;
 }
 
@@ -186,7 +193,7 @@ static bool made_since(const struct iso_engine *e, uint32_t port, uint64_t recor
 bool fault_port_isolated(struct iso_engine *e, uint32_t port, uint64_t record_ns)
 {
 	/* No region is made before an isolation was cleared. */
-	if (made_since(e, port, record_ns))
+	if (is_over(e, port, ISO_NONE, record_ns))
 		return false;
 	if (!e->ports[port].isolation.since_ns)
 		port_lost(e, port, ISO_CAUSE_ISOLATED, record_ns);
@@ -208,12 +215,14 @@ void fault_at_address(struct iso_engine *e, const struct iso_fault *fault)
 
 	if (port != ISO_NONE && fault->cause == ISO_CAUSE_ISOLATED)
 		fault_port_isolated(e, topology_root_port(e, port), fault->record_ns);
+	else if (port == ISO_NONE && memdev == ISO_NONE)
+		engine_observe(e); /* not ours as far as known: look again */
+	else if (is_over(e, port, memdev, fault->record_ns))
+		return;
 	else if (port != ISO_NONE)
 		port_lost(e, port, fault->cause, fault->record_ns);
-	else if (memdev != ISO_NONE)
-		memdev_lost(e, memdev, fault->cause, fault->record_ns);
 	else
-		engine_observe(e); /* not ours as far as known: look again */
+		memdev_lost(e, memdev, fault->cause, fault->record_ns);
 }
 
 static void fault_at_instance(struct iso_engine *e, const struct iso_fault *fault)
@@ -246,7 +255,8 @@ void fault_handle(struct iso_engine *e, const struct iso_fault *fault)
 		return;
 	case ISO_UNIT_MEMDEV_SERIAL:
 		memdev = topology_memdev_by_serial(e, fault->serial);
-		if (memdev != ISO_NONE && e->memdevs[memdev].present)
+		if (memdev != ISO_NONE && e->memdevs[memdev].present &&
+		    !is_over(e, ISO_NONE, memdev, fault->record_ns))
 			memdev_lost(e, memdev, fault->cause, fault->record_ns);
 		return;
 	case ISO_UNIT_INSTANCE:

@@ -236,13 +236,20 @@ void region_drop_leaving(struct iso_engine *e)
 		region_leaves(e, r);
 }
 
+static void begin_making(struct iso_engine *e, uint32_t r, uint32_t kind)
+{
+	if (!region_operate(e, r, kind))
+		return;
+	e->regions[r].began_ns = e->now_ns;
+	region_enter(e, r, ISO_REGION_CREATING);
+}
+
 /* Saved before the intent: a start finds by both whose it is what was left half made. */
 static void create(struct iso_engine *e, uint32_t r)
 {
 	if (!hold_intents(e))
 		emit_save_region(e, r);
-	if (region_operate(e, r, ISO_EFFECT_CREATE_REGION))
-		region_enter(e, r, ISO_REGION_CREATING);
+	begin_making(e, r, ISO_EFFECT_CREATE_REGION);
 }
 
 static void advance_absent(struct iso_engine *e, uint32_t r)
@@ -309,8 +316,7 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 	if (can_refill(e, r) && region_refill_comes_after(e, r))
 		return;
 	if (can_refill(e, r) && region_decoders_wait(e, r) == ISO_WAIT_NOTHING) {
-		if (region_operate(e, r, ISO_EFFECT_REFILL_REGION))
-			region_enter(e, r, ISO_REGION_CREATING);
+		begin_making(e, r, ISO_EFFECT_REFILL_REGION);
 	} else if (!region->locked && region_operate(e, r, ISO_EFFECT_CLEAR_REGION)) {
 		region_enter(e, r, ISO_REGION_CLEARING);
 	}
@@ -506,7 +512,6 @@ static void region_created(struct iso_engine *e, uint32_t r,
 	region->epoch++;
 	ledger_region_made(e, r);
 	memset(region->leg_dpa, 0, sizeof(region->leg_dpa));
-	region->began_ns = e->now_ns;
 	region->range = completion->range;
 	region->last_hpa = completion->range.start;
 	region->has_hpa = true;

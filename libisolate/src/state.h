@@ -106,7 +106,7 @@ struct region {
 	uint32_t domain;
 	uint32_t kernel_id;
 	uint32_t window;
-	uint64_t began_ns; /* when it was made by this daemon; 0: before */
+	uint64_t began_ns; /* when this daemon began to make it; 0: it was there before */
 	struct iso_hpa_range range;
 	struct iso_hpa last_hpa;
 	uint64_t held_bytes;

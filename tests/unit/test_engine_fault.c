@@ -285,6 +285,38 @@ Test(engine_fault, stale_uevent)
 	world_free(w);
 }
 
+/* Proves: a record of before a region was made harms nobody on it, and one of since then does. */
+Test(engine_fault, stale_record)
+{
+	struct world *w = world_pair();
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+	uint64_t before_ns;
+	uint32_t vm;
+
+	before_ns = w->now_ns;
+	world_surprise_down(w, 0);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "low").state, ISO_REGION_LIVE, "made anew\n%s", w->trace);
+	vm = world_start_vm(w, "web", "low", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_SURPRISE_DOWN;
+	event.fault.address = w->ports[0].address;
+	event.fault.record_ns = before_ns;
+	world_step(w, &event);
+	event.fault.unit_kind = ISO_UNIT_MEMDEV_SERIAL;
+	event.fault.cause = ISO_CAUSE_DEVICE_GONE;
+	event.fault.serial = 0x10;
+	world_step(w, &event);
+	world_run(w, WORLD_SECOND);
+	cr_assert_eq(w->processes[vm].kills, 0, "told late\n%s", w->trace);
+
+	world_surprise_down(w, 0);
+	cr_assert_eq(w->processes[vm].kills, 1);
+	world_free(w);
+}
+
 /* Proves: the uevent of an instance kills its VM alone; so does one without a number. */
 Test(engine_fault, one_instance_lost)
 {
