@@ -161,7 +161,7 @@ void sources_poison_read(struct daemon *daemon, const struct job_reply *reply);
 void sources_refresh(struct daemon *daemon);
 /* A record as it means something for health; records_take() gives all of them. */
 void health_source_take(struct daemon *daemon, const struct store_event *record);
-/* Tells the engine what earlier runs heard of the host. */
+/* Tells the engine what earlier runs heard of the host and of memdevs. */
 void health_source_start(struct daemon *daemon);
 /* The store has all lines of the kernel's log up to that number. */
 void kernel_log_source_durable(struct daemon *daemon, uint64_t sequence);

@@ -214,6 +214,11 @@ void health_judge(const struct health *health, enum health_scope scope, const ch
 	}
 }
 
+uint32_t health_reason_scope(const struct health_reason *reason)
+{
+	return rules[reason->rule].scope;
+}
+
 const char *health_state_name(uint32_t state)
 {
 	static const char *const names[HEALTH_STATES] = {"ok", "degraded", "failing"};

@@ -51,6 +51,9 @@ bool health_take(struct health *health, const struct store_event *record);
 void health_judge(const struct health *health, enum health_scope scope, const char *unit,
 		  uint64_t now_ns, struct health_verdict *ret);
 
+/* What a reason is about: enum health_scope. */
+uint32_t health_reason_scope(const struct health_reason *reason);
+
 /* Makes a verdict at least that bad, with a reason of its own. */
 void health_add(struct health_verdict *verdict, enum health_state state, const char *reason);
 

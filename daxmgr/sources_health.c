@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Verdicts: what records say (health.h) together with what the engine knows.
- * That of the host gates what the engine makes again by itself.
+ * Those of the host and of a memdev gate what the engine makes again by itself.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static void tell_engine(struct daemon *daemon)
 	if (unwell == health->unwell)
 		return;
 	health->unwell = unwell;
-	event.health.host_ok = !unwell;
+	event.health.ok = !unwell;
 	snprintf(event.health.why, sizeof(event.health.why), "%s", verdict.reasons);
 	daemon_step(daemon, &event);
 }
@@ -52,10 +52,33 @@ static int on_change(sd_event_source *timer, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* The engine is told of a memdev that says of itself that it fails, or does not any more. */
+static void tell_engine_of(struct daemon *daemon, uint64_t serial)
+{
+	struct iso_event event = {.kind = ISO_EVENT_HEALTH,
+				  .health = {.of_memdev = true, .serial = serial}};
+	struct health_verdict verdict;
+	char unit[24];
+
+	snprintf(unit, sizeof(unit), "0x%" PRIx64, serial);
+	health_judge(&daemon->health->facts, HEALTH_MEMDEV, unit, clock_boottime_ns(), &verdict);
+	event.health.ok = verdict.state != HEALTH_FAILING;
+	if (event.health.ok == !iso_health_of_memdev(daemon->engine, serial))
+		return;
+	if (!event.health.ok)
+		snprintf(event.health.why, sizeof(event.health.why), "%s", verdict.reasons);
+	daemon_step(daemon, &event);
+}
+
 void health_source_take(struct daemon *daemon, const struct store_event *record)
 {
-	if (daemon->health && health_take(&daemon->health->facts, record))
+	if (!daemon->health)
+		return;
+	if (health_take(&daemon->health->facts, record))
 		tell_engine(daemon);
+	/* A good word is no reason for anything, and ends the bad ones. */
+	if (record->has_serial && !strcmp(record->source, "device-health"))
+		tell_engine_of(daemon, record->serial);
 }
 
 static int take_stored(void *userdata, const struct store_event *record)
@@ -92,8 +115,15 @@ void health_source_open(struct daemon *daemon)
 
 void health_source_start(struct daemon *daemon)
 {
-	if (daemon->health)
-		tell_engine(daemon);
+	const struct health *facts;
+
+	if (!daemon->health)
+		return;
+	facts = &daemon->health->facts;
+	tell_engine(daemon);
+	for (uint32_t i = 0; i < facts->n; i++)
+		if (health_reason_scope(&facts->reasons[i]) == HEALTH_MEMDEV)
+			tell_engine_of(daemon, strtoull(facts->reasons[i].unit, NULL, 16));
 }
 
 void health_source_close(struct daemon *daemon)

@@ -154,10 +154,11 @@ static void judge_region(struct iso_engine *e, uint32_t r, struct verdict *v)
 		judge(v, ISO_DOMAIN_RECOVERING, reason);
 		return;
 	}
-	if (host_health_is_waited_for(e, region)) {
+	if (health_gate_is_waited_for(e, region)) {
 		snprintf(reason, sizeof(reason),
-			 "region %.48s waits until the host is well (`recover` does not): %.80s",
-			 region->definition.name, e->unwell_reason);
+			 "region %.48s waits until %s well (`recover` does not): %.80s",
+			 region->definition.name, e->unwell ? "the host is" : "its memdevs are",
+			 health_gate_reason(e, &region->definition));
 		judge(v, ISO_DOMAIN_WAITING, reason);
 		return;
 	}

@@ -414,7 +414,7 @@ static void handle(struct iso_engine *e, const struct iso_event *event)
 		isolation_seen(e, event->isolation_seen.address, &event->isolation_seen.isolation);
 		break;
 	case ISO_EVENT_HEALTH:
-		host_health_take(e, event->health.host_ok, event->health.why);
+		health_gate_take(e, &event->health);
 		break;
 	case ISO_EVENT_POLICY:
 		policy_act(e, &event->policy);

@@ -199,10 +199,15 @@ void flap_forget(struct iso_engine *e, uint32_t port);
 /* evict.c: who stands above in the decoder order makes way, by policy */
 void evict_advance(struct iso_engine *e);
 
-/* host_health.c: whether what was lost is made again by itself */
-bool host_health_holds(const struct iso_engine *e, const struct region *region);
-bool host_health_is_waited_for(const struct iso_engine *e, const struct region *region);
-void host_health_take(struct iso_engine *e, bool host_ok, const char *why);
+/* health_gate.c: whether what was lost is made again by itself */
+/* Why nothing is made on it by itself; NULL: nothing speaks against it. */
+const char *health_gate_reason(const struct iso_engine *e,
+			       const struct iso_region_definition *region);
+bool health_gate_holds(const struct iso_engine *e, const struct region *region);
+/* Not even what is left of it is taken apart. */
+bool health_gate_holds_all(const struct iso_engine *e, const struct region *region);
+bool health_gate_is_waited_for(const struct iso_engine *e, const struct region *region);
+void health_gate_take(struct iso_engine *e, const struct iso_health *health);
 
 /* hold.c: why nothing is handed out, beside fences and capacity */
 bool hold_intents(struct iso_engine *e);

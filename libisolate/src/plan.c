@@ -190,7 +190,7 @@ static const char *wait_words(uint32_t wait)
 		[ISO_WAIT_LOCKED] = ", waits for a reboot: firmware locked what is in its way",
 		[ISO_WAIT_FLAPPING] = ", waits for an operator: it was lost too often",
 		[ISO_WAIT_ISOLATION] = ", waits for the isolation of its root port",
-		[ISO_WAIT_HEALTH] = ", waits until the host is well again",
+		[ISO_WAIT_HEALTH] = ", waits until host and memdevs are well again",
 	};
 
 	return words[wait];

@@ -100,7 +100,8 @@ void region_define(struct iso_engine *e, uint64_t request,
 		if (same) {
 			e->regions[r].desired = true;
 			e->regions[r].leaving = false;
-			e->regions[r].despite_health |= from_operator && e->unwell;
+			e->regions[r].despite_health |= from_operator &&
+							health_gate_reason(e, definition) != NULL;
 		}
 		e->regions_dirty = true;
 		emit_reply(e, request, same ? ISO_REPLY_ALREADY : ISO_REPLY_NAME_IN_USE, ISO_NONE,
@@ -113,7 +114,7 @@ void region_define(struct iso_engine *e, uint64_t request,
 		return;
 	}
 	e->regions[r].from_operator = from_operator;
-	e->regions[r].despite_health = from_operator && e->unwell;
+	e->regions[r].despite_health = from_operator && health_gate_reason(e, definition) != NULL;
 	if (from_operator)
 		emit_save_region(e, r);
 	emit_reply(e, request, ISO_REPLY_DONE, ISO_NONE, r, NULL);
@@ -195,7 +196,7 @@ static bool is_in_the_way(const struct iso_engine *e, uint32_t r)
 		const struct region *other = &e->regions[e->held_up[i]];
 
 		if (other->used && other->desired && other->state == ISO_REGION_ABSENT &&
-		    !host_health_holds(e, other) &&
+		    !health_gate_holds(e, other) &&
 		    order_shares_decoders(e, &e->regions[r], other) &&
 		    order_blocks(e, r, e->held_up[i]))
 			return true;
@@ -287,6 +288,7 @@ static bool can_refill(struct iso_engine *e, uint32_t r)
 
 	return e->policy.refill && region->state == ISO_REGION_LOST && region->desired &&
 	       !region->refill_failed && !region->creation_interrupted &&
+	       !health_gate_holds(e, region) && /* it makes way for those above it */
 	       region->kernel_id != ISO_NONE && region->range.bytes &&
 	       region_legs_wait(e, region) == ISO_WAIT_NOTHING && size_still_fits(e, r) &&
 	       !window_shares_bridge(e, region);
@@ -307,7 +309,7 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 	    region_decoders_busy(e, r) || region_legs_settling(e, region) ||
 	    waits_for_rescan(e, region) || isolation_holds_region(e, region))
 		return;
-	if (region->state == ISO_REGION_LOST && host_health_holds(e, region))
+	if (region->state == ISO_REGION_LOST && health_gate_holds_all(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);
@@ -331,7 +333,8 @@ static void advance_live(struct iso_engine *e, uint32_t r)
 	if (draining != region->draining) {
 		region->draining = draining;
 		/* It makes way for what an operator wants, and comes back with it. */
-		region->despite_health |= draining && e->unwell;
+		region->despite_health |= draining &&
+					  health_gate_reason(e, &region->definition) != NULL;
 		e->placement_dirty = true;
 		e->domains_dirty = true;
 	}
@@ -581,7 +584,8 @@ void region_retry(struct iso_engine *e, uint32_t port, bool evict)
 		if (!e->regions[r].used || !blast_region_on(e, &e->regions[r], port, ISO_NONE))
 			continue;
 		e->regions[r].evict |= evict;
-		e->regions[r].despite_health = e->unwell;
+		e->regions[r].despite_health = health_gate_reason(e, &e->regions[r].definition) !=
+					       NULL;
 		try_anew(e, r);
 	}
 	e->regions_dirty = true;

@@ -91,7 +91,8 @@ static bool comes_first(struct iso_engine *e, uint32_t i, uint32_t r)
 {
 	struct region *other = &e->regions[i];
 
-	if (!other->desired || region_legs_wait(e, other) != ISO_WAIT_NOTHING)
+	if (!other->desired || health_gate_holds(e, other) ||
+	    region_legs_wait(e, other) != ISO_WAIT_NOTHING)
 		return false;
 	if (window_taken_by(e, i) != ISO_NONE || size_plan(e, i) != ISO_WAIT_NOTHING)
 		return false;
@@ -181,7 +182,7 @@ enum iso_region_wait region_creation_wait(struct iso_engine *e, uint32_t r)
 	if (wait != ISO_WAIT_NOTHING)
 		return wait;
 	/* Before the order of decoders: nobody makes way for what is not begun. */
-	if (host_health_holds(e, region))
+	if (health_gate_holds(e, region))
 		return ISO_WAIT_HEALTH;
 	taken_by = window_taken_by(e, r);
 	if (taken_by != ISO_NONE) {

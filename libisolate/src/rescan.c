@@ -89,7 +89,7 @@ static bool misses_a_stranger(const struct iso_engine *e)
 	for (r = 0; r < e->n_regions; r++) {
 		const struct region *region = &e->regions[r];
 
-		if (!region->used || !region->desired || host_health_holds(e, region))
+		if (!region->used || !region->desired || health_gate_holds(e, region))
 			continue;
 		for (i = 0; i < region->definition.ways; i++)
 			if (region->legs[i] == ISO_NONE)
@@ -141,7 +141,7 @@ void rescan_advance(struct iso_engine *e)
 		struct region *region = &e->regions[r];
 
 		/* It takes a device away before it brings it back. */
-		if (host_health_holds(e, region))
+		if (health_gate_holds(e, region))
 			continue;
 		for (i = 0; waits_for_memdev(e, region) && i < region->definition.ways; i++) {
 			m = topology_memdev_by_serial(e, region->definition.serials[i]);

@@ -93,6 +93,12 @@ struct memdev {
 	bool duplicate_serial;
 };
 
+/* Nothing is made on it again by itself. */
+struct unwell_memdev {
+	uint64_t serial;
+	char reason[ISO_TEXT_BYTES];
+};
+
 struct window {
 	struct iso_observed_window observed;
 };
@@ -141,7 +147,7 @@ struct region {
 	bool doubted; /* live, but the kernel gave its number to another one since */
 	bool refill_failed; /* since it was lost: the object has to go */
 	bool locked; /* firmware holds its decoders */
-	bool despite_health; /* an operator wants it made although the host is not well */
+	bool despite_health; /* an operator wants it made although not all is well */
 	bool evict; /* an operator said so: who is above it makes way */
 	uint64_t planned_bytes; /* what it will be made with; 0: not known */
 	bool over_hole; /* live, but decoders below it were given up out of order */
@@ -314,7 +320,12 @@ struct verdict {
 enum { OTHERS_PER_LEASE = 3, TEXTS_PER_LEASE = 1 }; /* effects of a step that kills it */
 enum { OTHER_TEXTS = 512, LEASE_BUCKETS = 4096 };
 
-enum { EARLY_MAX = 1024, EARLY_FAULTS_MAX = 128, LEDGER_SAVES_MAX = 128 };
+enum {
+	EARLY_MAX = 1024,
+	EARLY_FAULTS_MAX = 128,
+	LEDGER_SAVES_MAX = 128,
+	UNWELL_MEMDEVS_MAX = 64,
+};
 
 enum { FINDINGS_MAX = 512, RECONCILES_MAX = 16 };
 
@@ -427,6 +438,8 @@ struct iso_engine {
 	char held_reason[ISO_TEXT_BYTES];
 	char unwell_reason[ISO_TEXT_BYTES];
 	bool unwell; /* the host: nothing is made again by itself */
+	struct unwell_memdev unwell_memdevs[UNWELL_MEMDEVS_MAX];
+	uint32_t n_unwell_memdevs;
 	bool store_failing; /* the last intent could not be made durable */
 	bool held; /* the leases are not known: until an operator confirms */
 	bool synthetic; /* the event of this step was injected */

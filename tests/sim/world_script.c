@@ -311,7 +311,7 @@ void world_fail(struct world *w, uint32_t kind, uint32_t nth, uint32_t times, in
 
 void world_health(struct world *w, bool ok)
 {
-	struct iso_event event = {.kind = ISO_EVENT_HEALTH, .health.host_ok = ok};
+	struct iso_event event = {.kind = ISO_EVENT_HEALTH, .health.ok = ok};
 
 	if (!ok)
 		snprintf(event.health.why, sizeof(event.health.why), "oops");

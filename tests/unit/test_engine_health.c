@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Proves what the health of the host gates: what was lost is not made again by
- * itself while the host is not well, containment never waits, and an operator's
- * word counts more.
+ * Proves what health gates: what was lost is not made again by itself while the
+ * host, or a memdev that it lies on, is not well; containment never waits, and
+ * an operator's word counts more.
  */
 #include "world.h"
 
@@ -107,4 +107,59 @@ Test(engine_health, leases_on_what_is_well_are_served, .init = begin, .fini = en
 {
 	world_health(w, false);
 	cr_assert(w->processes[world_start_vm(w, "db", "b", WORLD_PART)].running);
+}
+
+static void tell_of(uint64_t serial, bool ok)
+{
+	struct iso_event event = {.kind = ISO_EVENT_HEALTH,
+				  .health = {.ok = ok, .of_memdev = true, .serial = serial}};
+
+	if (!ok)
+		strcpy(event.health.why, "says of itself: replace it");
+	world_step(w, &event);
+}
+
+Test(engine_health, what_lay_on_a_failing_memdev_waits_and_nothing_else, .init = begin, .fini = end)
+{
+	tell_of(0x10, false);
+	world_surprise_down(w, 0);
+	world_surprise_down(w, 1);
+	world_run(w, 60 * WORLD_SECOND);
+	cr_assert_not(w->processes[vm].running, "containment does not wait");
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_ABSENT);
+	cr_assert_eq(world_region(w, "a").wait, ISO_WAIT_HEALTH);
+	cr_assert_eq(world_region(w, "b").state, ISO_REGION_LIVE, "%s", w->trace);
+	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_WAITING);
+	cr_assert(strstr(world_reason(w, 0), "until its memdevs are well"), "%s",
+		  world_reason(w, 0));
+	cr_assert(strstr(world_reason(w, 0), "replace it"), "%s", world_reason(w, 0));
+	cr_assert_null(iso_health_reason(w->engine), "the host is well");
+	cr_assert_str_eq(iso_health_of_memdev(w->engine, 0x10), "says of itself: replace it");
+	tell_of(0x10, true);
+	cr_assert_null(iso_health_of_memdev(w->engine, 0x10));
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LIVE, "%s", w->trace);
+}
+
+Test(engine_health, recover_does_not_wait_for_a_memdev_either, .init = begin, .fini = end)
+{
+	tell_of(0x10, false);
+	world_surprise_down(w, 0);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_ABSENT);
+	world_port_request(w, ISO_EVENT_RECOVER, 0);
+	world_run(w, 20 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "a").state, ISO_REGION_LIVE, "%s", w->trace);
+}
+
+Test(engine_health, more_memdevs_than_there_is_room_for_do_no_harm, .init = begin, .fini = end)
+{
+	for (uint64_t serial = 0x1000; serial < 0x1200; serial++)
+		tell_of(serial, false);
+	tell_of(0x11ff, true);
+	tell_of(0x1000, true);
+	cr_assert_null(iso_health_of_memdev(w->engine, 0x1000));
+	tell_of(0x10, false);
+	cr_assert_str_eq(iso_health_of_memdev(w->engine, 0x10), "says of itself: replace it",
+			 "there is room again");
 }

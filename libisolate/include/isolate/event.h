@@ -38,7 +38,7 @@ enum iso_event_kind {
 	ISO_EVENT_ISOLATION_SEEN, /* what the isolation registers of a root port say now */
 	ISO_EVENT_ARM,            /* operator: arm a root port, or disarm it */
 	ISO_EVENT_RESTORE_PORT,   /* from the store, before the first snapshot */
-	ISO_EVENT_HEALTH, /* whether the host is well enough to make again what was lost */
+	ISO_EVENT_HEALTH, /* whether host or memdev is well enough to make again what was lost */
 	ISO_EVENT_POLICY, /* a policy rule fired: do what it says */
 	ISO_EVENT_RESTORE_FENCE, /* from the store, before the first snapshot */
 	ISO_EVENT_POISON, /* a range of memory is bad, or was cleared */
@@ -206,6 +206,14 @@ struct iso_restore_incident {
 	bool open; /* false: only keeps the numbering going */
 };
 
+/* Whether the host, or one memdev, is well enough that what was lost on it is made again by itself. */
+struct iso_health {
+	bool ok;
+	bool of_memdev; /* else of the host */
+	uint64_t serial; /* of the memdev, which need not have been seen yet */
+	char why[ISO_TEXT_BYTES]; /* not ok: for people */
+};
+
 /*
  * A record that names memory. Where both are known the host address decides
  * whose memory it is: the kernel knows its own arithmetic.
@@ -342,10 +350,7 @@ struct iso_event {
 			uint64_t request;
 			bool dry_run; /* nothing is corrected by this look */
 		} reconcile;
-		struct {
-			bool host_ok;
-			char why[ISO_TEXT_BYTES]; /* not ok: for people */
-		} health;
+		struct iso_health health;
 		const struct iso_restore_region *restore_region;
 		const struct iso_restore_lease *restore_lease;
 		const struct iso_restore_incident *restore_incident;

@@ -47,7 +47,7 @@ enum iso_region_wait {
 	ISO_WAIT_LOCKED,        /* a region that firmware locked is in the way */
 	ISO_WAIT_FLAPPING,      /* lost too often: until `recover` */
 	ISO_WAIT_ISOLATION,     /* its root port is isolated, or has to be armed first */
-	ISO_WAIT_HEALTH,        /* the host is not well: until it is, or `recover` */
+	ISO_WAIT_HEALTH,        /* host or memdev is not well: until it is, or `recover` */
 };
 
 enum iso_instance_state {
@@ -344,6 +344,8 @@ const char *iso_hold_reason(const struct iso_engine *e);
 
 /* Why nothing that was lost is made again by itself. Return: one line, or NULL when the host is well. */
 const char *iso_health_reason(const struct iso_engine *e);
+/* Why nothing is made on this memdev again by itself; NULL when it is well. */
+const char *iso_health_of_memdev(const struct iso_engine *e, uint64_t serial);
 
 /* Bytes of all regions that are live. */
 uint64_t iso_capacity_bytes(const struct iso_engine *e);
