@@ -197,6 +197,18 @@ void world_check_blast(struct world *w, uint32_t port)
 	}
 }
 
+/* A number and a place that one region has lost are the next one's at once. */
+static bool is_object_of(const struct world_object *object, const struct iso_region_view *view)
+{
+	uint32_t i;
+
+	for (i = 0; i < view->definition->ways; i++)
+		if (!object->targets[i].present ||
+		    object->targets[i].serial != view->definition->serials[i])
+			return false;
+	return object->ways == i && object->range.start.v == view->range.start.v;
+}
+
 static bool is_there(const struct world *w, const struct iso_region_view *view)
 {
 	const struct world_object *object;
@@ -205,7 +217,7 @@ static bool is_there(const struct world *w, const struct iso_region_view *view)
 		return false;
 	object = &w->objects[view->kernel_id];
 	return object->used && object->committed && !object->condemned &&
-	       object->range.start.v == view->range.start.v;
+	       is_object_of(object, view);
 }
 
 static uint32_t regions_there(const struct world *w, uint32_t state)
@@ -265,8 +277,7 @@ static uint32_t regions_live(struct world *w)
 		n++;
 		object = &w->objects[view.kernel_id];
 		if (view.kernel_id >= WORLD_OBJECTS || !object->used || !object->committed ||
-		    object->range.start.v != view.range.start.v ||
-		    object->range.bytes != view.range.bytes)
+		    !is_object_of(object, &view) || object->range.bytes != view.range.bytes)
 			world_break(w, "at rest: region %s is not what the engine believes",
 				    view.definition->name);
 		else if (view.free_bytes != kernel_available(w, view.kernel_id))
