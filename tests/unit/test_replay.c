@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "replay.h"
+#include "source/trace_formats.h"
+#include "source/trace_poison.h"
 #include "world.h"
 
 static struct replayed replayed;
@@ -282,4 +284,109 @@ Test(replay, rules_fire_and_count_nothing)
 	world_free(w);
 	free(before);
 	free(rules);
+}
+
+/* ---- memory in several pieces ---- */
+
+static const char poison_format[] =
+	"name: cxl_poison\nID: 7\nformat:\n"
+	"\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n"
+	"\tfield:u64 serial;\toffset:8;\tsize:8;\tsigned:0;\n"
+	"\tfield:u64 dpa;\toffset:16;\tsize:8;\tsigned:0;\n"
+	"\tfield:u64 hpa;\toffset:24;\tsize:8;\tsigned:0;\n"
+	"\tfield:u32 dpa_length;\toffset:32;\tsize:4;\tsigned:0;\n"
+	"\tfield:u8 trace_type;\toffset:36;\tsize:1;\tsigned:0;\n\n"
+	"print fmt: \"%llx\", REC->dpa\n";
+
+struct raw_poison {
+	uint64_t type, serial, dpa, hpa;
+	uint32_t bytes, trace_type;
+};
+
+/* "web" stands in the first and in the last quarter of the region, "beside" between them. */
+static struct world *world_in_pieces(void)
+{
+	struct world *w = world_pair();
+	struct iso_instance_view instance;
+
+	world_acquire(w, "before", "low", WORLD_PART);
+	world_run(w, WORLD_SECOND);
+	world_start_vm(w, "beside", "low", 2 * WORLD_PART);
+	world_named(w, ISO_EVENT_RELEASE, "before");
+	world_run(w, WORLD_SECOND);
+	world_start_vm(w, "web", "low", 2 * WORLD_PART);
+	iso_instance_get(w->engine, world_lease(w, "web").instances[0], &instance);
+	cr_assert_eq(instance.n_pieces, 2);
+	cr_assert_eq(instance.pieces[1].start.v - instance.pieces[0].start.v, 3 * WORLD_PART);
+	return w;
+}
+
+/* As the trace ring's reader does, before anything is stored. */
+static void take_live(struct world *w, const struct raw_poison *raw, uint64_t dpa)
+{
+	struct trace_formats *formats = calloc(1, sizeof(*formats));
+	struct iso_event event = {.kind = ISO_EVENT_POISON};
+	struct trace_record record;
+
+	for (uint64_t at = dpa; at < dpa + raw->bytes; at += 64) /* why somebody is killed */
+		w->lines[w->n_lines++] = (struct world_line){.dpa = at};
+	cr_assert_eq(trace_formats_add(formats, "cxl", poison_format, strlen(poison_format)), 0);
+	cr_assert_eq(trace_decode(formats, raw, sizeof(*raw), &record), TRACE_DECODED);
+	record.at_ns = w->now_ns;
+	cr_assert(trace_poison(&record, &event.poison));
+	world_step(w, &event);
+	free(formats);
+}
+
+static void expect_alike(uint64_t dpa, uint32_t bytes, bool by_hpa, const char *const victims[2])
+{
+	struct iso_rules *rules = iso_rules_init(aligned_alloc(64, iso_rules_bytes()));
+	struct world *w = world_in_pieces();
+	uint64_t hpa = world_region(w, "low").range.start.v + dpa;
+	struct raw_poison raw = {.type = 7,
+				 .serial = 0x10,
+				 .dpa = by_hpa ? UINT64_MAX : dpa,
+				 .hpa = by_hpa ? hpa : UINT64_MAX,
+				 .bytes = bytes};
+	struct store_event_row row = {
+		.event = {.source = "trace", .raw = &raw, .raw_bytes = sizeof(raw)},
+		.format_system = "cxl",
+		.format_text = poison_format,
+	};
+	size_t before = strlen(w->trace);
+	struct inject_outcome outcome;
+	uint32_t n_lines = 0;
+
+	cr_assert(replay_decode(&row, &replayed));
+	cr_assert_eq(inject_try(w->engine, rules, &replayed.record, &outcome), 0);
+	cr_assert_eq(strlen(w->trace), before, "it was a trial");
+	take_live(w, &raw, dpa);
+	for (const char *at = w->trace + before; (at = strchr(at, '\n')); at++)
+		n_lines++;
+	cr_assert_eq(outcome.n_lines, n_lines, "%s", w->trace + before);
+	for (uint32_t i = 0; i < outcome.n_lines; i++)
+		cr_assert(strstr(w->trace + before, outcome.lines[i]), "%s, not %s",
+			  w->trace + before, outcome.lines[i]);
+	cr_assert_eq(outcome.n_victims, 1 + !!victims[1]);
+	for (uint32_t i = 0; i < outcome.n_victims; i++) {
+		cr_assert_str_eq(outcome.victims[i], victims[i]);
+		cr_assert_eq(world_lease(w, victims[i]).state, ISO_LEASE_KILLED);
+	}
+	cr_assert_str_empty(w->broken);
+	inject_outcome_clear(&outcome);
+	replay_clear(&replayed);
+	world_free(w);
+	free(rules);
+}
+
+/*
+ * Proves: of a VM whose memory lies in several pieces the stored record of the ring names the victims, the range and
+ * all else that the live one does: in a later piece, in the gap between two, over the end of one, and by either address.
+ */
+Test(replay, memory_in_several_pieces)
+{
+	expect_alike(3 * WORLD_PART + 4096, 64, false, (const char *[2]){"web"});
+	expect_alike(3 * WORLD_PART + 4096, 64, true, (const char *[2]){"web"});
+	expect_alike(WORLD_PART + 4096, 64, false, (const char *[2]){"beside"});
+	expect_alike(3 * WORLD_PART - 64, 128, false, (const char *[2]){"web", "beside"});
 }
