@@ -63,3 +63,11 @@ void records_take(struct daemon *daemon, const struct store_event *record)
 	if (daemon->policy)
 		policy_record(daemon->policy, &completed);
 }
+
+void records_tell(struct daemon *daemon, const struct store_event *record)
+{
+	count(daemon, record);
+	health_source_take(daemon, record);
+	if (daemon->policy)
+		policy_record(daemon->policy, record);
+}

@@ -14,6 +14,9 @@ struct daemon;
  */
 void records_take(struct daemon *daemon, const struct store_event *record);
 
+/* The same for one that the store has queued itself: it is complete, and names no memory. */
+void records_tell(struct daemon *daemon, const struct store_event *record);
+
 /* Hash of kind, unit and text, for sources whose text says all. Never 0. */
 uint64_t records_likeness(const struct store_event *record);
 

@@ -16,6 +16,8 @@
 #include "sources_internal.h"
 #include "uevent_record.h"
 
+#define LOST_PATH "/run/daxmgr/lost"
+
 static void observe(struct daemon *daemon)
 {
 	struct iso_event event = {.kind = ISO_EVENT_CHANGED};
@@ -122,8 +124,19 @@ void sources_on_mark(void *userdata, enum store_log log, const struct store_mark
 		kernel_log_source_durable(daemon, mark->page);
 }
 
+static void on_lost(void *userdata, const struct store_event *gap)
+{
+	struct daemon *daemon = userdata;
+
+	daemon->n_gaps++;
+	records_tell(daemon, gap);
+	log_line(LOG_WARNING, "%s: %s", gap->source, gap->text);
+}
+
 void sources_open(struct daemon *daemon)
 {
+	if (store_load_lost(daemon->store, LOST_PATH, on_lost, daemon) < 0)
+		log_line(LOG_WARNING, "%s: what was lost is told at the next start", LOST_PATH);
 	sources_open_others(daemon);
 	sources_trace_open(daemon);
 	if (daemon->trace_problem[0])

@@ -203,6 +203,8 @@ static void tell_spool(struct daemon *daemon)
 	struct trace_report report;
 
 	trace_get_report(daemon->trace, &report);
+	if (report.spool_in_memory)
+		store_set_spool(daemon->store, "");
 	if (!report.spool_problem[0])
 		return;
 	log_line(LOG_WARNING, "trace: %s%s", report.spool_problem,

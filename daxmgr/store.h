@@ -233,7 +233,7 @@ struct store_mark {
  */
 int store_load_mark(struct store *store, enum store_log log, const char *spool,
 		    struct store_mark *ret);
-/* Names the spool that pages are from now on, before store_start(). */
+/* Names the spool that pages are from now on, before store_start(); empty: one that ends with this process. */
 void store_set_spool(struct store *store, const char *spool);
 
 struct store_event_row;
@@ -286,6 +286,16 @@ int store_load_told(struct store *store, int (*each)(void *userdata, const struc
  */
 int store_load_recent(struct store *store, uint64_t since_ns,
 		      int (*each)(void *userdata, const struct store_event *event), void *userdata);
+
+/*
+ * What an earlier run of this boot could not write before it ended, found at `path`, in a
+ * directory that ends with the boot: a record of kind "gap" of each source is queued, given to
+ * `each` once all are, and the file goes once they are durable; none comes twice. What this run
+ * cannot write before it ends will be found there. A file that makes no sense is one loss of
+ * unknown size, of the source "store". Before store_start(), once. Return: 0 or -ENOMEM.
+ */
+int store_load_lost(struct store *store, const char *path,
+		    void (*each)(void *userdata, const struct store_event *gap), void *userdata);
 
 /* Starts the thread; `done` and `news` (may be NULL) are called from `event`'s loop. */
 int store_start(struct store *store, sd_event *event, int64_t priority, store_done_t done,

@@ -57,6 +57,7 @@ struct store_block {
 	uint64_t newest; /* number of a row, once written */
 	struct store_mark marks[STORE_LOGS];
 	bool has_mark[STORE_LOGS];
+	bool tells_lost; /* all that an earlier run had lost */
 	uint32_t like[STORE_BLOCK_LIKE]; /* offset + 1 of an entry */
 	_Alignas(8) uint8_t data[];
 };

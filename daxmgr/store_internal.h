@@ -150,12 +150,19 @@ struct store_recent {
 	uint64_t count;
 };
 
-/* Records of one source that found no room since the last gap of it was written down. */
+/* Records of one source that were lost since the last gap of it was written down. */
 struct store_missed {
 	char source[STORE_KIND_BYTES];
-	uint64_t n;
+	uint64_t n; /* with what was lost by gaps among them, ... */
+	uint64_t n_unknown; /* ... but for these gaps, which do not know how much that was */
 	uint64_t last_ns;
+	bool placed; /* they stand in a log of the source */
 	struct store_event place; /* only page, index and log_sequence: of the last of them */
+};
+
+struct store_losses {
+	struct store_missed of[STORE_SOURCES_MAX];
+	uint32_t n;
 };
 
 struct store {
@@ -174,6 +181,7 @@ struct store {
 	uint64_t n_untried; /* ... since the last try of one, ... */
 	uint64_t n_untidied; /* ... and since it was looked for anything that is too old */
 	struct store_recent *recent; /* STORE_RECENT_MAX places */
+	char *lost_path; /* where the next start finds what was lost; NULL: nowhere */
 	uint64_t newest_row; /* of events, written last by this connection: what `recent` has is not newer */
 
 	/* The loop's. */
@@ -199,8 +207,8 @@ struct store {
 	bool knows_newest;
 	size_t records_bytes; /* of all blocks, wherever they are */
 	struct store_block *spare; /* one to take next; NULL: none */
-	struct store_missed missed_records[STORE_SOURCES_MAX];
-	uint32_t n_missed_records;
+	struct store_losses missed_records; /* that found no room */
+	struct store_losses lost; /* given up, and in no log that is read again */
 	struct store_mark marks[STORE_LOGS]; /* durable, and not told yet */
 	bool has_mark[STORE_LOGS];
 	struct store_counters counters;
@@ -257,6 +265,22 @@ void store_tell_marks(struct store *store);
 void store_tell_records(struct store *store, struct store_block *block);
 /* Writes down as gaps what found no room. `always`: beyond the bound, too. */
 void store_queue_gaps(struct store *store, bool always);
+/* A block of its own at the end of the queue, below the mutex. Return: NULL without memory. */
+struct store_block *store_block_queue(struct store *store);
+
+/* store_lost.c: below the mutex, or when there is no thread. */
+/* The line of a source; `placed`: of those that stand in a log of it. */
+struct store_missed *store_losses_of(struct store_losses *losses, const char *source, bool placed);
+/* One more loss: `count` records, or what a gap says. */
+void store_losses_add(struct store_missed *missed, const struct store_event *event, uint64_t count);
+/* What a line says of its `unknown` or known losses, but for the text. */
+void store_losses_gap(const struct store_missed *missed, bool unknown, struct store_event *ret);
+/* A block that is given up. */
+void store_lose_block(struct store *store, struct store_block *block);
+/* The thread has ended: what it leaves is written down for the next start, or there is nothing to tell. */
+void store_keep_lost(struct store *store);
+/* What an earlier run had lost is durable. */
+void store_lost_told(const struct store *store);
 
 /* store_poison.c: one bad range within the open transaction. Return: an SQLite result code. */
 int store_write_poison(struct store *store, const struct iso_restore_poison *poison);

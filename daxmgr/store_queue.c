@@ -146,6 +146,7 @@ struct store *store_free(struct store *store)
 		if (item->callback)
 			item->callback(item->userdata, -ESHUTDOWN, &(struct store_result){0});
 	clear_list(&store->finished);
+	store_keep_lost(store);
 	clear_list(&store->queue);
 	store_database_close(store);
 	free(store->spare);
@@ -154,6 +155,7 @@ struct store *store_free(struct store *store)
 	pthread_mutex_destroy(&store->mutex);
 	free(store->path);
 	free(store->directory);
+	free(store->lost_path);
 	free(store);
 	return NULL;
 }

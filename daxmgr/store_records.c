@@ -48,24 +48,33 @@ void store_block_drop(struct store *store, struct store_block *block)
 		store->spare = block;
 }
 
-/* A block at the end of the queue with room for `need`. Return: NULL when there may be no more. */
-static struct store_block *block_for(struct store *store, size_t need, bool always)
+static struct store_block *queue_block(struct store *store, size_t bytes)
 {
-	struct store_item *item;
+	struct store_item *item = calloc(1, sizeof(*item));
 
-	if (!always && store->records_bytes + need > STORE_RECORDS_BYTES_MAX)
-		return NULL;
-	item = calloc(1, sizeof(*item));
 	if (!item)
 		return NULL;
 	item->kind = STORE_ITEM_RECORDS;
-	item->block = take_block(store, room_for(store, need));
+	item->block = take_block(store, bytes);
 	if (!item->block) {
 		free(item);
 		return NULL;
 	}
 	store_queue_add(store, item);
 	return item->block;
+}
+
+struct store_block *store_block_queue(struct store *store)
+{
+	return queue_block(store, STORE_BLOCK_BYTES);
+}
+
+/* A block at the end of the queue with room for `need`. Return: NULL when there may be no more. */
+static struct store_block *block_for(struct store *store, size_t need, bool always)
+{
+	if (!always && store->records_bytes + need > STORE_RECORDS_BYTES_MAX)
+		return NULL;
+	return queue_block(store, room_for(store, need));
 }
 
 static bool add(struct store *store, const struct store_event *event, uint64_t realtime_us,
@@ -81,28 +90,17 @@ static bool add(struct store *store, const struct store_event *event, uint64_t r
 	return block && store_block_add(block, event, realtime_us);
 }
 
-static struct store_missed *missed_of(struct store *store, const char *source)
+static bool has_place(const struct store_event *event)
 {
-	struct store_missed *missed = store->missed_records;
-	uint32_t i;
-
-	for (i = 0; i < store->n_missed_records; i++)
-		if (!strcmp(missed[i].source, source))
-			return &missed[i];
-	if (i == STORE_SOURCES_MAX) /* more sources than there are */
-		return &missed[i - 1];
-	missed[i] = (struct store_missed){0};
-	snprintf(missed[i].source, sizeof(missed[i].source), "%s", source);
-	store->n_missed_records++;
-	return &missed[i];
+	return event->page || event->has_log_sequence;
 }
 
 static void miss(struct store *store, const struct store_event *event)
 {
-	struct store_missed *missed = missed_of(store, event->source);
+	struct store_missed *missed =
+		store_losses_of(&store->missed_records, event->source, has_place(event));
 
-	missed->n++;
-	missed->last_ns = event->at_ns;
+	store_losses_add(missed, event, 1);
 	if (event->page) {
 		missed->place.page = event->page;
 		missed->place.index = event->index;
@@ -114,29 +112,36 @@ static void miss(struct store *store, const struct store_event *event)
 	store->counters.refused++;
 }
 
-static bool add_gap(struct store *store, const struct store_missed *missed, bool always)
+static bool add_gap(struct store *store, const struct store_missed *missed, bool unknown,
+		    bool always)
 {
-	struct store_event gap = missed->place;
+	struct store_event gap;
 
-	snprintf(gap.source, sizeof(gap.source), "%s", missed->source);
-	snprintf(gap.kind, sizeof(gap.kind), "gap");
-	snprintf(gap.text, sizeof(gap.text),
-		 "%" PRIu64 " records found no room while the database could not keep up",
-		 missed->n);
-	gap.severity = STORE_WARNING;
-	gap.at_ns = missed->last_ns;
-	gap.lost = missed->n;
-	gap.has_lost = true;
+	store_losses_gap(missed, unknown, &gap);
+	if (unknown)
+		snprintf(
+			gap.text, sizeof(gap.text),
+			"records were lost, how many is not known, and what told of it found no room");
+	else
+		snprintf(gap.text, sizeof(gap.text),
+			 "%" PRIu64 " records found no room while the database could not keep up",
+			 missed->n);
 	return add(store, &gap, clock_realtime_us_at(gap.at_ns), always);
 }
 
 /* Return: whether all gaps are written down. */
 static bool add_gaps(struct store *store, bool always)
 {
-	while (store->n_missed_records) {
-		if (!add_gap(store, &store->missed_records[store->n_missed_records - 1], always))
+	struct store_losses *losses = &store->missed_records;
+
+	for (; losses->n; losses->n--) {
+		struct store_missed *missed = &losses->of[losses->n - 1];
+
+		if (missed->n && !add_gap(store, missed, false, always))
 			return false;
-		store->n_missed_records--;
+		missed->n = 0;
+		if (missed->n_unknown && !add_gap(store, missed, true, always))
+			return false;
 	}
 	return true;
 }
@@ -167,7 +172,7 @@ bool store_has_room(struct store *store)
 	bool has_room;
 
 	pthread_mutex_lock(&store->mutex);
-	has_room = !store->n_missed_records && store->records_bytes < STORE_RECORDS_BYTES_MAX / 2;
+	has_room = !store->missed_records.n && store->records_bytes < STORE_RECORDS_BYTES_MAX / 2;
 	pthread_mutex_unlock(&store->mutex);
 	return has_room;
 }
@@ -259,6 +264,7 @@ void store_block_written(struct store *store, struct store_block *block, int res
 	if (result < 0) {
 		store->counters.failed += block->n_records;
 		store->n_lost += block->n_records;
+		store_lose_block(store, block);
 		return;
 	}
 	store->counters.committed += block->n_records;

@@ -115,6 +115,8 @@ static bool finish_records(struct store *store, struct store_item *item, int res
 {
 	bool wanted, news;
 
+	if (item->block->tells_lost && result == 0)
+		store_lost_told(store);
 	pthread_mutex_lock(&store->mutex);
 	store_block_written(store, item->block, result);
 	wanted = store->watched && result == 0;
@@ -125,7 +127,7 @@ static bool finish_records(struct store *store, struct store_item *item, int res
 		store_block_drop(store, item->block);
 		item->block = NULL;
 	}
-	news |= store->n_missed_records > 0; /* there is room now */
+	news |= store->missed_records.n > 0; /* there is room now */
 	pthread_mutex_unlock(&store->mutex);
 	if (wanted || news)
 		wake_loop(store);
