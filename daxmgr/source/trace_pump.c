@@ -307,12 +307,29 @@ void trace_pump_set_spool(struct trace_pump *pump, struct trace_spool *spool)
 	pump->replay_end = trace_spool_next(spool);
 }
 
+/* Whole or not: what can be seen of it may ask for a kill, and is counted. */
+static void skim_page(struct trace_pump *pump, uint32_t cpu, void *page, size_t bytes)
+{
+	struct page_header header;
+	bool whole = false;
+
+	look_early(pump, cpu, page, bytes);
+	pump->n_visited = 0;
+	if (read_header(page, bytes, &header))
+		whole = visit_records(pump, cpu, page, &header, count_record);
+	trace_spool_skimmed(pump->spool, pump->n_visited);
+	if (!whole)
+		trace_pump_unreadable(pump);
+}
+
 void trace_pump_replay(struct trace_pump *pump, const struct trace_spool_place *mark)
 {
 	struct trace_spool *spool = pump->spool;
 	bool known = mark && mark->page && mark->spool == trace_spool_id(spool);
 	struct trace_spool_entry entry;
 
+	if (trace_spool_uncounted(spool, &entry))
+		skim_page(pump, entry.cpu, entry.data, entry.bytes);
 	while (pump->hand_page < pump->replay_end && known && pump->hand_page < mark->page)
 		trace_spool_handed(spool, pump->hand_page++, 0);
 	if (known && pump->hand_page == mark->page) {
@@ -425,19 +442,18 @@ int trace_pump_skim(struct trace_pump *pump, uint32_t cpu, int fd, unsigned int 
 	unsigned int pages = 0;
 
 	while (pages < pages_max) {
-		struct page_header header;
-		ssize_t n = read_page(fd, pump->page, pump->page_bytes);
+		void *page = trace_spool_skim(pump->spool, cpu);
+		ssize_t n;
 
+		if (!page)
+			page = pump->page;
+		n = read_page(fd, page, pump->page_bytes);
 		if (n < 0)
 			return (int)n;
 		if (n == 0)
 			break;
 		pump->counts.pages++;
-		look_early(pump, cpu, pump->page, (size_t)n);
-		pump->n_visited = 0;
-		if (read_header(pump->page, (size_t)n, &header))
-			(void)visit_records(pump, cpu, pump->page, &header, count_record);
-		trace_spool_drop(pump->spool, pump->n_visited);
+		skim_page(pump, cpu, page, (size_t)n);
 		pages++;
 	}
 	return (int)pages;

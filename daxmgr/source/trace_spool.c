@@ -56,7 +56,7 @@ struct spool_header {
 struct spool_slot {
 	uint64_t page;
 	uint64_t bytes;
-	uint64_t lost;
+	uint64_t lost; /* while a page is skimmed: how many were dropped before it, and one */
 	uint32_t cpu;
 	uint32_t last_index; /* of this run: valid when handed */
 	uint32_t handed;
@@ -129,12 +129,12 @@ static void fill_geometry(const struct trace_spool_setup *setup, struct spool_ge
 
 	if (n < TRACE_SPOOL_SLOTS_MIN)
 		n = TRACE_SPOOL_SLOTS_MIN;
-	if (n > TRACE_SPOOL_SLOTS_MAX)
-		n = TRACE_SPOOL_SLOTS_MAX;
+	if (n > TRACE_SPOOL_SLOTS_MAX - 1)
+		n = TRACE_SPOOL_SLOTS_MAX - 1;
 	memset(ret, 0, sizeof(*ret));
 	memcpy(ret->magic, magic, sizeof(magic));
 	ret->version = TRACE_SPOOL_VERSION;
-	ret->n_slots = (uint32_t)n;
+	ret->n_slots = (uint32_t)n + 1;
 	ret->page_bytes = setup->page_bytes;
 	ret->slot_bytes = slot_bytes;
 	snprintf(ret->boot_id, sizeof(ret->boot_id), "%s", setup->boot_id);
@@ -173,19 +173,29 @@ static const char *unusable(const struct spool_header *header, uint64_t file_byt
 	return NULL;
 }
 
-/* A page that was read when the daemon died, and not counted yet, is whole. */
-static void take_uncounted(struct trace_spool *spool)
+/* The slot of the next page, if one was read into it; it is whole. NULL: none was. */
+static struct spool_slot *slot_read(const struct trace_spool *spool)
 {
 	static const uint8_t nothing[PAGE_HEAD_BYTES];
-	struct spool_header *header = spool->header;
+	const struct spool_header *header = spool->header;
 	struct spool_slot *slot = slot_of(spool, header->next);
 
 	if (header->next - header->first == header->geometry.n_slots)
-		return;
+		return NULL;
 	if (slot->page != header->next || !memcmp(data_of(slot), nothing, sizeof(nothing)))
+		return NULL;
+	return slot;
+}
+
+/* A page that was read when the daemon died is one of ours, unless it was only to be counted. */
+static void take_read(struct trace_spool *spool)
+{
+	struct spool_header *header = spool->header;
+	struct spool_slot *slot = slot_read(spool);
+
+	if (!slot || slot->lost)
 		return;
 	slot->bytes = header->geometry.page_bytes;
-	slot->lost = 0;
 	put(&header->next, header->next + 1);
 }
 
@@ -194,7 +204,7 @@ static void check_slots(struct trace_spool *spool)
 {
 	struct spool_header *header = spool->header;
 
-	take_uncounted(spool);
+	take_read(spool);
 	for (uint64_t page = header->first; page < header->next; page++) {
 		struct spool_slot *slot = slot_of(spool, page);
 
@@ -391,7 +401,7 @@ uint64_t trace_spool_id(const struct trace_spool *spool)
 
 uint32_t trace_spool_slots(const struct trace_spool *spool)
 {
-	return spool->header->geometry.n_slots;
+	return spool->header->geometry.n_slots - 1;
 }
 
 uint64_t trace_spool_first(const struct trace_spool *spool)
@@ -406,26 +416,29 @@ uint64_t trace_spool_next(const struct trace_spool *spool)
 
 static bool is_full(const struct trace_spool *spool)
 {
-	return spool->header->next - spool->header->first == spool->header->geometry.n_slots;
+	return spool->header->next - spool->header->first >= trace_spool_slots(spool);
 }
 
-void *trace_spool_prepare(struct trace_spool *spool, uint32_t cpu)
+static void *prepare(struct trace_spool *spool, uint32_t cpu, uint64_t lost)
 {
 	uint64_t page = spool->header->next;
 	struct spool_slot *slot = slot_of(spool, page);
 	uint64_t *head = data_of(slot);
 
-	if (is_full(spool))
-		return NULL;
 	/* Empty first, then ours: in between it is one of an old page, and counts for nothing. */
 	put(&head[0], 0);
 	put(&head[1], 0);
 	slot->cpu = cpu;
 	slot->bytes = 0;
-	slot->lost = 0;
+	put(&slot->lost, lost);
 	slot->handed = 0;
 	put(&slot->page, page);
 	return head;
+}
+
+void *trace_spool_prepare(struct trace_spool *spool, uint32_t cpu)
+{
+	return is_full(spool) ? NULL : prepare(spool, cpu, 0);
 }
 
 void trace_spool_add(struct trace_spool *spool, size_t bytes)
@@ -534,9 +547,39 @@ uint64_t trace_spool_ring(const struct trace_spool *spool)
 	return account_of(spool)->ring;
 }
 
-void trace_spool_drop(struct trace_spool *spool, uint64_t records)
+void *trace_spool_skim(struct trace_spool *spool, uint32_t cpu)
 {
-	put(&spool->header->dropped, spool->header->dropped + records);
+	const struct spool_header *header = spool->header;
+
+	if (header->next - header->first == header->geometry.n_slots)
+		return NULL;
+	return prepare(spool, cpu, header->dropped + 1);
+}
+
+void trace_spool_skimmed(struct trace_spool *spool, uint64_t records)
+{
+	struct spool_header *header = spool->header;
+	struct spool_slot *slot = slot_of(spool, header->next);
+
+	put(&header->dropped, header->dropped + records);
+	/* Dying here leaves a page that says that fewer were dropped: it is counted. */
+	if (slot->page == header->next)
+		put(&slot->page, 0);
+}
+
+bool trace_spool_uncounted(const struct trace_spool *spool, struct trace_spool_entry *ret)
+{
+	struct spool_slot *slot = slot_read(spool);
+
+	if (!slot || slot->lost != spool->header->dropped + 1)
+		return false;
+	*ret = (struct trace_spool_entry){
+		.page = slot->page,
+		.cpu = slot->cpu,
+		.bytes = spool->header->geometry.page_bytes,
+		.data = data_of(slot),
+	};
+	return true;
 }
 
 uint64_t trace_spool_dropped(const struct trace_spool *spool)

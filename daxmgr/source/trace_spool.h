@@ -11,7 +11,9 @@
  * the kernel's or whole in its slot.
  *
  * What was lost and is told is counted here, too: it has to survive like the
- * pages that tell of it. Nothing here allocates after trace_spool_open().
+ * pages that tell of it. One slot more than there are pages is for those that
+ * are read when all are taken, and only counted: whoever dies between reading and
+ * counting leaves that to the next one. Nothing here allocates after trace_spool_open().
  */
 #ifndef DAXMGR_SOURCE_TRACE_SPOOL_H
 #define DAXMGR_SOURCE_TRACE_SPOOL_H
@@ -72,6 +74,7 @@ int trace_spool_open(const struct trace_spool_setup *setup, struct trace_spool *
 struct trace_spool *trace_spool_close(struct trace_spool *spool);
 
 uint64_t trace_spool_id(const struct trace_spool *spool);
+/* How many pages have room. */
 uint32_t trace_spool_slots(const struct trace_spool *spool);
 /* Pages [first, next) are there. */
 uint64_t trace_spool_first(const struct trace_spool *spool);
@@ -104,8 +107,15 @@ void trace_spool_account(struct trace_spool *spool, uint64_t page, uint64_t lost
 /* All that was accounted for since the ring `ring` (any number that names it) was made. */
 uint64_t trace_spool_lost(const struct trace_spool *spool);
 uint64_t trace_spool_ring(const struct trace_spool *spool);
-/* Records that were read and go nowhere: a counter beside those of the ring. */
-void trace_spool_drop(struct trace_spool *spool, uint64_t records);
+/*
+ * Where to read a page of ring `cpu` to that is only counted, page_bytes long. Return: NULL when a
+ * file of an earlier version has no slot for that. The second ends it: that many records were
+ * read and go nowhere, a counter beside those of the ring.
+ */
+void *trace_spool_skim(struct trace_spool *spool, uint32_t cpu);
+void trace_spool_skimmed(struct trace_spool *spool, uint64_t records);
+/* One that was read so, and not counted when the daemon died. Return: false when there is none. */
+bool trace_spool_uncounted(const struct trace_spool *spool, struct trace_spool_entry *ret);
 uint64_t trace_spool_dropped(const struct trace_spool *spool);
 /* The ring was made anew, or its counters were: nothing of it is told yet but `lost`. */
 void trace_spool_set_ring(struct trace_spool *spool, uint64_t ring, uint64_t lost);

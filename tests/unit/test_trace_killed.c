@@ -3,7 +3,8 @@
  * Proves that a reader that is killed at any moment loses no record and brings
  * none twice: a child reads ring pages from a pipe through pump and spool into
  * a store of shared memory that makes durable when it likes, is killed, and the
- * next one goes on.
+ * next one goes on. And that while nothing becomes durable, each record is
+ * either in the spool or counted as dropped.
  */
 #include "../data/trace_files.h"
 #include "source/trace_pump.h"
@@ -41,6 +42,7 @@ static struct trace_pump pump;
 static struct trace_spool *spool;
 static uint32_t n_queued; /* rows behind the durable ones: gone with their writer */
 static unsigned int seed;
+static bool takes_nothing;
 
 static void commit(void)
 {
@@ -69,7 +71,7 @@ static void keep(uint32_t number, uint64_t lost, uint64_t page, uint32_t index)
 static void on_record(void *userdata, const struct trace_record *record)
 {
 	(void)userdata;
-	if (rand_r(&seed) % 16 == 0) {
+	if (takes_nothing || rand_r(&seed) % 16 == 0) {
 		trace_pump_refuse(&pump);
 		return;
 	}
@@ -88,12 +90,10 @@ static void on_gap(void *userdata, enum trace_gap gap, uint64_t count)
 	keep(0, count, page, index);
 }
 
-/* Reads until it is killed or there is no more; 0: all is durable. */
-static int read_all(int fd, const char *path, const struct trace_formats *formats)
+static int begin(const char *path, const struct trace_formats *formats)
 {
 	const struct trace_spool_setup setup = {
 		.path = path, .boot_id = "boot", .page_bytes = PAGE, .bytes = 16 * PAGE};
-	struct trace_spool_place mark = {0};
 	enum trace_spool_found found;
 	char problem[ISO_TEXT_BYTES];
 
@@ -103,6 +103,48 @@ static int read_all(int fd, const char *path, const struct trace_formats *format
 	if (trace_pump_init(&pump, formats, PAGE, on_record, on_gap, NULL) < 0)
 		return 3;
 	trace_pump_set_spool(&pump, spool);
+	return 0;
+}
+
+/* Between reading and counting, which is too short for a signal of the parent to hit it. */
+static void die_at_times(void *userdata, const struct trace_record *record)
+{
+	(void)userdata;
+	(void)record;
+	if (takes_nothing && rand_r(&seed) % 64 == 0)
+		kill(getpid(), SIGKILL);
+}
+
+/* Reads until it is killed or there is no more; 0: all that was not kept is counted. */
+static int skim_all(int fd, const char *path, const struct trace_formats *formats)
+{
+	int n, r = begin(path, formats);
+	bool all;
+
+	if (r)
+		return r;
+	takes_nothing = true;
+	trace_pump_set_early(&pump, die_at_times);
+	trace_pump_replay(&pump, NULL);
+	do {
+		all = __atomic_load_n(&shared->n_sent, __ATOMIC_ACQUIRE) == PAGES;
+		n = trace_pump_read(&pump, 1, fd, 3);
+		if (n == 0)
+			n = trace_pump_skim(&pump, 1, fd, 3);
+		if (n < 0)
+			return 6;
+	} while (n || !all);
+	return 0;
+}
+
+/* Reads until it is killed or there is no more; 0: all is durable. */
+static int read_all(int fd, const char *path, const struct trace_formats *formats)
+{
+	struct trace_spool_place mark = {0};
+	int r = begin(path, formats);
+
+	if (r)
+		return r;
 	n_queued = shared->n_durable;
 	if (n_queued)
 		mark = shared->rows[n_queued - 1].place;
@@ -157,13 +199,16 @@ static void make_page(const uint8_t *recorded, uint32_t number, uint8_t *page)
 	memcpy(page + 8, &commit_word, sizeof(commit_word));
 }
 
-static pid_t begin_reader(int fd, const char *path, const struct trace_formats *formats)
+typedef int (*reader_t)(int fd, const char *path, const struct trace_formats *formats);
+
+static pid_t begin_reader(reader_t body, int fd, const char *path,
+			  const struct trace_formats *formats)
 {
 	pid_t pid = fork();
 
 	cr_assert_geq(pid, 0);
 	if (pid == 0)
-		_exit(read_all(fd, path, formats));
+		_exit(body(fd, path, formats));
 	return pid;
 }
 
@@ -198,12 +243,12 @@ static void check(void)
 	cr_assert_eq(lost, (PAGES + LOST_EVERY - 1) / LOST_EVERY * LOST_EVERY);
 }
 
-Test(trace_killed, nothing_is_lost_and_nothing_comes_twice)
+/* Return: how often the reader died by itself. */
+static int run(reader_t body, char path[])
 {
 	static uint8_t recorded[PAGE + TRACE_PAGE_SLACK_BYTES];
 	static struct trace_formats formats;
-	char path[] = "/dev/shm/killed-XXXXXX";
-	int fds[2], status = 0, kills = 0, fd = mkstemp(path);
+	int fds[2], status = 0, kills = 0, deaths = 0, fd = mkstemp(path);
 	unsigned int own = 1;
 	pid_t reader;
 
@@ -218,8 +263,14 @@ Test(trace_killed, nothing_is_lost_and_nothing_comes_twice)
 		      0);
 	cr_assert_neq(shared, MAP_FAILED);
 	cr_assert_eq(pipe2(fds, O_NONBLOCK | O_DIRECT), 0);
-	reader = begin_reader(fds[0], path, &formats);
-	while (waitpid(reader, &status, WNOHANG) == 0) {
+	reader = begin_reader(body, fds[0], path, &formats);
+	for (;;) {
+		if (waitpid(reader, &status, WNOHANG) == reader) {
+			if (body != skim_all || WIFEXITED(status))
+				break;
+			deaths++;
+			reader = begin_reader(body, fds[0], path, &formats);
+		}
 		send(fds[1], recorded, 1 + (uint32_t)rand_r(&own) % 16);
 		/* At any moment, of which the first microseconds are as good as others. */
 		usleep((useconds_t)rand_r(&own) % 3000);
@@ -227,14 +278,36 @@ Test(trace_killed, nothing_is_lost_and_nothing_comes_twice)
 			continue;
 		kill(reader, SIGKILL);
 		cr_assert_eq(waitpid(reader, &status, 0), reader);
-		cr_assert(WIFSIGNALED(status), "ended by itself: %d", WEXITSTATUS(status));
+		cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "ended by itself: %d",
+			  status);
 		kills++;
-		reader = begin_reader(fds[0], path, &formats);
+		reader = begin_reader(body, fds[0], path, &formats);
 	}
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
 	cr_assert_eq(kills, KILLS);
-	check();
-	unlink(path);
 	close(fds[0]);
 	close(fds[1]);
+	return deaths;
+}
+
+Test(trace_killed, nothing_is_lost_and_nothing_comes_twice)
+{
+	char path[] = "/dev/shm/killed-XXXXXX";
+
+	cr_assert_eq(run(read_all, path), 0);
+	check();
+	unlink(path);
+}
+
+Test(trace_killed, what_is_skimmed_is_kept_or_counted)
+{
+	char path[] = "/dev/shm/killed-XXXXXX";
+
+	cr_assert_gt(run(skim_all, path), 10);
+	cr_assert_eq(begin(path, NULL), 0);
+	cr_assert_eq(trace_spool_next(spool) - trace_spool_first(spool), trace_spool_slots(spool));
+	cr_assert_eq(trace_spool_dropped(spool) + trace_spool_slots(spool), PAGES);
+	trace_pump_done(&pump);
+	trace_spool_close(spool);
+	unlink(path);
 }

@@ -168,7 +168,8 @@ Test(trace_spool, a_loss_is_accounted_for_once)
 	cr_assert(trace_spool_add_loss(spool, 100));
 	trace_spool_account(spool, 2, 100);
 	cr_assert_eq(trace_spool_lost(spool), 108);
-	trace_spool_drop(spool, 4);
+	cr_assert(trace_spool_skim(spool, 0));
+	trace_spool_skimmed(spool, 4);
 	spool = trace_spool_close(spool);
 	spool = open_spool();
 	trace_spool_account(spool, 1, 3);

@@ -226,3 +226,58 @@ Test(trace_spooled, a_full_one_leaves_the_rest_where_it_is)
 	cr_assert_eq(trace_pump_read(&pump, 0, fds[0], 16), 1);
 	cr_assert_not(pump.full && trace_pump_read(&pump, 0, fds[0], 16) > 0);
 }
+
+/* Proves: whoever dies while a page is skimmed leaves it to be counted, once, whenever that is. */
+Test(trace_spooled, a_page_that_is_skimmed_is_counted_over_a_death)
+{
+	uint64_t *slot, *number;
+
+	send(TRACE_SPOOL_SLOTS_MIN);
+	cr_assert_eq(trace_pump_read(&pump, 0, fds[0], 16), TRACE_SPOOL_SLOTS_MIN);
+	cr_assert_null(trace_spool_prepare(spool, 0), "there is no room for pages");
+	slot = trace_spool_skim(spool, 0);
+	cr_assert(slot);
+	close_spool(); /* before the page was read */
+	open_spool();
+	trace_pump_replay(&pump, NULL);
+	cr_assert_eq(trace_spool_dropped(spool), 0);
+
+	slot = trace_spool_skim(spool, 0);
+	memcpy(slot, page, PAGE);
+	close_spool(); /* before it was counted */
+	open_spool();
+	n_early = n_rows = 0;
+	trace_pump_replay(&pump, NULL);
+	cr_assert_eq(trace_spool_dropped(spool), 2);
+	cr_assert_eq(n_early, 2 * TRACE_SPOOL_SLOTS_MIN + 2,
+		     "whether it was looked at is not known");
+	cr_assert_eq(n_rows, 2 * TRACE_SPOOL_SLOTS_MIN, "it is counted and not kept");
+
+	slot = trace_spool_skim(spool, 0);
+	memcpy(slot, page, PAGE);
+	number = slot - 8; /* in the slot's head */
+	trace_spool_skimmed(spool, 2);
+	cr_assert_eq(*number, 0);
+	*number = TRACE_SPOOL_SLOTS_MIN +
+		  1; /* as if it died when it was counted and the slot still in use */
+	close_spool();
+	n_rows = 0;
+	open_spool();
+	trace_pump_replay(&pump, NULL);
+	cr_assert_eq(trace_spool_dropped(spool), 4);
+	cr_assert_eq(trace_spool_next(spool), TRACE_SPOOL_SLOTS_MIN + 1);
+}
+
+/* Proves: a page that cannot be read as a whole is said to be one, also when it is skimmed. */
+Test(trace_spooled, what_is_skimmed_and_not_readable_is_a_gap)
+{
+	send(TRACE_SPOOL_SLOTS_MIN);
+	cr_assert_eq(trace_pump_read(&pump, 0, fds[0], 16), TRACE_SPOOL_SLOTS_MIN);
+	memset(page + 8, 0xff, 8);
+	send(1);
+	n_rows = 0;
+	cr_assert_eq(trace_pump_skim(&pump, 0, fds[0], 1), 1);
+	cr_assert_eq(n_rows, 1);
+	cr_assert_eq(rows[0].lost, 1);
+	cr_assert_eq(rows[0].page, 0);
+}
