@@ -35,6 +35,8 @@ static void show_words(sd_json_variant *source)
 
 	printf("%s\n  tells: %s\n  cannot tell: %s\n", format_text(source, "name"),
 	       format_text(source, "tells"), format_text(source, "cannot"));
+	if (format_has(source, "cannotHere"))
+		printf("  nor on this host: %s\n", format_text(source, "cannotHere"));
 	if (*why)
 		printf("  %s: %s\n", format_text(source, "state"), why);
 	if (*without)
@@ -43,9 +45,10 @@ static void show_words(sd_json_variant *source)
 
 static void show_sources(sd_json_variant *reply)
 {
-	static const char *const columns[] = {"SOURCE",   "STATE", ">LAST EVENT", ">LAST READ",
-					      ">RECORDS", ">LOST", ">GAPS",       ">LAG"};
-	struct libscols_table *table = format_table(columns, 8);
+	static const char *const columns[] = {"SOURCE",     "STATE",    ">LAST EVENT",
+					      ">LAST READ", ">RECORDS", ">LOST",
+					      ">GAPS",      ">LAG",     ">PAGES"};
+	struct libscols_table *table = format_table(columns, 9);
 	sd_json_variant *source;
 
 	FORMAT_EACH(source, format_list(reply, "sources"))
@@ -63,8 +66,15 @@ static void show_sources(sd_json_variant *reply)
 		if (format_has(source, "lagNs"))
 			format_cell(line, 7,
 				    units_format_time(format_number(source, "lagNs"), text));
+		if (format_has(source, "roomPages")) {
+			snprintf(text, sizeof(text), "%" PRIu64 "/%" PRIu64,
+				 format_number(source, "waitingPages"),
+				 format_number(source, "roomPages"));
+			format_cell(line, 8, text);
+		}
 	}
 	format_print(table, "There are no sources.");
+	printf("Waiting for the database: %" PRIu64 "\n", format_number(reply, "storeQueued"));
 	FORMAT_EACH(source, format_list(reply, "sources"))
 	show_words(source);
 }

@@ -17,9 +17,10 @@ static int build_source(const struct source_table *table, enum source_id id, uin
 {
 	const struct source_state *state = &table->states[id];
 	bool ok = state->condition == SOURCE_OK;
-	char why[ISO_TEXT_BYTES];
+	char why[ISO_TEXT_BYTES], here[ISO_TEXT_BYTES];
 
 	control_text(why, sizeof(why), state->why);
+	control_text(here, sizeof(here), state->cannot_here);
 	return sd_json_buildo(
 		ret, SD_JSON_BUILD_PAIR_STRING("name", source_name(id)),
 		SD_JSON_BUILD_PAIR_STRING("state", source_condition_name(state->condition)),
@@ -34,8 +35,11 @@ static int build_source(const struct source_table *table, enum source_id id, uin
 		SD_JSON_BUILD_PAIR_UNSIGNED("gaps", state->gaps),
 		IF(state->durable, "lagNs", NUMBER(state->lag_ns)),
 		IF(state->durable, "lagMaxNs", NUMBER(state->lag_max_ns)),
+		IF(state->room, "waitingPages", NUMBER(state->waiting)),
+		IF(state->room, "roomPages", NUMBER(state->room)),
 		SD_JSON_BUILD_PAIR_STRING("tells", source_tells(id)),
 		SD_JSON_BUILD_PAIR_STRING("cannot", source_cannot(id)),
+		IF(here[0], "cannotHere", TEXT(here)),
 		IF(!ok, "without", TEXT(source_without(id))));
 }
 
@@ -47,12 +51,14 @@ int control_list_sources(sd_varlink *link, sd_json_variant *parameters,
 	struct control *control = userdata;
 	const struct source_table *table;
 	uint64_t now_ns = clock_boottime_ns();
+	struct store_counters counters;
 	int r;
 
 	(void)parameters;
 	(void)flags;
 	if ((r = control_admit(link)) != 0)
 		return r;
+	store_count(daemon_store(control->daemon), &counters);
 	table = daemon_sources(control->daemon);
 	for (unsigned int id = 0; id < SOURCES; id++) {
 		sd_json_variant *item;
@@ -66,7 +72,8 @@ int control_list_sources(sd_varlink *link, sd_json_variant *parameters,
 	r = control_list_end(&list, &sources);
 	if (r < 0)
 		return r;
-	return sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("sources", sources));
+	return sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("sources", sources),
+				  SD_JSON_BUILD_PAIR_UNSIGNED("storeQueued", counters.queued));
 }
 
 struct health_list {

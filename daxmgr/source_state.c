@@ -16,7 +16,7 @@ static const struct source_words words[SOURCES] = {
 			"trace",
 			"errors of ports and devices, poison, failed pages and machine checks, with the "
 			"kernel's own time, also those of while the daemon was down",
-			"isolation of a port without link-down; before kernel 7.0 lost links and empty slots",
+			"isolation of a port without link-down",
 			"faults are seen by uevents, the kernel log and observation only, and later",
 		},
 	[SOURCE_UEVENT] =
@@ -58,7 +58,7 @@ static const struct source_words words[SOURCES] = {
 		{
 			"isolation",
 			"timeout and isolation of a root port, from its own status register",
-			"anything of a port without that capability",
+			"which access was not answered; anything of a port without that capability",
 			"isolation is seen by what follows from it: a lost link, or reads that fail",
 		},
 	[SOURCE_QMP] =
@@ -134,6 +134,31 @@ void source_not(struct source_table *table, enum source_id id, enum source_condi
 	va_start(arguments, format);
 	vsnprintf(state->why, sizeof(state->why), format, arguments);
 	va_end(arguments);
+}
+
+void source_can_here(struct source_table *table, enum source_id id)
+{
+	table->states[id].cannot_here[0] = '\0';
+}
+
+void source_cannot_here(struct source_table *table, enum source_id id, const char *format, ...)
+{
+	static const char more[] = "; and more";
+	char *here = table->states[id].cannot_here;
+	size_t used = strlen(here), room = ISO_TEXT_BYTES - sizeof(more) + 1;
+	va_list arguments;
+	int n;
+
+	if (used >= room)
+		return;
+	n = snprintf(here + used, room - used, "%s", used ? "; " : "");
+	if ((size_t)n < room - used) {
+		va_start(arguments, format);
+		n += vsnprintf(here + used + n, room - used - (size_t)n, format, arguments);
+		va_end(arguments);
+	}
+	if ((size_t)n >= room - used)
+		snprintf(here + used, sizeof(more), "%s", used ? more : more + 2);
 }
 
 enum source_condition source_condition_of(int error)

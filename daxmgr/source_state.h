@@ -37,12 +37,15 @@ enum source_condition {
 struct source_state {
 	uint32_t condition;        /* enum source_condition */
 	char why[ISO_TEXT_BYTES];  /* not OK: what is missing or was refused; may be empty */
+	char cannot_here[ISO_TEXT_BYTES]; /* what it cannot tell on this host; may be empty */
 	uint64_t last_read_ns; /* when it was last looked at or heard, CLOCK_BOOTTIME; 0: never */
 	uint64_t last_event_ns; /* time of the newest record, as the record says; 0: none */
 	uint64_t records; /* that became records */
 	uint64_t ignored; /* that mean nothing here */
 	uint64_t lost; /* of the gaps whose size is known */
 	uint64_t gaps;
+	uint64_t waiting,
+		room; /* pages in the spool, and how many it can hold; room 0: it has none */
 	uint64_t durable; /* how often the lag was measured */
 	uint64_t lag_ns; /* of a record: from its time until it was durable */
 	uint64_t lag_max_ns;
@@ -61,7 +64,7 @@ const char *source_name(enum source_id id);
 enum source_id source_find(const char *name);
 /* "ok", "missing", "refused", "off". Never NULL. */
 const char *source_condition_name(uint32_t condition);
-/* What it tells, and what it cannot; a sentence each. Never NULL. */
+/* What it tells, and what it cannot on any host; a sentence each. Never NULL. */
 const char *source_tells(enum source_id id);
 const char *source_cannot(enum source_id id);
 /* What follows from its absence, for people. Never NULL. */
@@ -73,6 +76,12 @@ void source_not(struct source_table *table, enum source_id id, enum source_condi
 		const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The negative errno of what could not be opened as a condition: not there, or refused. */
 enum source_condition source_condition_of(int error);
+
+/* One more thing that it cannot tell here; what finds no room is left out and said to be. */
+void source_cannot_here(struct source_table *table, enum source_id id, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What was found of that is to be found anew. */
+void source_can_here(struct source_table *table, enum source_id id);
 
 /* It was looked at now. */
 void source_read(struct source_table *table, enum source_id id, uint64_t now_ns);

@@ -87,6 +87,9 @@ static void refresh_trace(struct daemon *daemon)
 		return;
 	trace_get_report(daemon->trace, &report);
 	state->last_read_ns = report.counts.last_ns;
+	state->waiting = report.spool_used;
+	state->room = report.spool_slots;
+	sources_here_trace(&daemon->sources, &report);
 }
 
 static void refresh_uevents(struct daemon *daemon)
@@ -121,6 +124,11 @@ static void refresh_isolation(struct daemon *daemon)
 			   report.n_offered - report.n_polled, report.n_offered);
 	else
 		source_ok(table, SOURCE_ISOLATION);
+	source_can_here(table, SOURCE_ISOLATION);
+	if (report.n_offered && report.n_offered < report.n_ports)
+		source_cannot_here(table, SOURCE_ISOLATION,
+				   "anything of %u of %u root ports, which do not offer it",
+				   report.n_ports - report.n_offered, report.n_ports);
 	if (report.n_polls)
 		source_read(table, SOURCE_ISOLATION, clock_boottime_ns());
 }
@@ -144,5 +152,6 @@ void sources_refresh(struct daemon *daemon)
 	refresh_isolation(daemon);
 	refresh_trace(daemon);
 	refresh_uevents(daemon);
+	sources_here_poison(&daemon->sources, daemon->engine);
 	kernel_log_source_refresh(daemon);
 }

@@ -59,6 +59,10 @@ void polled_sources_hurry(struct daemon *daemon);
 /* Whether the reply was to one of its jobs. */
 bool polled_sources_done(struct daemon *daemon, const struct job_reply *reply, int fd);
 
+/* sources_here.c: what sources cannot tell on this host */
+void sources_here_trace(struct source_table *table, const struct trace_report *report);
+void sources_here_poison(struct source_table *table, const struct iso_engine *engine);
+
 /* sources_qmp.c */
 void qmp_source_open(struct daemon *daemon);
 void qmp_source_close(struct daemon *daemon);

@@ -277,6 +277,12 @@ static void say_state(struct daemon *daemon)
 		n += daemon->qmp->vms[i] != NULL;
 		heard += daemon->qmp->vms[i] && daemon->qmp->vms[i]->qmp;
 	}
+	source_can_here(&daemon->sources, SOURCE_QMP);
+	if (heard && heard < n)
+		source_cannot_here(
+			&daemon->sources, SOURCE_QMP,
+			"anything of %u of %u virtual machines, whose monitors are not heard",
+			n - heard, n);
 	if (heard || !n)
 		source_ok(&daemon->sources, SOURCE_QMP);
 	else

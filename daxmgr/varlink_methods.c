@@ -165,7 +165,9 @@ SD_VARLINK_DEFINE_METHOD(Acknowledge, COMMENT("As of Monitor(): a name like that
 
 SD_VARLINK_DEFINE_METHOD(GetWorkers, OUT_LIST_OF(workers, Worker));
 
-SD_VARLINK_DEFINE_METHOD(ListSources, OUT_LIST_OF(sources, Source));
+SD_VARLINK_DEFINE_METHOD(ListSources, OUT_LIST_OF(sources, Source),
+			 COMMENT("Blocks of records and other rows that wait for the database"),
+			 OUT(storeQueued, INT));
 
 SD_VARLINK_DEFINE_METHOD(GetHealth, COMMENT("The worst of all"), OUT(state, STRING),
 			 COMMENT("Why nothing that was lost is made again by itself"),

@@ -238,8 +238,13 @@ SD_VARLINK_DEFINE_STRUCT_TYPE(
 	COMMENT("What it said that means nothing here"), FIELD(ignored, INT),
 	COMMENT("Records of the gaps whose size is known"), FIELD(lost, INT), FIELD(gaps, INT),
 	COMMENT("Of the last record: from its own time until it was durable"), MAYBE(lagNs, INT),
-	MAYBE(lagMaxNs, INT), COMMENT("For people"), FIELD(tells, STRING), FIELD(cannot, STRING),
-	COMMENT("What follows from its absence; absent when it works"), MAYBE(without, STRING));
+	MAYBE(lagMaxNs, INT),
+	COMMENT("Pages with records that are not durable yet, and how many find room; absent: it has no spool"),
+	MAYBE(waitingPages, INT), MAYBE(roomPages, INT), COMMENT("For people"),
+	FIELD(tells, STRING), COMMENT("On any host"), FIELD(cannot, STRING),
+	COMMENT("Beside that, as found on this one; absent: nothing is known of that kind"),
+	MAYBE(cannotHere, STRING), COMMENT("What follows from its absence; absent when it works"),
+	MAYBE(without, STRING));
 
 SD_VARLINK_DEFINE_STRUCT_TYPE(Verdict, COMMENT("host, domain, memdev or vm"), FIELD(scope, STRING),
 			      COMMENT("Path of a domain, serial of a memdev, name of a lease"),

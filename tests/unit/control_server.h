@@ -105,6 +105,10 @@ const struct source_table *daemon_sources(struct daemon *daemon)
 	(void)daemon;
 	source_ok(&table, SOURCE_TRACE);
 	source_record(&table, SOURCE_TRACE, 5, true, 7);
+	source_can_here(&table, SOURCE_TRACE);
+	source_cannot_here(&table, SOURCE_TRACE, "lost links");
+	table.states[SOURCE_TRACE].waiting = 3;
+	table.states[SOURCE_TRACE].room = 16;
 	source_not(&table, SOURCE_QMP, SOURCE_MISSING, "no socket");
 	return &table;
 }

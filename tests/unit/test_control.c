@@ -65,7 +65,13 @@ Test(control, sources_and_verdicts_are_told_in_words)
 	cr_assert_str_eq(text(one, "state"), "ok");
 	cr_assert_eq(sd_json_variant_unsigned(get(one, "lost")), 7);
 	cr_assert_null(sd_json_variant_by_key(one, "without"));
+	cr_assert_str_eq(text(one, "cannotHere"), "lost links");
+	cr_assert_eq(sd_json_variant_unsigned(get(one, "waitingPages")), 3);
+	cr_assert_eq(sd_json_variant_unsigned(get(one, "roomPages")), 16);
+	cr_assert(sd_json_variant_is_unsigned(get(sources, "storeQueued")));
 	one = sd_json_variant_by_index(get(sources, "sources"), SOURCE_QMP);
+	cr_assert_null(sd_json_variant_by_key(one, "cannotHere"));
+	cr_assert_null(sd_json_variant_by_key(one, "roomPages"));
 	cr_assert_str_eq(text(one, "state"), "missing");
 	cr_assert_str_eq(text(one, "why"), "no socket");
 	cr_assert_str_eq(text(one, "without"), source_without(SOURCE_QMP));

@@ -8,6 +8,7 @@
 #include "source/kernel_log.h"
 #include "source/qmp.h"
 #include "source_state.h"
+#include "sources_internal.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -332,4 +333,59 @@ Test(source_state, the_lag_is_that_of_a_record_until_its_mark)
 	source_marked(&table, SOURCE_TRACE, 4, 0, 31);
 	cr_assert_eq(state->lag_ns, 1);
 	cr_assert_eq(state->lag_max_ns, 20);
+}
+
+/* Proves: what is found on a host is said, one after the other, and what finds no room is said to be left out. */
+Test(source_state, what_it_cannot_tell_here)
+{
+	struct source_table table = {0};
+	const char *words = table.states[SOURCE_TRACE].cannot_here;
+
+	source_cannot_here(&table, SOURCE_TRACE, "%d links", 2);
+	source_cannot_here(&table, SOURCE_TRACE, "%s", "pages");
+	cr_assert_str_eq(words, "2 links; pages");
+	for (int i = 0; i < 50; i++)
+		source_cannot_here(&table, SOURCE_TRACE, "another thing %d", i);
+	cr_assert_lt(strlen(words), ISO_TEXT_BYTES);
+	cr_assert(strstr(words, "another thing 0; "));
+	cr_assert_str_eq(words + strlen(words) - 10, "; and more");
+	source_can_here(&table, SOURCE_TRACE);
+	cr_assert_str_empty(words);
+}
+
+static void add_event(struct trace_report *report, const char *name, enum trace_event_state state)
+{
+	struct trace_event_report *event = &report->events[report->n_events++];
+
+	snprintf(event->name, sizeof(event->name), "%s", name);
+	event->state = state;
+}
+
+/* Proves: of the trace ring it is said which events this kernel lacks, and what was overwritten. */
+Test(source_state, events_that_this_kernel_lacks)
+{
+	static struct trace_report report;
+	struct source_table table = {0};
+	const char *words = table.states[SOURCE_TRACE].cannot_here;
+
+	add_event(&report, "ras:aer_event", TRACE_EVENT_ENABLED);
+	add_event(&report, "cxl:cxl_poison", TRACE_EVENT_ENABLED);
+	add_event(&report, "pci:pci_hp_event", TRACE_EVENT_ENABLED);
+	sources_here_trace(&table, &report);
+	cr_assert_str_empty(words);
+	report.events[2].state = TRACE_EVENT_MISSING;
+	report.dropped = 3;
+	report.overrun = 4;
+	sources_here_trace(&table, &report);
+	cr_assert(strstr(words, "lost links"), "%s", words);
+	cr_assert(strstr(words, "7 records"), "%s", words);
+	cr_assert_null(strstr(words, "PCIe"));
+	cr_assert_null(strstr(words, "bad ranges"));
+	report.events[1].state = TRACE_EVENT_REFUSED;
+	sources_here_trace(&table, &report);
+	cr_assert(strstr(words, "bad ranges"), "%s", words);
+	snprintf(report.events[1].name, sizeof(report.events[1].name), "cxl:*");
+	sources_here_trace(&table, &report);
+	cr_assert(strstr(words, "CXL devices"), "%s", words);
+	cr_assert_null(strstr(words, "bad ranges"), "%s", words);
 }
