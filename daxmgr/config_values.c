@@ -12,7 +12,7 @@
 #include "config_internal.h"
 #include "units.h"
 
-enum { REGIONS_MAX = 1024, ATTEMPTS_MAX = 1000, FLAP_LOSSES_MAX = 16 };
+enum { REGIONS_MAX = 1024, ATTEMPTS_MAX = 1000 };
 
 #define MIB  (UINT64_C(1) << 20)
 #define HOUR UINT64_C(3600000000000)
@@ -156,7 +156,7 @@ static enum config_result set_recovery(struct config *config, const char *key, c
 	if (!strcmp(key, "DecoderOrder"))
 		return set_decoder_order(config, value, reason);
 	if (!strcmp(key, "FlapLosses"))
-		return set_number(&config->flap_losses, value, 0, FLAP_LOSSES_MAX, reason);
+		return set_number(&config->flap_losses, value, 0, ISO_PORT_LOSSES_MAX, reason);
 	if (!strcmp(key, "FlapWindowSec"))
 		return set_time(&config->flap_window_ns, value, reason);
 	return CONFIG_UNKNOWN_KEY;

@@ -98,8 +98,10 @@ static int restore_port(void *userdata, const struct iso_restore_port *row, bool
 		.restore_port = &restore,
 	};
 
-	/* What was kept away is there again after a reboot, as everything else. */
+	/* What was kept away is there again after a reboot, as everything else; its clock began anew. */
 	restore.held &= same_boot;
+	if (!same_boot)
+		restore.n_losses = 0;
 	daemon_step(userdata, &event);
 	return 0;
 }

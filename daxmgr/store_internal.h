@@ -57,6 +57,8 @@ enum store_item_kind {
 };
 
 /* Arrays of a result while it is built and until its callback returned. */
+enum { STORE_LOSSES_BYTES = ISO_PORT_LOSSES_MAX * sizeof("18446744073709551615 ") };
+
 struct store_rows {
 	struct store_incident_row *incidents;
 	struct store_victim_row *victims;

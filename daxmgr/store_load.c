@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the last daemon left: read once, before the loop runs. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pin_words.h"
@@ -224,13 +225,28 @@ int store_load_leases(struct store *store,
 	return r;
 }
 
+static void read_losses(sqlite3_stmt *s, int column, struct iso_restore_port *port)
+{
+	char text[STORE_LOSSES_BYTES], *at = text, *end;
+
+	store_column_text(s, column, text, sizeof(text));
+	while (port->n_losses < ISO_PORT_LOSSES_MAX) {
+		uint64_t loss_ns = strtoull(at, &end, 10);
+
+		if (end == at)
+			return;
+		port->losses_ns[port->n_losses++] = loss_ns;
+		at = end;
+	}
+}
+
 int store_load_ports(struct store *store,
 		     int (*each)(void *userdata, const struct iso_restore_port *port,
 				 bool same_boot),
 		     void *userdata)
 {
 	static const char sql[] =
-		"SELECT path, wish, timeout_code, held, flapping, boot_id FROM ports ORDER BY path";
+		"SELECT path, wish, timeout_code, held, flapping, boot_id, losses FROM ports ORDER BY path";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
@@ -246,6 +262,7 @@ int store_load_ports(struct store *store,
 		char wish[STORE_KIND_BYTES];
 
 		store_column_text(s, 0, port.path, sizeof(port.path));
+		read_losses(s, 6, &port);
 		store_column_text(s, 1, wish, sizeof(wish));
 		if (!store_value_of(iso_arm_wish_name, ISO_ARM_WISHES, wish, &port.wish))
 			r = -EUCLEAN;

@@ -241,6 +241,9 @@ static const char *const migrations[] = {
 
 	/* Which row was the newest when more was last added to this one; NULL: nothing was. */
 	"ALTER TABLE events ADD COLUMN grown INTEGER;",
+
+	/* When a port took capacity with it, oldest first: numbers of that boot's clock, with blanks. */
+	"ALTER TABLE ports ADD COLUMN losses TEXT NOT NULL DEFAULT '';",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

@@ -150,6 +150,8 @@ static int write_region(struct store *store, const struct iso_restore_region *re
 static int write_port(struct store *store, const struct iso_restore_port *port)
 {
 	struct store_binder b = store_bind(store, STORE_STATEMENT_PORT);
+	char losses[STORE_LOSSES_BYTES] = "";
+	size_t length = 0;
 
 	store_bind_text(&b, port->path);
 	store_bind_text(&b, iso_arm_wish_name(port->wish));
@@ -158,6 +160,10 @@ static int write_port(struct store *store, const struct iso_restore_port *port)
 	store_bind_number(&b, port->flapping);
 	store_bind_text(&b, store->boot_id);
 	store_bind_number(&b, now_us());
+	for (uint32_t i = 0; i < port->n_losses && i < ISO_PORT_LOSSES_MAX; i++)
+		length += (size_t)snprintf(losses + length, sizeof(losses) - length, "%" PRIu64 " ",
+					   port->losses_ns[i]);
+	store_bind_text(&b, losses);
 	return store_bind_run(&b);
 }
 

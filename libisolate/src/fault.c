@@ -154,9 +154,8 @@ static void unit_lost(struct iso_engine *e, enum iso_cause cause, const char *un
 			region_lose(e, i, incident ? incident->id : 0);
 	if (unbinds)
 		mark_unbinding(e);
-	if (takes_capacity && cause != ISO_CAUSE_OPERATOR && cause != ISO_CAUSE_POLICY &&
-	    !e->synthetic) /* a drill says nothing of the port */
-		flap_count(e, port, incident);
+	if (takes_capacity && cause != ISO_CAUSE_OPERATOR && cause != ISO_CAUSE_POLICY)
+		flap_count(e, port, record_ns, incident);
 	if (incident && e->policy.waits_for_operator)
 		incident_hold(e, incident, root_port);
 	else if (incident)
@@ -293,6 +292,7 @@ void fault_explain(struct iso_engine *e, uint32_t port, const struct iso_fault *
 	    incident->detected_ns != e->now_ns)
 		return;
 	correlate(e, fault->cause, e->ports[port].path, domain, fault->record_ns);
+	flap_count(e, port, fault->record_ns, incident);
 	emit_save_incident(e, incident);
 }
 

@@ -8,33 +8,52 @@
 
 static bool too_often(const struct iso_engine *e, const struct port *port)
 {
-	uint32_t losses = e->policy.flap_losses < LOSSES_MAX ? e->policy.flap_losses : LOSSES_MAX;
-	uint64_t first_ns;
+	uint32_t losses = e->policy.flap_losses < ISO_PORT_LOSSES_MAX ? e->policy.flap_losses
+								      : ISO_PORT_LOSSES_MAX;
 
 	if (!losses || port->n_losses < losses)
 		return false;
-	first_ns = port->losses_ns[(port->n_losses - losses) % LOSSES_MAX];
-	return e->now_ns - first_ns <= e->policy.flap_window_ns;
+	return e->now_ns - port->losses_ns[port->n_losses - losses] <= e->policy.flap_window_ns;
 }
 
-/* The unit right below `port`, or the port itself, has just taken capacity with it. */
-void flap_count(struct iso_engine *e, uint32_t p, struct incident *incident)
+static void remember(struct port *port, uint64_t at_ns)
+{
+	if (port->n_losses == ISO_PORT_LOSSES_MAX)
+		memmove(port->losses_ns, port->losses_ns + 1,
+			--port->n_losses * sizeof(port->losses_ns[0]));
+	port->losses_ns[port->n_losses++] = at_ns;
+}
+
+/* The unit right below `port`, or the port itself, has taken capacity with it. */
+void flap_count(struct iso_engine *e, uint32_t p, uint64_t record_ns, struct incident *incident)
 {
 	struct port *port;
 
-	if (p == ISO_NONE)
+	if (p == ISO_NONE || e->synthetic) /* a drill says nothing of the port */
 		return;
 	port = &e->ports[p];
-	port->losses_ns[port->n_losses++ % LOSSES_MAX] = e->now_ns;
+	/* After a restart the loss that was counted last may be told again. */
+	if (port->n_losses && record_ns <= port->losses_ns[port->n_losses - 1])
+		return;
+	remember(port, e->now_ns);
+	emit_save_port(e, p);
 	if (port->flapping || !too_often(e, port))
 		return;
 	port->flapping = true;
 	port->held = true;
-	emit_save_port(e, p);
 	if (!incident)
 		return;
 	incident->held_flapping = true;
 	incident_hold(e, incident, p);
+}
+
+void flap_restore(struct port *port, const struct iso_restore_port *restore)
+{
+	uint32_t i;
+
+	port->n_losses = 0;
+	for (i = 0; i < restore->n_losses && i < ISO_PORT_LOSSES_MAX; i++)
+		remember(port, restore->losses_ns[i]);
 }
 
 /* An operator trusts it again. */

@@ -193,7 +193,8 @@ void port_isolate(struct iso_engine *e, const struct iso_event *event);
 void port_recover(struct iso_engine *e, const struct iso_event *event);
 
 /* flap.c: units that come back and go again */
-void flap_count(struct iso_engine *e, uint32_t port, struct incident *incident);
+void flap_count(struct iso_engine *e, uint32_t port, uint64_t record_ns, struct incident *incident);
+void flap_restore(struct port *port, const struct iso_restore_port *restore);
 void flap_forget(struct iso_engine *e, uint32_t port);
 
 /* evict.c: who stands above in the decoder order makes way, by policy */

@@ -405,6 +405,7 @@ void isolation_restore(struct iso_engine *e, const struct iso_restore_port *rest
 	e->ports[p].held = restore->held;
 	e->ports[p].flapping = restore->held && restore->flapping;
 	e->ports[p].detach_wanted = restore->held && !restore->flapping;
+	flap_restore(&e->ports[p], restore);
 	topology_domains(e);
 }
 

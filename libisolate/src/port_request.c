@@ -37,13 +37,13 @@ void port_recover(struct iso_engine *e, const struct iso_event *event)
 	fence_lift_domain(e, port);
 	for (i = 0; i < e->n_ports; i++)
 		if (topology_below(e, i, port) || topology_below(e, port, i)) {
-			bool held = e->ports[i].held;
+			bool stored = e->ports[i].held || e->ports[i].n_losses;
 
 			e->ports[i].held = false;
 			e->ports[i].detach_wanted = false;
 			flap_forget(e, i);
 			isolation_retry(e, i);
-			if (held)
+			if (stored)
 				emit_save_port(e, i);
 		}
 	if (e->ports[port].domain < e->n_ports)

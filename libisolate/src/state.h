@@ -13,8 +13,6 @@
 #include <isolate/reconcile.h>
 #include <isolate/view.h>
 
-enum { LOSSES_MAX = 16 };
-
 struct host_bridge {
 	char path[ISO_PATH_BYTES];
 	uint32_t n_root_ports; /* more than one: it has real decoders, which keep an order */
@@ -59,7 +57,7 @@ struct port {
 	uint64_t changed_ns; /* when an operation on it ended */
 	uint32_t rescans; /* in a row without success */
 	bool present;
-	uint64_t losses_ns[LOSSES_MAX]; /* of a root port: the last ones, a ring */
+	uint64_t losses_ns[ISO_PORT_LOSSES_MAX]; /* the last ones, in order */
 	uint32_t n_losses;
 	bool held;
 	bool flapping; /* held because it was lost too often */

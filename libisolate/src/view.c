@@ -56,6 +56,8 @@ bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *
 		.present = port->present,
 		.held = port->held,
 		.flapping = port->flapping,
+		.losses_ns = port->losses_ns,
+		.n_losses = port->n_losses,
 		.isolation = port->isolation.seen,
 		.isolated_ns = port->isolation.since_ns,
 		.link_was_down = port->isolation.link_down,

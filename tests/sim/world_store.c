@@ -178,7 +178,9 @@ void world_store_port(struct world *w, uint32_t port)
 		.range = view.range_wish,
 		.held = view.held,
 		.flapping = view.flapping,
+		.n_losses = view.n_losses,
 	};
+	memcpy(saved[i].losses_ns, view.losses_ns, view.n_losses * sizeof(view.losses_ns[0]));
 	strcpy(saved[i].path, view.path);
 	if (i == w->stored.n_ports)
 		w->stored.n_ports++;

@@ -140,6 +140,16 @@ static int on_region(void *userdata, const struct iso_restore_region *region, bo
 	return 0;
 }
 
+static int on_port(void *userdata, const struct iso_restore_port *port, bool same_boot)
+{
+	struct store_loaded *loaded = userdata;
+
+	loaded->port = *port;
+	loaded->n_ports++;
+	loaded->same_boot = same_boot;
+	return 0;
+}
+
 static int on_incident(void *userdata, const struct iso_restore_incident *incident, bool same_boot)
 {
 	struct store_loaded *loaded = userdata;
@@ -165,6 +175,7 @@ void fixture_load(struct store_fixture *f, struct store_loaded *ret)
 	*ret = (struct store_loaded){0};
 	cr_assert_eq(store_load_leases(f->store, on_lease, ret), 0);
 	cr_assert_eq(store_load_regions(f->store, on_region, ret), 0);
+	cr_assert_eq(store_load_ports(f->store, on_port, ret), 0);
 	cr_assert_eq(store_load_incidents(f->store, on_incident, ret), 0);
 	cr_assert_eq(store_load_intents(f->store, on_intent, ret), 0);
 }

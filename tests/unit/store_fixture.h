@@ -23,9 +23,10 @@ struct store_fixture {
 struct store_loaded {
 	struct iso_restore_lease lease;
 	struct iso_restore_region region;
+	struct iso_restore_port port;
 	struct iso_restore_incident incident;
 	struct store_intent intent;
-	size_t n_leases, n_regions, n_incidents, n_intents;
+	size_t n_leases, n_regions, n_ports, n_incidents, n_intents;
 	bool same_boot;
 };
 

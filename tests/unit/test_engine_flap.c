@@ -116,6 +116,84 @@ Test(engine_flap, restart)
 	world_free(w);
 }
 
+static void lose_and_restart(struct world *w, uint32_t times)
+{
+	for (uint32_t i = 0; i < times; i++) {
+		cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+		world_surprise_down(w, 1);
+		world_restart(w);
+		world_run(w, 10 * WORLD_SECOND);
+	}
+}
+
+/* Proves: losses count over restarts of the daemon, in between and in their midst, each once. */
+Test(engine_flap, losses_over_restarts)
+{
+	struct world *w = flapping_pair(3);
+
+	lose_and_restart(w, 2);
+	cr_assert_neq(world_region(w, "high").wait, ISO_WAIT_FLAPPING, "two are not too many");
+	lose_and_restart(w, 1);
+	cr_assert_eq(world_region(w, "high").wait, ISO_WAIT_FLAPPING, "%s", w->trace);
+	cr_assert_eq(world_domain(w, 1), ISO_DOMAIN_QUARANTINED);
+	world_free(w);
+}
+
+/* Proves: what an operator trusts again stays trusted over a restart, also if it was not held yet. */
+Test(engine_flap, forgotten_over_a_restart)
+{
+	struct world *w = flapping_pair(3);
+
+	lose_and_restart(w, 2);
+	world_port_request(w, ISO_EVENT_RECOVER, 1);
+	lose_and_restart(w, 2);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	lose_and_restart(w, 1);
+	cr_assert_eq(world_region(w, "high").wait, ISO_WAIT_FLAPPING, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: a loss that is told again after a restart is no second one. */
+Test(engine_flap, told_again)
+{
+	struct world *w = flapping_pair(2);
+	struct iso_event event = {.kind = ISO_EVENT_FAULT}, *settled;
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_SURPRISE_DOWN;
+	event.fault.address = w->ports[1].address;
+	event.fault.record_ns = w->now_ns - 1;
+	lose_and_restart(w, 1);
+	settled = world_later(w, w->reset_ns);
+	settled->kind = ISO_EVENT_SETTLED;
+	settled->settled = w->ports[1].address;
+	kernel_surprise_down(w, 1);
+	kernel_condemn(w, 1);
+	world_step(w, &event);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+	world_free(w);
+}
+
+/* Proves: a loss while the daemon was away counts once its record tells what failed. */
+Test(engine_flap, while_away)
+{
+	struct world *w = flapping_pair(1);
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+
+	world_start_vm(w, "b", "high", WORLD_PART);
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_SURPRISE_DOWN;
+	event.fault.address = w->ports[1].address;
+	event.fault.record_ns = w->now_ns;
+	kernel_condemn(w, 1);
+	world_restart(w);
+	world_step(w, &event);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").wait, ISO_WAIT_FLAPPING, "%s", w->trace);
+	world_free(w);
+}
+
 static void recover_with_eviction(struct world *w, uint32_t port)
 {
 	struct iso_event event = {.kind = ISO_EVENT_RECOVER};

@@ -39,6 +39,50 @@ Test(store, lease_comes_back_as_it_was)
 	fixture_teardown(&f);
 }
 
+/* Proves: of a port all comes back, every loss in order, and whether it is of this boot. */
+Test(store, port_comes_back_as_it_was)
+{
+	struct iso_restore_port port = {
+		.path = "hb1/00.0",
+		.wish = ISO_ARM_NO,
+		.range = 5,
+		.held = true,
+		.flapping = true,
+		.n_losses = ISO_PORT_LOSSES_MAX,
+	};
+	struct store_loaded loaded;
+	struct store_fixture f;
+
+	for (uint32_t i = 0; i < port.n_losses; i++)
+		port.losses_ns[i] = INT64_MAX - port.n_losses + i;
+	fixture_setup(&f);
+	fixture_open(&f, BOOT);
+	fixture_start(&f);
+	cr_assert_eq(store_save_port(f.store, &port, 11), 0);
+	fixture_wait(&f, 1);
+	f.store = store_free(f.store);
+	fixture_open(&f, BOOT);
+	fixture_load(&f, &loaded);
+	cr_assert(loaded.same_boot);
+	cr_assert_eq(memcmp(&loaded.port, &port, sizeof(port)), 0);
+	f.store = store_free(f.store);
+	fixture_open(&f, OTHER_BOOT);
+	fixture_load(&f, &loaded);
+	cr_assert_eq(loaded.n_ports, 1);
+	cr_assert_not(loaded.same_boot);
+
+	fixture_start(&f);
+	port.n_losses = 0;
+	memset(port.losses_ns, 0, sizeof(port.losses_ns));
+	cr_assert_eq(store_save_port(f.store, &port, 12), 0);
+	fixture_wait(&f, 2);
+	f.store = store_free(f.store);
+	fixture_open(&f, OTHER_BOOT);
+	fixture_load(&f, &loaded);
+	cr_assert_eq(memcmp(&loaded.port, &port, sizeof(port)), 0, "what was forgotten stays so");
+	fixture_teardown(&f);
+}
+
 Test(store, another_boot_knows_no_process_and_no_instance)
 {
 	struct iso_restore_lease lease = fixture_lease();

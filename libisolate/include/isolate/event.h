@@ -253,13 +253,15 @@ struct iso_restore_poison {
 	uint64_t hit_begun_ns; /* and when that was carved; 0: nobody's */
 };
 
-/* What an operator asked of a port, as it was known when the daemon stopped. */
+/* What an operator asked of a port, and its losses, as known when the daemon stopped. */
 struct iso_restore_port {
 	char path[ISO_PATH_BYTES];
 	uint32_t wish; /* enum iso_arm_wish */
 	uint32_t range; /* timeout code; ISO_NONE: the policy's */
 	bool held; /* kept away until RECOVER; only of the same boot */
 	bool flapping;
+	uint64_t losses_ns[ISO_PORT_LOSSES_MAX]; /* oldest first; only of the same boot */
+	uint32_t n_losses;
 };
 
 /* What a policy rule can ask for. */

@@ -65,6 +65,7 @@ enum {
 	ISO_LEASE_PARTS_MAX = 4, /* instances of one lease */
 	ISO_MAPPERS_MAX = 8,  /* processes named in one answer */
 	ISO_PIECES_MAX = 8, /* ranges of one instance whose place is known */
+	ISO_PORT_LOSSES_MAX = 16, /* losses of one port that are remembered */
 	ISO_AVOID_MAX = 64, /* ranges of one region that carving goes around */
 	ISO_EVIDENCE_BYTES = 96, /* what was seen of a process, for people, NUL included */
 };

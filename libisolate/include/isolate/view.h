@@ -90,6 +90,8 @@ struct iso_port_view {
 	bool present;
 	bool held; /* by `isolate`, or because it was lost too often */
 	bool flapping;
+	const uint64_t *losses_ns; /* when it last took capacity with it, oldest first ... */
+	uint32_t n_losses; /* ... since an operator gave it back */
 	struct iso_isolation isolation; /* of a root port, as last read */
 	uint64_t isolated_ns; /* since when it is isolated; 0: it is not */
 	bool link_was_down;   /* seen since then */
