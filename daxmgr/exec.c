@@ -170,6 +170,9 @@ static void exec_other(struct daemon *daemon, const struct iso_effect *effect)
 	case ISO_EFFECT_INTENT:
 		exec_intent(daemon, effect);
 		break;
+	case ISO_EFFECT_ABANDON:
+		worker_pool_abandon(daemon->workers, effect->abandoned);
+		break;
 	case ISO_EFFECT_OBSERVE:
 	case ISO_EFFECT_CREATE_REGION:
 	case ISO_EFFECT_REFILL_REGION:

@@ -458,6 +458,27 @@ void worker_pool_arm(struct worker_pool *pool)
 	sd_event_source_set_enabled(pool->deadline_source, SD_EVENT_ONESHOT);
 }
 
+/* Return: whether it was one of the lane that waits. */
+static bool worker_abandon_waiting(struct worker_lane *lane, uint64_t id)
+{
+	for (struct worker_job *job = lane->first; job; job = job->next)
+		if (job->request.id == id) {
+			job->request.deadline_ns = worker_now_ns(); /* told from the loop */
+			return true;
+		}
+	return false;
+}
+
+void worker_pool_abandon(struct worker_pool *pool, uint64_t id)
+{
+	for (uint32_t i = 0; i < pool->n_workers; i++)
+		if (pool->workers[i]->state == WORKER_BUSY && worker_find_job(pool->workers[i], id))
+			worker_kill(pool->workers[i]);
+	for (struct worker_lane *lane = pool->lanes; lane; lane = lane->next)
+		if (worker_abandon_waiting(lane, id))
+			worker_pool_arm(pool);
+}
+
 /* --- submission ------------------------------------------------------------------------------ */
 
 int worker_pool_submit(struct worker_pool *pool, uint32_t lane_number,

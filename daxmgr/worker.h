@@ -55,6 +55,13 @@ struct worker_pool *worker_pool_free(struct worker_pool *pool);
  */
 int worker_pool_submit(struct worker_pool *pool, uint32_t lane, const struct job_request *request);
 
+/*
+ * Ends a job early: its worker is killed, or it is not started. It is answered
+ * all the same, as one that failed, once the worker has gone. An unknown `id`
+ * is one that has ended.
+ */
+void worker_pool_abandon(struct worker_pool *pool, uint64_t id);
+
 enum worker_state {
 	WORKER_IDLE,
 	WORKER_BUSY,

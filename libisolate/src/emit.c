@@ -151,6 +151,12 @@ void emit_save_port(struct iso_engine *e, uint32_t port)
 	effect->port = port;
 }
 
+/* What runs and what is begun share the table of operations, so that there is room for both. */
+void emit_abandon(struct iso_engine *e, uint64_t operation)
+{
+	emit(e, ISO_EFFECT_ABANDON)->abandoned = operation;
+}
+
 struct iso_effect *emit_note(struct iso_engine *e, enum iso_note_kind kind, uint64_t incident,
 			     const char *format, ...)
 {

@@ -24,6 +24,7 @@ void emit_reply(struct iso_engine *e, uint64_t request, enum iso_reply reply, ui
 void emit_save_lease(struct iso_engine *e, uint32_t lease);
 void emit_save_region(struct iso_engine *e, uint32_t region);
 void emit_save_port(struct iso_engine *e, uint32_t port);
+void emit_abandon(struct iso_engine *e, uint64_t operation);
 void emit_save_incident(struct iso_engine *e, const struct incident *incident);
 struct iso_effect *emit_note(struct iso_engine *e, enum iso_note_kind kind, uint64_t incident,
 			     const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -131,14 +131,25 @@ void lease_free(struct iso_engine *e, uint32_t l)
 	e->domains_dirty = true;
 }
 
+/* What takes minutes is not waited for; it keeps its operation until its worker has let go. */
+static void doom(struct iso_engine *e, uint32_t i)
+{
+	const struct instance *instance = &e->instances[i];
+
+	if (instance->state == ISO_INSTANCE_DOOMED || instance->state == ISO_INSTANCE_REMOVING)
+		return;
+	if (instance->operation &&
+	    (instance->state == ISO_INSTANCE_ZEROING || instance->state == ISO_INSTANCE_PROVING))
+		emit_abandon(e, instance->operation);
+	instance_enter(e, i, ISO_INSTANCE_DOOMED);
+}
+
 void lease_doom_instances(struct iso_engine *e, const struct lease *lease)
 {
 	uint32_t p;
 
 	for (p = 0; p < lease->n_instances; p++)
-		if (e->instances[lease->instances[p]].state != ISO_INSTANCE_DOOMED &&
-		    e->instances[lease->instances[p]].state != ISO_INSTANCE_REMOVING)
-			instance_enter(e, lease->instances[p], ISO_INSTANCE_DOOMED);
+		doom(e, lease->instances[p]);
 }
 
 /* From here on nobody gets these instances any more; they go once nobody maps them. */

@@ -114,7 +114,7 @@ NAME_TABLE(iso_effect_name, ISO_EFFECT_KINDS, "kill", "reply", "note", "save-lea
 	   "save-incident", "save-fence", "save-poison", "intent", "observe", "create-region",
 	   "refill-region", "clear-region", "carve", "zero", "prove", "hand-over", "retract",
 	   "verify", "inspect", "revoke", "remove", "detach-port", "rescan-port", "force-link-down",
-	   "clear-isolation", "arm-port", "save-port", "read-poison")
+	   "clear-isolation", "arm-port", "save-port", "read-poison", "abandon")
 NAME_TABLE(iso_bad_state_name, ISO_BAD_STATES, "bad", "cleared", "verified")
 NAME_TABLE(iso_poison_action_name, ISO_POISON_ACTIONS, "default", "kill", "notify", "ignore")
 NAME_TABLE(iso_port_kind_name, ISO_PORT_SWITCH_DOWNSTREAM + 1, "root-port", "switch-upstream",

@@ -47,6 +47,7 @@ static bool needs_intent(uint32_t kind)
 	case ISO_EFFECT_SAVE_PORT:
 	case ISO_EFFECT_SAVE_FENCE:
 	case ISO_EFFECT_INTENT:
+	case ISO_EFFECT_ABANDON:
 	case ISO_EFFECT_KINDS:
 		break;
 	}

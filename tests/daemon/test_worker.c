@@ -256,6 +256,28 @@ Test(worker, a_worker_that_dies_answers_its_job_and_is_replaced)
 	cr_assert_geq(count_state(WORKER_IDLE, NULL), 1);
 }
 
+/* Proves: what nobody needs any more ends at once, at work or in the queue, and frees its lane. */
+Test(worker, an_abandoned_job_is_answered_once_its_worker_has_gone)
+{
+	submit(1, sleeper(1, 60000));
+	submit(1, sleeper(2, 60000));
+	submit(1, job(3, JOB_VERIFY, 60000));
+	for (int i = 0; i < 200 && !count_state(WORKER_BUSY, NULL); i++)
+		sd_event_run(event, 10000);
+	worker_pool_abandon(pool, 2);
+	cr_assert_eq(n_answers, 0, "not from within");
+	run_until(1, 5000);
+	cr_assert_eq(answers[0].completion.operation, 2);
+	cr_assert_lt(answers[0].completion.result, 0);
+	worker_pool_abandon(pool, 1);
+	worker_pool_abandon(pool, 2);
+	run_until(3, 5000);
+	cr_assert_eq(answers[1].completion.operation, 1);
+	cr_assert_lt(answers[1].completion.result, 0);
+	cr_assert_eq(answers[2].completion.operation, 3);
+	cr_assert_eq(answers[2].completion.result, 0);
+}
+
 Test(worker, a_stopped_worker_is_seen_as_busy_then_killed)
 {
 	struct worker_report report;

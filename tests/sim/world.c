@@ -277,6 +277,10 @@ static bool take_effect(struct world *w, const struct iso_effect *effect)
 			world_attached(w, effect);
 		return true;
 	}
+	if (effect->kind == ISO_EFFECT_ABANDON) {
+		world_abandon(w, effect->abandoned);
+		return true;
+	}
 	if (effect->kind == ISO_EFFECT_NOTE) {
 		if (!w->silent)
 			world_tell_note(w, effect);

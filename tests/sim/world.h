@@ -323,6 +323,8 @@ bool world_settle(struct world *w, uint64_t limit_ns);
 bool world_quiet(const struct world *w);
 struct world_task *world_task(struct world *w, enum world_task_kind kind, uint64_t ns);
 void world_forget(struct world *w);
+/* A worker that runs, or is to run, that operation is ended. */
+void world_abandon(struct world *w, uint64_t operation);
 /* An event that comes after `ns`, to be filled in. */
 struct iso_event *world_later(struct world *w, uint64_t ns);
 /* An event that the kernel tells. */

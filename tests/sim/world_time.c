@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The virtual clock of the simulated platform, and what happens when it moves. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,28 @@ static void run_deed(struct world *w, struct world_task *task)
 		again(w, task, WORLD_TASK_COMPLETE, task->end_ns);
 	if (dies)
 		world_restart(w);
+}
+
+/* Its worker is killed and says so; what it has done is done. */
+void world_abandon(struct world *w, uint64_t operation)
+{
+	uint32_t i, n = w->n_tasks;
+
+	for (i = 0; i < n; i++) {
+		struct world_task *task = &w->tasks[i], *end;
+
+		if (!task->used || task->life != w->life || task->lost ||
+		    (task->kind != WORLD_TASK_DEED && task->kind != WORLD_TASK_COMPLETE) ||
+		    task->effect.operation != operation)
+			continue;
+		end = world_task(w, WORLD_TASK_COMPLETE, WORLD_MS);
+		end->effect = task->effect;
+		end->completion.operation = operation;
+		end->completion.intent = false;
+		end->completion.result = -ECONNRESET;
+		task->life--; /* as if a daemon before had asked for it */
+		return;
+	}
 }
 
 static void tell_mappers(struct world *w, uint64_t operation)

@@ -277,6 +277,29 @@ Test(engine_operation, observation_while_zeroing)
 	world_free(w);
 }
 
+/* Proves: what is lost comes back at once, also while something on it is being zeroed or proved. */
+Test(engine_operation, loss_while_zeroing)
+{
+	static const uint32_t kinds[] = {ISO_EFFECT_ZERO, ISO_EFFECT_PROVE};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct world *w = world_pair();
+
+		world_plan(w, kinds[i])->late_ns = 60 * WORLD_SECOND;
+		world_acquire(w, "db", "high", WORLD_PART);
+		world_run(w, WORLD_SECOND);
+		cr_assert_eq(world_lease(w, "db").state, ISO_LEASE_PREPARING);
+		world_surprise_down(w, 1);
+		world_run(w, 10 * WORLD_SECOND);
+		cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "%s", w->trace);
+		cr_assert_eq(w->n_effects[ISO_EFFECT_ABANDON], 1);
+		cr_assert_eq(world_lease(w, "db").state, ISO_LEASE_ACQUIRED, "%s", w->trace);
+		cr_assert_eq(w->n_effects[ISO_EFFECT_ZERO], 2,
+			     "what was done before is not believed");
+		world_free(w);
+	}
+}
+
 /* Proves: a snapshot older than the last one is left alone. */
 Test(engine_operation, old_snapshot)
 {

@@ -44,6 +44,8 @@ enum iso_effect_kind {
 	ISO_EFFECT_SAVE_PORT, /* store what an operator asked of it */
 	ISO_EFFECT_READ_POISON, /* object `memdev`: what its poison list says comes as POISON
 				   * events before the completion */
+	ISO_EFFECT_ABANDON, /* nobody wants what comes of `abandoned`, a ZERO or PROVE: it may
+			     * end at once, and completes all the same */
 	ISO_EFFECT_KINDS,
 };
 
@@ -116,6 +118,7 @@ struct iso_effect {
 	uint32_t note; /* enum iso_note_kind */
 	uint64_t at_ns; /* NOTE: when it happened */
 	uint64_t request; /* REPLY */
+	uint64_t abandoned; /* ABANDON: an operation */
 	uint32_t reply; /* enum iso_reply */
 	const char *text; /* NOTE, REPLY: one line for a person; valid until the next iso_step() */
 };
