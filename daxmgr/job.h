@@ -82,6 +82,7 @@ struct job_isolation {
 	struct iso_pci_address function;
 	uint32_t bar;
 	uint64_t offset;
+	bool link_only; /* CLEAR_ISOLATION: there is no status to clear */
 	bool arm; /* ARM_PORT */
 	uint32_t range; /* ARM_PORT: timeout code */
 	bool cpu_recovers; /* ISOLATION_HOST: an operator vouches for it */

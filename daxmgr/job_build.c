@@ -113,6 +113,8 @@ static void build_isolation(const struct iso_engine *engine, const struct iso_ef
 	if (!iso_port_get(engine, effect->port, &port))
 		return;
 	ret->isolation.port = port.address;
+	ret->isolation.link_only = !port.isolated_ns ||
+				   port.isolation.source < ISO_ISOLATION_REGISTERS;
 	ret->isolation.arm = port.arming;
 	ret->isolation.range = port.arm_range;
 }

@@ -100,6 +100,7 @@ static int restore_port(void *userdata, const struct iso_restore_port *row, bool
 
 	/* What was kept away is there again after a reboot, as everything else; its clock began anew. */
 	restore.held &= same_boot;
+	restore.link_taken &= same_boot;
 	if (!same_boot)
 		restore.n_losses = 0;
 	daemon_step(userdata, &event);

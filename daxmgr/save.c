@@ -82,6 +82,7 @@ void save_port(struct daemon *daemon, uint32_t port)
 	row.range = view.range_wish;
 	row.held = view.held;
 	row.flapping = view.flapping;
+	row.link_taken = view.link_taken;
 	row.n_losses = view.n_losses;
 	memcpy(row.losses_ns, view.losses_ns, view.n_losses * sizeof(view.losses_ns[0]));
 	store_save_port(daemon->store, &row, 0);

@@ -34,8 +34,9 @@ static const char *const sql[STORE_STATEMENTS] = {
 		"INSERT INTO region_legs(region, position, serial) VALUES(?1, ?2, ?3)",
 	[STORE_STATEMENT_PORT] =
 		"INSERT INTO ports(path, wish, timeout_code, held, flapping, boot_id, saved_us,"
-		" losses) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(path) DO UPDATE SET wish=?2,"
-		" timeout_code=?3, held=?4, flapping=?5, boot_id=?6, saved_us=?7, losses=?8",
+		" losses, link_taken) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(path) DO UPDATE SET wish=?2,"
+		" timeout_code=?3, held=?4, flapping=?5, boot_id=?6, saved_us=?7, losses=?8,"
+		" link_taken=?9",
 	/* What names the incident stays as it was first written. */
 	[STORE_STATEMENT_INCIDENT] =
 		"INSERT INTO incidents(id, cause, unit, domain, open, boot_id, realtime_us, record_ns, detected_ns,"

@@ -246,7 +246,8 @@ int store_load_ports(struct store *store,
 		     void *userdata)
 {
 	static const char sql[] =
-		"SELECT path, wish, timeout_code, held, flapping, boot_id, losses FROM ports ORDER BY path";
+		"SELECT path, wish, timeout_code, held, flapping, boot_id, losses, link_taken"
+		" FROM ports ORDER BY path";
 	sqlite3_stmt *s;
 	int code = SQLITE_DONE, r;
 
@@ -258,6 +259,7 @@ int store_load_ports(struct store *store,
 			.range = column_id(s, 2),
 			.held = sqlite3_column_int(s, 3),
 			.flapping = sqlite3_column_int(s, 4),
+			.link_taken = sqlite3_column_int(s, 7),
 		};
 		char wish[STORE_KIND_BYTES];
 

@@ -244,6 +244,9 @@ static const char *const migrations[] = {
 
 	/* When a port took capacity with it, oldest first: numbers of that boot's clock, with blanks. */
 	"ALTER TABLE ports ADD COLUMN losses TEXT NOT NULL DEFAULT '';",
+
+	/* Its link was taken down for an isolation, and has to be given back. */
+	"ALTER TABLE ports ADD COLUMN link_taken INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum { VERSION = sizeof(migrations) / sizeof(migrations[0]) };

@@ -164,6 +164,7 @@ static int write_port(struct store *store, const struct iso_restore_port *port)
 		length += (size_t)snprintf(losses + length, sizeof(losses) - length, "%" PRIu64 " ",
 					   port->losses_ns[i]);
 	store_bind_text(&b, losses);
+	store_bind_number(&b, port->link_taken);
 	return store_bind_run(&b);
 }
 

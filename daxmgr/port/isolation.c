@@ -342,6 +342,8 @@ int isolation_clear(struct port *port, const struct job_isolation *wanted)
 	char name[PORT_PCI_NAME_BYTES];
 	int r;
 
+	if (wanted->link_only)
+		return isolation_link_give_back(port, wanted->port);
 	port_pci_name(wanted->port, name);
 	if (!wanted->has_stand_in && read_attributes(port, name, &words) &&
 	    !block_try(port, wanted, &block, &(struct job_isolation_found){0})) {

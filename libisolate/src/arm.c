@@ -203,8 +203,10 @@ bool iso_arming(const struct iso_engine *e, uint32_t p, uint32_t range, struct i
 }
 
 /* Its registers are being looked at: for a while that is worth waiting for. */
-static bool may_become_known(struct iso_engine *e, struct isolation *is)
+bool arm_may_become_known(struct iso_engine *e, uint32_t p)
 {
+	struct isolation *is = &e->ports[p].isolation;
+
 	if (is->seen.source != ISO_ISOLATION_UNKNOWN &&
 	    !(is->seen.obstacles & ISO_OBSTACLE_HOST_UNKNOWN))
 		return false;
@@ -234,7 +236,7 @@ bool arm_comes_first(struct iso_engine *e, uint32_t p)
 
 	if (!arm_wanted(e, port) || !port->present)
 		return false;
-	if (!arm_is_as_wanted(e, port) && may_become_known(e, is))
+	if (!arm_is_as_wanted(e, port) && arm_may_become_known(e, p))
 		return true;
 	if (is->arm_failures >= ARM_ATTEMPTS || !(can_be_armed(e, p) || must_be_disarmed(e, p)))
 		return false;

@@ -182,6 +182,7 @@ void isolation_failed(struct iso_engine *e, uint32_t port, uint32_t *failures,
 /* arm.c: isolation enabled on a root port, while nothing uses it */
 bool arm_wanted(const struct iso_engine *e, const struct port *port);
 bool arm_is_known(const struct port *port);
+bool arm_may_become_known(struct iso_engine *e, uint32_t port);
 bool arm_is_as_wanted(const struct iso_engine *e, const struct port *port);
 uint32_t arm_range(const struct iso_engine *e, const struct port *port);
 bool arm_comes_first(struct iso_engine *e, uint32_t port);

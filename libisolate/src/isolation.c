@@ -6,6 +6,9 @@
  *
  *   isolated --> contained --> link down --> cleared --> (armed) --> regions
  *                              (seen, or forced)
+ *
+ * A link that was forced down is given back by what clears the status. Nothing
+ * shows after a restart that we took it, so that is stored before.
  */
 #include <stdio.h>
 
@@ -190,7 +193,8 @@ bool isolation_start(struct iso_engine *e, uint32_t p, uint32_t kind)
 	struct operation_object object = {ISO_NONE, ISO_NONE, ISO_NONE, p, ISO_NONE};
 
 	/* The order that all of this is about. */
-	assert(kind != ISO_EFFECT_CLEAR_ISOLATION || e->ports[p].isolation.link_down);
+	assert(kind != ISO_EFFECT_CLEAR_ISOLATION || e->ports[p].isolation.link_down ||
+	       !e->ports[p].isolation.since_ns);
 	assert(kind == ISO_EFFECT_ARM_PORT ||
 	       (!stands_on(e, p) && !foreign_stands_on(&e->ports[p].isolation)));
 	e->ports[p].operation = operation_start(e, kind, object, e->ports[p].domain, 0);
@@ -233,6 +237,32 @@ static void end_isolation(struct iso_engine *e, uint32_t p)
 		->port = p;
 }
 
+/* Saved before the intent: the deed may be the last that this daemon does. */
+static void force_link_down(struct iso_engine *e, uint32_t p)
+{
+	struct isolation *is = &e->ports[p].isolation;
+
+	if (!is->link_taken && !hold_intents(e)) {
+		is->link_taken = true;
+		emit_save_port(e, p);
+	}
+	isolation_start(e, p, ISO_EFFECT_FORCE_LINK_DOWN);
+}
+
+/* An earlier daemon took it and died: whether the port is still isolated its registers tell first. */
+static void give_link_back(struct iso_engine *e, uint32_t p)
+{
+	const struct port *port = &e->ports[p];
+
+	if (port->held || port->isolation.given_up || stands_on(e, p) ||
+	    foreign_stands_on(&port->isolation) || arm_may_become_known(e, p))
+		return;
+	if (port->isolation.retry_at_ns > e->now_ns)
+		engine_arm(e, port->isolation.retry_at_ns);
+	else
+		isolation_start(e, p, ISO_EFFECT_CLEAR_ISOLATION);
+}
+
 static void advance_isolated(struct iso_engine *e, uint32_t p)
 {
 	struct port *port = &e->ports[p];
@@ -254,8 +284,8 @@ static void advance_isolated(struct iso_engine *e, uint32_t p)
 	if (!is->link_down && link_may_follow(e, is))
 		return;
 	if (!is->link_down)
-		isolation_start(e, p, ISO_EFFECT_FORCE_LINK_DOWN);
-	else if (isolation_has_registers(is))
+		force_link_down(e, p);
+	else if (isolation_has_registers(is) || is->link_taken)
 		isolation_start(e, p, ISO_EFFECT_CLEAR_ISOLATION);
 	else
 		end_isolation(e, p); /* a record told of it: there is nothing to clear */
@@ -272,6 +302,8 @@ void isolation_advance(struct iso_engine *e)
 			continue;
 		if (port->isolation.since_ns)
 			advance_isolated(e, p);
+		else if (port->isolation.link_taken)
+			give_link_back(e, p);
 		else
 			arm_advance(e, p);
 	}
@@ -307,10 +339,22 @@ static void cleared(struct iso_engine *e, uint32_t p, const struct iso_completio
 		.message = "the status is still set after it was cleared",
 	};
 
-	if (completion->has_isolation && completion->status & ISO_ISOLATION_STATUS)
+	if (completion->has_isolation && completion->status & ISO_ISOLATION_STATUS) {
 		step_failed(e, p, &sticks);
-	else
+		return;
+	}
+	if (e->ports[p].isolation.link_taken) {
+		e->ports[p].isolation.link_taken = false;
+		e->ports[p].rescan_wanted = true; /* nothing else may notice that it is up again */
+		emit_save_port(e, p);
+	}
+	if (e->ports[p].isolation.since_ns)
 		end_isolation(e, p);
+	else
+		emit_note(e, ISO_NOTE_ISOLATION, 0,
+			  "root port %s: its link, which an earlier run took down, is given back",
+			  e->ports[p].path)
+			->port = p;
 }
 
 void isolation_completed(struct iso_engine *e, const struct operation *op,
@@ -334,7 +378,6 @@ void isolation_completed(struct iso_engine *e, const struct operation *op,
 	} else if (completion->result < 0) {
 		step_failed(e, p, completion);
 	} else if (op->kind == ISO_EFFECT_FORCE_LINK_DOWN) {
-		port->rescan_wanted = true; /* nothing else may notice that it is up again */
 		isolation_link_down(e, p);
 	} else {
 		cleared(e, p, completion);
@@ -405,6 +448,7 @@ void isolation_restore(struct iso_engine *e, const struct iso_restore_port *rest
 	e->ports[p].held = restore->held;
 	e->ports[p].flapping = restore->held && restore->flapping;
 	e->ports[p].detach_wanted = restore->held && !restore->flapping;
+	e->ports[p].isolation.link_taken = restore->link_taken;
 	flap_restore(&e->ports[p], restore);
 	topology_domains(e);
 }

@@ -32,6 +32,7 @@ struct isolation {
 	uint32_t range; /* of the operator; ISO_NONE: the policy's */
 	uint32_t told; /* obstacles as last told */
 	bool link_down; /* seen since it isolated */
+	bool link_taken; /* by us, perhaps: to be given back, also after a restart */
 	bool cleared_unheard; /* its status was seen cleared, the clearing has not ended */
 	bool synthetic; /* it has not: that was injected */
 	bool given_up;

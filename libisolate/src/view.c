@@ -61,6 +61,7 @@ bool iso_port_get(const struct iso_engine *e, uint32_t i, struct iso_port_view *
 		.isolation = port->isolation.seen,
 		.isolated_ns = port->isolation.since_ns,
 		.link_was_down = port->isolation.link_down,
+		.link_taken = port->isolation.link_taken,
 		.armed = arm_is_known(port) && port->isolation.seen.control & ISO_ISOLATION_ENABLE,
 		.armed_known = arm_is_known(port),
 		.arm_wanted = arm_wanted(e, port),

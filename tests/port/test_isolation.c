@@ -205,6 +205,18 @@ Test(isolation, attributes_and_a_status_to_be_cleared)
 	close(file);
 }
 
+/* Proves: where there is no status to be cleared the registers are not even looked for. */
+Test(isolation, only_the_link_is_given_back)
+{
+	int file = add_block(ISOLATION_CONTROL_ISOLATION, ISOLATION_STATUS_TIMEOUT);
+
+	put(file, REGISTERS + ISOLATION_STATUS, 0);
+	wanted.link_only = true;
+	cr_assert_eq(isolation_clear(&f.port, &wanted), -ENXIO, "%s", f.completion.message);
+	cr_assert_not(f.completion.has_isolation);
+	close(file);
+}
+
 static uint32_t host(void)
 {
 	uint32_t obstacles = 0;

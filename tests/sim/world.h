@@ -140,6 +140,7 @@ struct world_isolation {
 	uint32_t obstacles; /* of the host, as the daemon tells them */
 	uint64_t busy_until_ns;
 	bool link_was_down; /* since it isolated */
+	bool link_disabled; /* nothing behind it is found until it is enabled */
 	bool never_ends; /* RP Busy */
 };
 
@@ -233,6 +234,7 @@ struct world {
 	struct iso_observed_memdev seen_memdevs[WORLD_MEMDEVS];
 	struct iso_observed_window windows[WORLD_WINDOWS];
 	struct world_memdev memdevs[WORLD_MEMDEVS];
+	bool clears_by_half; /* the daemon dies after the status, before the link */
 	struct world_isolation isolation[WORLD_PORTS];
 	struct world_decoders bridge_decoders[WORLD_BRIDGES], switch_decoders[WORLD_PORTS];
 	struct world_object objects[WORLD_OBJECTS];
@@ -469,6 +471,8 @@ void world_tell_isolation(struct world *w, uint32_t port);
 void world_tell_isolations(struct world *w);
 bool world_isolate(struct world *w, uint32_t port);
 void kernel_link_down(struct world *w, uint32_t port);
+/* Nothing behind this port is found: the link above it is disabled. */
+bool kernel_link_disabled(const struct world *w, uint32_t port);
 int kernel_on_isolation(struct world *w, const struct iso_effect *effect, uint32_t port,
 			struct iso_completion *ret);
 /* world_policy.c: a rule of policy fires, about a VM (may be NULL), else a memdev (may be ISO_NONE), else a port. */

@@ -135,8 +135,14 @@ static void force_link_down(struct world *w, uint32_t port)
 			kernel_unplug(w, m);
 			w->memdevs[m].detached = true;
 		}
+	w->isolation[port].link_disabled = true;
 	kernel_link_down(w, port);
 	world_changed(w);
+}
+
+bool kernel_link_disabled(const struct world *w, uint32_t port)
+{
+	return w->isolation[root_of(w, port)].link_disabled;
 }
 
 static int clear(struct world *w, uint32_t port)
@@ -148,6 +154,7 @@ static int clear(struct world *w, uint32_t port)
 	if (is->never_ends || is->busy_until_ns > w->now_ns)
 		return -EBUSY;
 	is->status = 0;
+	is->link_disabled &= w->clears_by_half;
 	return 0;
 }
 

@@ -416,7 +416,8 @@ static int on_port(struct world *w, const struct iso_effect *effect, struct iso_
 			continue;
 		if (effect->kind == ISO_EFFECT_RESCAN_PORT)
 			rescan(w, m);
-		if (effect->kind == ISO_EFFECT_RESCAN_PORT && w->memdevs[m].detached) {
+		if (effect->kind == ISO_EFFECT_RESCAN_PORT && w->memdevs[m].detached &&
+		    !kernel_link_disabled(w, p)) {
 			kernel_plug(w, m);
 		} else if (effect->kind == ISO_EFFECT_DETACH_PORT && w->memdevs[m].plugged) {
 			kernel_unplug(w, m);

@@ -178,6 +178,7 @@ void world_store_port(struct world *w, uint32_t port)
 		.range = view.range_wish,
 		.held = view.held,
 		.flapping = view.flapping,
+		.link_taken = view.link_taken,
 		.n_losses = view.n_losses,
 	};
 	memcpy(saved[i].losses_ns, view.losses_ns, view.n_losses * sizeof(view.losses_ns[0]));

@@ -132,6 +132,7 @@ static void do_deed(struct world *w, struct world_task *task)
 		if (!task->undone)
 			world_store_intent(w, &task->effect, &task->completion);
 	} else if (!task->undone || task->leftover) {
+		w->clears_by_half = task->dies;
 		kernel_do(w, &task->effect, task->leftover, &task->completion);
 		if (!changes_nothing(kind))
 			world_changed(w);

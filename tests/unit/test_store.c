@@ -48,6 +48,7 @@ Test(store, port_comes_back_as_it_was)
 		.range = 5,
 		.held = true,
 		.flapping = true,
+		.link_taken = true,
 		.n_losses = ISO_PORT_LOSSES_MAX,
 	};
 	struct store_loaded loaded;

@@ -39,7 +39,8 @@ enum iso_effect_kind {
 	ISO_EFFECT_DETACH_PORT, /* object `port`: remove the functions below it */
 	ISO_EFFECT_RESCAN_PORT, /* object `port`: look for functions below it */
 	ISO_EFFECT_FORCE_LINK_DOWN, /* object `port`: take its link down and see that it is */
-	ISO_EFFECT_CLEAR_ISOLATION, /* object `port`: wait for RP Busy to end, clear the status */
+	ISO_EFFECT_CLEAR_ISOLATION, /* object `port`: wait for RP Busy to end, clear the status
+				     * if it is isolated, give its link back if it was taken */
 	ISO_EFFECT_ARM_PORT, /* object `port`: as iso_port_view says it shall be, armed or not */
 	ISO_EFFECT_SAVE_PORT, /* store what an operator asked of it */
 	ISO_EFFECT_READ_POISON, /* object `memdev`: what its poison list says comes as POISON

@@ -260,6 +260,7 @@ struct iso_restore_port {
 	uint32_t range; /* timeout code; ISO_NONE: the policy's */
 	bool held; /* kept away until RECOVER; only of the same boot */
 	bool flapping;
+	bool link_taken; /* and not given back yet; only of the same boot */
 	uint64_t losses_ns[ISO_PORT_LOSSES_MAX]; /* oldest first; only of the same boot */
 	uint32_t n_losses;
 };

@@ -95,6 +95,7 @@ struct iso_port_view {
 	struct iso_isolation isolation; /* of a root port, as last read */
 	uint64_t isolated_ns; /* since when it is isolated; 0: it is not */
 	bool link_was_down;   /* seen since then */
+	bool link_taken;      /* taken down for that, and to be given back when it is over */
 	bool armed;           /* isolation is enabled ... */
 	bool armed_known;     /* ... false: its registers cannot be read, and it may be */
 	bool arm_wanted;      /* by the policy or by an operator */
