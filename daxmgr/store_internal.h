@@ -56,9 +56,10 @@ enum store_item_kind {
 	STORE_ITEM_ACKNOWLEDGE,
 };
 
-/* Arrays of a result while it is built and until its callback returned. */
+/* Of a port's losses, as text. */
 enum { STORE_LOSSES_BYTES = ISO_PORT_LOSSES_MAX * sizeof("18446744073709551615 ") };
 
+/* Arrays of a result while it is built and until its callback returned. */
 struct store_rows {
 	struct store_incident_row *incidents;
 	struct store_victim_row *victims;

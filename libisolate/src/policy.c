@@ -10,7 +10,7 @@
 
 /* Whom an action is about, as far as it can be found. */
 struct aim {
-	uint32_t lease, memdev, port, region, domain;
+	uint32_t lease, instance, memdev, port, region, domain;
 };
 
 static bool read_number(const char **at, uint32_t *ret)
@@ -23,18 +23,17 @@ static bool read_number(const char **at, uint32_t *ret)
 	return n > 0;
 }
 
-/* The region of "daxX.Y". */
-static uint32_t region_of_instance(const struct iso_engine *e, const char *name)
+/* "daxX.Y". */
+static uint32_t find_instance(const struct iso_engine *e, const char *name)
 {
-	uint32_t x, y, i;
+	uint32_t x, y;
 
 	if (strncmp(name, "dax", 3))
 		return ISO_NONE;
 	name += 3;
 	if (!read_number(&name, &x) || *name++ != '.' || !read_number(&name, &y) || *name)
 		return ISO_NONE;
-	i = instance_find(e, x, y);
-	return i == ISO_NONE ? ISO_NONE : e->instances[i].region;
+	return instance_find(e, x, y);
 }
 
 static void aim_at_lease(const struct iso_engine *e, const char *vm, struct aim *aim)
@@ -59,7 +58,9 @@ static void aim_at_unit(const struct iso_engine *e, const struct iso_policy_acti
 		return;
 	aim->region = iso_region_find(e, action->unit);
 	if (aim->region == ISO_NONE)
-		aim->region = region_of_instance(e, action->unit);
+		aim->instance = find_instance(e, action->unit);
+	if (aim->instance != ISO_NONE)
+		aim->region = e->instances[aim->instance].region;
 }
 
 static void take_aim(const struct iso_engine *e, const struct iso_policy_action *action,
@@ -67,7 +68,7 @@ static void take_aim(const struct iso_engine *e, const struct iso_policy_action 
 {
 	bool of_vm = action->vm[0] && action->action == ISO_ACTION_KILL;
 
-	*ret = (struct aim){ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
+	*ret = (struct aim){ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE, ISO_NONE};
 	if (!of_vm)
 		aim_at_unit(e, action, ret);
 	if (!of_vm && ret->port == ISO_NONE && ret->region == ISO_NONE && action->domain[0])
@@ -150,9 +151,12 @@ static bool can_be_killed(const struct lease *lease, uint64_t record_ns)
 	return false;
 }
 
-static bool is_in_radius(const struct iso_engine *e, const struct region *region,
-			 const struct aim *aim)
+static bool is_in_radius(const struct iso_engine *e, uint32_t i, const struct aim *aim)
 {
+	const struct region *region = &e->regions[e->instances[i].region];
+
+	if (aim->instance != ISO_NONE)
+		return i == aim->instance;
 	if (aim->memdev != ISO_NONE || aim->port != ISO_NONE)
 		return blast_region_on(e, region, aim->memdev != ISO_NONE ? ISO_NONE : aim->port,
 				       aim->memdev);
@@ -172,7 +176,7 @@ static bool is_victim(const struct iso_engine *e, uint32_t l, const struct aim *
 	if (aim->lease != ISO_NONE)
 		return l == aim->lease;
 	for (i = 0; i < lease->n_instances; i++)
-		if (is_in_radius(e, &e->regions[e->instances[lease->instances[i]].region], aim))
+		if (is_in_radius(e, lease->instances[i], aim))
 			return true;
 	return false;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a rule of policy asks for is done, to whom it is meant and to nobody else, until it is taken back. */
+#include <stdio.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -150,6 +151,28 @@ Test(engine_policy, kill_of_a_vm)
 	cr_assert_not(w->processes[two].running);
 	cr_assert_eq(world_reply(w, world_policy(w, ISO_ACTION_KILL, "nobody", ISO_NONE, ISO_NONE)),
 		     ISO_REPLY_NO_SUCH_NAME);
+	world_free(w);
+}
+
+/* Proves: where an instance is named its VM is killed, not who has another one of the same region. */
+Test(engine_policy, kill_of_an_instance)
+{
+	struct world *w = world_pair();
+	struct iso_event event = {.kind = ISO_EVENT_POLICY};
+	uint32_t one = world_start_vm(w, "one", "low", WORLD_PART);
+	uint32_t two = world_start_vm(w, "two", "low", WORLD_PART);
+	uint32_t x = w->processes[two].maps[0];
+
+	event.policy.request = w->request++;
+	event.policy.action = ISO_ACTION_KILL;
+	snprintf(event.policy.unit, sizeof(event.policy.unit), "dax%u.%u", w->dax[x].object,
+		 w->dax[x].id);
+	w->processes[two].condemned = true; /* and nobody else: that would break the world */
+	world_step(w, &event);
+	cr_assert_eq(world_reply(w, event.policy.request), ISO_REPLY_DONE);
+	world_run(w, WORLD_SECOND);
+	cr_assert(w->processes[one].running);
+	cr_assert_not(w->processes[two].running, "%s", w->trace);
 	world_free(w);
 }
 
