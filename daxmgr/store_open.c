@@ -74,7 +74,7 @@ int store_database_open(struct store *store)
 				      "PRAGMA synchronous=FULL;"
 				      "PRAGMA wal_autocheckpoint=0;"
 				      "PRAGMA journal_size_limit=16777216;"
-				      "PRAGMA cache_size=-1024;" /* KiB, of locked memory */
+				      "PRAGMA cache_size=-512;" /* KiB, of locked memory */
 				      "PRAGMA foreign_keys=ON;"
 				      "PRAGMA trusted_schema=OFF;"
 				      "PRAGMA temp_store=MEMORY;";
