@@ -170,22 +170,26 @@ static void port_lost(struct iso_engine *e, uint32_t port, enum iso_cause cause,
 }
 
 /*
- * What a record tells of is over where a region stands whose making began after
- * it: the loss was seen otherwise, and who is there now came since. A record of
- * no known time (0) is never over.
+ * What a record tells of is over where all that stands there was begun after it:
+ * the loss was seen otherwise, and who is there now came since. Beside anything
+ * that was there before it is believed, as is a record of no known time (0).
  */
 static bool is_over(struct iso_engine *e, uint32_t port, uint32_t memdev, uint64_t record_ns)
 {
+	bool over = false;
 	uint32_t i;
 
-	for (i = 0; record_ns && i < e->n_regions; i++)
-		if (e->regions[i].used && e->regions[i].state == ISO_REGION_LIVE &&
-		    e->regions[i].began_ns > record_ns &&
-		    blast_region_on(e, &e->regions[i], port, memdev)) {
-			engine_observe(e);
-			return true;
-		}
-	return false;
+	for (i = 0; i < e->n_regions; i++) {
+		if (!e->regions[i].used || e->regions[i].state != ISO_REGION_LIVE ||
+		    !blast_region_on(e, &e->regions[i], port, memdev))
+			continue;
+		if (!record_ns || e->regions[i].began_ns <= record_ns)
+			return false;
+		over = true;
+	}
+	if (over)
+		engine_observe(e);
+	return over;
 }
 
 /* Return: false when what the record tells of is over. */

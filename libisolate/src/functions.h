@@ -208,7 +208,7 @@ const char *health_gate_reason(const struct iso_engine *e,
 			       const struct iso_region_definition *region);
 bool health_gate_holds(const struct iso_engine *e, const struct region *region);
 /* Not even what is left of it is taken apart. */
-bool health_gate_holds_all(const struct iso_engine *e, const struct region *region);
+bool health_gate_keeps_remains(const struct iso_engine *e, const struct region *region);
 bool health_gate_is_waited_for(const struct iso_engine *e, const struct region *region);
 void health_gate_take(struct iso_engine *e, const struct iso_health *health);
 

@@ -39,7 +39,7 @@ bool health_gate_holds(const struct iso_engine *e, const struct region *region)
 	       health_gate_reason(e, &region->definition);
 }
 
-bool health_gate_holds_all(const struct iso_engine *e, const struct region *region)
+bool health_gate_keeps_remains(const struct iso_engine *e, const struct region *region)
 {
 	return e->unwell && health_gate_holds(e, region);
 }
@@ -106,7 +106,7 @@ bool health_gate_is_waited_for(const struct iso_engine *e, const struct region *
 		return false;
 	if (region->state == ISO_REGION_ABSENT)
 		return region->wait == ISO_WAIT_HEALTH;
-	return health_gate_holds_all(e, region) && region->state == ISO_REGION_LOST &&
+	return health_gate_keeps_remains(e, region) && region->state == ISO_REGION_LOST &&
 	       !region->locked && !region->n_instances && !region->n_operations;
 }
 

@@ -309,7 +309,7 @@ static void advance_clear(struct iso_engine *e, uint32_t r)
 	    region_decoders_busy(e, r) || region_legs_settling(e, region) ||
 	    waits_for_rescan(e, region) || isolation_holds_region(e, region))
 		return;
-	if (region->state == ISO_REGION_LOST && health_gate_holds_all(e, region))
+	if (region->state == ISO_REGION_LOST && health_gate_keeps_remains(e, region))
 		return;
 	if (region->retry_at_ns > e->now_ns) {
 		engine_arm(e, region->retry_at_ns);

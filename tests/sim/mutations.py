@@ -39,7 +39,7 @@ MUTATIONS = [
     ("a host that is not well makes regions by itself", "region_wait.c",
      "if (health_gate_holds(e, region))", "if (0)"),
     ("a host that is not well refills regions by itself", "region.c",
-     "if (region->state == ISO_REGION_LOST && health_gate_holds_all(e, region))", "if (0)"),
+     "if (region->state == ISO_REGION_LOST && health_gate_keeps_remains(e, region))", "if (0)"),
     ("that the host is well again is not noticed", "health_gate.c",
      "\te->unwell = !health->ok;\n", "\te->unwell |= !health->ok;\n"),
     ("deeds come without intents", "operation.c",

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,4 +179,20 @@ void fixture_load(struct store_fixture *f, struct store_loaded *ret)
 	cr_assert_eq(store_load_ports(f->store, on_port, ret), 0);
 	cr_assert_eq(store_load_incidents(f->store, on_incident, ret), 0);
 	cr_assert_eq(store_load_intents(f->store, on_intent, ret), 0);
+}
+
+int64_t fixture_number(struct store_fixture *f, const char *sql)
+{
+	sqlite3_stmt *statement;
+	int64_t value;
+	sqlite3 *db;
+
+	cr_assert_eq(sqlite3_open(f->path, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK, "%s: %s", sql,
+		     sqlite3_errmsg(db));
+	cr_assert_eq(sqlite3_step(statement), SQLITE_ROW, "%s: no row", sql);
+	value = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return value;
 }

@@ -44,6 +44,9 @@ void fixture_wait(struct store_fixture *f, size_t n);
 void fixture_load(struct store_fixture *f, struct store_loaded *ret);
 
 /* A lease and a region with something in every field. */
+/* A number out of the database. */
+int64_t fixture_number(struct store_fixture *f, const char *sql);
+
 struct iso_restore_lease fixture_lease(void);
 struct iso_restore_region fixture_region(void);
 

@@ -208,22 +208,31 @@ Test(engine_fault, parts_in_two_regions)
 	world_free(w);
 }
 
-/* Proves: a root port above a switch takes both memdevs, a downstream port its own only. */
-Test(engine_fault, below_a_switch)
+/* Two memdevs, each below a port of a switch, with regions "low" and "high". */
+static struct world *begin_with_switch(uint32_t *ret_root, uint32_t down[2])
 {
 	struct world *w = world_new();
-	uint32_t bridge = world_bridge(w), root, upstream, down[2], vms[2];
+	uint32_t bridge = world_bridge(w), upstream;
 
 	world_window(w, 8, 1, &bridge);
-	root = world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE);
+	*ret_root = world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE);
 	world_port(w, ISO_PORT_ROOT, bridge, ISO_NONE); /* else it decodes for one region only */
-	upstream = world_port(w, ISO_PORT_SWITCH_UPSTREAM, bridge, root);
+	upstream = world_port(w, ISO_PORT_SWITCH_UPSTREAM, bridge, *ret_root);
 	for (uint32_t i = 0; i < 2; i++) {
 		down[i] = world_port(w, ISO_PORT_SWITCH_DOWNSTREAM, bridge, upstream);
 		world_memdev(w, down[i], 0x30 + i);
 		world_define_one(w, i ? "high" : "low", 0x30 + i);
 	}
 	world_run(w, WORLD_SECOND);
+	return w;
+}
+
+/* Proves: a root port above a switch takes both memdevs, a downstream port its own only. */
+Test(engine_fault, below_a_switch)
+{
+	uint32_t root, down[2], vms[2];
+	struct world *w = begin_with_switch(&root, down);
+
 	vms[0] = world_start_vm(w, "on-low", "low", WORLD_PART);
 	vms[1] = world_start_vm(w, "on-high", "high", WORLD_PART);
 	world_surprise_down(w, down[1]);
@@ -237,6 +246,31 @@ Test(engine_fault, below_a_switch)
 	world_run(w, 10 * WORLD_SECOND);
 	cr_assert_eq(world_domain(w, root), ISO_DOMAIN_RECOVERING);
 	cr_assert_str_eq(world_reason(w, root), "its VMs are coming back");
+	world_free(w);
+}
+
+/* Proves: a record told late is believed where somebody stands who was there before it. */
+Test(engine_fault, late_record_beside_older_memory)
+{
+	struct iso_event event = {.kind = ISO_EVENT_FAULT};
+	uint32_t root, down[2], vm;
+	struct world *w = begin_with_switch(&root, down);
+	uint64_t before_ns;
+
+	vm = world_start_vm(w, "on-low", "low", WORLD_PART);
+	before_ns = w->now_ns;
+	world_surprise_down(w, down[1]);
+	world_run(w, 10 * WORLD_SECOND);
+	cr_assert_eq(world_region(w, "high").state, ISO_REGION_LIVE, "made anew\n%s", w->trace);
+
+	event.fault.unit_kind = ISO_UNIT_PORT_ADDRESS;
+	event.fault.cause = ISO_CAUSE_SURPRISE_DOWN;
+	event.fault.address = w->ports[root].address;
+	event.fault.record_ns = before_ns;
+	kernel_surprise_down(w, root);
+	kernel_condemn(w, root);
+	world_step(w, &event);
+	cr_assert_eq(w->processes[vm].kills, 1, "%s", w->trace);
 	world_free(w);
 }
 

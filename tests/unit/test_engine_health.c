@@ -115,7 +115,7 @@ static void tell_of(uint64_t serial, bool ok)
 				  .health = {.ok = ok, .of_memdev = true, .serial = serial}};
 
 	if (!ok)
-		strcpy(event.health.why, "says of itself: replace it");
+		strcpy(event.health.why, "says of itself: data-lost");
 	world_step(w, &event);
 }
 
@@ -132,9 +132,9 @@ Test(engine_health, what_lay_on_a_failing_memdev_waits_and_nothing_else, .init =
 	cr_assert_eq(world_domain(w, 0), ISO_DOMAIN_WAITING);
 	cr_assert(strstr(world_reason(w, 0), "until its memdevs are well"), "%s",
 		  world_reason(w, 0));
-	cr_assert(strstr(world_reason(w, 0), "replace it"), "%s", world_reason(w, 0));
+	cr_assert(strstr(world_reason(w, 0), "data-lost"), "%s", world_reason(w, 0));
 	cr_assert_null(iso_health_reason(w->engine), "the host is well");
-	cr_assert_str_eq(iso_health_of_memdev(w->engine, 0x10), "says of itself: replace it");
+	cr_assert_str_eq(iso_health_of_memdev(w->engine, 0x10), "says of itself: data-lost");
 	tell_of(0x10, true);
 	cr_assert_null(iso_health_of_memdev(w->engine, 0x10));
 	world_run(w, 20 * WORLD_SECOND);
@@ -160,6 +160,6 @@ Test(engine_health, more_memdevs_than_there_is_room_for_do_no_harm, .init = begi
 	tell_of(0x1000, true);
 	cr_assert_null(iso_health_of_memdev(w->engine, 0x1000));
 	tell_of(0x10, false);
-	cr_assert_str_eq(iso_health_of_memdev(w->engine, 0x10), "says of itself: replace it",
+	cr_assert_str_eq(iso_health_of_memdev(w->engine, 0x10), "says of itself: data-lost",
 			 "there is room again");
 }

@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
-
 #include "faulty_disk.h"
 #include "store_fixture.h"
 
@@ -55,21 +53,6 @@ static struct heard begin(struct store_fixture *f)
 	cr_assert_eq(store_load_lost(f->store, path, on_lost, &heard), 0);
 	fixture_start(f);
 	return heard;
-}
-
-static int64_t ask(struct store_fixture *f, const char *sql)
-{
-	sqlite3_stmt *statement;
-	int64_t value;
-	sqlite3 *db;
-
-	cr_assert_eq(sqlite3_open(f->path, &db), SQLITE_OK);
-	cr_assert_eq(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK, "%s", sql);
-	cr_assert_eq(sqlite3_step(statement), SQLITE_ROW);
-	value = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	sqlite3_close(db);
-	return value;
 }
 
 static void save(struct store_fixture *f, const char *source, uint64_t n)
@@ -126,13 +109,18 @@ static void lose(struct store_fixture *f)
 
 static void expect_told(struct store_fixture *f)
 {
-	cr_assert_eq(ask(f, "SELECT sum(lost) FROM events WHERE source = 'uevent'"), 105);
-	cr_assert_eq(ask(f, "SELECT sum(lost) FROM events WHERE source = 'qmp'"), 3);
-	cr_assert_eq(ask(f, "SELECT count(*) FROM events WHERE kind = 'gap' AND lost IS NULL"), 1);
+	cr_assert_eq(fixture_number(f, "SELECT sum(lost) FROM events WHERE source = 'uevent'"),
+		     105);
+	cr_assert_eq(fixture_number(f, "SELECT sum(lost) FROM events WHERE source = 'qmp'"), 3);
+	cr_assert_eq(fixture_number(
+			     f, "SELECT count(*) FROM events WHERE kind = 'gap' AND lost IS NULL"),
+		     1);
 	/* These stand in logs of their own. */
-	cr_assert_eq(ask(f, "SELECT count(*) FROM events WHERE source IN ('trace', 'kernel-log')"),
-		     0);
-	cr_assert_eq(ask(f, "SELECT count(*) FROM events WHERE kind = 'gap'"), 3);
+	cr_assert_eq(
+		fixture_number(
+			f, "SELECT count(*) FROM events WHERE source IN ('trace', 'kernel-log')"),
+		0);
+	cr_assert_eq(fixture_number(f, "SELECT count(*) FROM events WHERE kind = 'gap'"), 3);
 }
 
 /* Proves: an exit while the disk fails is a gap of each source without a log, with the number, once. */
@@ -177,11 +165,11 @@ Test(store_lost, losses_add_up_until_a_disk_takes_them)
 	(void)begin(&f);
 	f.store = store_free(f.store);
 	/* The first of them may have been written beside what stood in the file. */
-	cr_assert_eq(ask(&f, "SELECT coalesce(sum(lost), 0) +"
-			     " (SELECT count(*) FROM events WHERE kind != 'gap')"
-			     " FROM events WHERE source = 'uevent'"),
+	cr_assert_eq(fixture_number(&f, "SELECT coalesce(sum(lost), 0) +"
+					" (SELECT count(*) FROM events WHERE kind != 'gap')"
+					" FROM events WHERE source = 'uevent'"),
 		     1 + 105 + 2);
-	cr_assert_eq(ask(&f, "SELECT sum(lost) FROM events WHERE source = 'qmp'"), 3);
+	cr_assert_eq(fixture_number(&f, "SELECT sum(lost) FROM events WHERE source = 'qmp'"), 3);
 	fixture_teardown(&f);
 }
 
@@ -239,8 +227,9 @@ Test(store_lost, a_file_that_makes_no_sense_is_a_loss_of_unknown_size)
 		cr_assert_eq(heard.unknown, 1, "%s", texts[i]);
 		f.store = store_free(f.store);
 		cr_assert(!is_left(&f), "%s", texts[i]);
-		cr_assert_eq(ask(&f, "SELECT count(*) FROM events WHERE source = 'store' AND"
-				     " kind = 'gap' AND lost IS NULL"),
+		cr_assert_eq(fixture_number(&f,
+					    "SELECT count(*) FROM events WHERE source = 'store' AND"
+					    " kind = 'gap' AND lost IS NULL"),
 			     (int64_t)i + 1);
 	}
 	fixture_teardown(&f);

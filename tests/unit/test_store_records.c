@@ -38,23 +38,6 @@ static struct store_event record(const char *kind, uint64_t at_ns, uint64_t like
 	return event;
 }
 
-/* A number out of the database, which nobody has open. */
-static int64_t ask(struct store_fixture *f, const char *sql)
-{
-	sqlite3_stmt *statement;
-	int64_t value;
-	sqlite3 *db;
-
-	cr_assert_eq(sqlite3_open(f->path, &db), SQLITE_OK);
-	cr_assert_eq(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK, "%s: %s", sql,
-		     sqlite3_errmsg(db));
-	cr_assert_eq(sqlite3_step(statement), SQLITE_ROW, "%s: no row", sql);
-	value = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	sqlite3_close(db);
-	return value;
-}
-
 /* Everything that was queued is durable. */
 static void settle(struct store_fixture *f)
 {
@@ -213,8 +196,10 @@ Test(store_records, what_is_alike_within_a_minute_and_an_incident_is_one_row)
 	rows = query(&f, (struct store_event_query){0});
 	cr_assert_eq(rows.n, 7, "%zu", rows.n);
 	f.store = store_free(f.store);
-	cr_assert_eq(ask(&f, "SELECT sum(count) FROM events"), 307);
-	cr_assert_eq(ask(&f, "SELECT count FROM events WHERE at_ns = 61000000000 AND likeness"), 2);
+	cr_assert_eq(fixture_number(&f, "SELECT sum(count) FROM events"), 307);
+	cr_assert_eq(fixture_number(
+			     &f, "SELECT count FROM events WHERE at_ns = 61000000000 AND likeness"),
+		     2);
 	fixture_teardown(&f);
 }
 
@@ -235,10 +220,11 @@ Test(store_records, a_storm_adds_up_to_the_last_record)
 		refused += store_save_event(f.store, &event) == -ENOBUFS;
 	}
 	f.store = store_free(f.store);
-	kept = ask(&f, "SELECT sum(count) FROM events WHERE kind != 'gap'");
+	kept = fixture_number(&f, "SELECT sum(count) FROM events WHERE kind != 'gap'");
 	cr_assert_eq(kept, (int64_t)(STORM - refused));
-	cr_assert_eq(ask(&f, "SELECT coalesce(sum(lost), 0) FROM events WHERE kind = 'gap'"),
-		     (int64_t)refused);
+	cr_assert_eq(
+		fixture_number(&f, "SELECT coalesce(sum(lost), 0) FROM events WHERE kind = 'gap'"),
+		(int64_t)refused);
 	cr_assert_gt(refused, 0, "the queue has a bound");
 	fixture_teardown(&f);
 }
@@ -256,8 +242,8 @@ Test(store_records, a_storm_of_the_same_takes_one_row)
 		cr_assert_eq(store_save_event(f.store, &event), 0);
 	}
 	f.store = store_free(f.store);
-	cr_assert_eq(ask(&f, "SELECT count(*) FROM events"), 1);
-	cr_assert_eq(ask(&f, "SELECT count FROM events"), 1000000);
+	cr_assert_eq(fixture_number(&f, "SELECT count(*) FROM events"), 1);
+	cr_assert_eq(fixture_number(&f, "SELECT count FROM events"), 1000000);
 	fixture_teardown(&f);
 }
 
@@ -402,12 +388,15 @@ Test(store_records, kill_9_at_any_moment_loses_and_doubles_nothing)
 	}
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	cr_assert_gt(kills, 10, "%d", kills);
-	cr_assert_eq(ask(&f, "SELECT sum(count) FROM events"), KILL_PAGES * PAGE_RECORDS);
-	cr_assert_eq(ask(&f, "SELECT sum(lost) IS NULL FROM events"), 1);
-	cr_assert_eq(ask(&f, "SELECT count(*) - count(DISTINCT at_ns) FROM events WHERE likeness IS"
+	cr_assert_eq(fixture_number(&f, "SELECT sum(count) FROM events"),
+		     KILL_PAGES * PAGE_RECORDS);
+	cr_assert_eq(fixture_number(&f, "SELECT sum(lost) IS NULL FROM events"), 1);
+	cr_assert_eq(fixture_number(
+			     &f,
+			     "SELECT count(*) - count(DISTINCT at_ns) FROM events WHERE likeness IS"
 			     " NULL"),
 		     0, "none twice");
-	cr_assert_eq(ask(&f, "SELECT count(*) FROM events WHERE likeness IS NULL"),
+	cr_assert_eq(fixture_number(&f, "SELECT count(*) FROM events WHERE likeness IS NULL"),
 		     KILL_PAGES * ((PAGE_RECORDS + 1) / 2));
 	fixture_teardown(&f);
 }
@@ -443,8 +432,8 @@ Test(store_records, a_disk_that_fails_in_a_storm_leaves_the_sum_right)
 		sd_event_run(f.event, 20000);
 	}
 	f.store = store_free(f.store);
-	cr_assert_eq(ask(&f, "SELECT sum(count) FROM events WHERE kind != 'gap'") +
-			     ask(&f, "SELECT coalesce(sum(lost), 0) FROM events"),
+	cr_assert_eq(fixture_number(&f, "SELECT sum(count) FROM events WHERE kind != 'gap'") +
+			     fixture_number(&f, "SELECT coalesce(sum(lost), 0) FROM events"),
 		     STORM, "%llu refused", (unsigned long long)refused);
 	fixture_teardown(&f);
 }
@@ -470,8 +459,8 @@ Test(store_records, formats_of_other_boots_go_with_their_last_event)
 	for (int i = 0; i < 100; i++) /* an idle moment */
 		sd_event_run(f.event, 20000);
 	f.store = store_free(f.store);
-	cr_assert_eq(ask(&f, "SELECT count(*) FROM formats"), 2);
-	cr_assert_eq(ask(&f, "SELECT until FROM formats WHERE name = 'a'"), 2);
+	cr_assert_eq(fixture_number(&f, "SELECT count(*) FROM formats"), 2);
+	cr_assert_eq(fixture_number(&f, "SELECT until FROM formats WHERE name = 'a'"), 2);
 
 	fixture_open(&f, OTHER_BOOT);
 	fixture_start(&f);
@@ -489,8 +478,8 @@ Test(store_records, formats_of_other_boots_go_with_their_last_event)
 	for (int i = 0; i < 100; i++)
 		sd_event_run(f.event, 20000);
 	f.store = store_free(f.store);
-	cr_assert_eq(ask(&f, "SELECT count(*) FROM formats"), 1);
-	cr_assert_eq(ask(&f, "SELECT name = 'b' FROM formats"), 1);
+	cr_assert_eq(fixture_number(&f, "SELECT count(*) FROM formats"), 1);
+	cr_assert_eq(fixture_number(&f, "SELECT name = 'b' FROM formats"), 1);
 	fixture_teardown(&f);
 }
 
@@ -594,6 +583,6 @@ Test(store_records, an_acknowledgement_is_kept_and_never_goes_back)
 		cr_assert_eq(acknowledge(&f, name, 1), 0);
 	}
 	f.store = store_free(f.store);
-	cr_assert_eq(ask(&f, "SELECT count(*) FROM subscribers"), 256);
+	cr_assert_eq(fixture_number(&f, "SELECT count(*) FROM subscribers"), 256);
 	fixture_teardown(&f);
 }
